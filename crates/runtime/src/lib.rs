@@ -76,6 +76,18 @@ pub fn random_u64() -> u64 {
 pub fn random_bytes(out: &mut [u8]) {
     todo!()
 }
+/// Puts `value` into the current shard's slot for its type: what code sent by `invoke_on` finds its shard's state with.
+/// One slot per shard (in simulation: per shard of each host, emptied when the host goes down).
+pub fn set_local<T: 'static>(value: std::rc::Rc<T>) {
+    todo!()
+}
+/// What `set_local` put here last.
+pub fn local<T: 'static>() -> Option<std::rc::Rc<T>> {
+    todo!()
+}
+pub fn clear_local<T: 'static>() {
+    todo!()
+}
 
 // ---- tasks ----
 /// `kind` names the task in statistics and stall reports: "connection", "journal", ...
