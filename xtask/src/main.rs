@@ -1,2 +1,65 @@
-//! Tasks of the repository.
-fn main() {}
+//! Tasks of the repository: `cargo xtask TASK`.
+
+mod bench;
+mod ci;
+mod codegen;
+mod fuzz;
+mod run;
+mod suites;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  test [--fast]            unit, simulation and documentation tests, the binary, then real clients against it;
+                           --fast leaves the real clients out
+  ci                       format, lints, tidy, generated code, test, Miri where a nightly toolchain has it
+  tidy                     the rules of the house that no lint of the compiler knows
+  codegen [--check]        the Kafka codec from Kafka's message descriptors
+  fuzz [TARGET] [SECONDS]  fuzz targets, all of them when none is named
+  e2e [SUITE...] [--against kafka] [--binary PATH]
+                           real clients alone: matrix, groups, tools, crash, damage, full, hostile
+  crash [--rounds N]       kill -9 under load, 50 rounds unless told otherwise
+  bench kafka [--runs N] [--only ROW] [--skip VARIANT]
+                           Forebay beside Apache Kafka, into docs/benchmarks.md
+  demo                     what README's first command runs
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<()> {
+    let root = run::root();
+    let Some((task, rest)) = args.split_first() else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    match task.as_str() {
+        "test" => suites::test(&root, rest),
+        "ci" => ci::run(&root, rest),
+        "tidy" => tidy::run(&root),
+        "codegen" => codegen::run(&root, rest),
+        "fuzz" => fuzz::run(&root, rest),
+        "e2e" => suites::e2e(&root, rest),
+        "crash" => suites::crash(&root, rest),
+        "bench" => bench::run(&root, rest),
+        "demo" => run::cargo(&root, &["run", "--release", "--", "demo"], rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("no task {other:?}; `cargo xtask help` lists them"),
+    }
+}

