@@ -1,4 +1,11 @@
 //! The simulated world: hosts with disks and a network under one seed, one thread, virtual time.
+#[cfg(test)]
+pub(crate) mod disk;
+#[cfg(test)]
+pub(crate) mod net;
+#[cfg(test)]
+pub(crate) mod rng;
+
 use std::{future::Future, net::IpAddr, rc::Rc, time::Duration};
 
 /// Probabilities are per operation. Everything is drawn from the seed.
@@ -8,6 +15,8 @@ pub struct DiskFaults {
     pub read_error: f64,
     pub write_error: f64,
     pub sync_error: f64,
+    /// Reads and writes that do only a part of what was asked for.
+    pub short_io: f64,
     /// At power cut: chance that an un-synced sector survives; each un-synced write may also be torn at sector bounds.
     pub unsynced_survives: f64,
     pub sector_bytes: usize,

@@ -1,0 +1,224 @@
+//! Directories of a simulated disk: names, and the changes of names that a power cut may undo.
+
+use super::image::{FileImage, Page, Survival};
+use crate::sim::rng::Rng;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Index of a file or directory; never reused within a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NodeId(pub(super) usize);
+
+pub(super) const ROOT: NodeId = NodeId(0);
+
+pub(super) enum Node {
+    File(FileImage),
+    Dir,
+}
+
+type Names = BTreeMap<(NodeId, Box<str>), NodeId>;
+
+/// One atomic change of names: each name gets a new target, or none.
+struct NameChange {
+    seq: u64,
+    names: Vec<(NodeId, Box<str>, Option<NodeId>)>,
+}
+
+/// All names of a disk, as seen now and as on media.
+pub(super) struct Tree {
+    nodes: BTreeMap<NodeId, Node>,
+    node_next: usize,
+    now: Names,
+    durable: Names,
+    pending: Vec<NameChange>,
+    orphaned: u32,
+}
+
+/// Unlinks between two sweeps for files that nothing refers to any more.
+const ORPHANS_PER_SWEEP: u32 = 16;
+
+impl Tree {
+    pub(super) fn new() -> Self {
+        Self {
+            nodes: BTreeMap::from([(ROOT, Node::Dir)]),
+            node_next: 1,
+            now: Names::new(),
+            durable: Names::new(),
+            pending: Vec::new(),
+            orphaned: 0,
+        }
+    }
+
+    pub(super) fn file(&self, id: NodeId) -> Option<&FileImage> {
+        match self.nodes.get(&id) {
+            Some(Node::File(image)) => Some(image),
+            _ => None,
+        }
+    }
+
+    pub(super) fn file_mut(&mut self, id: NodeId) -> Option<&mut FileImage> {
+        match self.nodes.get_mut(&id) {
+            Some(Node::File(image)) => Some(image),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_dir(&self, id: NodeId) -> bool {
+        matches!(self.nodes.get(&id), Some(Node::Dir))
+    }
+
+    pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut FileImage> {
+        self.nodes.values_mut().filter_map(|node| match node {
+            Node::File(image) => Some(image),
+            Node::Dir => None,
+        })
+    }
+
+    pub(super) fn child(&self, dir: NodeId, name: &str) -> Option<NodeId> {
+        self.now.get(&(dir, name.into())).copied()
+    }
+
+    /// Entries of a directory, sorted by name.
+    pub(super) fn children(&self, dir: NodeId) -> impl Iterator<Item = (&str, NodeId)> {
+        self.now
+            .range((dir, Box::from(""))..)
+            .take_while(move |((parent, _), _)| *parent == dir)
+            .map(|((_, name), id)| (&**name, *id))
+    }
+
+    pub(super) fn create(&mut self, seq: u64, dir: NodeId, name: &str, node: Node) -> NodeId {
+        let id = NodeId(self.node_next);
+        self.node_next += 1;
+        self.nodes.insert(id, node);
+        self.change(seq, vec![(dir, name.into(), Some(id))]);
+        id
+    }
+
+    pub(super) fn unlink(&mut self, seq: u64, dir: NodeId, name: &str) {
+        self.change(seq, vec![(dir, name.into(), None)]);
+        self.orphaned += 1;
+    }
+
+    pub(super) fn rename(&mut self, seq: u64, from: (NodeId, &str), to: (NodeId, &str)) {
+        let moved = self.child(from.0, from.1);
+        self.change(
+            seq,
+            vec![(from.0, from.1.into(), None), (to.0, to.1.into(), moved)],
+        );
+        self.orphaned += 1;
+    }
+
+    fn change(&mut self, seq: u64, names: Vec<(NodeId, Box<str>, Option<NodeId>)>) {
+        let change = NameChange { seq, names };
+        change.apply(&mut self.now);
+        self.pending.push(change);
+    }
+
+    /// Makes the entries of `dir` durable as of `seq`, with whatever those changes build on.
+    pub(super) fn sync_dir(&mut self, seq: u64, dir: NodeId) {
+        let mut names: BTreeSet<(NodeId, Box<str>)> = BTreeSet::new();
+        let mut chosen = vec![false; self.pending.len()];
+        for (at, change) in self.pending.iter().enumerate().rev() {
+            let touched = change.seq <= seq && change.names.iter().any(|(of, ..)| *of == dir);
+            if touched || change.touches(&names) {
+                chosen[at] = true;
+                names.extend(change.names.iter().map(|(of, name, _)| (*of, name.clone())));
+            }
+        }
+        let mut at = 0;
+        let durable = &mut self.durable;
+        self.pending.retain(|change| {
+            let chosen = chosen[at];
+            at += 1;
+            if chosen {
+                change.apply(durable);
+            }
+            !chosen
+        });
+    }
+
+    /// What is left of names and files after a power cut.
+    pub(super) fn cut(&mut self, how: Survival, rng: &mut Rng, sector: usize, zero: &Page) {
+        // Later changes of a name never survive an earlier one of it that was lost.
+        let mut lost: BTreeSet<(NodeId, Box<str>)> = BTreeSet::new();
+        for change in std::mem::take(&mut self.pending) {
+            let survives = match how {
+                Survival::None => false,
+                Survival::All => true,
+                Survival::Prefix { seq } => change.seq < seq,
+                Survival::Writes { chance } | Survival::Sectors { chance } => rng.chance(chance),
+            };
+            if survives && !change.touches(&lost) {
+                change.apply(&mut self.durable);
+            } else {
+                lost.extend(change.names.into_iter().map(|(of, name, _)| (of, name)));
+            }
+        }
+        for file in self.files_mut() {
+            file.cut(how, rng, sector, zero);
+        }
+        self.now = self.durable.clone();
+        let mut nodes_before = usize::MAX;
+        while self.nodes.len() < nodes_before {
+            nodes_before = self.nodes.len();
+            self.sweep(&[]);
+        }
+    }
+
+    /// Frees files that no name, no pending change and none of `open` refers to, when there may be enough of them.
+    pub(super) fn sweep_sometimes(&mut self, open: &[NodeId]) -> bool {
+        if self.orphaned < ORPHANS_PER_SWEEP {
+            return false;
+        }
+        self.sweep(open);
+        true
+    }
+
+    pub(super) fn has_pending_names(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub(super) fn sweep(&mut self, open: &[NodeId]) {
+        self.orphaned = 0;
+        let mut alive: BTreeSet<NodeId> = open.iter().copied().collect();
+        alive.insert(ROOT);
+        alive.extend(self.now.values());
+        alive.extend(self.durable.values());
+        for change in &self.pending {
+            alive.extend(change.names.iter().filter_map(|(.., target)| *target));
+        }
+        self.nodes.retain(|id, _| alive.contains(id));
+        // Names inside a directory that was lost go with it.
+        let nodes = &self.nodes;
+        self.now.retain(|(dir, _), _| nodes.contains_key(dir));
+        self.durable.retain(|(dir, _), _| nodes.contains_key(dir));
+    }
+
+    pub(super) fn pages_allocated(&self) -> u64 {
+        self.nodes
+            .values()
+            .map(|node| match node {
+                Node::File(image) => image.now.pages_allocated(),
+                Node::Dir => 0,
+            })
+            .sum()
+    }
+}
+
+impl NameChange {
+    fn touches(&self, names: &BTreeSet<(NodeId, Box<str>)>) -> bool {
+        !names.is_empty()
+            && self
+                .names
+                .iter()
+                .any(|(of, name, _)| names.contains(&(*of, name.clone())))
+    }
+
+    fn apply(&self, to: &mut Names) {
+        for (dir, name, target) in &self.names {
+            match target {
+                Some(target) => to.insert((*dir, name.clone()), *target),
+                None => to.remove(&(*dir, name.clone())),
+            };
+        }
+    }
+}
