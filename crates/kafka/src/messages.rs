@@ -1,4 +1,4 @@
-//! Kafka's messages, generated from its descriptors by `cargo xtask codegen`: do not edit.
+//! Kafka's messages, @generated from its descriptors by `cargo xtask codegen`.
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;

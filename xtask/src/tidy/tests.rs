@@ -37,7 +37,7 @@ fn heads_are_noun_phrases() {
             "crates/a/src/lib.rs",
             "//! A thing.\nfn x() {}\n"
         ),
-        []
+        [0; 0]
     );
     assert_eq!(
         lines_of(files::heads, "crates/a/src/lib.rs", "fn x() {}\n"),
@@ -86,7 +86,7 @@ fn files_stay_small() {
     let generated = format!("//! A thing. @generated\n{long}");
     assert_eq!(
         lines_of(files::sizes, "crates/a/src/lib.rs", &generated),
-        []
+        [0; 0]
     );
 }
 
@@ -171,7 +171,7 @@ fn the_seam_is_kept() {
     );
     assert_eq!(
         lines_of(words::outside_the_seam, "crates/runtime/src/lib.rs", source),
-        []
+        [0; 0]
     );
 }
 

@@ -1,4 +1,4 @@
-//! AddOffsetsToTxn (key 25): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! AddOffsetsToTxn (key 25): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! AddPartitionsToTxn (key 24): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! AddPartitionsToTxn (key 24): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! AddRaftVoter (key 80): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! AddRaftVoter (key 80): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! AlterClientQuotas (key 49): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! AlterClientQuotas (key 49): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! AlterConfigs (key 33): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! AlterConfigs (key 33): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! AlterPartitionReassignments (key 45): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! AlterPartitionReassignments (key 45): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

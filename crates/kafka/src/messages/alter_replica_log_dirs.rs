@@ -1,4 +1,4 @@
-//! AlterReplicaLogDirs (key 34): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! AlterReplicaLogDirs (key 34): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! AlterShareGroupOffsets (key 91): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! AlterShareGroupOffsets (key 91): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! AlterUserScramCredentials (key 51): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! AlterUserScramCredentials (key 51): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! ApiVersions (key 18): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ApiVersions (key 18): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! ConsumerGroupDescribe (key 69): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ConsumerGroupDescribe (key 69): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

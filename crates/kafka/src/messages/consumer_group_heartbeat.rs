@@ -1,4 +1,4 @@
-//! ConsumerGroupHeartbeat (key 68): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ConsumerGroupHeartbeat (key 68): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! Consumer protocol: messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! Consumer protocol: messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! CreateAcls (key 30): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! CreateAcls (key 30): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

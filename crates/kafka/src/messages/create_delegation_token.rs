@@ -1,4 +1,4 @@
-//! CreateDelegationToken (key 38): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! CreateDelegationToken (key 38): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

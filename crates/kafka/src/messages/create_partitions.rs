@@ -1,4 +1,4 @@
-//! CreatePartitions (key 37): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! CreatePartitions (key 37): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! CreateTopics (key 19): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! CreateTopics (key 19): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! DeleteAcls (key 31): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DeleteAcls (key 31): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

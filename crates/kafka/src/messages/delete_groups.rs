@@ -1,4 +1,4 @@
-//! DeleteGroups (key 42): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DeleteGroups (key 42): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

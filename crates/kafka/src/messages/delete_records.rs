@@ -1,4 +1,4 @@
-//! DeleteRecords (key 21): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DeleteRecords (key 21): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! DeleteShareGroupOffsets (key 92): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DeleteShareGroupOffsets (key 92): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

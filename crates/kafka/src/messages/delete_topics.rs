@@ -1,4 +1,4 @@
-//! DeleteTopics (key 20): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DeleteTopics (key 20): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! DescribeAcls (key 29): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeAcls (key 29): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! DescribeClientQuotas (key 48): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeClientQuotas (key 48): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

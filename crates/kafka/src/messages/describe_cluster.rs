@@ -1,4 +1,4 @@
-//! DescribeCluster (key 60): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeCluster (key 60): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! DescribeConfigs (key 32): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeConfigs (key 32): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

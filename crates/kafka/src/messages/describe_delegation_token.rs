@@ -1,4 +1,4 @@
-//! DescribeDelegationToken (key 41): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeDelegationToken (key 41): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

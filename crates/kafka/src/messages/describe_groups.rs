@@ -1,4 +1,4 @@
-//! DescribeGroups (key 15): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeGroups (key 15): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! DescribeLogDirs (key 35): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeLogDirs (key 35): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! DescribeProducers (key 61): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeProducers (key 61): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! DescribeQuorum (key 55): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeQuorum (key 55): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! DescribeShareGroupOffsets (key 90): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeShareGroupOffsets (key 90): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! DescribeTopicPartitions (key 75): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeTopicPartitions (key 75): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

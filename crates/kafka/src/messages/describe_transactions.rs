@@ -1,4 +1,4 @@
-//! DescribeTransactions (key 65): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeTransactions (key 65): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! DescribeUserScramCredentials (key 50): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! DescribeUserScramCredentials (key 50): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

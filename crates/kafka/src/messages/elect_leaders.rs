@@ -1,4 +1,4 @@
-//! ElectLeaders (key 43): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ElectLeaders (key 43): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

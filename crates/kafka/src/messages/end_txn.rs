@@ -1,4 +1,4 @@
-//! EndTxn (key 26): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! EndTxn (key 26): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! ExpireDelegationToken (key 40): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ExpireDelegationToken (key 40): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

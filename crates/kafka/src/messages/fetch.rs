@@ -1,4 +1,4 @@
-//! Fetch (key 1): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! Fetch (key 1): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! FindCoordinator (key 10): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! FindCoordinator (key 10): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! GetTelemetrySubscriptions (key 71): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! GetTelemetrySubscriptions (key 71): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! Heartbeat (key 12): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! Heartbeat (key 12): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

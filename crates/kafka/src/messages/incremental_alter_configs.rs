@@ -1,4 +1,4 @@
-//! IncrementalAlterConfigs (key 44): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! IncrementalAlterConfigs (key 44): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

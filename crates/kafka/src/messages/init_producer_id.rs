@@ -1,4 +1,4 @@
-//! InitProducerId (key 22): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! InitProducerId (key 22): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

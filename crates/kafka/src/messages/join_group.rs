@@ -1,4 +1,4 @@
-//! JoinGroup (key 11): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! JoinGroup (key 11): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! LeaveGroup (key 13): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! LeaveGroup (key 13): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! ListConfigResources (key 74): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ListConfigResources (key 74): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! ListGroups (key 16): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ListGroups (key 16): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! ListOffsets (key 2): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ListOffsets (key 2): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! ListPartitionReassignments (key 46): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ListPartitionReassignments (key 46): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! ListTransactions (key 66): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ListTransactions (key 66): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

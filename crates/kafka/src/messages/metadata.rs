@@ -1,4 +1,4 @@
-//! Metadata (key 3): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! Metadata (key 3): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! OffsetCommit (key 8): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! OffsetCommit (key 8): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! OffsetDelete (key 47): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! OffsetDelete (key 47): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

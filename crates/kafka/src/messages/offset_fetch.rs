@@ -1,4 +1,4 @@
-//! OffsetFetch (key 9): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! OffsetFetch (key 9): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

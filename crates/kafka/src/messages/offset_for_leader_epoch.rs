@@ -1,4 +1,4 @@
-//! OffsetForLeaderEpoch (key 23): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! OffsetForLeaderEpoch (key 23): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

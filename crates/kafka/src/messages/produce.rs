@@ -1,4 +1,4 @@
-//! Produce (key 0): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! Produce (key 0): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

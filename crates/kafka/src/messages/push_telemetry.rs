@@ -1,4 +1,4 @@
-//! PushTelemetry (key 72): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! PushTelemetry (key 72): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! RemoveRaftVoter (key 81): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! RemoveRaftVoter (key 81): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! RenewDelegationToken (key 39): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! RenewDelegationToken (key 39): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

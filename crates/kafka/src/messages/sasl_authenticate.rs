@@ -1,4 +1,4 @@
-//! SaslAuthenticate (key 36): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! SaslAuthenticate (key 36): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

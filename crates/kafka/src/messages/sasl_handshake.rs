@@ -1,4 +1,4 @@
-//! SaslHandshake (key 17): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! SaslHandshake (key 17): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

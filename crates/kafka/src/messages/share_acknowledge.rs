@@ -1,4 +1,4 @@
-//! ShareAcknowledge (key 79): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ShareAcknowledge (key 79): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! ShareFetch (key 78): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ShareFetch (key 78): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! ShareGroupDescribe (key 77): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ShareGroupDescribe (key 77): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

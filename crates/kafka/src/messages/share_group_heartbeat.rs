@@ -1,4 +1,4 @@
-//! ShareGroupHeartbeat (key 76): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! ShareGroupHeartbeat (key 76): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use base::TopicId;
 

@@ -1,4 +1,4 @@
-//! StreamsGroupDescribe (key 89): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! StreamsGroupDescribe (key 89): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

@@ -1,4 +1,4 @@
-//! StreamsGroupHeartbeat (key 88): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! StreamsGroupHeartbeat (key 88): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

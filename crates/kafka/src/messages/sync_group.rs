@@ -1,4 +1,4 @@
-//! SyncGroup (key 14): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! SyncGroup (key 14): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! TxnOffsetCommit (key 28): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! TxnOffsetCommit (key 28): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

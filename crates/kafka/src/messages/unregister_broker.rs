@@ -1,4 +1,4 @@
-//! UnregisterBroker (key 64): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! UnregisterBroker (key 64): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

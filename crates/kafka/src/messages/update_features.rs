@@ -1,4 +1,4 @@
-//! UpdateFeatures (key 57): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! UpdateFeatures (key 57): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

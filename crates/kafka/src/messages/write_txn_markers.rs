@@ -1,4 +1,4 @@
-//! WriteTxnMarkers (key 27): messages, generated from Kafka's descriptors by `cargo xtask codegen`: do not edit.
+//! WriteTxnMarkers (key 27): messages, @generated from Kafka's descriptors by `cargo xtask codegen`.
 
 use crate::{
     Message,

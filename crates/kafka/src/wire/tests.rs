@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use iobuf::IoBuf;
 
 use super::{
-    DecodeError, EncodeError, List, Reader, Records, RequestHeader, Writer,
-    decode_response_header, encode_request, encode_response, frame_bytes,
+    DecodeError, EncodeError, List, Reader, Records, RequestHeader, Writer, decode_response_header,
+    encode_request, encode_response, frame_bytes,
 };
 use crate::{
     Message,
