@@ -1,1 +1,3 @@
 //! Placeholder until its first content.
+
+pub mod group;
