@@ -1,3 +1,24 @@
-//! Placeholder until its first content.
+//! A shard's work: its partitions, the requests of its connections, and the metadata all shards share.
 
+pub mod api;
+pub mod broker;
+pub mod connection;
+pub mod coordinator;
+pub mod dispatch;
 pub mod group;
+pub mod metadata_log;
+pub mod metrics;
+pub mod open;
+pub mod partition;
+mod race;
+pub mod request;
+pub mod retention;
+pub mod serve;
+pub mod settings;
+
+pub use broker::Broker;
+pub use metrics::MetricsSnapshot;
+pub use open::OpenError;
+pub use partition::Partition;
+pub use request::{Reply, RequestContext, RequestError};
+pub use settings::Settings;

@@ -1,0 +1,3 @@
+//! One file per Kafka request.
+
+pub mod api_versions;

@@ -1,0 +1,307 @@
+//! One client connection: frames in, requests in order, responses in the same order.
+//!
+//! # Place
+//! Two tasks on the shard that was handed the socket: one reads and sequences, one answers.
+//!
+//! # Invariants
+//! 1. A request's memory is granted before its body is read, and given back when its response is written or the
+//!    connection is gone.
+//! 2. The next request is read only when the place of the one before it is decided; responses leave in request order.
+//! 3. A frame makes this node allocate at most four times the bytes received of it, until its sender has once sent one of
+//!    that size.
+//!
+//! # Yields
+//! At reads, writes, permits and handlers. What a handler waits for after its place is decided, the answering task awaits.
+//!
+//! # Limits
+//! `PIPELINE` unanswered requests, then the connection is not read. Frames up to `limits::REQUEST_BYTES_MAX`. A frame once
+//! begun must arrive within `FRAME_TIME` and a second per `FRAME_BYTES_PER_SECOND`, and keep moving while others wait for
+//! memory; a response must be taken at the same rate. What breaks a bound is closed, with a trace at debug: a stranger on
+//! the network must not fill the trace.
+
+mod frames;
+
+use std::{net::SocketAddr, rc::Rc, time::Duration};
+
+use iobuf::{Buf, IoBuf};
+use kafka::{
+    error::ErrorCode,
+    messages::api_versions::ApiVersionsResponse,
+    wire::{DecodeError, Reader, RequestHeader, encode_response},
+};
+use runtime::{Class, Instant, budget::Permit, net::TcpStream, sync::channel};
+
+use crate::{
+    broker::Broker,
+    dispatch, race,
+    request::{LocalFuture, Reply, RequestContext, RequestError, Response},
+};
+use frames::{FrameError, FrameReader};
+
+/// Requests sequenced and not yet answered. librdkafka keeps many in flight; beyond this the socket's buffer holds them.
+const PIPELINE: usize = 64;
+
+/// Responses gathered into one write.
+const GATHER_BYTES: usize = 64 << 10;
+
+/// A frame, or a response, may always take this long.
+const FRAME_TIME: Duration = Duration::from_secs(30);
+
+/// And so much longer per byte: what the slowest honest client manages.
+const FRAME_BYTES_PER_SECOND: usize = 256 << 10;
+
+const API_VERSIONS_KEY: i16 = 18;
+
+/// Who is on the other side.
+pub struct Peer {
+    pub address: SocketAddr,
+}
+
+struct Pending {
+    answer: Answer,
+    /// Position in `dispatch::APIS`.
+    api: usize,
+    started: Instant,
+    /// For the request.
+    permit: Permit,
+}
+
+enum Answer {
+    Now(Response),
+    Later(LocalFuture<Result<Response, RequestError>>),
+}
+
+/// Why a connection is closed, other than by its client's wish.
+#[derive(Debug, thiserror::Error)]
+enum Closing {
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Header(#[from] DecodeError),
+    #[error("API key {0} is unknown")]
+    UnknownApi(i16),
+    #[error("{name} has no version {version}")]
+    UnknownVersion { name: &'static str, version: i16 },
+    #[error("{0}")]
+    Request(#[from] RequestError),
+    #[error("the answering side is gone")]
+    Answering,
+}
+
+fn time_for(bytes: usize) -> Duration {
+    FRAME_TIME + Duration::from_secs((bytes / FRAME_BYTES_PER_SECOND) as u64)
+}
+
+/// Serves `stream` until either side ends it.
+pub fn spawn(broker: Rc<Broker>, stream: TcpStream) {
+    broker.connections.set(broker.connections.get() + 1);
+    let count = Counted(broker.clone());
+    let (sender, receiver) = channel::bounded(PIPELINE);
+    let peer = Rc::new(Peer {
+        address: stream.peer_addr(),
+    });
+    let answering = runtime::spawn(Class::Produce, "answers", {
+        let (broker, stream) = (broker.clone(), stream.clone());
+        async move {
+            let _count = count;
+            answer(&broker, &stream, receiver).await;
+            stream.shutdown();
+        }
+    });
+    runtime::spawn(Class::Produce, "connection", async move {
+        let reading = Reading {
+            frames: FrameReader::new(stream, broker.network.clone(), broker.opening.clone()),
+            broker,
+            peer,
+            sender,
+        };
+        reading.run().await;
+        // Answers to what was sequenced still leave; then the other task closes the socket.
+        drop(answering);
+    });
+}
+
+/// Counts the connection as open until its last answer is out.
+struct Counted(Rc<Broker>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.connection_closed.notify_all();
+    }
+}
+
+struct Reading {
+    broker: Rc<Broker>,
+    peer: Rc<Peer>,
+    frames: FrameReader,
+    sender: channel::Sender<Pending>,
+}
+
+impl Reading {
+    async fn run(mut self) {
+        loop {
+            let stopping = self.broker.shutdown.triggered();
+            let idle = self.broker.settings.connection_idle;
+            let frame = match race::first(self.frames.next(idle), stopping).await {
+                // The node stops, or the client has said all it had to say.
+                None | Some(Ok(None)) => return,
+                Some(Ok(Some(frame))) => frame,
+                Some(Err(error)) => return self.close(&error.into()),
+            };
+            if let Err(closing) = self.handle(frame).await {
+                return self.close(&closing);
+            }
+        }
+    }
+
+    fn close(&self, closing: &Closing) {
+        match closing {
+            Closing::Frame(FrameError::Io(_) | FrameError::Idle) | Closing::Answering => {}
+            Closing::Request(RequestError::Stopping | RequestError::Unacknowledged(_)) => {}
+            _ => self.broker.metrics.update(|m| m.connections_hostile += 1),
+        }
+        tracing::debug!(peer = %self.peer.address, %closing, "closing a connection");
+    }
+
+    async fn handle(&mut self, (frame, permit): (Buf, Permit)) -> Result<(), Closing> {
+        let started = runtime::now();
+        let mut reader = Reader::new(&frame);
+        let header = RequestHeader::decode(&mut reader)?;
+        let (key, version) = (header.api_key, header.api_version);
+        let correlation_id = header.correlation_id;
+        let body_at = reader.position();
+        let api = dispatch::api_index(key).ok_or(Closing::UnknownApi(key))?;
+        let known = &dispatch::APIS[api];
+        let reply = if (known.answered_min..=known.version_max).contains(&version) {
+            let context = RequestContext {
+                broker: self.broker.clone(),
+                peer: self.peer.clone(),
+                frame,
+                body_at,
+                version,
+                correlation_id,
+            };
+            (known.handler)(context).await?
+        } else if key == API_VERSIONS_KEY {
+            Reply::Now(unsupported_api_versions(correlation_id)?)
+        } else {
+            // Kafka closes here too: no form of the response is sure to be understood.
+            let name = known.name;
+            return Err(Closing::UnknownVersion { name, version });
+        };
+        let answer = match reply {
+            Reply::Now(response) => Answer::Now(response),
+            Reply::Later(response) => Answer::Later(response),
+            Reply::Silent => {
+                self.broker
+                    .metrics
+                    .on_request(api, runtime::now().since(started));
+                return Ok(());
+            }
+        };
+        let pending = Pending {
+            answer,
+            api,
+            started,
+            permit,
+        };
+        self.sender
+            .send(pending)
+            .await
+            .map_err(|_| Closing::Answering)
+    }
+}
+
+/// An ApiVersions request of a version from the future is answered in version 0, which says what is known (KIP-511).
+fn unsupported_api_versions(correlation_id: i32) -> Result<Response, RequestError> {
+    let response = ApiVersionsResponse {
+        error_code: ErrorCode::UnsupportedVersion.code(),
+        api_keys: crate::api::api_versions::advertised(),
+        ..ApiVersionsResponse::default()
+    };
+    Ok(Response {
+        frame: encode_response(correlation_id, 0, &response)?,
+        permit: None,
+    })
+}
+
+/// What goes out in one write, and what it frees.
+#[derive(Default)]
+struct Gathered {
+    frames: IoBuf,
+    permits: Vec<Permit>,
+    /// Requests answered: position in `APIS` and start.
+    answered: Vec<(usize, Instant)>,
+}
+
+impl Gathered {
+    fn push(&mut self, response: Response, api: usize, started: Instant, permit: Permit) {
+        self.frames.append(response.frame);
+        self.permits.push(permit);
+        self.permits.extend(response.permit);
+        self.answered.push((api, started));
+    }
+}
+
+async fn answer(broker: &Broker, stream: &TcpStream, mut pending: channel::Receiver<Pending>) {
+    let mut carried = None;
+    loop {
+        let first = match carried.take() {
+            Some(first) => first,
+            None => match pending.recv().await {
+                Some(first) => first,
+                None => return,
+            },
+        };
+        let gathered = match gather(first, &mut pending, &mut carried).await {
+            Ok(gathered) => gathered,
+            Err(error) => {
+                tracing::debug!(peer = %stream.peer_addr(), %error, "closing a connection");
+                return;
+            }
+        };
+        let time = time_for(gathered.frames.len());
+        match runtime::timeout(time, stream.write(gathered.frames)).await {
+            Ok(Ok(())) => {}
+            // The client is gone or does not read.
+            Ok(Err(_)) | Err(_) => return,
+        }
+        let now = runtime::now();
+        for (api, started) in gathered.answered {
+            broker.metrics.on_request(api, now.since(started));
+        }
+    }
+}
+
+/// Waits for the first response and takes along those behind it that are ready as well. One that is not is `carried`.
+async fn gather(
+    first: Pending,
+    pending: &mut channel::Receiver<Pending>,
+    carried: &mut Option<Pending>,
+) -> Result<Gathered, RequestError> {
+    let mut gathered = Gathered::default();
+    let response = match first.answer {
+        Answer::Now(response) => response,
+        Answer::Later(response) => response.await?,
+    };
+    gathered.push(response, first.api, first.started, first.permit);
+    while gathered.frames.len() < GATHER_BYTES {
+        let Some(mut next) = pending.try_recv() else {
+            break;
+        };
+        if let Answer::Later(response) = &mut next.answer {
+            match race::now(response.as_mut()).await {
+                Some(response) => next.answer = Answer::Now(response?),
+                None => {
+                    *carried = Some(next);
+                    break;
+                }
+            }
+        }
+        if let Answer::Now(response) = next.answer {
+            gathered.push(response, next.api, next.started, next.permit);
+        }
+    }
+    Ok(gathered)
+}

@@ -1,0 +1,59 @@
+//! The one table of requests: key, versions, handler.
+
+use crate::{
+    api,
+    request::{LocalFuture, Reply, RequestContext, RequestError},
+};
+
+/// Handles one request; see `request` for when it may return.
+pub type Handler = fn(RequestContext) -> LocalFuture<Result<Reply, RequestError>>;
+
+/// A request this node knows.
+pub struct Api {
+    pub key: i16,
+    pub name: &'static str,
+    /// Advertised, and answered from `answered_min` on.
+    pub version_min: i16,
+    pub version_max: i16,
+    /// Versions below it are advertised only because old feature detection looks for them; they are refused.
+    pub answered_min: i16,
+    pub handler: Handler,
+}
+
+macro_rules! apis {
+    ($($module:ident $key:literal $name:literal $min:literal..=$max:literal $(from $answered:literal)?;)*) => {
+        /// Every request this node answers, by key.
+        pub static APIS: &[Api] = &[
+            $(Api {
+                key: $key,
+                name: $name,
+                version_min: $min,
+                version_max: $max,
+                answered_min: apis!(@answered $min $(, $answered)?),
+                handler: |context| Box::pin(api::$module::handle(context)),
+            },)*
+        ];
+    };
+    (@answered $min:literal) => { $min };
+    (@answered $min:literal, $answered:literal) => { $answered };
+}
+
+apis! {
+    api_versions 18 "ApiVersions" 0..=4;
+}
+
+/// The entry of a key.
+#[must_use]
+pub fn api(key: i16) -> Option<&'static Api> {
+    let at = APIS.binary_search_by_key(&key, |api| api.key);
+    Some(&APIS[at.ok()?])
+}
+
+/// Position of a key in `APIS`, for counters.
+#[must_use]
+pub fn api_index(key: i16) -> Option<usize> {
+    APIS.binary_search_by_key(&key, |api| api.key).ok()
+}
+
+#[cfg(test)]
+mod tests;

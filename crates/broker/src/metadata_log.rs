@@ -1,0 +1,342 @@
+//! The metadata log: commands made durable in one order and told to every shard.
+//!
+//! # Place
+//! A partition of its own in home 0, written by one task on the shard that hosts it.
+//!
+//! # Invariants
+//! 1. A command is told to the shards only after it is durable, and before its proposer hears of it.
+//! 2. What the log holds can be applied: commands are checked against the image that all commands before them give.
+//!
+//! # Layout
+//! Record batches; the value of each record is one encoded command. `Log::save_snapshot` holds the image as of an offset,
+//! and the log is trimmed there.
+//!
+//! # Crash
+//! Start reads the snapshot and applies what follows. A command that was appended but not yet told is applied then; its
+//! proposer never got an answer.
+//!
+//! # Limits
+//! `QUEUE` proposals wait; the next proposer waits for room.
+
+use std::{cell::RefCell, rc::Rc};
+
+use base::{Offset, PartitionIndex, PartitionKey, TimestampMs, TopicId};
+use cluster::{Change, Command, Image, Refusal};
+use kafka::batch::{self, BatchBuilder, Compression};
+use runtime::{
+    Class,
+    sync::{channel, oneshot},
+};
+use storage::{AppendError, Log, LogConfig};
+
+use crate::broker::{Broker, METADATA_SHARD};
+
+/// Where the metadata log lives: Kafka's own id of `__cluster_metadata`.
+pub const METADATA_KEY: PartitionKey = PartitionKey {
+    topic: TopicId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    partition: PartitionIndex(0),
+};
+
+/// Proposals that may wait for the writer.
+const QUEUE: usize = 256;
+
+/// Proposals written together.
+const GROUP_MAX: usize = 64;
+
+/// Bytes of commands in one batch before the next is begun.
+const BATCH_BYTES: usize = 512 << 10;
+
+/// Commands between two snapshots of the image: start applies no more than these.
+const SNAPSHOT_INTERVAL: u64 = 1000;
+
+/// One read while replaying.
+const READ_BYTES: usize = 1 << 20;
+
+/// Bound on one decompressed batch of commands; ours are not compressed.
+const OUTPUT_BYTES_MAX: usize = 64 << 20;
+
+/// Why nothing of a proposal happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    #[error("the metadata log refused: {0}")]
+    Append(#[from] AppendError),
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// Why the metadata cannot be read at start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    #[error("the metadata log cannot be read: {0}")]
+    Read(#[from] storage::ReadError),
+    #[error("the metadata log holds a batch that cannot be read: {0}")]
+    Batch(#[from] batch::BatchError),
+    #[error("the metadata log holds what is no command: {0}")]
+    Decode(#[from] cluster::DecodeError),
+    #[error("the metadata log holds a command that cannot be applied: {0}")]
+    Apply(#[from] Refusal),
+    #[error("the metadata log holds a record without a value at offset {0}")]
+    NoValue(Offset),
+}
+
+/// Each command's outcome, in order.
+pub type Outcomes = Vec<Result<Change, Refusal>>;
+
+struct Proposal {
+    commands: Vec<Command>,
+    done: oneshot::Sender<Result<Outcomes, CommitError>>,
+}
+
+/// Handle of the writer task.
+pub struct MetadataLog {
+    proposals: RefCell<Option<channel::Sender<Proposal>>>,
+    log: Rc<Log>,
+}
+
+/// Settings of the log itself: nothing is removed but by `trim`.
+#[must_use]
+pub fn log_config() -> LogConfig {
+    LogConfig {
+        segment_bytes: 16 << 20,
+        segment_ms: i64::MAX,
+        retention_bytes: -1,
+        retention_ms: -1,
+        index_interval_bytes: 4096,
+        delete_old: false,
+    }
+}
+
+/// Applies everything the log holds.
+pub async fn replay(log: &Log) -> Result<Image, ReplayError> {
+    let (mut at, mut image) = match log.load_snapshot().await? {
+        Some((at, bytes)) => (at, Image::decode_snapshot(&bytes)?),
+        None => (Offset::ZERO, Image::default()),
+    };
+    let end = log.next_offset();
+    while at < end {
+        let read = log.read(at, end, READ_BYTES, true).await?;
+        for item in batch::batches(&read.batches.to_contiguous()) {
+            let (_, bytes) = item?;
+            apply_batch(&mut image, bytes, at)?;
+        }
+        at = read.next_offset;
+    }
+    Ok(image)
+}
+
+fn apply_batch(image: &mut Image, bytes: &[u8], from: Offset) -> Result<(), ReplayError> {
+    let mut outcome = Ok(());
+    batch::for_each_record(bytes, OUTPUT_BYTES_MAX, |record| {
+        // A read begins with the whole batch that contains its offset.
+        if record.offset < from {
+            return true;
+        }
+        outcome = match record.value {
+            Some(value) => apply_one(image, &value),
+            None => Err(ReplayError::NoValue(record.offset)),
+        };
+        outcome.is_ok()
+    })?;
+    outcome
+}
+
+fn apply_one(image: &mut Image, value: &[u8]) -> Result<(), ReplayError> {
+    image.apply(&Command::decode(value)?)?;
+    Ok(())
+}
+
+/// Appends commands and returns when they are durable.
+pub async fn append(log: &Log, commands: &[Command]) -> Result<(), AppendError> {
+    let mut last = None;
+    let mut left = commands.iter().peekable();
+    while left.peek().is_some() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        while let Some(command) = left.next_if(|_| builder.size_estimate() < BATCH_BYTES) {
+            builder.push(runtime::wall(), None, Some(&command.encode()), &[]);
+        }
+        let record_count = builder.record_count();
+        let bytes = builder.finish();
+        last = Some(append_batch(log, &bytes, record_count).await?);
+    }
+    let Some(appended) = last else { return Ok(()) };
+    match log
+        .wait_durable(appended.log_epoch, appended.last_offset.plus(1))
+        .await
+    {
+        true => Ok(()),
+        false => Err(AppendError::Closed),
+    }
+}
+
+async fn append_batch(
+    log: &Log,
+    batch: &[u8],
+    record_count: u32,
+) -> Result<storage::Appended, AppendError> {
+    loop {
+        let entry = storage::Entry {
+            kind: storage::EntryKind::Records,
+            leader_epoch: base::LeaderEpoch(0),
+            batch,
+            record_count,
+            max_timestamp: TimestampMs(0),
+        };
+        match log.append(entry) {
+            Err(AppendError::Busy) => log.append_ready().await,
+            outcome => return outcome,
+        }
+    }
+}
+
+impl MetadataLog {
+    /// Starts the writer on this shard; `broker` already holds the image that `log` adds up to.
+    pub fn start(broker: &Rc<Broker>, log: Rc<Log>) -> Rc<Self> {
+        let (sender, receiver) = channel::bounded(QUEUE);
+        let writer = Writer {
+            proposed: broker.metadata.borrow().clone(),
+            broker: broker.clone(),
+            log: log.clone(),
+            snapshot_at: broker.metadata.borrow().applied(),
+        };
+        runtime::spawn(Class::Admin, "metadata writer", writer.run(receiver));
+        Rc::new(Self {
+            proposals: RefCell::new(Some(sender)),
+            log,
+        })
+    }
+
+    async fn propose(&self, commands: Vec<Command>) -> Result<Outcomes, CommitError> {
+        let sender = self
+            .proposals
+            .borrow()
+            .clone()
+            .ok_or(CommitError::Stopping)?;
+        let (done, outcome) = oneshot::channel();
+        let proposal = Proposal { commands, done };
+        sender
+            .send(proposal)
+            .await
+            .map_err(|_| CommitError::Stopping)?;
+        outcome.await.unwrap_or(Err(CommitError::Stopping))
+    }
+
+    /// No more proposals; saves the image, so that the next start has nothing to replay.
+    pub async fn stop(&self, image: Image) {
+        self.proposals.take();
+        save_snapshot(&self.log, &image).await;
+    }
+}
+
+struct Writer {
+    broker: Rc<Broker>,
+    log: Rc<Log>,
+    /// The image that the log gives once everything appended is durable.
+    proposed: Image,
+    /// `applied` at the last snapshot.
+    snapshot_at: u64,
+}
+
+impl Writer {
+    async fn run(mut self, mut proposals: channel::Receiver<Proposal>) {
+        while let Some(first) = proposals.recv().await {
+            let mut group = vec![first];
+            while group.len() < GROUP_MAX {
+                let Some(next) = proposals.try_recv() else {
+                    break;
+                };
+                group.push(next);
+            }
+            self.write(group).await;
+            if self.proposed.applied() - self.snapshot_at >= SNAPSHOT_INTERVAL {
+                self.snapshot_at = self.proposed.applied();
+                save_snapshot(&self.log, &self.proposed).await;
+            }
+        }
+    }
+
+    async fn write(&mut self, group: Vec<Proposal>) {
+        let mut commands = Vec::new();
+        let mut answers = Vec::new();
+        for proposal in group {
+            let mut outcomes = Vec::new();
+            for command in proposal.commands {
+                let outcome = self.proposed.apply(&command);
+                if outcome.is_ok() {
+                    commands.push(command);
+                }
+                outcomes.push(outcome);
+            }
+            answers.push((proposal.done, outcomes));
+        }
+        let written = append(&self.log, &commands).await;
+        if let Err(error) = &written {
+            tracing::warn!(%error, "metadata could not be written");
+            self.proposed = self.broker.metadata.borrow().clone();
+        } else if !commands.is_empty() {
+            self.tell_shards(&commands).await;
+        }
+        for (done, outcomes) in answers {
+            done.send(
+                written
+                    .clone()
+                    .map(|()| outcomes)
+                    .map_err(CommitError::from),
+            );
+        }
+    }
+
+    /// Every shard applies the commands before any proposer hears of them.
+    async fn tell_shards(&self, commands: &[Command]) {
+        let told: Vec<_> = Broker::shards()
+            .map(|shard| {
+                let (broker, commands) = (self.broker.clone(), commands.to_vec());
+                runtime::spawn(Class::Admin, "metadata broadcast", async move {
+                    let apply = |broker: Rc<Broker>| async move { broker.apply(commands).await };
+                    broker
+                        .on_shard(shard, Class::Admin, "metadata", apply)
+                        .await;
+                })
+            })
+            .collect();
+        for task in told {
+            // Aborted only when the shard goes down, and then nobody waits for the answer.
+            let _ = task.await;
+        }
+    }
+}
+
+async fn save_snapshot(log: &Log, image: &Image) {
+    let at = log.next_offset();
+    let saved = async {
+        log.save_snapshot(at, image.encode_snapshot()).await?;
+        log.trim(at).await
+    };
+    // The log without a snapshot says the same, only at more length.
+    if let Err(error) = saved.await {
+        tracing::debug!(%error, "the metadata snapshot was not saved");
+    }
+}
+
+impl Broker {
+    /// Makes commands durable and applies them on every shard.
+    pub async fn commit(&self, commands: Vec<Command>) -> Result<Outcomes, CommitError> {
+        let propose = |broker: Rc<Broker>| async move {
+            let log = broker.metadata_log.borrow().clone();
+            match log {
+                Some(log) => log.propose(commands).await,
+                None => Err(CommitError::Stopping),
+            }
+        };
+        self.on_shard(METADATA_SHARD, Class::Admin, "metadata", propose)
+            .await
+    }
+
+    /// Commits one command.
+    pub async fn commit_one(
+        &self,
+        command: Command,
+    ) -> Result<Result<Change, Refusal>, CommitError> {
+        let mut outcomes = self.commit(vec![command]).await?;
+        Ok(outcomes.pop().expect("one outcome per command"))
+    }
+}

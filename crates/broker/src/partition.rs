@@ -1,0 +1,531 @@
+//! One partition on the shard that owns it: log, high watermark, producers' windows, and who waits for more.
+//!
+//! # Place
+//! On the shard that hosts its home, from the metadata's word until the topic's deletion or the node's stop.
+//!
+//! # Invariants
+//! 1. The high watermark is what is durable (a node of one); nothing above it is read by clients.
+//! 2. An offset is told to a producer only after everything up to it is durable.
+//! 3. Between the check of a producer's sequence and the append nothing awaits, so no other batch comes between.
+//! 4. `producers` describes the log up to its end as soon as it is loaded; before, nothing is appended by clients.
+//!
+//! # Cost
+//! A produce of one batch: one pass over its bytes for the checks at the door, one copy into the journal's staging, one
+//! list for the batches, nothing per record.
+//!
+//! # Yields
+//! `produce` only while the producers' windows are being loaded and where the journal has no room; it checks again after.
+//!
+//! # Crash
+//! Windows come back from `Log::load_snapshot` and the headers of the batches behind it. A snapshot is saved only after
+//! the log is durable up to it. A clean stop saves one at the log's end.
+
+pub mod producers;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use base::{LeaderEpoch, LogEpoch, Offset, PartitionKey, TimestampMs, TopicName, limits};
+use cluster::{TopicSettings, config::CompressionChoice};
+use kafka::batch::{self, BatchError, Compression, DoorRules, TimestampType, ValidBatch};
+use runtime::{Class, sync::Notify};
+use storage::{AppendError, Corrupt, Durable, Entry, EntryKind, Log, LogConfig, ReadError};
+
+use producers::{ProducerTable, SequenceError, Verdict};
+
+/// Bytes appended between two snapshots of the windows: what a start after a crash reads again at most.
+const SNAPSHOT_INTERVAL_BYTES: u64 = 64 << 20;
+
+/// One read while replaying batch headers.
+const REPLAY_READ_BYTES: usize = 1 << 20;
+
+/// Waiters kept before the dead ones among them are looked for.
+const WAITERS_SWEEP_MIN: usize = 16;
+
+/// Where a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sequenced {
+    pub base_offset: Offset,
+    /// -1 with CreateTime.
+    pub log_append_time: TimestampMs,
+    pub log_start_offset: Offset,
+    /// Answer when the log is durable up to `next_offset` in this log epoch.
+    pub log_epoch: LogEpoch,
+    pub next_offset: Offset,
+    pub bytes: usize,
+    pub records: i32,
+    pub is_duplicate: bool,
+}
+
+/// Why a batch was not appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProduceError {
+    #[error("{0}")]
+    Batch(#[from] BatchError),
+    #[error("Produce requests carry exactly one record batch per partition, not {0}")]
+    BatchCount(usize),
+    #[error("control batches are not for clients to write")]
+    Control,
+    #[error("transactions are not supported yet")]
+    Transactional,
+    #[error("{0}")]
+    Sequence(#[from] SequenceError),
+    #[error("{0}")]
+    Append(#[from] AppendError),
+    #[error("the partition's producers cannot be loaded: {0}")]
+    Load(ReadError),
+    #[error("the partition was deleted")]
+    Deleted,
+    #[error("{wanted} replicas must be in sync, there is 1")]
+    Replicas { wanted: i32 },
+}
+
+enum Windows {
+    /// Nobody has asked yet.
+    Unloaded,
+    /// One task is at it; `loaded` tells the others.
+    Loading,
+    Loaded(ProducerTable),
+}
+
+/// See the module head.
+pub struct Partition {
+    key: PartitionKey,
+    topic: TopicName,
+    internal: bool,
+    log: Rc<Log>,
+    leader_epoch: Cell<LeaderEpoch>,
+    high_watermark: Cell<Offset>,
+    settings: RefCell<Rc<TopicSettings>>,
+    windows: RefCell<Windows>,
+    windows_loaded: Notify,
+    /// Segment and size of the log at the last snapshot of the windows.
+    snapshot_segment: Cell<Offset>,
+    bytes_since_snapshot: Cell<u64>,
+    saving_snapshot: Cell<bool>,
+    /// Tasks to wake when the high watermark moves or the partition goes away.
+    waiters: RefCell<Vec<Weak<Notify>>>,
+    waiters_sweep: Cell<usize>,
+    /// All bytes ever appended here in this run, for waiters to estimate by.
+    appended_bytes: Cell<u64>,
+    is_deleted: Cell<bool>,
+}
+
+impl Partition {
+    /// Takes over an open log.
+    #[must_use]
+    pub fn new(
+        topic: &cluster::Topic,
+        leader_epoch: LeaderEpoch,
+        log: Rc<Log>,
+        settings: Rc<TopicSettings>,
+    ) -> Rc<Self> {
+        let partition = Rc::new(Self {
+            key: log.key(),
+            topic: topic.name.clone(),
+            internal: topic.internal,
+            leader_epoch: Cell::new(leader_epoch),
+            high_watermark: Cell::new(log.durable().next_offset),
+            settings: RefCell::new(settings),
+            windows: RefCell::new(Windows::Unloaded),
+            windows_loaded: Notify::new(),
+            snapshot_segment: Cell::new(log.segment_base_offset()),
+            bytes_since_snapshot: Cell::new(0),
+            saving_snapshot: Cell::new(false),
+            waiters: RefCell::default(),
+            waiters_sweep: Cell::new(WAITERS_SWEEP_MIN),
+            appended_bytes: Cell::new(0),
+            is_deleted: Cell::new(false),
+            log,
+        });
+        let watching = Rc::downgrade(&partition);
+        partition.log.on_durable(Box::new(move |durable| {
+            if let Some(partition) = watching.upgrade() {
+                partition.on_durable(durable);
+            }
+        }));
+        // It may have moved before the callback was there.
+        partition
+            .high_watermark
+            .set(partition.log.durable().next_offset);
+        partition
+    }
+
+    #[must_use]
+    pub fn key(&self) -> PartitionKey {
+        self.key
+    }
+
+    #[must_use]
+    pub fn topic(&self) -> &TopicName {
+        &self.topic
+    }
+
+    /// Not for clients to write.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.internal
+    }
+
+    #[must_use]
+    pub fn log(&self) -> &Rc<Log> {
+        &self.log
+    }
+
+    #[must_use]
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch.get()
+    }
+
+    /// End of what clients may read.
+    #[must_use]
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark.get()
+    }
+
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.get()
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> Rc<TopicSettings> {
+        self.settings.borrow().clone()
+    }
+
+    #[must_use]
+    pub fn quarantined(&self) -> Option<Corrupt> {
+        self.log.quarantined()
+    }
+
+    #[must_use]
+    pub fn appended_bytes(&self) -> u64 {
+        self.appended_bytes.get()
+    }
+
+    /// The topic's configs changed.
+    pub fn on_settings(&self, settings: Rc<TopicSettings>, log_config: LogConfig) {
+        self.log.set_config(log_config);
+        self.settings.replace(settings);
+    }
+
+    /// The topic is gone: whoever waits must look again.
+    pub fn on_deleted(&self) {
+        self.is_deleted.set(true);
+        self.wake();
+    }
+
+    fn on_durable(&self, durable: Durable) {
+        if durable.next_offset > self.high_watermark.get() {
+            self.high_watermark.set(durable.next_offset);
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        for waiter in self.waiters.take() {
+            if let Some(waiter) = waiter.upgrade() {
+                waiter.notify_all();
+            }
+        }
+    }
+
+    /// Wakes `waiter` once, at the next move of the high watermark, while somebody still holds it.
+    pub fn wake_once(&self, waiter: &Rc<Notify>) {
+        let mut waiters = self.waiters.borrow_mut();
+        if waiters.len() >= self.waiters_sweep.get() {
+            waiters.retain(|waiter| waiter.strong_count() > 0);
+            self.waiters_sweep
+                .set(WAITERS_SWEEP_MIN.max(waiters.len() * 2));
+        }
+        waiters.push(Rc::downgrade(waiter));
+    }
+
+    /// Sequences what a client sent for this partition: checks it and decides its place in the log.
+    ///
+    /// Not durable yet: see `Sequenced`.
+    pub async fn produce(
+        self: &Rc<Self>,
+        records: &[u8],
+        acks_all: bool,
+    ) -> Result<Sequenced, ProduceError> {
+        let settings = self.settings();
+        if acks_all && settings.replicas_in_sync_min > 1 {
+            let wanted = settings.replicas_in_sync_min;
+            return Err(ProduceError::Replicas { wanted });
+        }
+        let now = runtime::wall();
+        let batch = check_at_door(records, &settings, now)?;
+        self.load_producers().await.map_err(ProduceError::Load)?;
+        loop {
+            if self.is_deleted() {
+                return Err(ProduceError::Deleted);
+            }
+            match self.sequence(&batch, now) {
+                Err(ProduceError::Append(AppendError::Busy)) => self.log.append_ready().await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn sequence(
+        self: &Rc<Self>,
+        batch: &ValidBatch<'_>,
+        now: TimestampMs,
+    ) -> Result<Sequenced, ProduceError> {
+        let mut windows = self.windows.borrow_mut();
+        let Windows::Loaded(producers) = &mut *windows else {
+            return Err(ProduceError::Load(ReadError::Closed));
+        };
+        let header = &batch.header;
+        let sequenced = Sequenced {
+            base_offset: Offset::ZERO,
+            log_append_time: TimestampMs(-1),
+            log_start_offset: self.log.log_start_offset(),
+            log_epoch: self.log.log_epoch(),
+            next_offset: Offset::ZERO,
+            bytes: batch.bytes.len(),
+            records: header.record_count,
+            is_duplicate: false,
+        };
+        if let Verdict::Duplicate(sent) = producers.check(header)? {
+            return Ok(Sequenced {
+                base_offset: sent.base_offset,
+                log_append_time: sent.timestamp,
+                next_offset: sent.last_offset().plus(1),
+                is_duplicate: true,
+                ..sequenced
+            });
+        }
+        let appended = self.log.append(Entry {
+            kind: EntryKind::Records,
+            leader_epoch: self.leader_epoch.get(),
+            batch: &batch.bytes,
+            record_count: header.record_count.unsigned_abs(),
+            max_timestamp: header.max_timestamp,
+        })?;
+        producers.on_append(header, appended.base_offset, now);
+        drop(windows);
+        self.count_appended(batch.bytes.len());
+        self.snapshot_if_due();
+        let stamped = header.timestamp_type() == TimestampType::LogAppendTime;
+        Ok(Sequenced {
+            base_offset: appended.base_offset,
+            log_append_time: if stamped {
+                header.max_timestamp
+            } else {
+                TimestampMs(-1)
+            },
+            log_epoch: appended.log_epoch,
+            next_offset: appended.last_offset.plus(1),
+            ..sequenced
+        })
+    }
+
+    fn count_appended(&self, bytes: usize) {
+        self.appended_bytes
+            .set(self.appended_bytes.get() + bytes as u64);
+    }
+
+    /// Appends a batch that this node built (internal topics) and returns its base offset when it is durable.
+    pub async fn append_durable(&self, batch: &[u8]) -> Result<Offset, AppendError> {
+        let (base_offset, log_epoch, next_offset) = self.append_own(batch).await?;
+        match self.log.wait_durable(log_epoch, next_offset).await {
+            true => Ok(base_offset),
+            false => Err(AppendError::Closed),
+        }
+    }
+
+    /// Appends a batch that this node built: base offset, and what to hand `Log::wait_durable`. Waits for staging room only.
+    pub async fn append_own(
+        &self,
+        batch: &[u8],
+    ) -> Result<(Offset, LogEpoch, Offset), AppendError> {
+        let header = batch::BatchHeader::decode(batch).expect("this node built the batch");
+        loop {
+            if self.is_deleted() {
+                return Err(AppendError::Closed);
+            }
+            let entry = Entry {
+                kind: EntryKind::Records,
+                leader_epoch: self.leader_epoch.get(),
+                batch,
+                record_count: header.record_count.unsigned_abs(),
+                max_timestamp: header.max_timestamp,
+            };
+            match self.log.append(entry) {
+                Err(AppendError::Busy) => self.log.append_ready().await,
+                Err(error) => return Err(error),
+                Ok(appended) => {
+                    self.count_appended(batch.len());
+                    let next_offset = appended.last_offset.plus(1);
+                    return Ok((appended.base_offset, appended.log_epoch, next_offset));
+                }
+            }
+        }
+    }
+
+    /// Makes sure the producers' windows are there. Many may ask at once; one loads.
+    pub async fn load_producers(&self) -> Result<(), ReadError> {
+        loop {
+            let loaded = self.windows_loaded.notified();
+            match &*self.windows.borrow() {
+                Windows::Loaded(_) => return Ok(()),
+                Windows::Loading => {}
+                Windows::Unloaded => break,
+            }
+            loaded.await;
+        }
+        self.windows.replace(Windows::Loading);
+        // A dropped future (a closed connection) must not leave `Loading` behind for ever.
+        let guard = LoadGuard(self);
+        let outcome = self.replay_producers().await;
+        std::mem::forget(guard);
+        let (windows, outcome) = match outcome {
+            Ok(table) => (Windows::Loaded(table), Ok(())),
+            Err(error) => (Windows::Unloaded, Err(error)),
+        };
+        self.windows.replace(windows);
+        self.windows_loaded.notify_all();
+        outcome
+    }
+
+    async fn replay_producers(&self) -> Result<ProducerTable, ReadError> {
+        // Internal topics have no clients' producers, and their snapshot slot belongs to their owner.
+        if self.internal {
+            return Ok(ProducerTable::default());
+        }
+        let now = runtime::wall();
+        let (mut at, mut table) = match self.log.load_snapshot().await? {
+            None => (Offset::ZERO, ProducerTable::default()),
+            Some((at, bytes)) => match ProducerTable::decode(&bytes) {
+                Ok(table) => (at, table),
+                // Rebuilding from the whole log is slow but right.
+                Err(error) => {
+                    tracing::warn!(partition = %self.key, %error, "producers' snapshot is unreadable, reading the log");
+                    (Offset::ZERO, ProducerTable::default())
+                }
+            },
+        };
+        let end = self.log.next_offset();
+        at = at.max(self.log.log_start_offset());
+        while at < end {
+            let read = self.log.read(at, end, REPLAY_READ_BYTES, true).await?;
+            if read.next_offset <= at {
+                break;
+            }
+            for item in batch::batches(&read.batches.to_contiguous()) {
+                let Ok((header, _)) = item else { break };
+                if header.base_offset >= at {
+                    table.on_append(&header, header.base_offset, now);
+                }
+            }
+            at = read.next_offset;
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
+        }
+        Ok(table)
+    }
+
+    /// After a segment roll or enough bytes: saves the windows as of now, once the log is durable up to now.
+    fn snapshot_if_due(self: &Rc<Self>) {
+        let segment = self.log.segment_base_offset();
+        let bytes = self.log.stats().appended_bytes;
+        let rolled = segment != self.snapshot_segment.get();
+        let grown =
+            bytes.saturating_sub(self.bytes_since_snapshot.get()) >= SNAPSHOT_INTERVAL_BYTES;
+        if self.saving_snapshot.get() || !(rolled || grown) {
+            return;
+        }
+        self.snapshot_segment.set(segment);
+        self.bytes_since_snapshot.set(bytes);
+        self.saving_snapshot.set(true);
+        let partition = self.clone();
+        runtime::spawn(Class::Background, "producer snapshot", async move {
+            partition.save_producers().await;
+            partition.saving_snapshot.set(false);
+        });
+    }
+
+    /// Saves the windows as of now; nothing to do where they were never loaded.
+    pub async fn save_producers(&self) {
+        let (at, log_epoch) = (self.log.next_offset(), self.log.log_epoch());
+        let state = match &*self.windows.borrow() {
+            Windows::Loaded(table) if !self.internal => table.encode(),
+            _ => return,
+        };
+        if !self.log.wait_durable(log_epoch, at).await {
+            return;
+        }
+        // Without this snapshot the next start replays more headers; nothing is lost.
+        if let Err(error) = self.log.save_snapshot(at, state).await {
+            tracing::debug!(partition = %self.key, %error, "producers' snapshot was not saved");
+        }
+    }
+
+    /// Forgets producers that have been silent for `expiry`.
+    pub fn expire_producers(&self, now: TimestampMs, expiry: Duration) {
+        let expiry_ms = i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX);
+        if let Windows::Loaded(table) = &mut *self.windows.borrow_mut() {
+            table.expire(TimestampMs(now.0.saturating_sub(expiry_ms)));
+        }
+    }
+
+    /// What `read` gives of the windows, when they are loaded.
+    pub fn with_producers<R>(&self, read: impl FnOnce(&ProducerTable) -> R) -> Option<R> {
+        match &*self.windows.borrow() {
+            Windows::Loaded(table) => Some(read(table)),
+            Windows::Unloaded | Windows::Loading => None,
+        }
+    }
+}
+
+struct LoadGuard<'a>(&'a Partition);
+
+impl Drop for LoadGuard<'_> {
+    fn drop(&mut self) {
+        self.0.windows.replace(Windows::Unloaded);
+        self.0.windows_loaded.notify_all();
+    }
+}
+
+fn check_at_door<'a>(
+    records: &'a [u8],
+    settings: &TopicSettings,
+    now: TimestampMs,
+) -> Result<ValidBatch<'a>, ProduceError> {
+    let rules = DoorRules {
+        batch_bytes_max: settings.message_bytes_max.min(limits::BATCH_BYTES_MAX),
+        timestamp_type: match settings.log_append_time {
+            true => TimestampType::LogAppendTime,
+            false => TimestampType::CreateTime,
+        },
+        now,
+        timestamp_before_ms_max: settings.timestamp_before_ms_max,
+        timestamp_after_ms_max: settings.timestamp_after_ms_max,
+        compression: match settings.compression {
+            CompressionChoice::Producer => None,
+            CompressionChoice::Uncompressed => Some(Compression::None),
+            CompressionChoice::Gzip => Some(Compression::Gzip),
+            CompressionChoice::Snappy => Some(Compression::Snappy),
+            CompressionChoice::Lz4 => Some(Compression::Lz4),
+            CompressionChoice::Zstd => Some(Compression::Zstd),
+        },
+    };
+    let mut batches = batch::validate(records, &rules)?;
+    let count = batches.len();
+    let (Some(batch), 1) = (batches.pop(), count) else {
+        return Err(ProduceError::BatchCount(count));
+    };
+    if batch.header.is_control() {
+        return Err(ProduceError::Control);
+    }
+    if batch.header.is_transactional() {
+        return Err(ProduceError::Transactional);
+    }
+    Ok(batch)
+}
