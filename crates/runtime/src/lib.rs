@@ -1,242 +1,190 @@
 //! Shards, their executor and its I/O, the mesh between them, and the simulated twins of it all.
-#![allow(clippy::todo, unused_variables, missing_docs, dead_code)]
+//!
+//! A *shard* is one pinned thread with an executor of `!Send` tasks. All functions here act on the current shard, real
+//! or simulated: nothing above this crate knows which.
+
+#![allow(dead_code)]
 
 pub mod budget;
+pub mod class;
 pub mod fs;
 pub mod net;
+pub mod process;
+pub mod signal;
 pub mod sim;
 pub mod stats;
 pub mod sync;
 
+mod clock;
+mod epoll;
+mod fatal;
+mod mesh;
+mod offload;
+mod ops;
+mod ready;
+mod remote;
+mod shard;
+mod socket;
+mod task;
+mod timer;
+mod uring;
+mod watchdog;
+
+pub use class::Class;
+pub use fatal::{Fatal, fatal};
+pub use process::{Backend, Config, Running, ShardsHandle, start};
+
 use base::{ShardId, TimestampMs};
+use shard::Shard;
 use std::{
+    cell::Cell,
     future::Future,
-    io,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
-/// Scheduling class of a task: shares of CPU slices and of the in-flight I/O budget (DESIGN: Redpanda's groups).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
-    Produce,
-    Fetch,
-    Streams,
-    Query,
-    Background,
-    Admin,
-}
-
 /// Monotonic time in ns since an arbitrary start (virtual in simulation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Instant(pub u64);
-impl Instant {
-    pub fn since(self, earlier: Instant) -> Duration {
-        todo!()
-    }
-    #[must_use]
-    pub fn plus(self, by: Duration) -> Instant {
-        todo!()
-    }
-}
-
-/// What ends the process with an exit code of its own; in simulation it ends the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fatal {
-    Io { what: &'static str, error: String },
-    Corrupt(String),
-    OutOfMemory(String),
-}
-impl Fatal {
-    pub fn exit_code(&self) -> i32 {
-        todo!()
-    }
-}
-pub fn fatal(reason: Fatal) -> ! {
-    todo!()
-}
 
 // ---- the current shard ----
+
+/// The shard this runs on. Panics outside of shards, as do all functions here that need one.
 pub fn shard() -> ShardId {
-    todo!()
+    Shard::current().id
 }
+
+/// Shards of this node.
 pub fn shard_count() -> u16 {
-    todo!()
+    Shard::current().count
 }
+
 pub fn now() -> Instant {
-    todo!()
+    Shard::current().now()
 }
+
+/// The wall clock; may jump.
 pub fn wall() -> TimestampMs {
-    todo!()
+    Shard::current().clock().wall()
 }
+
 pub fn random_u64() -> u64 {
-    todo!()
+    Shard::current().random_u64()
 }
+
 pub fn random_bytes(out: &mut [u8]) {
-    todo!()
+    Shard::current().random_bytes(out);
 }
+
 /// Puts `value` into the current shard's slot for its type: what code sent by `invoke_on` finds its shard's state with.
 /// One slot per shard (in simulation: per shard of each host, emptied when the host goes down).
-pub fn set_local<T: 'static>(value: std::rc::Rc<T>) {
-    todo!()
+pub fn set_local<T: 'static>(value: Rc<T>) {
+    Shard::current().set_local(value);
 }
+
 /// What `set_local` put here last.
-pub fn local<T: 'static>() -> Option<std::rc::Rc<T>> {
-    todo!()
+pub fn local<T: 'static>() -> Option<Rc<T>> {
+    Shard::current().local()
 }
+
 pub fn clear_local<T: 'static>() {
-    todo!()
+    Shard::current().clear_local::<T>();
 }
 
 // ---- tasks ----
-/// `kind` names the task in statistics and stall reports: "connection", "journal", ...
+
+/// Starts a task on the current shard. `kind` names it in statistics and stall reports: "connection", "journal", ...
+/// A task that panics ends the process.
 pub fn spawn<F: Future + 'static>(
     class: Class,
     kind: &'static str,
     future: F,
 ) -> JoinHandle<F::Output> {
-    todo!()
+    task::spawn_on(&Shard::current(), class, kind, future)
 }
+
 /// Dropping detaches.
-pub struct JoinHandle<T> {
-    _p: std::marker::PhantomData<T>,
-}
+pub struct JoinHandle<T>(task::Handle<T>);
+
 impl<T> JoinHandle<T> {
+    /// The task is dropped at its next turn, at the await it stands at.
     pub fn abort(&self) {
-        todo!()
+        self.0.abort();
     }
+
     pub fn is_finished(&self) -> bool {
-        todo!()
+        self.0.is_finished()
     }
 }
+
 /// `Err(Aborted)` when the task was aborted.
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, Aborted>;
+
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        todo!()
+        self.0.poll_join(cx)
     }
 }
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the task was aborted")]
 pub struct Aborted;
+
+/// Lets all tasks that are ready run first.
 pub async fn yield_now() {
-    todo!()
+    let has_yielded = Cell::new(false);
+    std::future::poll_fn(|cx| {
+        if has_yielded.replace(true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
+
 /// True when the running task has used up its slice: long loops check it and call `yield_now`.
 pub fn should_yield() -> bool {
-    todo!()
+    Shard::try_current().is_some_and(|shard| shard.should_yield())
 }
+
 pub async fn sleep(duration: Duration) {
-    todo!()
+    timer::Sleep::until(now().plus(duration)).await;
 }
+
 pub async fn sleep_until(at: Instant) {
-    todo!()
+    timer::Sleep::until(at).await;
 }
+
+/// The future's output, unless it takes longer than `duration`; it is dropped then.
 pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
-    todo!()
+    timer::timeout_at(now().plus(duration), future).await
 }
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("deadline has elapsed")]
 pub struct Elapsed;
 
 // ---- mesh ----
-/// Runs `f` on another shard (inline when it is this one) and returns what its future gives.
+
+/// Runs `f` on another shard (inline when it is this one) and returns what its future gives. Waits for credit of
+/// `class` towards `to`. Never resolves when the other shard goes down meanwhile, which the whole node then does.
 pub async fn invoke_on<F, Fut, R>(to: ShardId, class: Class, kind: &'static str, f: F) -> R
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = R> + 'static,
     R: Send + 'static,
 {
-    todo!()
+    mesh::invoke_on(to, class, kind, f).await
 }
-/// Fire and forget; waits only for credit of `class` towards `to`.
+
+/// Fire and forget; waits only for credit of `class` towards `to`, which comes back when the future has ended.
 pub async fn post<F, Fut>(to: ShardId, class: Class, kind: &'static str, f: F)
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    todo!()
-}
-
-// ---- process ----
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Backend {
-    #[default]
-    Auto,
-    Uring,
-    Epoll,
-}
-#[derive(Clone, Debug)]
-pub struct Config {
-    pub shards: u16,
-    pub cpus: Option<Vec<usize>>,
-    pub backend: Backend,
-    pub stall: Duration,
-}
-/// Starts one pinned thread per shard; `main` runs on each of them. Returns at once.
-pub fn start<F, Fut>(config: Config, main: F) -> io::Result<Running>
-where
-    F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = ()> + 'static,
-{
-    todo!()
-}
-pub struct Running {
-    _p: (),
-}
-impl Running {
-    pub fn handle(&self) -> ShardsHandle {
-        todo!()
-    }
-    /// Which I/O backend was chosen, and why not io_uring when it was refused.
-    pub fn backend(&self) -> (Backend, Option<String>) {
-        todo!()
-    }
-    /// Waits until every shard's main has returned and its tasks were dropped.
-    pub fn join(self) -> io::Result<()> {
-        todo!()
-    }
-}
-/// From any thread to the shards (the HTTP front, signal handling).
-#[derive(Clone)]
-pub struct ShardsHandle {
-    _p: (),
-}
-impl ShardsHandle {
-    pub fn shard_count(&self) -> u16 {
-        todo!()
-    }
-    /// The future is `Send` and runs on any executor.
-    pub fn call<F, Fut, R>(
-        &self,
-        to: ShardId,
-        class: Class,
-        kind: &'static str,
-        f: F,
-    ) -> impl Future<Output = R> + Send + use<F, Fut, R>
-    where
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = R> + 'static,
-        R: Send + 'static,
-    {
-        async { todo!() }
-    }
-    pub fn call_blocking<F, Fut, R>(&self, to: ShardId, class: Class, kind: &'static str, f: F) -> R
-    where
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = R> + 'static,
-        R: Send + 'static,
-    {
-        todo!()
-    }
-}
-/// Blocks the calling (non-shard) thread until SIGTERM or SIGINT. Call `block_termination` first, before any thread starts.
-pub mod signal {
-    pub fn block_termination() {
-        todo!()
-    }
-    pub fn wait_for_termination() -> &'static str {
-        todo!()
-    }
+    mesh::post(to, class, kind, f).await;
 }

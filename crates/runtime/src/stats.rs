@@ -1,55 +1,34 @@
 //! What a shard has measured of itself: CPU and I/O per class and task kind, stalls, histograms.
-use crate::Class;
+
+mod histogram;
+mod tally;
+
+pub use histogram::Histogram;
+pub(crate) use tally::{Stall, Tally};
+
+use crate::{Class, shard::Shard};
 use std::time::Duration;
 
-#[derive(Debug)]
-/// Log-linear latency histogram in microseconds (64 buckets per power of two: 1.6 % wide).
-#[derive(Clone)]
-pub struct Histogram {
-    _p: (),
-}
-impl Default for Histogram {
-    fn default() -> Self {
-        todo!()
-    }
-}
-impl Histogram {
-    pub fn record(&mut self, value: Duration) {
-        todo!()
-    }
-    pub fn merge(&mut self, other: &Histogram) {
-        todo!()
-    }
-    pub fn count(&self) -> u64 {
-        todo!()
-    }
-    pub fn sum(&self) -> Duration {
-        todo!()
-    }
-    pub fn max(&self) -> Duration {
-        todo!()
-    }
-    pub fn quantile(&self, q: f64) -> Duration {
-        todo!()
-    }
-    /// Samples at or below `bound`, for Prometheus buckets.
-    pub fn count_le(&self, bound: Duration) -> u64 {
-        todo!()
-    }
-}
-/// Sendable copy of the current shard's counters.
+/// Sendable copy of a shard's counters, all since its start.
 #[derive(Clone, Debug, Default)]
 pub struct ShardStats {
+    /// In order of `Class::ALL`.
     pub classes: Vec<ClassStats>,
+    /// In order of first spawn.
     pub kinds: Vec<KindStats>,
+    /// Polls that took longer than `Config::stall` on the CPU or blocked in the kernel. Stretches in which the thread
+    /// was ready but preempted do not count: they are the machine's, not the task's.
     pub stalls: u64,
     pub longest_stall: Duration,
+    /// The latest reported stall: kind, duration and stack.
     pub last_stall: Option<String>,
+    /// Time spent in tasks.
     pub busy: Duration,
     pub polls: u64,
     pub mesh_sent: u64,
     pub mesh_wakes: u64,
 }
+
 #[derive(Clone, Debug)]
 pub struct ClassStats {
     pub class: Class,
@@ -59,8 +38,10 @@ pub struct ClassStats {
     pub read_bytes: u64,
     pub write_ops: u64,
     pub write_bytes: u64,
+    /// Tasks ready to run now.
     pub queued: usize,
 }
+
 #[derive(Clone, Debug)]
 pub struct KindStats {
     pub kind: &'static str,
@@ -71,6 +52,13 @@ pub struct KindStats {
     pub live: u64,
     pub stalls: u64,
 }
+
+/// The current shard's counters.
 pub fn shard_stats() -> ShardStats {
-    todo!()
+    let shard = Shard::current();
+    let mut stats = shard.tally.borrow().to_stats();
+    for class in &mut stats.classes {
+        class.queued = shard.queued(class.class);
+    }
+    stats
 }

@@ -1,95 +1,172 @@
 //! Waiting between tasks of one shard: no atomics, no locks.
-use std::rc::Rc;
+//!
+//! # Invariants  1. Nobody is woken, and no value dropped, while a cell here is borrowed.
+//!               2. Waiters are served in order of arrival; one that is dropped gives its turn to the next.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+pub mod channel;
+pub mod oneshot;
+
+struct Waiter {
+    ticket: u64,
+    waker: Waker,
+    is_notified: bool,
+}
 
 /// Wakes waiters; `notified` resolves at the first `notify_*` after it was created.
 #[derive(Default)]
 pub struct Notify {
-    _p: (),
+    waiters: RefCell<VecDeque<Waiter>>,
+    next_ticket: Cell<u64>,
+    /// Tickets below were all notified.
+    notified_end: Cell<u64>,
+    has_permit: Cell<bool>,
 }
+
 impl Notify {
     pub fn new() -> Self {
-        todo!()
+        Self::default()
     }
+
+    /// Wakes all who wait now.
     pub fn notify_all(&self) {
-        todo!()
+        self.notified_end.set(self.next_ticket.get());
+        let waiters = self.waiters.take();
+        for waiter in waiters {
+            waiter.waker.wake();
+        }
     }
+
     /// Wakes one waiter, or leaves a permit for the next.
     pub fn notify_one(&self) {
-        todo!()
+        let waker = {
+            let mut waiters = self.waiters.borrow_mut();
+            let waiter = waiters.iter_mut().find(|waiter| !waiter.is_notified);
+            waiter.map(|waiter| {
+                waiter.is_notified = true;
+                waiter.waker.clone()
+            })
+        };
+        match waker {
+            Some(waker) => waker.wake(),
+            None => self.has_permit.set(true),
+        }
     }
+
     pub fn notified(&self) -> impl Future<Output = ()> + '_ {
-        async { todo!() }
-    }
-}
-pub mod oneshot {
-    pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-        todo!()
-    }
-    pub struct Sender<T>(std::rc::Rc<T>);
-    impl<T> Sender<T> {
-        pub fn send(self, value: T) {
-            todo!()
-        }
-    }
-    pub struct Receiver<T>(std::rc::Rc<T>);
-    /// `None` when the sender was dropped.
-    impl<T> Future for Receiver<T> {
-        type Output = Option<T>;
-        fn poll(
-            self: std::pin::Pin<&mut Self>,
-            cx: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<T>> {
-            todo!()
+        let ticket = self.next_ticket.get();
+        self.next_ticket.set(ticket + 1);
+        Notified {
+            notify: self,
+            ticket,
+            is_waiting: false,
         }
     }
 }
-/// Bounded queue, many senders, one receiver, one shard.
-pub mod channel {
-    pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-        todo!()
+
+struct Notified<'a> {
+    notify: &'a Notify,
+    ticket: u64,
+    is_waiting: bool,
+}
+
+impl Future for Notified<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let notify = self.notify;
+        if self.ticket < notify.notified_end.get() {
+            self.is_waiting = false;
+            return Poll::Ready(());
+        }
+        let mut waiters = notify.waiters.borrow_mut();
+        if self.is_waiting {
+            let at = waiters
+                .iter()
+                .position(|waiter| waiter.ticket == self.ticket)
+                .expect("a waiter stays in line until it is notified or gone");
+            if waiters[at].is_notified {
+                waiters.remove(at);
+                self.is_waiting = false;
+                return Poll::Ready(());
+            }
+            waiters[at].waker.clone_from(cx.waker());
+            return Poll::Pending;
+        }
+        if notify.has_permit.take() {
+            return Poll::Ready(());
+        }
+        waiters.push_back(Waiter {
+            ticket: self.ticket,
+            waker: cx.waker().clone(),
+            is_notified: false,
+        });
+        self.is_waiting = true;
+        Poll::Pending
     }
-    pub struct Sender<T>(std::rc::Rc<T>);
-    impl<T> Clone for Sender<T> {
-        fn clone(&self) -> Self {
-            todo!()
+}
+
+impl Drop for Notified<'_> {
+    fn drop(&mut self) {
+        if !self.is_waiting {
+            return;
         }
-    }
-    impl<T> Sender<T> {
-        /// `Err(value)` when the receiver is gone.
-        pub async fn send(&self, value: T) -> Result<(), T> {
-            todo!()
-        }
-        pub fn try_send(&self, value: T) -> Result<(), T> {
-            todo!()
-        }
-    }
-    pub struct Receiver<T>(std::rc::Rc<T>);
-    impl<T> Receiver<T> {
-        /// `None` when all senders are gone and the queue is empty.
-        pub async fn recv(&mut self) -> Option<T> {
-            todo!()
-        }
-        pub fn try_recv(&mut self) -> Option<T> {
-            todo!()
+        let was_notified = {
+            let mut waiters = self.notify.waiters.borrow_mut();
+            let at = waiters.iter().position(|w| w.ticket == self.ticket);
+            at.and_then(|at| waiters.remove(at))
+                .is_some_and(|waiter| waiter.is_notified)
+        };
+        if was_notified {
+            self.notify.notify_one();
         }
     }
 }
+
 /// Counts down to cancellation, shared by a tree of tasks.
 #[derive(Clone, Default)]
 pub struct Shutdown {
-    _p: Rc<()>,
+    state: Rc<ShutdownState>,
 }
+
+#[derive(Default)]
+struct ShutdownState {
+    is_triggered: Cell<bool>,
+    notify: Notify,
+}
+
 impl Shutdown {
     pub fn new() -> Self {
-        todo!()
+        Self::default()
     }
+
     pub fn trigger(&self) {
-        todo!()
+        self.state.is_triggered.set(true);
+        self.state.notify.notify_all();
     }
+
     pub fn is_triggered(&self) -> bool {
-        todo!()
+        self.state.is_triggered.get()
     }
+
+    /// Resolves when triggered, at once when it was before.
     pub fn triggered(&self) -> impl Future<Output = ()> + 'static {
-        async { todo!() }
+        let state = self.state.clone();
+        async move {
+            while !state.is_triggered.get() {
+                state.notify.notified().await;
+            }
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

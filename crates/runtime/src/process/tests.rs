@@ -1,0 +1,132 @@
+//! Tests of real shards: start and end, calls from outside, mesh, panics.
+
+use super::*;
+use crate::{Instant, invoke_on, net, now, post, shard, sleep, spawn, yield_now};
+use iobuf::{Buf, BufMut};
+use std::sync::atomic::AtomicU64;
+
+fn config(shards: u16, backend: Backend) -> Config {
+    Config {
+        shards,
+        backend,
+        ..Config::default()
+    }
+}
+
+fn run<Fut: Future<Output = ()> + 'static>(
+    shards: u16,
+    backend: Backend,
+    main: impl Fn() -> Fut + Send + Sync + 'static,
+) {
+    let running = start(config(shards, backend), main).expect("shards start");
+    running.join().expect("shards end");
+}
+
+#[test]
+fn mains_run_on_all_shards_and_talk() {
+    static SUM: AtomicU64 = AtomicU64::new(0);
+    run(3, Backend::Auto, || async {
+        let me = shard();
+        for to in 0..3 {
+            for i in 0..1000u64 {
+                let got = invoke_on(ShardId(to), Class::Produce, "add", move || async move {
+                    yield_now().await;
+                    (shard(), i + 1)
+                })
+                .await;
+                assert_eq!(got, (ShardId(to), i + 1));
+            }
+            post(ShardId(to), Class::Fetch, "note", move || async move {
+                SUM.fetch_add(u64::from(me.0) + 1, Ordering::Relaxed);
+            })
+            .await;
+        }
+        sleep(Duration::from_millis(20)).await;
+    });
+    assert_eq!(SUM.load(Ordering::Relaxed), 18);
+}
+
+#[test]
+fn echo_over_loopback() {
+    run(1, Backend::Auto, || async {
+        let addr = "127.0.0.1:0".parse().expect("an address");
+        let listener = net::TcpListener::bind(addr).await.expect("binds");
+        let addr = listener.local_addr();
+        let server = spawn(Class::Produce, "server", async move {
+            let (stream, _) = listener.accept().await.expect("accepts");
+            loop {
+                let (result, buf) = stream.read(BufMut::with_capacity(4096)).await;
+                if result.expect("reads") == 0 {
+                    return;
+                }
+                stream.write(buf.freeze().into()).await.expect("writes");
+            }
+        });
+        let client = net::TcpStream::connect(addr).await.expect("connects");
+        for i in 0..100u8 {
+            client
+                .write(Buf::copy_from_slice(&[i; 100]).into())
+                .await
+                .expect("writes");
+            let mut got = BufMut::with_capacity(4096);
+            while got.len() < 100 {
+                let (result, buf) = client.read(got).await;
+                assert!(result.expect("reads") > 0);
+                got = buf;
+            }
+            assert_eq!(got[..], [i; 100]);
+        }
+        client.shutdown();
+        server.await.expect("not aborted");
+    });
+}
+
+#[test]
+fn calls_come_from_other_threads() {
+    let running = start(config(2, Backend::Auto), || {
+        sleep(Duration::from_millis(200))
+    })
+    .expect("shards start");
+    let handle = running.handle();
+    for to in [0, 1] {
+        let got = handle.call_blocking(ShardId(to), Class::Admin, "question", || async {
+            sleep(Duration::from_millis(1)).await;
+            shard()
+        });
+        assert_eq!(got, ShardId(to));
+    }
+    running.join().expect("shards end");
+}
+
+#[test]
+#[should_panic(expected = "of the task's making")]
+fn a_panic_is_not_swallowed() {
+    run(2, Backend::Auto, || async {
+        if shard() == ShardId(1) {
+            panic!("of the task's making");
+        }
+        sleep(Duration::from_secs(100)).await;
+    });
+}
+
+#[test]
+fn timers_fire_in_order_and_on_time() {
+    run(1, Backend::Auto, || async {
+        let start = now();
+        let handles: Vec<_> = [30, 10, 20]
+            .map(|ms| {
+                spawn(Class::Produce, "timer", async move {
+                    sleep(Duration::from_millis(ms)).await;
+                    now()
+                })
+            })
+            .into_iter()
+            .collect();
+        let mut ends: Vec<Instant> = Vec::new();
+        for handle in handles {
+            ends.push(handle.await.expect("not aborted"));
+        }
+        assert!(ends[1] < ends[2] && ends[2] < ends[0]);
+        assert!(ends[0].since(start) >= Duration::from_millis(30));
+    });
+}
