@@ -70,8 +70,9 @@ impl Disk {
         }
     }
 
-    pub(crate) fn faults(&self) -> &DiskFaults {
-        &self.faults
+    /// A copy of the stream of faults, to tell runs apart.
+    pub(crate) fn draws(&self) -> Rng {
+        self.rng.clone()
     }
 
     pub(crate) fn set_faults(&mut self, faults: DiskFaults) {
@@ -146,10 +147,26 @@ impl Disk {
         if open.truncate && open.write {
             self.truncate_node(node, 0)?;
         }
+        Ok(self.add_handle(OpenFile { node, open }))
+    }
+
+    pub(crate) fn open_dir(&mut self, path: &Path) -> io::Result<DiskHandle> {
+        let node = self.lookup(path)?;
+        if !self.tree.is_dir(node) {
+            return Err(errno(libc::ENOTDIR));
+        }
+        let open = Open {
+            read: true,
+            ..Open::default()
+        };
+        Ok(self.add_handle(OpenFile { node, open }))
+    }
+
+    fn add_handle(&mut self, open: OpenFile) -> DiskHandle {
         let handle = DiskHandle(self.handle_next);
         self.handle_next += 1;
-        self.handles.insert(handle, OpenFile { node, open });
-        Ok(handle)
+        self.handles.insert(handle, open);
+        handle
     }
 
     pub(crate) fn close(&mut self, handle: DiskHandle) {
@@ -261,17 +278,6 @@ impl Disk {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// Makes the entries of a directory durable as of `mark`.
-    pub(crate) fn sync_dir(&mut self, path: &Path, mark: u64) -> io::Result<()> {
-        let dir = self.lookup(path)?;
-        if self.rng.chance(self.faults.sync_error) {
-            return Err(errno(libc::EIO));
-        }
-        self.tree.sync_dir(mark, dir);
-        self.sweep();
-        Ok(())
     }
 
     fn sweep(&mut self) {
@@ -476,15 +482,23 @@ impl Disk {
 
     // ---- locks ----
 
-    /// Takes the directory's lock, or WouldBlock.
-    pub(crate) fn lock_dir(&mut self, path: &Path) -> io::Result<u32> {
-        let dir = self.lookup(path)?;
-        if self.locks.values().any(|locked| *locked == dir) {
+    /// Opens or creates the file and takes its lock, or WouldBlock.
+    pub(crate) fn lock(&mut self, path: &Path) -> io::Result<u32> {
+        let (dir, name) = self.parent(path)?;
+        let node = match self.tree.child(dir, name) {
+            Some(node) => node,
+            None => {
+                let seq = self.next_seq();
+                let file = Node::File(FileImage::default());
+                self.tree.create(seq, dir, name, file)
+            }
+        };
+        if self.locks.values().any(|locked| *locked == node) {
             return Err(errno(libc::EWOULDBLOCK));
         }
         let lock = self.lock_next;
         self.lock_next += 1;
-        self.locks.insert(lock, dir);
+        self.locks.insert(lock, node);
         Ok(lock)
     }
 

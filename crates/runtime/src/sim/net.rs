@@ -112,7 +112,7 @@ struct Listener {
 
 pub(crate) struct Net {
     faults: NetFaults,
-    rng: Rng,
+    pub(crate) rng: Rng,
     ends: BTreeMap<EndId, End>,
     end_next: u32,
     listeners: BTreeMap<ListenerId, Listener>,

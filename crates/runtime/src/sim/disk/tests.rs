@@ -52,8 +52,10 @@ fn write(disk: &mut Disk, handle: DiskHandle, pos: u64, data: &[u8], dsync: bool
 }
 
 fn sync_dir(disk: &mut Disk, path: &str) {
+    let dir = disk.open_dir(Path::new(path)).expect("opens");
     let mark = disk.mark();
-    disk.sync_dir(Path::new(path), mark).expect("syncs");
+    disk.sync(dir, mark).expect("syncs");
+    disk.close(dir);
 }
 
 fn contents(disk: &Disk, path: &str) -> Option<Vec<u8>> {
@@ -281,8 +283,7 @@ fn full_disk_refuses_and_freeing_helps() {
     disk.close(file);
     disk.remove_file(Path::new("/a")).expect("removes");
     let file = create(&mut disk, "/b");
-    let mark = disk.mark();
-    disk.sync_dir(Path::new("/"), mark).expect("syncs");
+    sync_dir(&mut disk, "/");
     write(&mut disk, file, 0, &[1; 8 * 4096], false);
     assert_eq!(disk.space().available_bytes, 0);
 }
@@ -293,14 +294,13 @@ fn kill_keeps_what_completed_and_releases_locks() {
     disk.create_dir_all(Path::new("/data")).expect("creates");
     let file = create(&mut disk, "/data/a");
     write(&mut disk, file, 0, b"kept", false);
-    let lock = Path::new("/data");
-    disk.lock_dir(lock).expect("free");
-    let taken = disk.lock_dir(lock).expect_err("taken");
+    let lock = Path::new("/data/LOCK");
+    disk.lock(lock).expect("free");
+    let taken = disk.lock(lock).expect_err("taken");
     assert_eq!(taken.kind(), std::io::ErrorKind::WouldBlock);
     disk.kill();
     assert_eq!(contents(&disk, "/data/a"), Some(b"kept".to_vec()));
-    disk.lock_dir(lock)
-        .expect("the process that held it is gone");
+    disk.lock(lock).expect("the process that held it is gone");
     assert!(disk.has_unsynced(), "kept by the kernel, not by the media");
 }
 
