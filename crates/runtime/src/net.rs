@@ -140,6 +140,8 @@ impl TcpStream {
             "a stream is handed on by its only owner"
         );
         self.owned.is_handed_on.set(true);
+        let shard = &self.owned.shard;
+        shard.driver.borrow_mut().forget(self.owned.fd);
         ForeignStream {
             fd: Some(self.owned.fd),
             is_simulated: self.owned.shard.clock().is_virtual(),

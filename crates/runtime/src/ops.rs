@@ -229,6 +229,13 @@ impl Driver {
         }
     }
 
+    /// A socket goes to another shard; none of its operations is in flight.
+    pub(crate) fn forget(&mut self, fd: Fd) {
+        if let Driver::Epoll(driver) = self {
+            driver.forget(fd);
+        }
+    }
+
     /// By a shard's thread: submits what is queued, waits as told, and adds what has completed to `out`.
     pub(crate) fn enter(&mut self, wait: Wait, out: &mut Vec<Completion>) {
         match self {

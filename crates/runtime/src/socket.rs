@@ -159,6 +159,36 @@ pub(crate) fn open(addr: SocketAddr, extra_flags: libc::c_int) -> Result<Fd, Err
     check(unsafe { libc::socket(family, kind, 0) }).map(Fd)
 }
 
+fn option(fd: Fd, name: libc::c_int) -> Result<libc::c_int, Errno> {
+    let mut value: libc::c_int = 0;
+    let mut len = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    let at = ptr::from_mut(&mut value).cast();
+    // SAFETY: `value` is a valid place of length `len`.
+    check(unsafe { libc::getsockopt(fd.0, libc::SOL_SOCKET, name, at, &mut len) })?;
+    Ok(value)
+}
+
+pub(crate) fn is_socket(fd: Fd) -> bool {
+    option(fd, libc::SO_TYPE).is_ok()
+}
+
+/// How a connect that was started ended; `None` while it goes on.
+pub(crate) fn is_connected(fd: Fd) -> Option<Result<(), Errno>> {
+    match option(fd, libc::SO_ERROR) {
+        Err(errno) => return Some(Err(errno)),
+        Ok(0) => {}
+        Ok(code) => return Some(Err(Errno(code))),
+    }
+    let mut raw = RawAddr::empty();
+    let len = ptr::from_mut(&mut raw.len);
+    // SAFETY: room for any address, with its length.
+    match check(unsafe { libc::getpeername(fd.0, raw.as_mut_ptr(), len) }) {
+        Ok(_) => Some(Ok(())),
+        Err(Errno(libc::ENOTCONN)) => None,
+        Err(errno) => Some(Err(errno)),
+    }
+}
+
 /// Connections that wait to be accepted at most; the kernel caps it at net.core.somaxconn.
 const BACKLOG: libc::c_int = 4096;
 
