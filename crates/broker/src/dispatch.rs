@@ -39,7 +39,18 @@ macro_rules! apis {
 }
 
 apis! {
+    offset_commit 8 "OffsetCommit" 2..=10;
+    offset_fetch 9 "OffsetFetch" 1..=10;
+    find_coordinator 10 "FindCoordinator" 0..=6;
+    join_group 11 "JoinGroup" 0..=9;
+    heartbeat 12 "Heartbeat" 0..=4;
+    leave_group 13 "LeaveGroup" 0..=5;
+    sync_group 14 "SyncGroup" 0..=5;
+    describe_groups 15 "DescribeGroups" 0..=6;
+    list_groups 16 "ListGroups" 0..=5;
     api_versions 18 "ApiVersions" 0..=4;
+    delete_groups 42 "DeleteGroups" 0..=2;
+    offset_delete 47 "OffsetDelete" 0..=0;
 }
 
 /// The entry of a key.

@@ -462,6 +462,7 @@ impl Broker {
     }
 
     async fn close_deleted(self: &Rc<Self>, topic: &cluster::Topic) {
+        self.coordinator.on_topic_deleted(&topic.name);
         for (key, spec) in topic.keys(0) {
             let removed = self.partitions.borrow_mut().remove(&key);
             if let Some(partition) = removed {

@@ -19,7 +19,8 @@ pub struct Settings {
     pub partitions_default: i32,
     /// The broker's own defaults of topic configs.
     pub topic_defaults: TopicDefaults,
-    /// Kafka's `offsets.topic.num.partitions`.
+    /// Kafka's `offsets.topic.num.partitions`. Its 50 spread coordination over a cluster's brokers; here it is to spread over
+    /// shards, and each partition costs a log of its own.
     pub offsets_partitions: i32,
     /// Kafka's `log.retention.check.interval.ms`.
     pub retention_interval: Duration,
@@ -67,7 +68,7 @@ impl Settings {
             auto_create_topics: true,
             partitions_default: 1,
             topic_defaults: TopicDefaults::default(),
-            offsets_partitions: 50,
+            offsets_partitions: 16,
             retention_interval: Duration::from_secs(300),
             producer_expiry: Duration::from_secs(86_400),
             connections_max: 10_000,
