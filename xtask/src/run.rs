@@ -1,7 +1,7 @@
 //! Child processes: cargo and other tools, run in the repository's root.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -34,6 +34,39 @@ pub fn cargo_command(root: &Path) -> Command {
 /// Runs cargo and fails with the command line when it fails.
 pub fn cargo(root: &Path, args: &[&str], more: &[String]) -> Result<()> {
     checked(cargo_command(root).args(args).args(more))
+}
+
+/// Builds the binary, in the tests' profile unless `flags` say otherwise, and gives its path.
+pub fn build_binary(root: &Path, flags: &[&str]) -> Result<PathBuf> {
+    let mut build = cargo_command(root);
+    build
+        .args([
+            "build",
+            "--package",
+            "server",
+            "--bin",
+            "forebay",
+            "--message-format=json-render-diagnostics",
+        ])
+        .args(flags);
+    let output = build
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    ensure!(
+        output.status.success(),
+        "{}: {}",
+        spell(&build),
+        output.status
+    );
+    let artifacts = String::from_utf8(output.stdout)?;
+    let executable = artifacts
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let executable = executable
+        .filter_map(|artifact| Some(PathBuf::from(artifact["executable"].as_str()?)))
+        .next_back();
+    executable.context("cargo named no executable")
 }
 
 /// Runs a command to its end, its output going where ours goes.

@@ -1,11 +1,14 @@
 //! The test suites README promises, run one after the other, with a table of what passed at the end.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use e2e::SUITES;
+use e2e::node::Server;
+use e2e::report::{Case, Outcome};
 
 use crate::run;
 
@@ -28,7 +31,7 @@ pub fn test(root: &Path, args: &[String]) -> Result<()> {
         [flag] if flag == "--fast" => true,
         other => bail!("test takes --fast or nothing, not {other:?}"),
     };
-    let suites = vec![
+    let mut suites = vec![
         cargo_tests(
             root,
             "unit, simulation",
@@ -49,18 +52,103 @@ pub fn test(root: &Path, args: &[String]) -> Result<()> {
     ];
     if fast {
         println!("left out: real clients (--fast)");
+    } else {
+        suites.extend(real_clients(root, &Wanted::new())?);
     }
     summary(&suites)
 }
 
-/// Real clients against the binary.
-pub fn e2e(_root: &Path, _args: &[String]) -> Result<()> {
-    bail!("the end-to-end tests are not written yet")
+/// Real clients against the binary, or against Apache Kafka to test the tests.
+pub fn e2e(root: &Path, args: &[String]) -> Result<()> {
+    let mut wanted = Wanted::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--against" => wanted.against_kafka = matches!(value()?.as_str(), "kafka"),
+            "--binary" => wanted.binary = Some(PathBuf::from(value()?)),
+            "--rounds" => wanted.crash_rounds = value()?.parse()?,
+            name if SUITES.contains(&name) => wanted.suites.push(name.to_owned()),
+            other => bail!("no suite {other:?}; there are {SUITES:?}"),
+        }
+    }
+    summary(&real_clients(root, &wanted)?)
 }
 
-/// Rounds of `kill -9` under load.
-pub fn crash(_root: &Path, _args: &[String]) -> Result<()> {
-    bail!("the end-to-end tests are not written yet")
+/// Rounds of `kill -9` under load; more of them than the ordinary run has.
+pub fn crash(root: &Path, args: &[String]) -> Result<()> {
+    let mut args = args.to_vec();
+    if !args.iter().any(|arg| arg == "--rounds") {
+        args.extend(["--rounds".to_owned(), "50".to_owned()]);
+    }
+    args.push("crash".to_owned());
+    e2e(root, &args)
+}
+
+/// What of the end-to-end tests is wanted.
+struct Wanted {
+    suites: Vec<String>,
+    against_kafka: bool,
+    binary: Option<PathBuf>,
+    crash_rounds: u32,
+}
+
+impl Wanted {
+    fn new() -> Wanted {
+        let rounds = std::env::var("FOREBAY_CRASH_ROUNDS")
+            .ok()
+            .and_then(|text| text.parse().ok());
+        Wanted {
+            suites: Vec::new(),
+            against_kafka: false,
+            binary: None,
+            crash_rounds: rounds.unwrap_or(5),
+        }
+    }
+}
+
+/// Builds the binary in the profile the other tests use, and runs the suites against it.
+fn real_clients(root: &Path, wanted: &Wanted) -> Result<Vec<Suite>> {
+    let server = match (&wanted.binary, wanted.against_kafka) {
+        (_, true) => Server::Kafka,
+        (Some(binary), _) => Server::Forebay {
+            binary: binary.clone(),
+        },
+        (None, false) => Server::Forebay {
+            binary: run::build_binary(root, &[])?,
+        },
+    };
+    let every = SUITES.iter().map(|name| (*name).to_owned()).collect();
+    let options = e2e::Options {
+        server,
+        suites: if wanted.suites.is_empty() {
+            every
+        } else {
+            wanted.suites.clone()
+        },
+        root: root.to_owned(),
+        strict: std::env::var("CI").is_ok_and(|value| value == "true"),
+        crash_rounds: wanted.crash_rounds,
+    };
+    Ok(e2e::run(&options)?.into_iter().map(Suite::from).collect())
+}
+
+impl From<e2e::report::Suite> for Suite {
+    fn from(suite: e2e::report::Suite) -> Suite {
+        let note = |case: &Case| match &case.outcome {
+            Outcome::Passed => None,
+            Outcome::Failed(why) => Some(format!("failed: {}: {why}", case.name)),
+            Outcome::Skipped(why) => Some(format!("skipped: {}: {why}", case.name)),
+        };
+        Suite {
+            passed: suite.count_passed(),
+            failed: suite.count_failed(),
+            skipped: suite.count_skipped(),
+            seconds: suite.seconds,
+            notes: suite.cases.iter().filter_map(note).collect(),
+            name: format!("end to end: {}", suite.name),
+        }
+    }
 }
 
 /// Runs `cargo test` with its output passed on, and counts what its harnesses report.
