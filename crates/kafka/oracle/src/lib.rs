@@ -1,0 +1,4 @@
+//! Comparison of our message codec with two independent ones.
+
+pub mod arbitrary;
+pub mod codecs;
