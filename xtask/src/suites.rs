@@ -49,6 +49,12 @@ pub fn test(root: &Path, args: &[String]) -> Result<()> {
             "documentation",
             &["test", "--workspace", "--no-fail-fast", "--doc"],
         )?,
+        // A workspace of its own, so that no other build waits for the codecs it compares with.
+        cargo_tests(
+            root,
+            "codec against two others",
+            &["test", "--manifest-path", "crates/kafka/oracle/Cargo.toml"],
+        )?,
     ];
     if fast {
         println!("left out: real clients (--fast)");

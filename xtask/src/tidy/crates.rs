@@ -8,6 +8,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("iobuf", &["base"]),
     ("runtime", &["base", "iobuf"]),
     ("kafka", &["base", "iobuf"]),
+    ("kafka-oracle", &["kafka"]),
     ("client", &["base", "iobuf", "kafka", "runtime"]),
     ("raft", &["base"]),
     ("cluster", &["base"]),
