@@ -6,15 +6,18 @@ pub mod connection;
 pub mod coordinator;
 pub mod dispatch;
 pub mod group;
+pub mod errors;
 pub mod metadata_log;
 pub mod metrics;
 pub mod open;
+pub mod owners;
 pub mod partition;
 mod race;
 pub mod request;
 pub mod retention;
 pub mod serve;
 pub mod settings;
+pub mod topics;
 
 pub use broker::Broker;
 pub use metrics::MetricsSnapshot;

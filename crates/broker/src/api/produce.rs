@@ -1,0 +1,261 @@
+//! Produce (key 0): sequencing record batches, and answering when they are durable.
+//!
+//! # Invariants
+//! 1. The handler returns when every batch of the request has its place in its log or its refusal; the connection's next
+//!    request is read only then. That covers batches on other shards too: their owners have answered.
+//! 2. With acks 1 and all the answer waits for durability alike: nothing is acknowledged that a power cut could take.
+//!
+//! # Cost
+//! Per request: the frame is borrowed, not copied; one message there and back per other shard for sequencing and one for
+//! durability; one wait per (request, shard) and batch, resolved by the shard's journal writes; the response is encoded
+//! once. Per batch: see `partition`.
+//!
+//! # Yields
+//! Between batches and inside long ones, so that a large request does not hold its shard.
+
+use std::rc::Rc;
+
+use base::{LogEpoch, Offset, PartitionIndex, PartitionKey, ShardId, TopicId};
+use iobuf::Buf;
+use kafka::{
+    error::ErrorCode,
+    messages::produce::{
+        LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+        TopicProduceData, TopicProduceResponse,
+    },
+    wire::{List, Records},
+};
+use runtime::Class;
+
+use crate::{
+    broker::Broker,
+    errors::Failure,
+    owners::Question,
+    partition::Sequenced,
+    request::{Reply, RequestContext, RequestError, Response},
+};
+
+/// From this version on topics are named by id (KIP-516).
+const VERSION_TOPIC_IDS: i16 = 13;
+
+/// One batch on its way to the partition's owner.
+struct Sent {
+    key: PartitionKey,
+    records: Buf,
+}
+
+/// One partition of the request, in the request's order.
+struct Slot {
+    owner: Option<ShardId>,
+    key: PartitionKey,
+    outcome: Result<Sequenced, Failure>,
+}
+
+pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
+    let broker = context.broker.clone();
+    let (acks, mut slots, sent) = {
+        let request: ProduceRequest<'_> = context.decode()?;
+        let (slots, sent) = resolve(&context, &request);
+        (request.acks, slots, sent)
+    };
+    let is_acks_all = acks == -1;
+    let sequence = move |broker: Rc<Broker>, sent: Vec<Sent>| async move {
+        sequence(&broker, sent, is_acks_all).await
+    };
+    let outcomes = broker.ask_owners(Class::Produce, "produce", sent, sequence).await;
+    let open = slots.iter_mut().filter(|slot| slot.owner.is_some());
+    for (slot, outcome) in open.zip(outcomes) {
+        slot.outcome = outcome;
+    }
+    count(&broker, &slots);
+    if acks == 0 {
+        let failed = slots.iter().find_map(|slot| slot.outcome.as_ref().err());
+        return match failed {
+            Some(failure) => Err(RequestError::Unacknowledged(failure.text())),
+            None => Ok(Reply::Silent),
+        };
+    }
+    Ok(Reply::Later(Box::pin(async move {
+        wait_durable(&broker, &mut slots).await;
+        respond(&context, slots)
+    })))
+}
+
+/// Finds each partition's owner; what has none is refused at once.
+fn resolve(context: &RequestContext, request: &ProduceRequest<'_>) -> (Vec<Slot>, Vec<Question<Sent>>) {
+    let mut slots = Vec::new();
+    let mut sent = Vec::new();
+    let refusal = refuse_whole(request);
+    for topic in &request.topic_data {
+        let found = match &refusal {
+            Some(failure) => Err(failure.clone()),
+            None => resolve_topic(context, &topic),
+        };
+        for data in &topic.partition_data {
+            let mut key = PartitionKey {
+                topic: TopicId::ZERO,
+                partition: PartitionIndex(data.index),
+            };
+            let place = found.clone().and_then(|topic| {
+                key.topic = topic;
+                let owner = context.broker.owner(key);
+                owner.ok_or_else(|| ErrorCode::UnknownTopicOrPartition.into())
+            });
+            let owner = place.as_ref().ok().copied();
+            if let Some(to) = owner {
+                let records = match data.records {
+                    Records::Wire(bytes) => context.frame.slice_ref(bytes),
+                    Records::Null | Records::Chain(_) => Buf::new(),
+                };
+                sent.push(Question { to, ask: Sent { key, records } });
+            }
+            // Replaced by the owner's answer where there is an owner.
+            let failure = place.err().unwrap_or_else(|| ErrorCode::UnknownServerError.into());
+            slots.push(Slot { owner, key, outcome: Err(failure) });
+        }
+    }
+    (slots, sent)
+}
+
+fn refuse_whole(request: &ProduceRequest<'_>) -> Option<Failure> {
+    if request.transactional_id.is_some() {
+        let text = "transactions are not supported yet";
+        return Some(Failure::new(ErrorCode::InvalidTxnState, text));
+    }
+    if !(-1..=1).contains(&request.acks) {
+        return Some(ErrorCode::InvalidRequiredAcks.into());
+    }
+    None
+}
+
+fn resolve_topic(context: &RequestContext, topic: &TopicProduceData<'_>) -> Result<TopicId, Failure> {
+    context.broker.with_metadata(|image| {
+        let (found, unknown) = match context.version >= VERSION_TOPIC_IDS {
+            true => (image.topic(topic.topic_id), ErrorCode::UnknownTopicId),
+            false => (image.topic_named(&topic.name), ErrorCode::UnknownTopicOrPartition),
+        };
+        let found = found.ok_or(unknown)?;
+        if found.internal {
+            let text = format!("{} is an internal topic", found.name);
+            return Err(Failure::new(ErrorCode::InvalidTopicException, text));
+        }
+        Ok(found.id)
+    })
+}
+
+/// On the owner's shard: every batch gets its place or its refusal.
+async fn sequence(
+    broker: &Rc<Broker>,
+    sent: Vec<Sent>,
+    is_acks_all: bool,
+) -> Vec<Result<Sequenced, Failure>> {
+    let mut outcomes = Vec::with_capacity(sent.len());
+    for Sent { key, records } in sent {
+        outcomes.push(match broker.partition(key) {
+            Some(partition) => partition.produce(&records, is_acks_all).await.map_err(Failure::from),
+            // Deleted meanwhile, or the log could not be created yet.
+            None => Err(ErrorCode::NotLeaderOrFollower.into()),
+        });
+        if runtime::should_yield() {
+            runtime::yield_now().await;
+        }
+    }
+    outcomes
+}
+
+fn count(broker: &Broker, slots: &[Slot]) {
+    broker.metrics.update(|metrics| {
+        for slot in slots {
+            match &slot.outcome {
+                Err(_) => metrics.produce_errors += 1,
+                Ok(sequenced) if sequenced.is_duplicate => metrics.produce_duplicates += 1,
+                Ok(sequenced) => {
+                    metrics.produced_batches += 1;
+                    metrics.produced_bytes += sequenced.bytes as u64;
+                    metrics.produced_records += u64::from(sequenced.records.unsigned_abs());
+                }
+            }
+        }
+    });
+}
+
+/// What to wait for on the owner's shard.
+struct Awaited {
+    key: PartitionKey,
+    log_epoch: LogEpoch,
+    next_offset: Offset,
+}
+
+async fn wait_durable(broker: &Rc<Broker>, slots: &mut [Slot]) {
+    let questions = slots.iter().filter_map(|slot| {
+        let (to, sequenced) = (slot.owner?, slot.outcome.as_ref().ok()?);
+        let ask = Awaited {
+            key: slot.key,
+            log_epoch: sequenced.log_epoch,
+            next_offset: sequenced.next_offset,
+        };
+        Some(Question { to, ask })
+    });
+    let questions = questions.collect();
+    let wait = |broker: Rc<Broker>, awaited: Vec<Awaited>| async move {
+        let mut durable = Vec::with_capacity(awaited.len());
+        for Awaited { key, log_epoch, next_offset } in awaited {
+            durable.push(match broker.partition(key) {
+                Some(partition) => partition.log().wait_durable(log_epoch, next_offset).await,
+                None => false,
+            });
+        }
+        durable
+    };
+    let durable = broker.ask_owners(Class::Produce, "durable", questions, wait).await;
+    let open = slots.iter_mut().filter(|slot| slot.outcome.is_ok());
+    for (slot, is_durable) in open.zip(durable) {
+        if !is_durable {
+            let text = "the log was closed before the batch was durable";
+            slot.outcome = Err(Failure::new(ErrorCode::NotLeaderOrFollower, text));
+        }
+    }
+}
+
+fn respond(context: &RequestContext, slots: Vec<Slot>) -> Result<Response, RequestError> {
+    let request: ProduceRequest<'_> = context.decode()?;
+    let mut slots = slots.into_iter();
+    let topics = request.topic_data.iter().map(|topic| {
+        let partitions = topic.partition_data.iter().zip(slots.by_ref());
+        let partition_responses = partitions.map(|(data, slot)| answer(data.index, slot.outcome));
+        TopicProduceResponse {
+            name: topic.name.clone(),
+            topic_id: topic.topic_id,
+            partition_responses: partition_responses.collect::<Vec<_>>().into(),
+        }
+    });
+    let topics: Vec<_> = topics.collect();
+    context.encode(&ProduceResponse {
+        responses: List::from(topics),
+        ..ProduceResponse::default()
+    })
+}
+
+fn answer(index: i32, outcome: Result<Sequenced, Failure>) -> PartitionProduceResponse<'static> {
+    let unset = PartitionProduceResponse {
+        index,
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        current_leader: LeaderIdAndEpoch::default(),
+        ..PartitionProduceResponse::default()
+    };
+    match outcome {
+        Ok(sequenced) => PartitionProduceResponse {
+            base_offset: sequenced.base_offset.0,
+            log_append_time_ms: sequenced.log_append_time.0,
+            log_start_offset: sequenced.log_start_offset.0,
+            ..unset
+        },
+        Err(failure) => PartitionProduceResponse {
+            error_code: failure.code.code(),
+            error_message: failure.message.map(Into::into),
+            ..unset
+        },
+    }
+}
