@@ -27,6 +27,8 @@ use storage::{LogConfig, Store};
 
 use crate::{
     coordinator::Coordinator,
+    fetch_session::FetchSessions,
+    fetch_wait::RemoteWaits,
     metadata_log::MetadataLog,
     metrics::{Metrics, MetricsSnapshot},
     partition::Partition,
@@ -47,6 +49,8 @@ pub struct Broker {
     pub fetch: Budget,
     /// Triggered when the node stops: long waits end.
     pub shutdown: Shutdown,
+    pub(crate) fetch_sessions: RefCell<FetchSessions>,
+    pub(crate) remote_waits: RemoteWaits,
     pub(crate) metadata: RefCell<Image>,
     pub(crate) stores: RefCell<BTreeMap<HomeId, Rc<Store>>>,
     pub(crate) partitions: RefCell<BTreeMap<PartitionKey, Rc<Partition>>>,

@@ -39,6 +39,8 @@ macro_rules! apis {
 }
 
 apis! {
+    produce 0 "Produce" 0..=13 from 3;
+    fetch 1 "Fetch" 4..=18;
     offset_commit 8 "OffsetCommit" 2..=10;
     offset_fetch 9 "OffsetFetch" 1..=10;
     find_coordinator 10 "FindCoordinator" 0..=6;

@@ -33,6 +33,8 @@ use storage::{AppendError, RecoveryReport, Store, StoreConfig};
 use crate::{
     broker::{Broker, METADATA_SHARD},
     coordinator::{Coordinator, OFFSETS_TOPIC},
+    fetch_session::FetchSessions,
+    fetch_wait::RemoteWaits,
     metadata_log::{self, METADATA_KEY, MetadataLog, ReplayError},
     metrics::Metrics,
     partition::Partition,
@@ -330,6 +332,11 @@ async fn open_shard(
         opening: Budget::new("opening", settings.network_bytes / 16),
         fetch: Budget::new("fetch", settings.fetch_bytes),
         shutdown: Shutdown::new(),
+        fetch_sessions: RefCell::new(FetchSessions::new(
+            runtime::shard(),
+            settings.fetch_sessions_max,
+        )),
+        remote_waits: RemoteWaits::default(),
         metadata: RefCell::new(image),
         stores: RefCell::new(stores),
         partitions: RefCell::default(),

@@ -58,7 +58,8 @@ impl Broker {
                     broker.on_shard(shard, class, kind, there).await
                 };
                 (places, answers)
-            }) as Pin<Box<dyn Future<Output = (Vec<usize>, Vec<A>)>>>);
+            })
+                as Pin<Box<dyn Future<Output = (Vec<usize>, Vec<A>)>>>);
         }
         let mut ordered: Vec<Option<A>> = Vec::new();
         ordered.resize_with(count, || None);

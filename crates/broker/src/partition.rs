@@ -24,13 +24,16 @@ pub mod producers;
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     rc::{Rc, Weak},
     time::Duration,
 };
 
 use base::{LeaderEpoch, LogEpoch, Offset, PartitionKey, TimestampMs, TopicName, limits};
 use cluster::{TopicSettings, config::CompressionChoice};
-use kafka::batch::{self, BatchError, Compression, DoorRules, TimestampType, ValidBatch};
+use kafka::batch::{
+    self, BatchError, Compression, DoorRules, TimestampType, ValidBatch, Validation,
+};
 use runtime::{Class, sync::Notify};
 use storage::{AppendError, Corrupt, Durable, Entry, EntryKind, Log, LogConfig, ReadError};
 
@@ -41,6 +44,9 @@ const SNAPSHOT_INTERVAL_BYTES: u64 = 64 << 20;
 
 /// One read while replaying batch headers.
 const REPLAY_READ_BYTES: usize = 1 << 20;
+
+/// Bytes of a batch checked between two looks at the clock: some ten microseconds of work.
+const CHECK_STEP_BYTES: usize = 32 << 10;
 
 /// Waiters kept before the dead ones among them are looked for.
 const WAITERS_SWEEP_MIN: usize = 16;
@@ -65,10 +71,6 @@ pub struct Sequenced {
 pub enum ProduceError {
     #[error("{0}")]
     Batch(#[from] BatchError),
-    #[error("Produce requests carry exactly one record batch per partition, not {0}")]
-    BatchCount(usize),
-    #[error("control batches are not for clients to write")]
-    Control,
     #[error("transactions are not supported yet")]
     Transactional,
     #[error("{0}")]
@@ -109,8 +111,11 @@ pub struct Partition {
     /// Tasks to wake when the high watermark moves or the partition goes away.
     waiters: RefCell<Vec<Weak<Notify>>>,
     waiters_sweep: Cell<usize>,
-    /// All bytes ever appended here in this run, for waiters to estimate by.
+    /// Appended and not yet durable: end offset, and all bytes up to there.
+    in_flight: RefCell<VecDeque<(Offset, u64)>>,
     appended_bytes: Cell<u64>,
+    /// Of the bytes appended in this run, those below the high watermark.
+    visible_bytes: Cell<u64>,
     is_deleted: Cell<bool>,
 }
 
@@ -137,7 +142,9 @@ impl Partition {
             saving_snapshot: Cell::new(false),
             waiters: RefCell::default(),
             waiters_sweep: Cell::new(WAITERS_SWEEP_MIN),
+            in_flight: RefCell::default(),
             appended_bytes: Cell::new(0),
+            visible_bytes: Cell::new(0),
             is_deleted: Cell::new(false),
             log,
         });
@@ -201,9 +208,10 @@ impl Partition {
         self.log.quarantined()
     }
 
+    /// Bytes that have become readable in this run, for waiters to count by.
     #[must_use]
-    pub fn appended_bytes(&self) -> u64 {
-        self.appended_bytes.get()
+    pub fn visible_bytes(&self) -> u64 {
+        self.visible_bytes.get()
     }
 
     /// The topic's configs changed.
@@ -219,6 +227,14 @@ impl Partition {
     }
 
     fn on_durable(&self, durable: Durable) {
+        let mut in_flight = self.in_flight.borrow_mut();
+        while let Some((end, bytes)) = in_flight.front().copied()
+            && end <= durable.next_offset
+        {
+            self.visible_bytes.set(bytes);
+            in_flight.pop_front();
+        }
+        drop(in_flight);
         if durable.next_offset > self.high_watermark.get() {
             self.high_watermark.set(durable.next_offset);
             self.wake();
@@ -258,7 +274,7 @@ impl Partition {
             return Err(ProduceError::Replicas { wanted });
         }
         let now = runtime::wall();
-        let batch = check_at_door(records, &settings, now)?;
+        let batch = check_at_door(records, &settings, now).await?;
         self.load_producers().await.map_err(ProduceError::Load)?;
         loop {
             if self.is_deleted() {
@@ -309,7 +325,7 @@ impl Partition {
         })?;
         producers.on_append(header, appended.base_offset, now);
         drop(windows);
-        self.count_appended(batch.bytes.len());
+        self.count_appended(appended.last_offset.plus(1), batch.bytes.len());
         self.snapshot_if_due();
         let stamped = header.timestamp_type() == TimestampType::LogAppendTime;
         Ok(Sequenced {
@@ -325,9 +341,10 @@ impl Partition {
         })
     }
 
-    fn count_appended(&self, bytes: usize) {
-        self.appended_bytes
-            .set(self.appended_bytes.get() + bytes as u64);
+    fn count_appended(&self, next_offset: Offset, bytes: usize) {
+        let bytes = self.appended_bytes.get() + bytes as u64;
+        self.appended_bytes.set(bytes);
+        self.in_flight.borrow_mut().push_back((next_offset, bytes));
     }
 
     /// Appends a batch that this node built (internal topics) and returns its base offset when it is durable.
@@ -360,8 +377,8 @@ impl Partition {
                 Err(AppendError::Busy) => self.log.append_ready().await,
                 Err(error) => return Err(error),
                 Ok(appended) => {
-                    self.count_appended(batch.len());
                     let next_offset = appended.last_offset.plus(1);
+                    self.count_appended(next_offset, batch.len());
                     return Ok((appended.base_offset, appended.log_epoch, next_offset));
                 }
             }
@@ -493,7 +510,8 @@ impl Drop for LoadGuard<'_> {
     }
 }
 
-fn check_at_door<'a>(
+/// Checks one batch, in steps: a large one must not hold its shard.
+async fn check_at_door<'a>(
     records: &'a [u8],
     settings: &TopicSettings,
     now: TimestampMs,
@@ -516,14 +534,13 @@ fn check_at_door<'a>(
             CompressionChoice::Zstd => Some(Compression::Zstd),
         },
     };
-    let mut batches = batch::validate(records, &rules)?;
-    let count = batches.len();
-    let (Some(batch), 1) = (batches.pop(), count) else {
-        return Err(ProduceError::BatchCount(count));
-    };
-    if batch.header.is_control() {
-        return Err(ProduceError::Control);
+    let mut validation = Validation::new(records, &rules)?;
+    while !validation.advance(CHECK_STEP_BYTES)? {
+        if runtime::should_yield() {
+            runtime::yield_now().await;
+        }
     }
+    let batch = validation.finish()?;
     if batch.header.is_transactional() {
         return Err(ProduceError::Transactional);
     }

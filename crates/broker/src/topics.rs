@@ -38,7 +38,10 @@ impl Broker {
         if wanted.partitions <= 0 || wanted.partitions > base::limits::TOPIC_PARTITIONS_MAX {
             let text = match wanted.partitions {
                 ..=0 => "Number of partitions must be larger than 0.".to_owned(),
-                _ => format!("A topic may have at most {} partitions.", base::limits::TOPIC_PARTITIONS_MAX),
+                _ => format!(
+                    "A topic may have at most {} partitions.",
+                    base::limits::TOPIC_PARTITIONS_MAX
+                ),
             };
             return Err(Failure::new(ErrorCode::InvalidPartitions, text));
         }
@@ -64,13 +67,19 @@ impl Broker {
             Err(error) => vec![Err(error.into()); ids.len()],
             Ok(outcomes) => {
                 let outcomes = outcomes.into_iter().zip(ids);
-                outcomes.map(|(outcome, id)| Ok(outcome.map(|_| id)?)).collect()
+                outcomes
+                    .map(|(outcome, id)| Ok(outcome.map(|_| id)?))
+                    .collect()
             }
         }
     }
 
     /// An internal topic's id; the topic is created when it is not there.
-    pub async fn ensure_internal_topic(&self, name: &str, partitions: i32) -> Result<TopicId, Failure> {
+    pub async fn ensure_internal_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+    ) -> Result<TopicId, Failure> {
         self.ensure_topic(name, partitions).await
     }
 
@@ -90,7 +99,10 @@ impl Broker {
         let created = self.create_topics(vec![planned]).await.pop();
         match created.expect("one outcome per topic") {
             // Somebody else was quicker.
-            Err(Failure { code: ErrorCode::TopicAlreadyExists, .. }) => {
+            Err(Failure {
+                code: ErrorCode::TopicAlreadyExists,
+                ..
+            }) => {
                 let found = self.topic_shape(wanted.name.as_str());
                 Ok(found.ok_or(ErrorCode::UnknownTopicOrPartition)?.0)
             }
@@ -110,10 +122,16 @@ impl Broker {
     /// Deletes topics by id; when it returns no shard has them.
     pub async fn delete_topics(self: &Rc<Self>, ids: Vec<TopicId>) -> Vec<Result<(), Failure>> {
         let count = ids.len();
-        let commands = ids.into_iter().map(|id| Command::DeleteTopic { id }).collect();
+        let commands = ids
+            .into_iter()
+            .map(|id| Command::DeleteTopic { id })
+            .collect();
         match self.commit(commands).await {
             Err(error) => vec![Err(error.into()); count],
-            Ok(outcomes) => outcomes.into_iter().map(|outcome| Ok(outcome.map(|_| ())?)).collect(),
+            Ok(outcomes) => outcomes
+                .into_iter()
+                .map(|outcome| Ok(outcome.map(|_| ())?))
+                .collect(),
         }
     }
 }

@@ -62,7 +62,9 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     let sequence = move |broker: Rc<Broker>, sent: Vec<Sent>| async move {
         sequence(&broker, sent, is_acks_all).await
     };
-    let outcomes = broker.ask_owners(Class::Produce, "produce", sent, sequence).await;
+    let outcomes = broker
+        .ask_owners(Class::Produce, "produce", sent, sequence)
+        .await;
     let open = slots.iter_mut().filter(|slot| slot.owner.is_some());
     for (slot, outcome) in open.zip(outcomes) {
         slot.outcome = outcome;
@@ -82,7 +84,10 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
 }
 
 /// Finds each partition's owner; what has none is refused at once.
-fn resolve(context: &RequestContext, request: &ProduceRequest<'_>) -> (Vec<Slot>, Vec<Question<Sent>>) {
+fn resolve(
+    context: &RequestContext,
+    request: &ProduceRequest<'_>,
+) -> (Vec<Slot>, Vec<Question<Sent>>) {
     let mut slots = Vec::new();
     let mut sent = Vec::new();
     let refusal = refuse_whole(request);
@@ -107,11 +112,20 @@ fn resolve(context: &RequestContext, request: &ProduceRequest<'_>) -> (Vec<Slot>
                     Records::Wire(bytes) => context.frame.slice_ref(bytes),
                     Records::Null | Records::Chain(_) => Buf::new(),
                 };
-                sent.push(Question { to, ask: Sent { key, records } });
+                sent.push(Question {
+                    to,
+                    ask: Sent { key, records },
+                });
             }
             // Replaced by the owner's answer where there is an owner.
-            let failure = place.err().unwrap_or_else(|| ErrorCode::UnknownServerError.into());
-            slots.push(Slot { owner, key, outcome: Err(failure) });
+            let failure = place
+                .err()
+                .unwrap_or_else(|| ErrorCode::UnknownServerError.into());
+            slots.push(Slot {
+                owner,
+                key,
+                outcome: Err(failure),
+            });
         }
     }
     (slots, sent)
@@ -128,11 +142,17 @@ fn refuse_whole(request: &ProduceRequest<'_>) -> Option<Failure> {
     None
 }
 
-fn resolve_topic(context: &RequestContext, topic: &TopicProduceData<'_>) -> Result<TopicId, Failure> {
+fn resolve_topic(
+    context: &RequestContext,
+    topic: &TopicProduceData<'_>,
+) -> Result<TopicId, Failure> {
     context.broker.with_metadata(|image| {
         let (found, unknown) = match context.version >= VERSION_TOPIC_IDS {
             true => (image.topic(topic.topic_id), ErrorCode::UnknownTopicId),
-            false => (image.topic_named(&topic.name), ErrorCode::UnknownTopicOrPartition),
+            false => (
+                image.topic_named(&topic.name),
+                ErrorCode::UnknownTopicOrPartition,
+            ),
         };
         let found = found.ok_or(unknown)?;
         if found.internal {
@@ -152,7 +172,10 @@ async fn sequence(
     let mut outcomes = Vec::with_capacity(sent.len());
     for Sent { key, records } in sent {
         outcomes.push(match broker.partition(key) {
-            Some(partition) => partition.produce(&records, is_acks_all).await.map_err(Failure::from),
+            Some(partition) => partition
+                .produce(&records, is_acks_all)
+                .await
+                .map_err(Failure::from),
             // Deleted meanwhile, or the log could not be created yet.
             None => Err(ErrorCode::NotLeaderOrFollower.into()),
         });
@@ -199,7 +222,12 @@ async fn wait_durable(broker: &Rc<Broker>, slots: &mut [Slot]) {
     let questions = questions.collect();
     let wait = |broker: Rc<Broker>, awaited: Vec<Awaited>| async move {
         let mut durable = Vec::with_capacity(awaited.len());
-        for Awaited { key, log_epoch, next_offset } in awaited {
+        for Awaited {
+            key,
+            log_epoch,
+            next_offset,
+        } in awaited
+        {
             durable.push(match broker.partition(key) {
                 Some(partition) => partition.log().wait_durable(log_epoch, next_offset).await,
                 None => false,
@@ -207,7 +235,9 @@ async fn wait_durable(broker: &Rc<Broker>, slots: &mut [Slot]) {
         }
         durable
     };
-    let durable = broker.ask_owners(Class::Produce, "durable", questions, wait).await;
+    let durable = broker
+        .ask_owners(Class::Produce, "durable", questions, wait)
+        .await;
     let open = slots.iter_mut().filter(|slot| slot.outcome.is_ok());
     for (slot, is_durable) in open.zip(durable) {
         if !is_durable {
