@@ -16,7 +16,7 @@ use crate::{
     Class,
     budget::{Budget, Permit},
     ready::CLASSES,
-    remote::Remote,
+    remote::{Remote, ShardCall},
     shard::Shard,
     task,
 };
@@ -41,7 +41,7 @@ const CREDITS: u64 = 256;
 const RING_SLOTS: usize = (2 * CLASSES * CREDITS as usize).next_power_of_two();
 
 /// Something to be run on the shard it is sent to.
-pub(crate) struct Envelope(Box<dyn FnOnce(&Rc<Shard>) + Send>);
+pub(crate) struct Envelope(ShardCall);
 
 impl Envelope {
     fn new(content: impl FnOnce(&Rc<Shard>) + Send + 'static) -> Self {

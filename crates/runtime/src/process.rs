@@ -145,7 +145,6 @@ where
             cpu: cpus.get(index).copied(),
             stall: config.stall,
             beat: beats[index].clone(),
-            watchdog: watchdog.waker(),
         };
         let (main, started) = (main.clone(), started.clone());
         let thread = thread::Builder::new().name(format!("shard-{index}"));
@@ -263,7 +262,6 @@ struct Setup {
     cpu: Option<usize>,
     stall: Duration,
     beat: Arc<Beat>,
-    watchdog: crate::watchdog::WatchdogWaker,
 }
 
 /// Stops the other shards when this one panics.
@@ -346,7 +344,7 @@ fn make_shard(setup: Setup) -> io::Result<Rc<Shard>> {
         remote: Some(remote),
         beat: setup.beat,
     });
-    shard.beat.attach(setup.watchdog);
+    shard.beat.attach();
     let now = shard.now();
     shard.tally.borrow_mut().watch_stalls(setup.stall, now);
     Ok(shard)
@@ -435,12 +433,10 @@ impl Loop {
                 .borrow_mut()
                 .enter(Wait::No, &mut self.completions);
         } else {
-            shard.beat.park();
             let start = shard.now();
             shard.driver.borrow_mut().enter(wait, &mut self.completions);
             let slept = shard.now().since(start);
             shard.tally.borrow_mut().on_park(slept);
-            shard.beat.unpark();
         }
         remote.announce_awake();
     }
@@ -484,6 +480,7 @@ impl Loop {
             tracing::warn!(left, "operations did not end; their memory stays");
         }
         shard.remote.as_ref().expect("a real shard").close();
+        shard.beat.detach();
     }
 }
 

@@ -19,10 +19,12 @@ use std::{
     },
 };
 
+/// Code to be run on a shard, with the shard current.
+pub(crate) type ShardCall = Box<dyn FnOnce(&Rc<Shard>) + Send>;
+
 /// What another thread has for a shard.
 pub(crate) enum Message {
-    /// To be run with the shard current.
-    Run(Box<dyn FnOnce(&Rc<Shard>) + Send>),
+    Run(ShardCall),
     Wake(TaskAddress),
     Completed(Box<Completion>),
 }

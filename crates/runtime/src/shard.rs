@@ -312,7 +312,7 @@ impl Shard {
             .borrow_mut()
             .on_poll(taken.kind, end, spent, is_done);
         if let Some(stall) = stall {
-            self.beat.report(stall);
+            self.beat.report(usize::from(self.id.0), start, stall);
         }
         true
     }

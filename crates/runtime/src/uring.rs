@@ -76,6 +76,8 @@ pub(crate) type RingFds = Arc<[AtomicI32]>;
 
 pub(crate) struct Uring {
     ring: IoUring,
+    /// By slot. Boxed: the kernel holds their addresses while the list grows.
+    #[expect(clippy::vec_box, reason = "entries must not move")]
     entries: Vec<Box<Entry>>,
     /// Done without the kernel's queue; delivered at the next `enter`.
     ready: Vec<Completion>,

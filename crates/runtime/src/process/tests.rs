@@ -130,3 +130,50 @@ fn timers_fire_in_order_and_on_time() {
         assert!(ends[0].since(start) >= Duration::from_millis(30));
     });
 }
+
+#[inline(never)]
+fn spin_in_this_function(duration: Duration) {
+    let start = now();
+    while now().since(start) < duration {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn stalls_are_counted_and_their_stack_told() {
+    for backend in [Backend::Uring, Backend::Epoll] {
+        run(1, backend, || async {
+            for _ in 0..100 {
+                spawn(Class::Query, "short", async {
+                    spin_in_this_function(Duration::from_micros(20));
+                })
+                .await
+                .expect("not aborted");
+            }
+            spawn(Class::Query, "long", async {
+                spin_in_this_function(Duration::from_millis(20));
+            })
+            .await
+            .expect("not aborted");
+            spawn(Class::Admin, "blocking", async {
+                thread::sleep(Duration::from_millis(2));
+            })
+            .await
+            .expect("not aborted");
+            sleep(Duration::from_millis(500)).await;
+            let stats = crate::stats::shard_stats();
+            let stalls = |kind| {
+                let kind = stats.kinds.iter().find(|k| k.kind == kind);
+                kind.expect("was spawned").stalls
+            };
+            assert_eq!(
+                (stalls("short"), stalls("long"), stalls("blocking")),
+                (0, 1, 1)
+            );
+            assert!(stats.stalls >= 2 && stats.longest_stall >= Duration::from_millis(20));
+            let text = stats.last_stall.expect("a report was written");
+            assert!(text.starts_with("long (query)"), "{text}");
+            assert!(text.contains("spin_in_this_function"), "{text}");
+        });
+    }
+}
