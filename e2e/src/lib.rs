@@ -130,7 +130,9 @@ struct Scratch {
 
 impl Scratch {
     fn new() -> Result<Scratch> {
-        let path = std::env::temp_dir().join(format!("forebay-e2e-{}", std::process::id()));
+        // Not the directory for temporary files: that one is often memory, and O_DIRECT wants a disk.
+        let name = format!("run-{}", std::process::id());
+        let path = toolchain::cache_dir().join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Scratch { path, kept: false })
     }

@@ -173,6 +173,19 @@ pub fn kafka_jars(root: &Path) -> Result<PathBuf> {
     Ok(cache.join("java/jars"))
 }
 
+/// The load generator, built. Go's own cache knows whether there is anything to do.
+pub fn load_generator(root: &Path) -> Result<PathBuf> {
+    on_path("go")?;
+    let program = cache_dir().join("kload");
+    std::fs::create_dir_all(cache_dir())?;
+    run(Command::new("go")
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(root.join("bench/kload")))?;
+    Ok(program)
+}
+
 fn go(cache: &Path, sources: &Path) -> Result<Program> {
     on_path("go")?;
     let program = cache.join("go-client");
