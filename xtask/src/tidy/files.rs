@@ -24,6 +24,7 @@ const HEADINGS: &[&str] = &[
     "Crash",
     "Yields",
     "Limits",
+    "Cost",
     "Instead of",
     "Examples",
 ];

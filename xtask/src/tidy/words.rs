@@ -195,7 +195,9 @@ pub fn outside_the_seam(tree: &Tree) -> Vec<Finding> {
         for (line, code) in code_lines(text) {
             for used in paths_used(&code) {
                 for (banned, why) in SEAM.iter().filter(|(banned, _)| used.contains(banned)) {
-                    if SEAM_EXCEPTIONS.contains(&(path, *banned)) {
+                    // A test may be told by the environment to do more than usual.
+                    let told = *banned == "std::env" && path.contains("/tests");
+                    if told || SEAM_EXCEPTIONS.contains(&(path, *banned)) {
                         continue;
                     }
                     findings.push(Finding::new(path, line, format!("{banned}: {why}")));
