@@ -1,0 +1,207 @@
+//! Moving frames from the journal into segments, and freeing journal files.
+//!
+//! # Place       a few Background tasks per home, and one that frees files
+//! # Invariants
+//! 1. A journal file is freed only when no log has a frame in it that its segment lacks, and the manifest says so
+//!    first, together with the segments' ends as of then.
+//!
+//! # Limits
+//! `WORKERS` tasks, of which all but `WORKERS_CALM` rest unless space is getting short. One write of 256 KiB each.
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::Rc,
+};
+
+use runtime::{Class, sync::Notify};
+
+use crate::{home::Home, journal::ring::UsedFile, log::Log, manifest::edit::Edit};
+
+const WORKERS: usize = 8;
+const WORKERS_CALM: usize = 2;
+/// A log with this much to flush gets its turn at once: one full background write.
+pub(crate) const EAGER_BYTES: u64 = 256 << 10;
+
+#[derive(Default)]
+pub(crate) struct FlushQueue {
+    queue: RefCell<VecDeque<Rc<Log>>>,
+    wake: Notify,
+    /// Journal sequence that the files already planned for reach to.
+    planned: Cell<u64>,
+    /// A round over all logs is under way because memory is short.
+    sweeping: Cell<bool>,
+    freeing: Cell<bool>,
+}
+
+impl FlushQueue {
+    pub(crate) fn push(&self, log: Rc<Log>) {
+        if !log.flush_queued.replace(true) {
+            self.queue.borrow_mut().push_back(log);
+            self.wake.notify_all();
+        }
+    }
+
+    /// Looks whether journal files or memory run short, and queues the logs that hold them. Cheap when not.
+    pub(crate) fn consider(&self, home: &Rc<Home>) {
+        let due: Vec<_> = {
+            let inner = home.journal.inner.borrow();
+            let behind = inner.used.len().saturating_sub(1);
+            inner
+                .used
+                .iter()
+                .take(behind)
+                .filter(|file| {
+                    file.sequence_last > self.planned.get()
+                        && file.sequence_last <= inner.durable_sequence
+                })
+                .map(|file| (file.sequence_last, file.logs.clone()))
+                .collect()
+        };
+        for (sequence_last, logs) in due {
+            self.planned.set(sequence_last);
+            logs.into_iter()
+                .filter_map(|log_id| home.log(log_id))
+                .for_each(|log| self.push(log));
+            self.free_later(home);
+        }
+        if home.dirty_pressure() && !self.sweeping.replace(true) {
+            let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
+            logs.into_iter()
+                .filter(|log| log.dirty_bytes() > 0)
+                .for_each(|log| self.push(log));
+        }
+    }
+
+    fn pop(&self) -> Option<Rc<Log>> {
+        let log = self.queue.borrow_mut().pop_front();
+        match &log {
+            Some(log) => log.flush_queued.set(false),
+            None => self.sweeping.set(false),
+        }
+        log
+    }
+
+    /// Space is short enough that foreground latency comes second.
+    fn is_pressing(home: &Home) -> bool {
+        let inner = home.journal.inner.borrow();
+        inner.used.len() + 1 >= home.journal.files_max || home.dirty_pressure()
+    }
+
+    pub(crate) fn close(&self) {
+        self.queue.borrow_mut().clear();
+        self.wake.notify_all();
+    }
+
+    /// One of the worker tasks.
+    async fn work(home: Rc<Home>, number: usize) {
+        let this = &home.flush;
+        while !home.closed.get() {
+            let rests = number >= WORKERS_CALM && !Self::is_pressing(&home);
+            let Some(log) = (if rests { None } else { this.pop() }) else {
+                this.wake.notified().await;
+                continue;
+            };
+            log.flush().await;
+            this.free(&home).await;
+        }
+    }
+
+    fn free_later(&self, home: &Rc<Home>) {
+        let home = Rc::clone(home);
+        runtime::spawn(Class::Background, "journal free", async move {
+            home.flush.free(&home).await;
+        });
+    }
+
+    /// Frees journal files from the oldest on, as far as their content is in segments.
+    pub(crate) async fn free(&self, home: &Rc<Home>) {
+        if self.freeing.replace(true) {
+            return;
+        }
+        while oldest_is_clean(home) {
+            let point = {
+                let inner = home.journal.inner.borrow();
+                inner.used.get(1).map(UsedFile::point)
+            };
+            let Some(point) = point else { break };
+            let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
+            let mut edits = Vec::new();
+            for log in logs {
+                log.forget_truncations(point.sequence);
+                edits.extend(log.take_stale_record().map(Edit::Put));
+            }
+            edits.push(Edit::Journal(point));
+            home.manifest.commit(edits).await;
+            home.journal.inner.borrow_mut().used.pop_front();
+            home.journal.nudge();
+            home.room.notify_all();
+        }
+        self.freeing.set(false);
+    }
+}
+
+/// Whether the oldest journal file may be freed: it is complete, and every log with frames in it has written them.
+fn oldest_is_clean(home: &Rc<Home>) -> bool {
+    loop {
+        let (sequence_last, log_id) = {
+            let mut inner = home.journal.inner.borrow_mut();
+            if inner.used.len() < 2 {
+                return false;
+            }
+            let durable_sequence = inner.durable_sequence;
+            let file = inner.used.front_mut().expect("two of them");
+            if file.sequence_last > durable_sequence {
+                return false;
+            }
+            match file.logs.last() {
+                None => return true,
+                Some(log_id) => (file.sequence_last, *log_id),
+            }
+        };
+        if let Some(log) = home.log(log_id)
+            && log
+                .oldest_dirty_sequence()
+                .is_some_and(|oldest| oldest <= sequence_last)
+        {
+            return false;
+        }
+        let mut inner = home.journal.inner.borrow_mut();
+        inner.used.front_mut().expect("two of them").logs.pop();
+    }
+}
+
+/// Starts the worker tasks.
+pub(crate) fn start(home: &Rc<Home>) {
+    for number in 0..WORKERS {
+        runtime::spawn(
+            Class::Background,
+            "flusher",
+            FlushQueue::work(Rc::clone(home), number),
+        );
+    }
+}
+
+/// Runs `work` over all logs, a few at a time.
+pub(crate) async fn for_all<F, Fut>(logs: Vec<Rc<Log>>, work: F)
+where
+    F: Fn(Rc<Log>) -> Fut + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    const AT_ONCE: usize = 16;
+    let queue = Rc::new(RefCell::new(VecDeque::from(logs)));
+    let work = Rc::new(work);
+    let mut tasks = Vec::new();
+    for _ in 0..AT_ONCE.min(queue.borrow().len()) {
+        let (queue, work) = (Rc::clone(&queue), Rc::clone(&work));
+        tasks.push(runtime::spawn(Class::Background, "all logs", async move {
+            loop {
+                let log = queue.borrow_mut().pop_front();
+                let Some(log) = log else { return };
+                work(log).await;
+            }
+        }));
+    }
+    for task in tasks {
+        let _ = task.await;
+    }
+}

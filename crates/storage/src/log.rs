@@ -1,0 +1,377 @@
+//! One partition's log: sequencing, the tail in memory, durability, and its segments.
+//!
+//! # Place       owned by its home's shard; everything but reads from disk and waiting is synchronous
+//! # Invariants
+//! 1. `written_next <= scheduled_next` and `durable_next <= next_offset`; `durable_next` is the end of the longest
+//!    contiguous prefix that lasts, in segments or in the journal.
+//! 2. Frames from `written_next` on are in `entries`, contiguous, never evicted.
+//! 3. Durability is reported for the present log epoch only: truncation removes the entries a late completion
+//!    could vouch for.
+//!
+//! # Yields
+//! Segment changes take the log's `turn`, so one task at a time writes, rolls, trims or truncates; appends go on.
+
+mod append;
+mod durable;
+mod reading;
+mod recovered;
+mod times;
+mod trimming;
+mod writing;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::{Rc, Weak},
+};
+
+use base::{LeaderEpoch, LogEpoch, Offset, PartitionKey, RaftIndex, TimestampMs};
+use iobuf::{AppendBuf, Buf};
+
+use crate::{
+    AppendError, Corrupt, Durable, LogConfig, LogId, LogStats, ReadError,
+    home::Home,
+    journal::Membership,
+    manifest::edit::{LogRecord, Truncation},
+    segment::Segment,
+    turn::Turn,
+};
+
+pub(crate) use trimming::frames_in;
+pub(crate) use writing::FrameMark;
+
+/// A staged frame: in memory, perhaps durable, perhaps in a segment.
+pub(crate) struct Staged {
+    pub frame: Buf,
+    pub base_offset: Offset,
+    pub next_offset: Offset,
+    pub max_timestamp: TimestampMs,
+    /// The commit that carries it; `DIRECT` when it goes straight to the segment.
+    pub journal_sequence: u64,
+}
+
+pub(crate) const DIRECT: u64 = u64::MAX;
+
+/// Frames that are being gathered for a write straight to the segment.
+pub(crate) struct DirectChunk {
+    pub buf: AppendBuf,
+    pub marks: Vec<FrameMark>,
+}
+
+pub(crate) struct LogState {
+    pub config: LogConfig,
+    pub log_start_offset: Offset,
+    pub log_epoch: LogEpoch,
+    pub truncations: Vec<Truncation>,
+    pub leader_epochs: Vec<(LeaderEpoch, Offset)>,
+    pub segments: Vec<Segment>,
+    pub next_offset: Offset,
+    pub next_index: RaftIndex,
+    pub entries: VecDeque<Staged>,
+    pub durable_next: Offset,
+    pub written_next: Offset,
+    pub scheduled_next: Offset,
+    pub direct: VecDeque<DirectChunk>,
+    pub direct_running: bool,
+    pub last_was_direct: bool,
+    pub member: Membership,
+    pub dirty_bytes: u64,
+    pub quarantined: Option<Corrupt>,
+    pub closed: bool,
+    /// The manifest's record is behind.
+    pub record_stale: bool,
+    appended_batches: u64,
+    appended_bytes: u64,
+}
+
+/// One partition's log. Single owner shard; everything but reads from disk and waiting is synchronous.
+pub struct Log {
+    home: Rc<Home>,
+    this: Weak<Log>,
+    log_id: LogId,
+    key: PartitionKey,
+    state: RefCell<LogState>,
+    waiters: RefCell<VecDeque<durable::Waiter>>,
+    callbacks: RefCell<Vec<Rc<dyn Fn(Durable)>>>,
+    turn: Rc<Turn>,
+    /// First sequence of the newest ring file known to hold frames of this log.
+    ring_file: Cell<u64>,
+    pub(crate) flush_queued: Cell<bool>,
+    /// Number of the block read last, for recognising sequential readers.
+    last_block: Cell<u64>,
+}
+
+impl Log {
+    pub(crate) fn new(home: &Rc<Home>, record: LogRecord) -> Rc<Self> {
+        let segments: Vec<Segment> = record
+            .segments
+            .iter()
+            .map(|segment| Segment::from_record(record.log_id, segment))
+            .collect();
+        let (next_offset, next_index) = match segments.last() {
+            Some(segment) => (segment.end.next_offset, segment.end.next_index),
+            None => (record.log_start_offset, RaftIndex(0)),
+        };
+        Rc::new_cyclic(|this| Self {
+            home: Rc::clone(home),
+            this: this.clone(),
+            log_id: record.log_id,
+            key: record.key,
+            state: RefCell::new(LogState {
+                config: record.config,
+                log_start_offset: record.log_start_offset,
+                log_epoch: record.log_epoch,
+                truncations: record.truncations,
+                leader_epochs: record.leader_epochs,
+                segments,
+                next_offset,
+                next_index,
+                entries: VecDeque::new(),
+                durable_next: next_offset,
+                written_next: next_offset,
+                scheduled_next: next_offset,
+                direct: VecDeque::new(),
+                direct_running: false,
+                last_was_direct: false,
+                member: Membership::default(),
+                dirty_bytes: 0,
+                quarantined: None,
+                closed: false,
+                record_stale: false,
+                appended_batches: 0,
+                appended_bytes: 0,
+            }),
+            waiters: RefCell::default(),
+            callbacks: RefCell::default(),
+            turn: Rc::default(),
+            ring_file: Cell::new(0),
+            flush_queued: Cell::new(false),
+            last_block: Cell::new(u64::MAX),
+        })
+    }
+
+    #[must_use]
+    pub fn key(&self) -> PartitionKey {
+        self.key
+    }
+
+    pub(crate) fn log_id(&self) -> LogId {
+        self.log_id
+    }
+
+    pub(crate) fn rc(&self) -> Rc<Log> {
+        self.this.upgrade().expect("borrowed from its Rc")
+    }
+
+    #[must_use]
+    pub fn log_start_offset(&self) -> Offset {
+        self.state.borrow().log_start_offset
+    }
+
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        self.state.borrow().next_offset
+    }
+
+    #[must_use]
+    pub fn next_index(&self) -> RaftIndex {
+        self.state.borrow().next_index
+    }
+
+    #[must_use]
+    pub fn log_epoch(&self) -> LogEpoch {
+        self.state.borrow().log_epoch
+    }
+
+    /// Bytes in segments and staged bytes that no segment holds yet.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        let state = self.state.borrow();
+        state.segments.iter().map(Segment::bytes).sum::<u64>() + state.dirty_bytes
+    }
+
+    #[must_use]
+    pub fn quarantined(&self) -> Option<Corrupt> {
+        self.state.borrow().quarantined.clone()
+    }
+
+    /// Offset at which the active segment began: a good place for the next snapshot.
+    #[must_use]
+    pub fn segment_base_offset(&self) -> Offset {
+        let state = self.state.borrow();
+        match state.segments.last() {
+            Some(segment) => segment.name.base_offset,
+            None => state.log_start_offset,
+        }
+    }
+
+    #[must_use]
+    pub fn stats(&self) -> LogStats {
+        let state = self.state.borrow();
+        LogStats {
+            segments: state.segments.len(),
+            bytes: state.segments.iter().map(Segment::bytes).sum::<u64>() + state.dirty_bytes,
+            appended_batches: state.appended_batches,
+            appended_bytes: state.appended_bytes,
+        }
+    }
+
+    /// New settings, from the next roll, retention or append on; durable soon after.
+    pub fn set_config(&self, config: LogConfig) {
+        let record = {
+            let mut state = self.state.borrow_mut();
+            if state.config == config {
+                return;
+            }
+            state.config = config;
+            self.record(&state)
+        };
+        let home = Rc::clone(&self.home);
+        runtime::spawn(runtime::Class::Admin, "log config", async move {
+            home.manifest
+                .commit(vec![crate::manifest::edit::Edit::Put(record)])
+                .await;
+        });
+    }
+
+    /// KIP-101, KIP-320: the largest leader epoch <= `epoch` known, and its end offset.
+    #[must_use]
+    pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let state = self.state.borrow();
+        let after = state.leader_epochs.partition_point(|(e, _)| *e <= epoch);
+        let (found, _) = *state.leader_epochs.get(after.checked_sub(1)?)?;
+        let end = match state.leader_epochs.get(after) {
+            Some((_, start)) => *start,
+            None => state.next_offset,
+        };
+        Some((found, end))
+    }
+
+    /// The leader epoch of the entry that holds `offset`.
+    #[must_use]
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        let state = self.state.borrow();
+        let after = state
+            .leader_epochs
+            .partition_point(|(_, start)| *start <= offset);
+        Some(state.leader_epochs.get(after.checked_sub(1)?)?.0)
+    }
+
+    /// What the manifest is to know of the log now. Active segments' ends are as of the last chunk that lasts.
+    pub(crate) fn record(&self, state: &LogState) -> LogRecord {
+        LogRecord {
+            log_id: self.log_id,
+            key: self.key,
+            config: state.config.clone(),
+            log_start_offset: state.log_start_offset,
+            log_epoch: state.log_epoch,
+            truncations: state.truncations.clone(),
+            segments: state.segments.iter().map(Segment::record).collect(),
+            leader_epochs: state
+                .leader_epochs
+                .iter()
+                .filter(|(_, start)| *start <= state.written_next)
+                .copied()
+                .collect(),
+        }
+    }
+
+    /// The record if the manifest's is behind, which it then no longer is.
+    pub(crate) fn take_stale_record(&self) -> Option<LogRecord> {
+        let mut state = self.state.borrow_mut();
+        let stale = std::mem::replace(&mut state.record_stale, false) && !state.closed;
+        stale.then(|| self.record(&state))
+    }
+
+    /// Refuses everything from now on: the log's files are damaged.
+    pub(crate) fn quarantine(&self, corrupt: Corrupt) {
+        {
+            let mut state = self.state.borrow_mut();
+            if state.quarantined.is_some() {
+                return;
+            }
+            tracing::error!(partition = %self.key, file = %corrupt.file, at = corrupt.at, "partition quarantined: {corrupt}");
+            state.quarantined = Some(corrupt);
+        }
+        self.fail_waiters(Offset(i64::MIN));
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<(), AppendError> {
+        let state = self.state.borrow();
+        if state.closed || self.home.closed.get() {
+            return Err(AppendError::Closed);
+        }
+        match &state.quarantined {
+            Some(corrupt) => Err(AppendError::Quarantined(corrupt.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn check_readable(&self, state: &LogState) -> Result<(), ReadError> {
+        if state.closed {
+            return Err(ReadError::Closed);
+        }
+        match &state.quarantined {
+            Some(corrupt) => Err(ReadError::Quarantined(corrupt.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The first time this ring file is seen to hold frames of the log.
+    pub(crate) fn first_in_file(&self, sequence_first: u64) -> bool {
+        self.ring_file.replace(sequence_first) != sequence_first
+    }
+
+    /// The commit sequence of the oldest frame that no segment holds.
+    pub(crate) fn oldest_dirty_sequence(&self) -> Option<u64> {
+        let state = self.state.borrow();
+        let at = state
+            .entries
+            .partition_point(|e| e.next_offset <= state.written_next);
+        state
+            .entries
+            .range(at..)
+            .map(|e| e.journal_sequence)
+            .find(|sequence| *sequence != DIRECT)
+    }
+
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.state.borrow().dirty_bytes
+    }
+
+    /// Drops the oldest cached frame if it is the one that begins at `base` and a segment holds it. False when it is
+    /// still needed.
+    pub(crate) fn evict_front(&self, base: Offset) -> bool {
+        let mut state = self.state.borrow_mut();
+        let Some(front) = state.entries.front() else {
+            return true;
+        };
+        if front.base_offset != base {
+            return true;
+        }
+        if front.next_offset > state.written_next {
+            return false;
+        }
+        let bytes = front.frame.len() as u64;
+        state.entries.pop_front();
+        drop(state);
+        self.home.uncached(bytes);
+        true
+    }
+
+    /// Forgets the log: waiters fail, reads and appends are refused.
+    pub(crate) fn close(&self) {
+        let (dirty, cached) = {
+            let mut state = self.state.borrow_mut();
+            state.closed = true;
+            let cached: u64 = state.entries.iter().map(|e| e.frame.len() as u64).sum();
+            state.entries.clear();
+            state.direct.clear();
+            (std::mem::take(&mut state.dirty_bytes), cached)
+        };
+        self.home.uncached(cached);
+        self.home.cleaned(dirty);
+        self.fail_waiters(Offset(i64::MIN));
+        self.callbacks.borrow_mut().clear();
+    }
+}

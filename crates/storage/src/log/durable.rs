@@ -1,0 +1,140 @@
+//! The durable position: who waits for it, and how it advances.
+use std::{future::Future, rc::Rc};
+
+use base::{LogEpoch, Offset};
+use runtime::sync::oneshot;
+
+use crate::{Durable, Log, journal::Touched};
+
+pub(crate) struct Waiter {
+    log_epoch: LogEpoch,
+    next_offset: Offset,
+    done: oneshot::Sender<bool>,
+}
+
+impl Log {
+    #[must_use]
+    pub fn durable(&self) -> Durable {
+        let state = self.state.borrow();
+        Durable {
+            log_epoch: state.log_epoch,
+            next_offset: state.durable_next,
+        }
+    }
+
+    /// Called (on this shard, synchronously) after each advance of `durable`; the broker moves the high watermark there.
+    pub fn on_durable(&self, callback: Box<dyn Fn(Durable)>) {
+        self.callbacks.borrow_mut().push(Rc::from(callback));
+    }
+
+    /// Resolves `true` when everything below `next_offset` is durable in that log epoch; `false` when it was truncated
+    /// or the log closed.
+    pub fn wait_durable(
+        &self,
+        log_epoch: LogEpoch,
+        next_offset: Offset,
+    ) -> impl Future<Output = bool> + 'static {
+        let decided = {
+            let state = self.state.borrow();
+            if state.closed || state.quarantined.is_some() || state.log_epoch != log_epoch {
+                Some(false)
+            } else {
+                (state.durable_next >= next_offset).then_some(true)
+            }
+        };
+        let waits = decided.is_none().then(|| {
+            let (done, waits) = oneshot::channel();
+            let mut waiters = self.waiters.borrow_mut();
+            let at = waiters.partition_point(|w| w.next_offset <= next_offset);
+            let waiter = Waiter {
+                log_epoch,
+                next_offset,
+                done,
+            };
+            waiters.insert(at, waiter);
+            waits
+        });
+        async move {
+            match (decided, waits) {
+                (Some(decided), _) => decided,
+                (None, Some(waits)) => waits.await.unwrap_or(false),
+                (None, None) => false,
+            }
+        }
+    }
+
+    /// A journal commit lasts that carries frames of this log.
+    pub(crate) fn on_commit(&self, sequence: u64, touched: &Touched) {
+        self.advance(sequence);
+        if self.home.config.planted.durable_without_log_epoch {
+            let mut state = self.state.borrow_mut();
+            let vouched = touched.next_offset.min(state.next_offset);
+            state.durable_next = state.durable_next.max(vouched);
+            drop(state);
+            self.report();
+        }
+        debug_assert!(touched.log_epoch <= self.log_epoch());
+    }
+
+    /// Moves the durable position to the end of the longest prefix that lasts, given the newest commit that does.
+    pub(crate) fn advance(&self, durable_sequence: u64) {
+        {
+            let mut state = self.state.borrow_mut();
+            let mut next = state.durable_next.max(state.written_next);
+            let from = state.entries.partition_point(|e| e.next_offset <= next);
+            for entry in state.entries.range(from..) {
+                if entry.journal_sequence > durable_sequence {
+                    break;
+                }
+                next = entry.next_offset;
+            }
+            if next == state.durable_next {
+                return;
+            }
+            state.durable_next = next;
+        }
+        self.report();
+    }
+
+    /// Wakes whoever waits for the durable position as it is now.
+    fn report(&self) {
+        let durable = self.durable();
+        loop {
+            let mut waiters = self.waiters.borrow_mut();
+            let reached = waiters
+                .front()
+                .is_some_and(|w| w.next_offset <= durable.next_offset);
+            if !reached {
+                break;
+            }
+            let waiter = if self.home.config.planted.wake_wrong_waiter {
+                waiters.pop_back()
+            } else {
+                waiters.pop_front()
+            };
+            drop(waiters);
+            if let Some(waiter) = waiter {
+                waiter.done.send(waiter.log_epoch == durable.log_epoch);
+            }
+        }
+        let mut at = 0;
+        loop {
+            let callback = self.callbacks.borrow().get(at).cloned();
+            let Some(callback) = callback else { break };
+            callback(durable);
+            at += 1;
+        }
+    }
+
+    /// Tells those who wait for offsets behind `next_offset` that it will not happen.
+    pub(crate) fn fail_waiters(&self, next_offset: Offset) {
+        let failed = {
+            let mut waiters = self.waiters.borrow_mut();
+            let at = waiters.partition_point(|w| w.next_offset <= next_offset);
+            waiters.split_off(at)
+        };
+        for waiter in failed {
+            waiter.done.send(false);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What recovery asks of a log and tells it.
+use std::rc::Rc;
+
+use base::{LeaderEpoch, Offset, RaftIndex};
+
+use crate::{
+    Log, frame::FrameHeader, home::Home, manifest::edit::SegmentEnd, recovery::TailScan,
+    segment::SegmentName,
+};
+
+impl Log {
+    pub(crate) fn home(&self) -> &Rc<Home> {
+        &self.home
+    }
+
+    /// The segment that may have grown since the manifest noted its end.
+    pub(crate) fn active_segment(&self) -> Option<(SegmentName, SegmentEnd)> {
+        let state = self.state.borrow();
+        let last = state.segments.last().filter(|s| !s.sealed)?;
+        Some((last.name, last.end))
+    }
+
+    pub(crate) fn index_interval_bytes(&self) -> u64 {
+        self.state.borrow().config.index_interval_bytes
+    }
+
+    /// The active segment ends here.
+    pub(crate) fn recovered_tail(&self, name: SegmentName, scan: TailScan) {
+        self.with_segment(name, |segment| {
+            segment.end = scan.end;
+            segment.index = scan.index;
+            segment.first_append = Some(runtime::wall());
+        });
+        for (leader_epoch, start) in scan.leader_epochs {
+            self.note_leader_epoch(leader_epoch, start);
+        }
+        {
+            let mut state = self.state.borrow_mut();
+            state.record_stale = true;
+            state.written_next = scan.end.next_offset;
+        }
+        self.recovered_to(scan.end.next_offset, scan.end.next_index);
+    }
+
+    pub(crate) fn recovered_to(&self, next_offset: Offset, next_index: RaftIndex) {
+        let mut state = self.state.borrow_mut();
+        state.next_offset = next_offset;
+        state.next_index = next_index;
+        state.durable_next = next_offset;
+        state.scheduled_next = state.written_next;
+    }
+
+    pub(crate) fn note_leader_epoch(&self, leader_epoch: LeaderEpoch, start: Offset) {
+        let mut state = self.state.borrow_mut();
+        if state
+            .leader_epochs
+            .last()
+            .is_none_or(|(e, _)| *e < leader_epoch)
+        {
+            state.leader_epochs.push((leader_epoch, start));
+        }
+    }
+
+    /// No truncation superseded this frame.
+    pub(crate) fn is_current(&self, header: &FrameHeader) -> bool {
+        let state = self.state.borrow();
+        state
+            .truncations
+            .iter()
+            .filter(|t| t.log_epoch > header.log_epoch)
+            .all(|t| header.next_offset() <= t.next_offset)
+    }
+
+    /// Truncations whose superseded frames the journal no longer holds.
+    pub(crate) fn forget_truncations(&self, journal_begins: u64) {
+        let mut state = self.state.borrow_mut();
+        let before = state.truncations.len();
+        state
+            .truncations
+            .retain(|t| t.journal_sequence >= journal_begins);
+        state.record_stale |= state.truncations.len() != before;
+    }
+}

@@ -1,0 +1,161 @@
+//! Finding records by time (ListOffsets).
+use base::{LeaderEpoch, Offset, TimestampMs};
+use kafka::batch::{BatchHeader, for_each_record};
+
+use crate::{Corrupt, Log, ReadError, TimestampedOffset, frame};
+
+/// Batches looked through per read.
+const READ_BYTES: usize = 1 << 20;
+/// Bound on one batch's decompressed records; the door checked them against the same.
+const RECORDS_BYTES_MAX: usize = 256 << 20;
+
+impl Log {
+    /// First record with timestamp >= `at`, below `until` (exact record, compressed batches included).
+    pub async fn offset_for_timestamp(
+        &self,
+        at: TimestampMs,
+        until: Offset,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
+        let mut from = self.first_candidate(at).await?;
+        while from < until {
+            let read = self.read(from, until, READ_BYTES, true).await?;
+            if read.batches.is_empty() {
+                break;
+            }
+            let bytes = read.batches.to_contiguous();
+            for (header, batch) in self.batches(&bytes)? {
+                if header.max_timestamp < at {
+                    continue;
+                }
+                if let Some(found) = self.first_record(&header, batch, at, from)? {
+                    return Ok(Some(found));
+                }
+            }
+            from = read.next_offset;
+            runtime::yield_now().await;
+        }
+        Ok(None)
+    }
+
+    /// The record with the largest timestamp (ListOffsets -3, KIP-734).
+    pub async fn max_timestamp(
+        &self,
+        until: Offset,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
+        // Segments wholly inside the range are judged by what the manifest knows of them, the rest batch by batch.
+        let (mut largest, parts) = {
+            let state = self.state.borrow();
+            self.check_readable(&state)?;
+            let start = state.log_start_offset;
+            let mut largest = TimestampMs(-1);
+            let mut parts = Vec::new();
+            for segment in &state.segments {
+                let (base, next) = (segment.name.base_offset, segment.end.next_offset);
+                if base >= start && next <= until {
+                    largest = largest.max(segment.end.max_timestamp);
+                } else if next > start && base < until {
+                    parts.push((base.max(start), next.min(until)));
+                }
+            }
+            if state.written_next < until {
+                parts.push((state.written_next.max(start), until));
+            }
+            (largest, parts)
+        };
+        for (mut from, until) in parts {
+            while from < until {
+                let read = self.read(from, until, READ_BYTES, true).await?;
+                if read.batches.is_empty() {
+                    break;
+                }
+                let bytes = read.batches.to_contiguous();
+                for (header, _) in self.batches(&bytes)? {
+                    largest = largest.max(header.max_timestamp);
+                }
+                from = read.next_offset;
+            }
+        }
+        if largest == TimestampMs(-1) {
+            return Ok(None);
+        }
+        self.offset_for_timestamp(largest, until).await
+    }
+
+    /// An offset that no record with timestamp >= `at` stands before.
+    async fn first_candidate(&self, at: TimestampMs) -> Result<Offset, ReadError> {
+        let (name, start) = {
+            let state = self.state.borrow();
+            self.check_readable(&state)?;
+            let start = state.log_start_offset;
+            let segment = state
+                .segments
+                .iter()
+                .find(|s| s.end.max_timestamp >= at && s.end.next_offset > start);
+            let Some(segment) = segment else {
+                let from = state
+                    .entries
+                    .partition_point(|e| e.next_offset <= state.written_next);
+                let entry = state.entries.range(from..).find(|e| e.max_timestamp >= at);
+                let found = entry.map_or(state.next_offset, |e| e.base_offset);
+                return Ok(found.max(start));
+            };
+            (segment.name, start)
+        };
+        self.ensure_index(name).await?;
+        let found = self.with_segment(name, |segment| {
+            let index = segment.index.as_ref()?;
+            Some(index.by_timestamp(at)?.offset)
+        });
+        Ok(found.flatten().unwrap_or(name.base_offset).max(start))
+    }
+
+    fn batches<'a>(&self, bytes: &'a [u8]) -> Result<Vec<(BatchHeader, &'a [u8])>, ReadError> {
+        let mut out = Vec::new();
+        let mut rest = bytes;
+        while rest.len() >= frame::BATCH_HEADER_BYTES {
+            let header = BatchHeader::decode(rest).map_err(|e| self.undecodable(&e.to_string()))?;
+            let Some((batch, behind)) = rest.split_at_checked(header.size_bytes()) else {
+                break;
+            };
+            out.push((header, batch));
+            rest = behind;
+        }
+        Ok(out)
+    }
+
+    fn first_record(
+        &self,
+        header: &BatchHeader,
+        batch: &[u8],
+        at: TimestampMs,
+        from: Offset,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
+        let mut found = None;
+        let log_start = self
+            .log_start_offset()
+            .max(Offset(from.0.min(header.base_offset.0)));
+        for_each_record(batch, RECORDS_BYTES_MAX, |record| {
+            if record.timestamp >= at && record.offset >= log_start {
+                found = Some((record.offset, record.timestamp));
+            }
+            found.is_none()
+        })
+        .map_err(|e| self.undecodable(&e.to_string()))?;
+        let leader_epoch: LeaderEpoch = header.leader_epoch;
+        Ok(found.map(|(offset, timestamp)| TimestampedOffset {
+            offset,
+            timestamp,
+            leader_epoch,
+        }))
+    }
+
+    /// A batch whose checksum holds but whose records do not parse: the door let something through.
+    fn undecodable(&self, error: &str) -> ReadError {
+        ReadError::Quarantined(Corrupt {
+            file: self.key().to_string(),
+            at: 0,
+            expected: "records that parse".into(),
+            found: error.into(),
+        })
+    }
+}

@@ -1,0 +1,339 @@
+//! Removing from either end: retention, record deletion, truncation; and rolling by age.
+use base::{LogEpoch, Offset, TimestampMs};
+use iobuf::AppendBuf;
+use runtime::Class;
+
+use crate::{
+    AppendError, Log,
+    chunk::chunk_bytes_bound,
+    frame::{self, FRAME_HEADER_BYTES, FrameHeader, Step},
+    log::{FrameMark, LogState},
+    manifest::edit::{Edit, Truncation},
+    segment::{FIRST_CHUNK_AT, Segment, SegmentName},
+    window::WindowReader,
+};
+
+impl Log {
+    /// DeleteRecords: moves the log start offset, durably, before it returns. Never past what is durable.
+    pub async fn trim(&self, log_start_offset: Offset) -> Result<Offset, AppendError> {
+        self.check_writable()?;
+        let _turn = self.turn.take().await;
+        let (start, removed, record) = {
+            let mut state = self.state.borrow_mut();
+            let start = log_start_offset.min(state.durable_next);
+            if start <= state.log_start_offset {
+                return Ok(state.log_start_offset);
+            }
+            state.log_start_offset = start;
+            let removed = self.remove_before(&mut state, start);
+            state.record_stale = false;
+            (start, removed, self.record(&state))
+        };
+        self.home.manifest.commit(vec![Edit::Put(record)]).await;
+        self.remove_files(removed);
+        Ok(start)
+    }
+
+    /// Takes sealed segments that lie wholly below `start` off the list.
+    fn remove_before(&self, state: &mut LogState, start: Offset) -> Vec<SegmentName> {
+        let count = state
+            .segments
+            .iter()
+            .take_while(|s| s.sealed && s.end.next_offset <= start)
+            .count();
+        let removed: Vec<_> = state.segments.drain(..count).map(|s| s.name).collect();
+        let keep = state
+            .leader_epochs
+            .partition_point(|(_, began)| *began <= start);
+        if keep > 1 {
+            // The epoch in force at the start stays, as of the start.
+            state.leader_epochs.drain(..keep - 1);
+        }
+        if let Some(first) = state.leader_epochs.first_mut() {
+            first.1 = first.1.max(start);
+        }
+        removed
+    }
+
+    /// Removes the files of segments that are no longer listed.
+    pub(crate) fn remove_files(&self, names: Vec<SegmentName>) {
+        if names.is_empty() {
+            return;
+        }
+        self.home.blocks.forget(self.log_id());
+        let log = self.rc();
+        runtime::spawn(Class::Background, "remove", async move {
+            let dir = log.home.segments_dir();
+            for name in names {
+                log.home.files.forget(name);
+                // A file that stays behind is an orphan, which the next start removes.
+                let _ = runtime::fs::remove_file(&dir.join(name.file_name())).await;
+                let _ = runtime::fs::remove_file(&dir.join(name.index_name())).await;
+            }
+        });
+    }
+
+    /// Retention by size and time, and rolling by age; returns segments removed.
+    pub async fn apply_retention(&self, now: TimestampMs) -> Result<usize, AppendError> {
+        self.check_writable()?;
+        if self.active_is_due(now) {
+            self.rc().flush().await;
+            let _turn = self.turn.take().await;
+            let at = {
+                let state = self.state.borrow();
+                let whole = state.scheduled_next == state.written_next;
+                let last = state.segments.last().filter(|s| whole && !s.sealed);
+                last.map(|s| (s.end.next_offset, s.end.next_index))
+            };
+            if let Some((base_offset, base_index)) = at {
+                self.begin_segment(base_offset, base_index).await;
+            }
+        }
+        let _turn = self.turn.take().await;
+        let (count, removed, record) = {
+            let mut state = self.state.borrow_mut();
+            let count = expired(&state, now);
+            if count == 0 {
+                return Ok(0);
+            }
+            let start = state.segments[count - 1].end.next_offset;
+            state.log_start_offset = state.log_start_offset.max(start);
+            let start = state.log_start_offset;
+            let removed = self.remove_before(&mut state, start);
+            state.record_stale = false;
+            (removed.len(), removed, self.record(&state))
+        };
+        self.home.manifest.commit(vec![Edit::Put(record)]).await;
+        self.remove_files(removed);
+        Ok(count)
+    }
+
+    /// The active segment is old enough to be rolled, or everything in it has expired.
+    fn active_is_due(&self, now: TimestampMs) -> bool {
+        let state = self.state.borrow();
+        let Some(active) = state.segments.last() else {
+            return false;
+        };
+        if active.sealed || active.end.sequence == 0 {
+            return false;
+        }
+        let aged = active
+            .first_append
+            .is_some_and(|first| now.0 - first.0 >= state.config.segment_ms);
+        aged || is_expired(&state, active, now) && state.written_next == state.next_offset
+    }
+
+    /// Removes the suffix from `next_offset` on (Raft); bumps the log epoch. Durable when it returns.
+    pub async fn truncate(&self, next_offset: Offset) -> Result<LogEpoch, AppendError> {
+        self.check_writable()?;
+        let _turn = self.turn.take().await;
+        let log_epoch = self.drop_tail(next_offset);
+        let removed = self.cut_segments(next_offset).await?;
+        let record = {
+            let mut state = self.state.borrow_mut();
+            state.record_stale = false;
+            self.record(&state)
+        };
+        self.home.manifest.commit(vec![Edit::Put(record)]).await;
+        self.remove_files(removed);
+        Ok(log_epoch)
+    }
+
+    /// Drops staged entries from `next_offset` on and begins the next log epoch.
+    fn drop_tail(&self, next_offset: Offset) -> LogEpoch {
+        let journal_sequence = self.home.journal.inner.borrow().sequence;
+        let (log_epoch, cleaned, uncached) = {
+            let mut state = self.state.borrow_mut();
+            let (mut cleaned, mut uncached) = (0, 0);
+            while let Some(last) = state.entries.back()
+                && last.next_offset > next_offset
+            {
+                let bytes = last.frame.len() as u64;
+                if last.next_offset > state.written_next {
+                    cleaned += bytes;
+                }
+                uncached += bytes;
+                state.entries.pop_back();
+                state.next_index.0 -= 1;
+            }
+            state.direct.clear();
+            state.dirty_bytes -= cleaned;
+            state.log_epoch = state.log_epoch.next();
+            let log_epoch = state.log_epoch;
+            state.truncations.push(Truncation {
+                log_epoch,
+                next_offset,
+                journal_sequence,
+            });
+            state.next_offset = state.next_offset.min(next_offset);
+            state.durable_next = state.durable_next.min(next_offset);
+            state.scheduled_next = state.written_next.min(next_offset);
+            while state
+                .leader_epochs
+                .last()
+                .is_some_and(|(_, start)| *start >= next_offset)
+            {
+                state.leader_epochs.pop();
+            }
+            // Direct frames below the cut lost their write: the journal takes no more of them, the segment will.
+            for entry in &mut state.entries {
+                if entry.journal_sequence == crate::log::DIRECT {
+                    entry.journal_sequence = crate::log::DIRECT;
+                }
+            }
+            (log_epoch, cleaned, uncached)
+        };
+        self.home.cleaned(cleaned);
+        self.home.uncached(uncached);
+        self.fail_waiters(next_offset);
+        self.home.blocks.forget(self.log_id());
+        log_epoch
+    }
+
+    /// Cuts the segments at `next_offset`: later ones go, the one that holds it ends before the chunk it stands in,
+    /// and the frames of that chunk which stay begin a new segment.
+    async fn cut_segments(&self, next_offset: Offset) -> Result<Vec<SegmentName>, AppendError> {
+        if self.state.borrow().written_next <= next_offset {
+            return Ok(Vec::new());
+        }
+        let mut removed = Vec::new();
+        let cut = {
+            let mut state = self.state.borrow_mut();
+            while state.segments.len() > 1
+                && state
+                    .segments
+                    .last()
+                    .is_some_and(|s| s.name.base_offset >= next_offset)
+            {
+                removed.extend(state.segments.pop().map(|s| s.name));
+            }
+            state.segments.last().map(|s| (s.name, s.end))
+        };
+        let Some((name, old_end)) = cut else {
+            return Ok(removed);
+        };
+        let file = self.open_segment(name, false).await;
+        let mut reader = WindowReader::new(file, old_end.position);
+        let mut end = Segment::new(name, self.base_index_of(name)).end;
+        let mut kept = Vec::new();
+        let mut marks: Vec<FrameMark> = Vec::new();
+        let mut position = FIRST_CHUNK_AT;
+        // Chunk by chunk up to the one that holds the cut.
+        while position < old_end.position && end.next_offset < next_offset {
+            let chunk = reader
+                .frames_of_chunk(position)
+                .await
+                .map_err(|corrupt| self.refuse(corrupt.in_file(&self.segment_path(name))))?;
+            let last = chunk.frames.last().map(|(header, _)| *header);
+            let Some(last) = last else { break };
+            if last.next_offset() > next_offset {
+                for (header, bytes) in &chunk.frames {
+                    if header.next_offset() <= next_offset {
+                        marks.push(mark_of(header, bytes));
+                        kept.extend_from_slice(bytes);
+                    }
+                }
+                break;
+            }
+            for (_, bytes) in &chunk.frames {
+                let at = frame::max_timestamp(&bytes[FRAME_HEADER_BYTES..]);
+                end.max_timestamp = end.max_timestamp.max(at);
+            }
+            position += chunk.chunk_bytes;
+            end.position = position;
+            end.sequence += 1;
+            end.crc = chunk.crc;
+            end.next_offset = last.next_offset();
+            end.next_index = last.raft_index.next();
+        }
+        {
+            let mut state = self.state.borrow_mut();
+            let segment = state.segments.last_mut().expect("being cut");
+            segment.end = end;
+            segment.sealed = true;
+            segment.index = None;
+            state.written_next = end.next_offset;
+            state.scheduled_next = end.next_offset;
+            let next_index = marks.last().map_or(end.next_index, |m| m.index.next());
+            state.next_index = next_index;
+        }
+        if let Some(first) = marks.first().copied() {
+            self.begin_segment(first.base_offset, first.index).await;
+            let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(kept.len()));
+            buf.append(&[&kept]);
+            self.write_chunk(buf, marks).await;
+        }
+        Ok(removed)
+    }
+
+    fn base_index_of(&self, name: SegmentName) -> base::RaftIndex {
+        self.with_segment(name, |s| s.base_index)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn segment_path(&self, name: SegmentName) -> String {
+        let path = self.home.segments_dir().join(name.file_name());
+        path.display().to_string()
+    }
+
+    fn refuse(&self, corrupt: crate::Corrupt) -> AppendError {
+        self.quarantine(corrupt.clone());
+        AppendError::Quarantined(corrupt)
+    }
+}
+
+fn mark_of(header: &FrameHeader, bytes: &[u8]) -> FrameMark {
+    FrameMark {
+        base_offset: header.base_offset,
+        next_offset: header.next_offset(),
+        index: header.raft_index,
+        bytes: bytes.len(),
+        max_timestamp: frame::max_timestamp(&bytes[FRAME_HEADER_BYTES..]),
+    }
+}
+
+fn is_expired(state: &LogState, segment: &Segment, now: TimestampMs) -> bool {
+    state.config.delete_old
+        && state.config.retention_ms >= 0
+        && now.0 - segment.end.max_timestamp.0 > state.config.retention_ms
+}
+
+/// Sealed segments at the front that retention removes (Kafka's `deleteOldSegments`).
+fn expired(state: &LogState, now: TimestampMs) -> usize {
+    if !state.config.delete_old {
+        return 0;
+    }
+    let sealed = state.segments.iter().take_while(|s| s.sealed).count();
+    let mut total: u64 = state.segments.iter().map(Segment::bytes).sum::<u64>() + state.dirty_bytes;
+    let mut count = 0;
+    for segment in &state.segments[..sealed] {
+        let over = u64::try_from(state.config.retention_bytes)
+            .is_ok_and(|bound| total - segment.bytes() >= bound);
+        if !over && !is_expired(state, segment, now) {
+            break;
+        }
+        total -= segment.bytes();
+        count += 1;
+    }
+    count
+}
+
+/// Frames of one chunk with their bytes; for callers that hold it in memory.
+pub(crate) fn frames_in(payload: &[u8]) -> Option<Vec<(FrameHeader, &[u8])>> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    loop {
+        match frame::decode(payload.get(at..)?).ok()? {
+            Step::Tail { .. } => return Some(out),
+            Step::Frame(header) => {
+                let bytes = payload.get(at..at + header.frame_bytes())?;
+                let (stored, computed) = frame::body_checksums(&bytes[FRAME_HEADER_BYTES..]);
+                if stored != computed {
+                    return None;
+                }
+                out.push((header, bytes));
+                at += header.frame_bytes();
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Manifest edits and the records in them, byte by byte.
+//!
+//! # Layout
+//! Little-endian, `docs/formats/manifest.md`. Each edit: `u32` length of the body | `u32` CRC32C of the body | body;
+//! the body's first byte is its kind. A record is always written whole: one edit is one atomic change of a log.
+
+use base::{
+    LeaderEpoch, LogEpoch, Offset, PartitionIndex, PartitionKey, RaftIndex, TimestampMs, TopicId,
+};
+
+use crate::{
+    LogConfig, LogId,
+    codec::{FieldReader, FieldWriter},
+};
+
+/// The position in a segment up to which chunks are known to be whole, and what the log knows there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentEnd {
+    pub position: u64,
+    /// Number of chunks before `position`.
+    pub sequence: u64,
+    /// Checksum of the last of them; 0 when there is none.
+    pub crc: u32,
+    pub next_offset: Offset,
+    pub next_index: RaftIndex,
+    pub max_timestamp: TimestampMs,
+}
+
+/// One segment file of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentRecord {
+    pub base_offset: Offset,
+    pub base_index: RaftIndex,
+    /// Log epoch in which the file was created; part of its name.
+    pub created_epoch: LogEpoch,
+    /// Exact when sealed; otherwise a lower bound that recovery scans on from.
+    pub end: SegmentEnd,
+    pub sealed: bool,
+}
+
+/// A truncation whose superseded frames may still stand in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Truncation {
+    /// The log epoch that began with it.
+    pub log_epoch: LogEpoch,
+    pub next_offset: Offset,
+    /// Journal sequence that was next; once the journal starts behind it the truncation may be forgotten.
+    pub journal_sequence: u64,
+}
+
+/// All that the manifest knows of one log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    pub log_id: LogId,
+    pub key: PartitionKey,
+    pub config: LogConfig,
+    pub log_start_offset: Offset,
+    pub log_epoch: LogEpoch,
+    pub truncations: Vec<Truncation>,
+    pub segments: Vec<SegmentRecord>,
+    /// Leader epochs and the offsets they began at, both ascending.
+    pub leader_epochs: Vec<(LeaderEpoch, Offset)>,
+}
+
+/// Where the journal's live part begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalPoint {
+    pub sequence: u64,
+    pub slot: u32,
+    pub position: u64,
+    pub previous_crc: u32,
+    /// Everything is in segments, and nothing was written since.
+    pub clean: bool,
+    /// Ids from here on were never used.
+    pub next_log_id: LogId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    Put(LogRecord),
+    Delete(LogId),
+    Journal(JournalPoint),
+}
+
+const EDIT_HEADER_BYTES: usize = 8;
+
+impl Edit {
+    /// The edit as it stands in a chunk.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = FieldWriter::default();
+        out.raw(&[0; EDIT_HEADER_BYTES]);
+        match self {
+            Edit::Put(record) => {
+                out.u8(1);
+                encode_record(&mut out, record);
+            }
+            Edit::Delete(log_id) => {
+                out.u8(2);
+                out.u32(log_id.0);
+            }
+            Edit::Journal(point) => {
+                out.u8(3);
+                out.u64(point.sequence);
+                out.u32(point.slot);
+                out.u64(point.position);
+                out.u32(point.previous_crc);
+                out.u8(u8::from(point.clean));
+                out.u32(point.next_log_id.0);
+            }
+        }
+        let mut bytes = out.bytes;
+        let body_bytes = u32::try_from(bytes.len() - EDIT_HEADER_BYTES)
+            .expect("a record is far smaller than 4 GiB");
+        let crc = iobuf::crc32c(&bytes[EDIT_HEADER_BYTES..]);
+        bytes[0..4].copy_from_slice(&body_bytes.to_le_bytes());
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+}
+
+/// The edits of one chunk's payload, or the byte position in it of the first that is damaged.
+pub fn decode_edits(payload: &[u8]) -> Result<Vec<Edit>, usize> {
+    let mut edits = Vec::new();
+    let mut rest = FieldReader::new(payload);
+    while rest.remaining() > 0 {
+        let at = payload.len() - rest.remaining();
+        edits.push(decode_edit(&mut rest).ok_or(at)?);
+    }
+    Ok(edits)
+}
+
+fn decode_edit(rest: &mut FieldReader<'_>) -> Option<Edit> {
+    let body_bytes = rest.u32()? as usize;
+    let crc = rest.u32()?;
+    let body = rest.raw(body_bytes)?;
+    if iobuf::crc32c(body) != crc {
+        return None;
+    }
+    let mut body = FieldReader::new(body);
+    let edit = match body.u8()? {
+        1 => Edit::Put(decode_record(&mut body)?),
+        2 => Edit::Delete(LogId(body.u32()?)),
+        3 => Edit::Journal(JournalPoint {
+            sequence: body.u64()?,
+            slot: body.u32()?,
+            position: body.u64()?,
+            previous_crc: body.u32()?,
+            clean: body.u8()? == 1,
+            next_log_id: LogId(body.u32()?),
+        }),
+        _ => return None,
+    };
+    (body.remaining() == 0).then_some(edit)
+}
+
+fn encode_record(out: &mut FieldWriter, record: &LogRecord) {
+    out.u32(record.log_id.0);
+    out.raw(&record.key.topic.0);
+    out.i32(record.key.partition.0);
+    out.u64(record.config.segment_bytes);
+    out.i64(record.config.segment_ms);
+    out.i64(record.config.retention_bytes);
+    out.i64(record.config.retention_ms);
+    out.u64(record.config.index_interval_bytes);
+    out.u8(u8::from(record.config.delete_old));
+    out.i64(record.log_start_offset.0);
+    out.u32(record.log_epoch.0);
+    out.count(record.truncations.len());
+    for truncation in &record.truncations {
+        out.u32(truncation.log_epoch.0);
+        out.i64(truncation.next_offset.0);
+        out.u64(truncation.journal_sequence);
+    }
+    out.count(record.segments.len());
+    for segment in &record.segments {
+        out.i64(segment.base_offset.0);
+        out.u64(segment.base_index.0);
+        out.u32(segment.created_epoch.0);
+        out.u8(u8::from(segment.sealed));
+        encode_end(out, &segment.end);
+    }
+    out.count(record.leader_epochs.len());
+    for (leader_epoch, start) in &record.leader_epochs {
+        out.i32(leader_epoch.0);
+        out.i64(start.0);
+    }
+}
+
+pub(crate) fn encode_end(out: &mut FieldWriter, end: &SegmentEnd) {
+    out.u64(end.position);
+    out.u64(end.sequence);
+    out.u32(end.crc);
+    out.i64(end.next_offset.0);
+    out.u64(end.next_index.0);
+    out.i64(end.max_timestamp.0);
+}
+
+pub(crate) fn decode_end(body: &mut FieldReader<'_>) -> Option<SegmentEnd> {
+    Some(SegmentEnd {
+        position: body.u64()?,
+        sequence: body.u64()?,
+        crc: body.u32()?,
+        next_offset: Offset(body.i64()?),
+        next_index: RaftIndex(body.u64()?),
+        max_timestamp: TimestampMs(body.i64()?),
+    })
+}
+
+fn decode_record(body: &mut FieldReader<'_>) -> Option<LogRecord> {
+    let log_id = LogId(body.u32()?);
+    let topic = TopicId(body.raw(16)?.try_into().ok()?);
+    let partition = PartitionIndex(body.i32()?);
+    let config = LogConfig {
+        segment_bytes: body.u64()?,
+        segment_ms: body.i64()?,
+        retention_bytes: body.i64()?,
+        retention_ms: body.i64()?,
+        index_interval_bytes: body.u64()?,
+        delete_old: body.u8()? == 1,
+    };
+    let log_start_offset = Offset(body.i64()?);
+    let log_epoch = LogEpoch(body.u32()?);
+    let mut truncations = Vec::new();
+    for _ in 0..body.count(20)? {
+        truncations.push(Truncation {
+            log_epoch: LogEpoch(body.u32()?),
+            next_offset: Offset(body.i64()?),
+            journal_sequence: body.u64()?,
+        });
+    }
+    let mut segments = Vec::new();
+    for _ in 0..body.count(65)? {
+        segments.push(SegmentRecord {
+            base_offset: Offset(body.i64()?),
+            base_index: RaftIndex(body.u64()?),
+            created_epoch: LogEpoch(body.u32()?),
+            sealed: body.u8()? == 1,
+            end: decode_end(body)?,
+        });
+    }
+    let mut leader_epochs = Vec::new();
+    for _ in 0..body.count(12)? {
+        leader_epochs.push((LeaderEpoch(body.i32()?), Offset(body.i64()?)));
+    }
+    Some(LogRecord {
+        log_id,
+        key: PartitionKey { topic, partition },
+        config,
+        log_start_offset,
+        log_epoch,
+        truncations,
+        segments,
+        leader_epochs,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> LogRecord {
+        LogRecord {
+            log_id: LogId(4),
+            key: PartitionKey {
+                topic: TopicId([9; 16]),
+                partition: PartitionIndex(2),
+            },
+            config: crate::testing::config(),
+            log_start_offset: Offset(3),
+            log_epoch: LogEpoch(1),
+            truncations: vec![Truncation {
+                log_epoch: LogEpoch(1),
+                next_offset: Offset(8),
+                journal_sequence: 40,
+            }],
+            segments: vec![SegmentRecord {
+                base_offset: Offset(0),
+                base_index: RaftIndex(0),
+                created_epoch: LogEpoch(0),
+                sealed: false,
+                end: SegmentEnd {
+                    position: 8192,
+                    sequence: 1,
+                    crc: 77,
+                    next_offset: Offset(8),
+                    next_index: RaftIndex(4),
+                    max_timestamp: TimestampMs(1234),
+                },
+            }],
+            leader_epochs: vec![(LeaderEpoch(0), Offset(0))],
+        }
+    }
+
+    #[test]
+    fn edits_round_trip_and_refuse_each_flipped_bit() {
+        let edits = vec![
+            Edit::Put(record()),
+            Edit::Delete(LogId(9)),
+            Edit::Journal(JournalPoint {
+                sequence: 5,
+                slot: 1,
+                position: 4096,
+                previous_crc: 6,
+                clean: true,
+                next_log_id: LogId(10),
+            }),
+        ];
+        let mut bytes: Vec<u8> = edits.iter().flat_map(Edit::encode).collect();
+        assert_eq!(decode_edits(&bytes), Ok(edits.clone()));
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode_edits(&bytes).is_err(), "bit {bit} passed");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert_eq!(decode_edits(&bytes[..bytes.len() - 1]).ok(), None);
+    }
+}

@@ -1,0 +1,514 @@
+//! From the files of a home to its logs: tail scan of active segments, journal replay, quarantine of what is damaged.
+//!
+//! # Invariants
+//! 1. Work is proportional to the journal and to what active segments grew since the manifest last noted their ends.
+//! 2. A chain of chunks ends at a tear only if nothing of the chain stands behind it and no single flipped bit explains
+//!    the difference; everything else is damage, and the logs it may have touched are refused.
+//! 3. The journal is empty afterwards: what only it held is in segments, and the manifest says so.
+//!
+//! # Crash
+//! Recovery may be interrupted anywhere and started again: frames that segments already have are skipped, and the
+//! journal's beginning moves last.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    rc::Rc,
+};
+
+use base::{FilePos, LeaderEpoch, Offset, RaftIndex};
+use runtime::fs::{self, Durability};
+
+use crate::{
+    Corrupt, LogId, OpenError, RecoveryReport,
+    chunk::chunk_bytes_bound,
+    disk, flusher,
+    frame::{self, FRAME_HEADER_BYTES, FrameHeader},
+    home::Home,
+    index::{Index, IndexEntry},
+    journal::replay::{Item, Replay, ReplayedChunk},
+    log::{FrameMark, Log, frames_in},
+    manifest::edit::{Edit, JournalPoint, SegmentEnd},
+    segment::{SegmentName, chunk_id},
+    window::{Step, WindowReader},
+};
+
+/// Replayed frames held before they are written out.
+const HELD_BYTES_MAX: usize = 32 << 20;
+/// Frames of one log written as one chunk.
+const CHUNK_FRAMES_BYTES: usize = 1 << 20;
+
+/// What a log's active segment turned out to hold.
+pub(crate) struct TailScan {
+    pub end: SegmentEnd,
+    pub index: Option<Index>,
+    pub leader_epochs: Vec<(LeaderEpoch, Offset)>,
+}
+
+/// Brings all logs of the home to the state they had durably. Begins with the logs as the manifest lists them.
+pub(crate) async fn recover(
+    home: &Rc<Home>,
+    point: JournalPoint,
+) -> Result<RecoveryReport, OpenError> {
+    let mut report = RecoveryReport::default();
+    sweep_files(home).await?;
+    let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
+    report.partitions = logs.len();
+    let mut end = point;
+    if !point.clean {
+        let torn = Rc::new(std::cell::Cell::new(0));
+        let sum = Rc::clone(&torn);
+        flusher::for_all(logs.clone(), move |log| {
+            let sum = Rc::clone(&sum);
+            async move {
+                let torn = scan_tail(&log).await;
+                sum.set(sum.get() + torn);
+            }
+        })
+        .await;
+        report.torn_tail_bytes = torn.get();
+        end = replay(home, point, &mut report).await?;
+    }
+    home.journal.restart(&end);
+    let mut edits: Vec<_> = logs
+        .iter()
+        .filter_map(|log| log.take_stale_record().map(Edit::Put))
+        .collect();
+    edits.push(Edit::Journal(JournalPoint {
+        clean: false,
+        ..end
+    }));
+    home.manifest.commit(edits).await;
+    for log in logs {
+        if let Some(corrupt) = log.quarantined() {
+            report.quarantined.push((log.key(), corrupt));
+        }
+    }
+    Ok(report)
+}
+
+/// Removes files that no log lists, and refuses logs whose files are missing.
+async fn sweep_files(home: &Rc<Home>) -> Result<(), OpenError> {
+    let dir = home.segments_dir();
+    let entries = fs::read_dir(&dir)
+        .await
+        .map_err(|e| disk::open_error(&dir, &e))?;
+    let mut listed = BTreeSet::new();
+    let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
+    for log in &logs {
+        listed.extend(log.segment_names());
+    }
+    let mut present = BTreeSet::new();
+    for entry in entries {
+        match SegmentName::parse(&entry.name) {
+            Some(name) if listed.contains(&name) => {
+                if entry.name == name.file_name() {
+                    present.insert(name);
+                }
+            }
+            _ => {
+                let _ = fs::remove_file(&dir.join(&entry.name)).await;
+            }
+        }
+    }
+    for log in logs {
+        let missing = log
+            .segment_names()
+            .into_iter()
+            .find(|n| !present.contains(n));
+        if let Some(name) = missing {
+            log.quarantine(Corrupt {
+                file: log.segment_path(name),
+                at: 0,
+                expected: "a segment file".into(),
+                found: "none".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Follows the active segment's chunks from the end the manifest knows. Returns torn bytes that were cut off.
+async fn scan_tail(log: &Rc<Log>) -> u64 {
+    if log.quarantined().is_some() {
+        return 0;
+    }
+    let Some((name, known)) = log.active_segment() else {
+        return 0;
+    };
+    match follow_tail(log, name, known).await {
+        Ok((scan, torn)) => {
+            log.recovered_tail(name, scan);
+            torn
+        }
+        Err(corrupt) => {
+            log.quarantine(corrupt);
+            0
+        }
+    }
+}
+
+async fn follow_tail(
+    log: &Rc<Log>,
+    name: SegmentName,
+    known: SegmentEnd,
+) -> Result<(TailScan, u64), Corrupt> {
+    let home = log.home();
+    let path = log.segment_path(name);
+    let damage = |at: u64, expected: &str, found: String| Corrupt {
+        file: path.clone(),
+        at,
+        expected: expected.into(),
+        found,
+    };
+    let unreadable = |at: u64, e: io::Error| damage(at, "readable bytes", e.to_string());
+    let file = log.open_segment(name, false).await;
+    let file_end = file.len().await.map_err(|e| unreadable(0, e))?;
+    if file_end < known.position {
+        let expected = format!("{} bytes", known.position);
+        return Err(damage(file_end, &expected, "the end of the file".into()));
+    }
+    let unchecked = home.config.planted.skip_checksums_in_recovery;
+    let chunk_bytes_max = chunk_bytes_bound(base::limits::BATCH_BYTES_MAX + (1 << 20));
+    let mut reader = WindowReader::new(file.clone(), file_end);
+    let mut scan = TailScan {
+        end: known,
+        index: (known.sequence == 0).then(Index::default),
+        leader_epochs: Vec::new(),
+    };
+    loop {
+        let id = chunk_id(home.store_id(), name, &scan.end);
+        let step = if unchecked {
+            reader.step_unchecked(&id).await
+        } else {
+            reader.step(&id, chunk_bytes_max).await
+        };
+        match step.map_err(|e| unreadable(id.position, e))? {
+            Step::Chunk {
+                bytes,
+                crc,
+                payload_bytes,
+            } => {
+                note_chunk(log, &mut scan, &bytes, payload_bytes, crc)
+                    .map_err(|(at, found)| damage(at, "a whole frame of this log", found.into()))?;
+            }
+            Step::Damaged { later } => {
+                let found = format!("damage before a chunk at {}", later.position);
+                return Err(damage(id.position, "a whole chunk", found));
+            }
+            Step::End { torn } => {
+                let cut = if torn {
+                    file.truncate(scan.end.position)
+                        .await
+                        .map_err(|e| unreadable(id.position, e))?;
+                    disk::sync_all(&file).await;
+                    file_end - scan.end.position
+                } else {
+                    0
+                };
+                return Ok((scan, cut));
+            }
+        }
+    }
+}
+
+/// Takes a whole chunk into the scan; `Err` with the position of a frame that does not belong there.
+fn note_chunk(
+    log: &Rc<Log>,
+    scan: &mut TailScan,
+    bytes: &[u8],
+    payload_bytes: usize,
+    crc: u32,
+) -> Result<(), (u64, &'static str)> {
+    let position = scan.end.position;
+    let unchecked = log.home().config.planted.skip_checksums_in_recovery;
+    let frames = match frames_in(&bytes[..payload_bytes]) {
+        Some(frames) => frames,
+        None if unchecked => return Err((position, "frames that end nowhere")),
+        None => {
+            let at = first_damaged(&bytes[..payload_bytes]);
+            if at >= payload_bytes.saturating_sub(frame::TAIL_BYTES) {
+                // Only the tail mark is damaged; readers of the stream would stumble over it all the same.
+                return Err((position + at as u64, "a damaged tail mark"));
+            }
+            return Err((position + at as u64, "a damaged frame"));
+        }
+    };
+    let interval = log.index_interval_bytes();
+    let mut at = position;
+    for (header, bytes) in &frames {
+        if header.log_id != log.log_id() || header.base_offset != scan.end.next_offset {
+            return Err((at, "a frame of another place"));
+        }
+        if let Some(index) = &mut scan.index {
+            index.note(
+                IndexEntry {
+                    offset: header.base_offset,
+                    position: at,
+                    max_timestamp_before: scan.end.max_timestamp,
+                },
+                interval,
+            );
+        }
+        if scan
+            .leader_epochs
+            .last()
+            .is_none_or(|(e, _)| *e < header.leader_epoch)
+        {
+            scan.leader_epochs
+                .push((header.leader_epoch, header.base_offset));
+        }
+        let timestamp = frame::max_timestamp(&bytes[FRAME_HEADER_BYTES..]);
+        scan.end.max_timestamp = scan.end.max_timestamp.max(timestamp);
+        scan.end.next_offset = header.next_offset();
+        scan.end.next_index = header.raft_index.next();
+        at += bytes.len() as u64;
+    }
+    scan.end.position = position + bytes.len() as u64;
+    scan.end.sequence += 1;
+    scan.end.crc = crc;
+    Ok(())
+}
+
+/// Where the first frame that does not verify begins.
+fn first_damaged(payload: &[u8]) -> usize {
+    let mut at = 0;
+    while let Ok(frame::Step::Frame(header)) = frame::decode(&payload[at..]) {
+        let end = at + header.frame_bytes();
+        let Some(bytes) = payload.get(at + FRAME_HEADER_BYTES..end) else {
+            return at;
+        };
+        let (stored, computed) = frame::body_checksums(bytes);
+        if stored != computed {
+            return at;
+        }
+        at = end;
+    }
+    at
+}
+
+/// Frames of one log that only the journal has.
+struct Held {
+    next_offset: Offset,
+    next_index: RaftIndex,
+    /// No frame was taken yet, and no segment exists: the first frame may begin below the log start.
+    fresh: bool,
+    /// A direct write before these frames did not last, so nothing behind it counts.
+    cut: bool,
+    bytes: Vec<u8>,
+    marks: Vec<FrameMark>,
+}
+
+struct Replaying<'a> {
+    home: &'a Rc<Home>,
+    held: BTreeMap<LogId, Held>,
+    held_bytes: usize,
+    entries: u64,
+    /// Damage that may have hidden frames of these logs; later frames of a log clear it.
+    uncertain: Option<(Corrupt, BTreeSet<LogId>)>,
+}
+
+async fn replay(
+    home: &Rc<Home>,
+    point: JournalPoint,
+    report: &mut RecoveryReport,
+) -> Result<JournalPoint, OpenError> {
+    let ring = std::mem::take(&mut home.journal.inner.borrow_mut().ring);
+    let unchecked = home.config.planted.skip_checksums_in_recovery;
+    let mut replay = Replay::new(home.manifest.geometry, &ring, point, unchecked);
+    let mut state = Replaying {
+        home,
+        held: BTreeMap::new(),
+        held_bytes: 0,
+        entries: 0,
+        uncertain: None,
+    };
+    loop {
+        let chunk = replay
+            .next()
+            .await
+            .map_err(|e| disk::open_error(&home.journal.dir, &e))?;
+        let Some(chunk) = chunk else { break };
+        state.take_chunk(&chunk);
+        if state.held_bytes > HELD_BYTES_MAX {
+            state.write_held().await;
+        }
+    }
+    state.write_held().await;
+    state.refuse_uncertain();
+    report.journal_entries = state.entries;
+    let (end, torn) = (replay.point, replay.torn);
+    if torn {
+        // Remains of a torn commit must not be mistaken for parts of the one that will take its place.
+        let left = home.journal.file_bytes - end.position;
+        let bytes = left.min(home.journal.chunk_bytes as u64);
+        report.torn_tail_bytes += bytes;
+        let file = &ring[end.slot as usize].file;
+        let zeroes = crate::journal::ring::zeroes(bytes);
+        file.write_at(FilePos(end.position), zeroes, Durability::Data)
+            .await
+            .map_err(|e| disk::open_error(&home.journal.dir, &e))?;
+    }
+    home.journal.inner.borrow_mut().ring = ring;
+    Ok(end)
+}
+
+impl Replaying<'_> {
+    fn take_chunk(&mut self, chunk: &ReplayedChunk) {
+        for (at, item) in &chunk.items {
+            let corrupt = |expected: String, found: &str| Corrupt {
+                file: self.home.config.dir.join(&chunk.file).display().to_string(),
+                at: *at,
+                expected,
+                found: found.into(),
+            };
+            match item {
+                Item::Frame(header, frame) => {
+                    let expected = format!("the entry before offset {}", header.base_offset);
+                    let gap = corrupt(expected, "a gap");
+                    self.take_frame(header, frame, gap);
+                }
+                Item::Damaged(header) => {
+                    let damage = corrupt("a whole frame".into(), "a damaged one");
+                    self.refuse_damaged(header, damage);
+                }
+                Item::Unknown => {
+                    let damage = corrupt("a whole chunk".into(), "damage");
+                    let all = self.home.ids.borrow().keys().copied().collect();
+                    self.uncertain = Some((damage, all));
+                }
+            }
+        }
+    }
+
+    /// The log a frame counts for: it exists, is not refused, and no truncation superseded the frame.
+    fn log_of(&self, header: &FrameHeader) -> Option<Rc<Log>> {
+        let log = self.home.log(header.log_id)?;
+        (log.quarantined().is_none() && log.is_current(header)).then_some(log)
+    }
+
+    fn held_of(&mut self, log: &Rc<Log>) -> &mut Held {
+        self.held.entry(log.log_id()).or_insert_with(|| Held {
+            next_offset: log.next_offset(),
+            next_index: log.next_index(),
+            fresh: log.active_segment().is_none() && log.segment_names().is_empty(),
+            cut: false,
+            bytes: Vec::new(),
+            marks: Vec::new(),
+        })
+    }
+
+    fn take_frame(&mut self, header: &FrameHeader, frame: &[u8], gap: Corrupt) {
+        let Some(log) = self.log_of(header) else {
+            return;
+        };
+        let uncertain = self
+            .uncertain
+            .as_ref()
+            .is_some_and(|(_, logs)| logs.contains(&log.log_id()));
+        let held = self.held_of(&log);
+        if held.cut {
+            return;
+        }
+        let fits = header.base_offset == held.next_offset
+            || held.fresh
+                && header.base_offset <= held.next_offset
+                && header.next_offset() > held.next_offset;
+        if !fits && header.next_offset() > held.next_offset {
+            if header.follows_direct && !uncertain {
+                held.cut = true;
+            } else {
+                log.quarantine(gap);
+            }
+            return;
+        }
+        if let Some((_, logs)) = &mut self.uncertain {
+            logs.remove(&log.log_id());
+        }
+        if !fits {
+            return;
+        }
+        let held = self.held_of(&log);
+        held.fresh = false;
+        held.next_offset = header.next_offset();
+        held.next_index = header.raft_index.next();
+        held.bytes.extend_from_slice(frame);
+        held.marks.push(FrameMark {
+            base_offset: header.base_offset,
+            next_offset: header.next_offset(),
+            index: header.raft_index,
+            bytes: frame.len(),
+            max_timestamp: frame::max_timestamp(&frame[FRAME_HEADER_BYTES..]),
+        });
+        self.held_bytes += frame.len();
+        self.entries += 1;
+        log.note_leader_epoch(header.leader_epoch, header.base_offset);
+    }
+
+    /// A damaged frame matters only if no segment holds the entry.
+    fn refuse_damaged(&mut self, header: &FrameHeader, damage: Corrupt) {
+        let Some(log) = self.log_of(header) else {
+            return;
+        };
+        let held = self.held_of(&log);
+        if !held.cut && header.next_offset() > held.next_offset {
+            log.quarantine(damage);
+        }
+    }
+
+    fn refuse_uncertain(&mut self) {
+        let Some((corrupt, logs)) = self.uncertain.take() else {
+            return;
+        };
+        for log_id in logs {
+            if let Some(log) = self.home.log(log_id) {
+                log.quarantine(corrupt.clone());
+            }
+        }
+    }
+
+    /// Writes what is held into segments.
+    async fn write_held(&mut self) {
+        self.held_bytes = 0;
+        let mut work = BTreeMap::new();
+        let mut logs = Vec::new();
+        for (log_id, held) in &mut self.held {
+            if held.marks.is_empty() {
+                continue;
+            }
+            let bytes = std::mem::take(&mut held.bytes);
+            let marks = std::mem::take(&mut held.marks);
+            logs.extend(self.home.log(*log_id));
+            work.insert(*log_id, (bytes, marks));
+        }
+        let work = Rc::new(std::cell::RefCell::new(work));
+        flusher::for_all(logs, move |log| {
+            let taken = work.borrow_mut().remove(&log.log_id());
+            async move {
+                if let Some((bytes, marks)) = taken {
+                    write_log(&log, &bytes, &marks).await;
+                }
+            }
+        })
+        .await;
+    }
+}
+
+async fn write_log(log: &Rc<Log>, bytes: &[u8], marks: &[FrameMark]) {
+    let mut from = 0;
+    let mut byte = 0;
+    while from < marks.len() {
+        let mut to = from;
+        let mut size = 0;
+        while to < marks.len() && (size == 0 || size + marks[to].bytes <= CHUNK_FRAMES_BYTES) {
+            size += marks[to].bytes;
+            to += 1;
+        }
+        log.write_replayed(&bytes[byte..byte + size], marks[from..to].to_vec())
+            .await;
+        byte += size;
+        from = to;
+    }
+    if let Some(last) = marks.last() {
+        log.recovered_to(last.next_offset, last.index.next());
+    }
+}

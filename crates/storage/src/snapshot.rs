@@ -1,0 +1,102 @@
+//! A log's snapshot file: small opaque state as of one offset (producer windows).
+//!
+//! # Layout
+//! `snapshots/<log id>.snapshot`, little-endian: 0 "FBSN" | 4 version | 8 store_id | 16 log_id | 20 log_epoch |
+//! 24 offset | 32 length | 40 state | CRC32C of all before. `docs/formats/snapshot.md`.
+//!
+//! # Crash
+//! Replaced as a whole: temporary file, sync, rename, sync of the directory. A damaged one counts as none; its owner
+//! builds the state from the log again.
+use std::path::PathBuf;
+
+use base::Offset;
+
+use crate::{
+    AppendError, Log, LogId, ReadError,
+    codec::{FieldReader, FieldWriter},
+    home::Home,
+};
+
+const MAGIC: &[u8; 4] = b"FBSN";
+const VERSION: u32 = 1;
+
+fn path(home: &Home, log_id: LogId) -> PathBuf {
+    let dir = home.config.dir.join("snapshots");
+    dir.join(format!("{:08x}.snapshot", log_id.0))
+}
+
+pub(crate) fn encode(store_id: u64, log_id: LogId, at: Offset, state: &[u8]) -> Vec<u8> {
+    let mut out = FieldWriter::default();
+    out.raw(MAGIC);
+    out.u32(VERSION);
+    out.u64(store_id);
+    out.u32(log_id.0);
+    out.u32(0);
+    out.i64(at.0);
+    out.u64(state.len() as u64);
+    out.raw(state);
+    let crc = iobuf::crc32c(&out.bytes);
+    out.u32(crc);
+    out.bytes
+}
+
+/// The offset and state of a whole snapshot of this log; `None` for anything else.
+#[must_use]
+pub fn decode(bytes: &[u8], store_id: u64, log_id: LogId) -> Option<(Offset, Vec<u8>)> {
+    let (front, crc) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
+    if iobuf::crc32c(front).to_le_bytes() != crc {
+        return None;
+    }
+    let mut body = FieldReader::new(front);
+    let ours = body.raw(4)? == MAGIC
+        && body.u32()? == VERSION
+        && body.u64()? == store_id
+        && body.u32()? == log_id.0;
+    body.u32()?;
+    let at = Offset(body.i64()?);
+    let length = usize::try_from(body.u64()?).ok()?;
+    let state = body.raw(length)?;
+    (ours && body.remaining() == 0).then(|| (at, state.to_vec()))
+}
+
+impl Log {
+    /// Small opaque state of the partition as of `at` (producer windows): newest one wins, durable when it returns.
+    pub async fn save_snapshot(&self, at: Offset, state: Vec<u8>) -> Result<(), AppendError> {
+        self.check_writable()?;
+        let home = self.home();
+        let bytes = encode(home.store_id(), self.log_id(), at, &state);
+        match runtime::fs::replace(&path(home, self.log_id()), &bytes).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Err(AppendError::Full { available_bytes: 0 })
+            }
+            Err(error) => runtime::fatal(runtime::Fatal::Io {
+                what: "snapshot",
+                error: error.to_string(),
+            }),
+        }
+    }
+
+    /// The newest snapshot, unless it is damaged or lies behind what the log holds now.
+    pub async fn load_snapshot(&self) -> Result<Option<(Offset, Vec<u8>)>, ReadError> {
+        let home = self.home();
+        let path = path(home, self.log_id());
+        match runtime::fs::exists(&path).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => return Err(ReadError::Io(error.to_string())),
+        }
+        let bytes = runtime::fs::read(&path)
+            .await
+            .map_err(|e| ReadError::Io(e.to_string()))?;
+        let found = decode(&bytes, home.store_id(), self.log_id());
+        if found.is_none() {
+            tracing::info!(file = %path.display(), "damaged snapshot ignored, its state is built from the log");
+        }
+        Ok(found.filter(|(at, _)| *at <= self.next_offset()))
+    }
+}
+
+pub(crate) async fn remove(home: &Home, log_id: LogId) {
+    let _ = runtime::fs::remove_file(&path(home, log_id)).await;
+}
