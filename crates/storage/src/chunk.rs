@@ -309,7 +309,6 @@ fn inspect_until(chunk: &[u8], expected: &[u8; FOOTER_BYTES], traces: &mut bool)
     if distance > 1 {
         return None;
     }
-    *traces = true;
     let layout = ChunkLayout::of_sectors(chunk.len() / SECTOR_BYTES);
     let covered_end = layout.covered_sectors * SECTOR_BYTES;
     let mut own = chunk[covered_end..].to_vec();
@@ -319,11 +318,15 @@ fn inspect_until(chunk: &[u8], expected: &[u8; FOOTER_BYTES], traces: &mut bool)
     let mut crc = stored;
     let mut damaged = Vec::new();
     if stored != computed {
-        match flipped_bit(stored, computed, message_bytes)? {
-            Flip::Checksum => crc = computed,
-            Flip::Message { at, bit } => {
+        match flipped_bit(stored, computed, message_bytes) {
+            Some(Flip::Checksum) => crc = computed,
+            Some(Flip::Message { at, bit }) => {
                 own[at] ^= 1 << bit;
                 damaged.push((covered_end + at) / SECTOR_BYTES);
+            }
+            None => {
+                *traces = true;
+                return None;
             }
         }
     }
@@ -340,7 +343,10 @@ fn inspect_until(chunk: &[u8], expected: &[u8; FOOTER_BYTES], traces: &mut bool)
     for (sector, bytes) in chunk[..covered_end].chunks_exact(SECTOR_BYTES).enumerate() {
         let (stored, computed) = (u32_at(table, sector * 4), crc32c(bytes));
         if stored != computed {
-            flipped_bit(stored, computed, SECTOR_BYTES)?;
+            if flipped_bit(stored, computed, SECTOR_BYTES).is_none() {
+                *traces = true;
+                return None;
+            }
             damaged.push(sector);
         }
     }

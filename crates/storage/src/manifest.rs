@@ -131,12 +131,6 @@ pub(crate) struct Manifest {
     planted_retry: bool,
 }
 
-/// What opening found.
-pub(crate) struct Opened {
-    pub manifest: Manifest,
-    pub created: bool,
-}
-
 fn path(dir: &Path, generation: u64, copy: usize) -> PathBuf {
     dir.join(format!("manifest-{generation:010}-{}", ["a", "b"][copy]))
 }
@@ -147,13 +141,13 @@ impl Manifest {
         dir: &Path,
         fresh: Geometry,
         planted_retry: bool,
-    ) -> Result<Opened, OpenError> {
+    ) -> Result<Manifest, OpenError> {
         let generations = generations(dir).await?;
-        let (geometry, state, generation, created) = match generations.last() {
-            None => (fresh, State::default(), 0, true),
+        let (geometry, state, generation) = match generations.last() {
+            None => (fresh, State::default(), 0),
             Some(&generation) => {
                 let (geometry, state) = load(dir, generation).await?;
-                (geometry, state, generation, false)
+                (geometry, state, generation)
             }
         };
         let manifest = Manifest {
@@ -170,7 +164,7 @@ impl Manifest {
         };
         // Every start begins a new generation: whatever was torn or damaged in the old one is left behind.
         manifest.begin_generation(generation + 1).await?;
-        Ok(Opened { manifest, created })
+        Ok(manifest)
     }
 
     /// Makes `edits` durable, in order, each atomic.

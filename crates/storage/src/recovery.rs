@@ -20,7 +20,7 @@ use runtime::fs::{self, Durability};
 
 use crate::{
     Corrupt, LogId, OpenError, RecoveryReport,
-    chunk::chunk_bytes_bound,
+    chunk::{BLOCK_BYTES, chunk_bytes_bound},
     disk, flusher,
     frame::{self, FRAME_HEADER_BYTES, FrameHeader},
     home::Home,
@@ -28,7 +28,7 @@ use crate::{
     journal::replay::{Item, Replay, ReplayedChunk},
     log::{FrameMark, Log, frames_in},
     manifest::edit::{Edit, JournalPoint, SegmentEnd},
-    segment::{SegmentName, chunk_id},
+    segment::{self, SegmentName, chunk_id},
     window::{Step, WindowReader},
 };
 
@@ -166,6 +166,15 @@ async fn follow_tail(
     if file_end < known.position {
         let expected = format!("{} bytes", known.position);
         return Err(damage(file_end, &expected, "the end of the file".into()));
+    }
+    let front = iobuf::BufMut::with_capacity(BLOCK_BYTES);
+    let (read, front) = file.read_at(FilePos(0), front, BLOCK_BYTES).await;
+    read.map_err(|e| unreadable(0, e))?;
+    if let Some(version) = segment::header_version(&front)
+        && version != segment::VERSION
+    {
+        let expected = format!("format version {}", segment::VERSION);
+        return Err(damage(4, &expected, version.to_string()));
     }
     let unchecked = home.config.planted.skip_checksums_in_recovery;
     let chunk_bytes_max = chunk_bytes_bound(base::limits::BATCH_BYTES_MAX + (1 << 20));

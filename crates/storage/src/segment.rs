@@ -9,7 +9,7 @@
 //! `segments/<log id>-<base offset>-<created epoch>.segment`: a header block of 4 KiB, then chunks
 //! (`docs/formats/segment.md`).
 
-use base::{FilePos, LogEpoch, Offset, RaftIndex, TimestampMs};
+use base::{LogEpoch, Offset, RaftIndex, TimestampMs};
 
 use crate::{
     LogId,
@@ -21,7 +21,7 @@ use crate::{
 
 pub(crate) const FIRST_CHUNK_AT: u64 = BLOCK_BYTES as u64;
 const MAGIC: &[u8; 4] = b"FBSG";
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// Identifies a segment file; its name on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,9 +171,4 @@ pub(crate) fn header_version(bytes: &[u8]) -> Option<u32> {
         && &bytes[..4] == MAGIC
         && iobuf::crc32c(&bytes[..60]) == u32_at(bytes, 60);
     whole.then(|| u32_at(bytes, 4))
-}
-
-/// Position of the first chunk as the runtime's type.
-pub(crate) fn first_chunk() -> FilePos {
-    FilePos(FIRST_CHUNK_AT)
 }

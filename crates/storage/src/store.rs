@@ -1,5 +1,5 @@
 //! A home as its owner sees it: opening, creating and deleting logs, closing.
-use std::rc::Rc;
+use std::{path::Path, rc::Rc};
 
 use base::PartitionKey;
 use runtime::{Class, fs};
@@ -27,22 +27,14 @@ impl Store {
     /// Opens the home, recovering what it held; an empty directory becomes a new home.
     pub async fn open(config: StoreConfig) -> Result<(Rc<Store>, RecoveryReport), OpenError> {
         let dir = config.dir.clone();
-        for sub in [dir.clone(), dir.join("segments"), dir.join("snapshots")] {
-            fs::create_dir_all(&sub)
-                .await
-                .map_err(|e| disk::open_error(&sub, &e))?;
+        for sub in ["segments", "snapshots", "journal"] {
+            make_dir(&dir.join(sub)).await?;
         }
         let fresh = fresh_geometry(&config);
-        let opened = Manifest::open(&dir, fresh, config.planted.retry_failed_sync).await?;
-        let geometry = opened.manifest.geometry;
+        let manifest = Manifest::open(&dir, fresh, config.planted.retry_failed_sync).await?;
+        let geometry = manifest.geometry;
         let ring = ring::open(&dir.join("journal"), &geometry).await?;
-        if opened.created {
-            disk::sync_dir(&dir).await;
-            if let Some(parent) = dir.parent() {
-                disk::sync_dir(parent).await;
-            }
-        }
-        let point = opened.manifest.state.borrow().journal;
+        let point = manifest.state.borrow().journal;
         let point = point.unwrap_or(JournalPoint {
             sequence: 1,
             slot: 0,
@@ -66,7 +58,7 @@ impl Store {
             .values()
             .cloned()
             .collect();
-        let home = Home::new(config, opened.manifest, journal);
+        let home = Home::new(config, manifest, journal);
         runtime::spawn(Class::Admin, "manifest", Manifest::run(Rc::clone(&home)));
         for record in records {
             home.insert(Log::new(&home, record));
@@ -211,6 +203,32 @@ impl Drop for Store {
         }
         drop((logs, ids));
     }
+}
+
+/// Creates a directory and those above it, each with a durable name.
+async fn make_dir(dir: &Path) -> Result<(), OpenError> {
+    let failed = |e| disk::open_error(dir, &e);
+    let mut missing = Vec::new();
+    let mut above = Some(dir);
+    while let Some(path) = above
+        && !path.as_os_str().is_empty()
+        && !fs::exists(path).await.map_err(failed)?
+    {
+        missing.push(path);
+        above = path.parent();
+    }
+    fs::create_dir_all(dir).await.map_err(failed)?;
+    for path in missing {
+        if let Some(parent) = path.parent() {
+            let parent = if parent.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent
+            };
+            fs::sync_dir(parent).await.map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Shape of a new home. Commits are bounded by a quarter of a ring file so that small test homes work, too.

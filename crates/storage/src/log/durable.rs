@@ -4,7 +4,7 @@ use std::{future::Future, rc::Rc};
 use base::{LogEpoch, Offset};
 use runtime::sync::oneshot;
 
-use crate::{Durable, Log, journal::Touched};
+use crate::{Durable, Log, flusher::EAGER_BYTES, journal::Touched};
 
 pub(crate) struct Waiter {
     log_epoch: LogEpoch,
@@ -72,6 +72,9 @@ impl Log {
             state.durable_next = state.durable_next.max(vouched);
             drop(state);
             self.report();
+        }
+        if self.dirty_bytes() >= EAGER_BYTES {
+            self.home.flush.push(self.rc());
         }
         debug_assert!(touched.log_epoch <= self.log_epoch());
     }

@@ -8,7 +8,6 @@ use runtime::Class;
 use crate::{
     Log,
     chunk::{self, BLOCK_BYTES, chunk_bytes_bound},
-    disk,
     index::IndexEntry,
     log::{LogState, Staged},
     manifest::edit::Edit,

@@ -1,0 +1,4 @@
+//! Storage against a naive model, on real files and on the simulated disk.
+
+mod harness;
+mod model;
