@@ -50,14 +50,7 @@ impl Store {
             &point,
             ring,
         );
-        let records: Vec<LogRecord> = opened
-            .manifest
-            .state
-            .borrow()
-            .logs
-            .values()
-            .cloned()
-            .collect();
+        let records: Vec<LogRecord> = manifest.state.borrow().logs.values().cloned().collect();
         let home = Home::new(config, manifest, journal);
         runtime::spawn(Class::Admin, "manifest", Manifest::run(Rc::clone(&home)));
         for record in records {
