@@ -51,6 +51,8 @@ pub struct Broker {
     pub shutdown: Shutdown,
     pub(crate) fetch_sessions: RefCell<FetchSessions>,
     pub(crate) remote_waits: RemoteWaits,
+    /// Producer ids granted to this shard and not yet given out.
+    pub(crate) producer_ids: RefCell<std::ops::Range<i64>>,
     pub(crate) metadata: RefCell<Image>,
     pub(crate) stores: RefCell<BTreeMap<HomeId, Rc<Store>>>,
     pub(crate) partitions: RefCell<BTreeMap<PartitionKey, Rc<Partition>>>,

@@ -41,6 +41,8 @@ macro_rules! apis {
 apis! {
     produce 0 "Produce" 0..=13 from 3;
     fetch 1 "Fetch" 4..=18;
+    list_offsets 2 "ListOffsets" 1..=11;
+    metadata 3 "Metadata" 0..=13;
     offset_commit 8 "OffsetCommit" 2..=10;
     offset_fetch 9 "OffsetFetch" 1..=10;
     find_coordinator 10 "FindCoordinator" 0..=6;
@@ -51,8 +53,22 @@ apis! {
     describe_groups 15 "DescribeGroups" 0..=6;
     list_groups 16 "ListGroups" 0..=5;
     api_versions 18 "ApiVersions" 0..=4;
+    create_topics 19 "CreateTopics" 2..=7;
+    delete_topics 20 "DeleteTopics" 1..=6;
+    delete_records 21 "DeleteRecords" 0..=2;
+    init_producer_id 22 "InitProducerId" 0..=5;
+    offset_for_leader_epoch 23 "OffsetForLeaderEpoch" 2..=4;
+    describe_configs 32 "DescribeConfigs" 1..=4;
+    alter_configs 33 "AlterConfigs" 0..=2;
+    describe_log_dirs 35 "DescribeLogDirs" 1..=4;
+    create_partitions 37 "CreatePartitions" 0..=3;
     delete_groups 42 "DeleteGroups" 0..=2;
+    incremental_alter_configs 44 "IncrementalAlterConfigs" 0..=1;
     offset_delete 47 "OffsetDelete" 0..=0;
+    describe_cluster 60 "DescribeCluster" 0..=2;
+    describe_producers 61 "DescribeProducers" 0..=0;
+    list_config_resources 74 "ListConfigResources" 0..=1;
+    describe_topic_partitions 75 "DescribeTopicPartitions" 0..=0;
 }
 
 /// The entry of a key.

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod broker;
+pub mod broker_configs;
 pub mod connection;
 pub mod coordinator;
 pub mod dispatch;

@@ -337,6 +337,7 @@ async fn open_shard(
             settings.fetch_sessions_max,
         )),
         remote_waits: RemoteWaits::default(),
+        producer_ids: RefCell::new(0..0),
         metadata: RefCell::new(image),
         stores: RefCell::new(stores),
         partitions: RefCell::default(),

@@ -1,0 +1,146 @@
+//! ListOffsets (key 2): offsets by time, and the special ones.
+
+use std::rc::Rc;
+
+use base::{Offset, PartitionIndex, PartitionKey, TimestampMs};
+use kafka::{
+    error::ErrorCode,
+    messages::list_offsets::{
+        ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+        ListOffsetsTopicResponse,
+    },
+};
+use runtime::Class;
+use storage::TimestampedOffset;
+
+use crate::{
+    api::fetch::check_leader_epoch,
+    broker::Broker,
+    errors::Failure,
+    owners::Question,
+    request::{Reply, RequestContext, RequestError},
+};
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+/// Without tiers the whole log is local.
+const EARLIEST_LOCAL: i64 = -4;
+/// Without tiers there is none.
+const LATEST_TIERED: i64 = -5;
+/// Without tiers nothing waits for upload.
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+#[derive(Clone, Copy)]
+struct Ask {
+    key: PartitionKey,
+    leader_epoch: i32,
+    timestamp: i64,
+}
+
+/// `None`: there is no such offset.
+type Answer = Result<Option<TimestampedOffset>, Failure>;
+
+pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
+    let broker = context.broker.clone();
+    let request: ListOffsetsRequest<'_> = context.decode()?;
+    let mut owned = Vec::new();
+    let mut questions = Vec::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let index = PartitionIndex(partition.partition_index);
+            let owner = broker.owner_by_name(&topic.name, index);
+            owned.push(owner.is_some());
+            questions.extend(owner.map(|(to, key)| Question {
+                to,
+                ask: Ask {
+                    key,
+                    leader_epoch: partition.current_leader_epoch,
+                    timestamp: partition.timestamp,
+                },
+            }));
+        }
+    }
+    let task = |broker: Rc<Broker>, asks: Vec<Ask>| async move {
+        let mut answers = Vec::with_capacity(asks.len());
+        for ask in asks {
+            answers.push(find(&broker, ask).await);
+        }
+        answers
+    };
+    let answers = broker
+        .ask_owners(Class::Fetch, "list offsets", questions, task)
+        .await;
+    let (mut owned, mut answers) = (owned.into_iter(), answers.into_iter());
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            let is_owned = owned.next().unwrap_or(false);
+            let answer = is_owned.then(|| answers.next()).flatten();
+            respond(partition.partition_index, answer)
+        });
+        ListOffsetsTopicResponse {
+            partitions: partitions.collect::<Vec<_>>().into(),
+            name: topic.name,
+        }
+    });
+    let topics: Vec<_> = topics.collect();
+    context.reply(&ListOffsetsResponse {
+        topics: topics.into(),
+        ..ListOffsetsResponse::default()
+    })
+}
+
+async fn find(broker: &Broker, ask: Ask) -> Answer {
+    let partition = broker
+        .partition(ask.key)
+        .ok_or(ErrorCode::NotLeaderOrFollower)?;
+    check_leader_epoch(&partition, ask.leader_epoch)?;
+    let log = partition.log();
+    let until = partition.high_watermark();
+    let at = |offset: Offset| {
+        let leader_epoch = log.epoch_at(offset).unwrap_or(partition.leader_epoch());
+        let timestamp = TimestampMs(-1);
+        Ok(Some(TimestampedOffset {
+            offset,
+            timestamp,
+            leader_epoch,
+        }))
+    };
+    match ask.timestamp {
+        LATEST => at(until),
+        EARLIEST | EARLIEST_LOCAL => at(log.log_start_offset()),
+        MAX_TIMESTAMP => Ok(log.max_timestamp(until).await?),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(None),
+        0.. => Ok(log
+            .offset_for_timestamp(TimestampMs(ask.timestamp), until)
+            .await?),
+        _ => Err(ErrorCode::UnsupportedVersion.into()),
+    }
+}
+
+fn respond(index: i32, answer: Option<Answer>) -> ListOffsetsPartitionResponse {
+    let unset = ListOffsetsPartitionResponse {
+        partition_index: index,
+        timestamp: -1,
+        offset: -1,
+        leader_epoch: -1,
+        ..ListOffsetsPartitionResponse::default()
+    };
+    match answer {
+        None => ListOffsetsPartitionResponse {
+            error_code: ErrorCode::UnknownTopicOrPartition.code(),
+            ..unset
+        },
+        Some(Err(failure)) => ListOffsetsPartitionResponse {
+            error_code: failure.code.code(),
+            ..unset
+        },
+        Some(Ok(None)) => unset,
+        Some(Ok(Some(found))) => ListOffsetsPartitionResponse {
+            timestamp: found.timestamp.0,
+            offset: found.offset.0,
+            leader_epoch: found.leader_epoch.0,
+            ..unset
+        },
+    }
+}
