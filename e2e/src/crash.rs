@@ -92,6 +92,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         .and_then(|()| dump(&mut reader, &read))
         .and_then(|()| truth.compare(&read, true));
     suite.case("and after SIGTERM", restarted);
+    suite.case("the node's log has no warning", node.is_quiet());
     Ok(())
 }
 

@@ -93,6 +93,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
             group.resume()
         },
     );
+    suite.case("the node's log has no warning", node.is_quiet());
     Ok(())
 }
 

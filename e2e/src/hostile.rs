@@ -149,7 +149,10 @@ fn unharmed(node: &mut Node, ordinary: &mut Ordinary) -> Result<()> {
 
 fn no_panic(node: &Node) -> Result<()> {
     let log = node.log();
-    match log.lines().find(|line| line.contains("panicked at")) {
+    match log
+        .lines()
+        .find(|line| line.contains("panicked at") || line.contains("forebay: bug"))
+    {
         Some(line) => bail!("{line}"),
         None => Ok(()),
     }

@@ -3,6 +3,7 @@
 //! The driver links nothing of the product. It starts the binary (or Apache Kafka, to test the tests), drives one
 //! client program per family over JSON lines, and keeps the truth: what was written and what was acknowledged.
 
+mod cli;
 mod client;
 mod crash;
 mod damage;
@@ -29,7 +30,7 @@ use toolchain::Toolchain;
 
 /// The suites by name, in the order they run.
 pub const SUITES: &[&str] = &[
-    "matrix", "groups", "tools", "crash", "damage", "full", "hostile",
+    "cli", "matrix", "groups", "tools", "crash", "damage", "full", "hostile",
 ];
 
 /// What to run, and against what.
@@ -99,6 +100,7 @@ struct Stage<'a> {
 impl Stage<'_> {
     fn run(&self, name: &str, suite: &mut Suite) -> Result<()> {
         match name {
+            "cli" => cli::run(self, suite),
             "matrix" => matrix::run(self, suite),
             "groups" => groups::run(self, suite),
             "tools" => tools::run(self, suite),

@@ -80,6 +80,11 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         2,
         &suite_of_all,
     );
+    note(
+        &suite_of_all,
+        "the node's log has no warning".to_owned(),
+        node.is_quiet(),
+    );
     Ok(())
 }
 

@@ -340,6 +340,27 @@ impl Node {
         (1..=self.starts).map(|start| self.log_of(start)).collect()
     }
 
+    /// Fails at the first warning, error or panic in Forebay's log. Apache Kafka warns about much.
+    pub fn is_quiet(&self) -> Result<()> {
+        self.is_quiet_but_for(&[])
+    }
+
+    /// As [`Node::is_quiet`], with what may be warned of.
+    pub fn is_quiet_but_for(&self, expected: &[&str]) -> Result<()> {
+        if matches!(self.server, Server::Kafka) {
+            return Ok(());
+        }
+        let loud = [" WARN ", " ERROR ", "forebay: bug", "panicked at"];
+        let is_loud = |line: &&str| {
+            loud.iter().any(|word| line.contains(word))
+                && !expected.iter().any(|word| line.contains(word))
+        };
+        match self.log().lines().find(is_loud) {
+            Some(line) => bail!("{line}"),
+            None => Ok(()),
+        }
+    }
+
     /// What the node has printed since its last start.
     pub fn log_of_this_start(&self) -> String {
         self.log_of(self.starts)

@@ -45,6 +45,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         again.and_then(|()| after_restart(&mut tools)),
     );
     suite.case("kafka-topics --delete", delete(&mut tools));
+    suite.case("the node's log has no warning", node.is_quiet());
     Ok(())
 }
 
