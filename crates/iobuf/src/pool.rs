@@ -336,7 +336,10 @@ pub(crate) unsafe fn release(head: NonNull<Header>) {
     }
     fence(Ordering::Acquire);
     match header.origin {
-        Origin::Class(class) => give_home(head, header, class),
+        Origin::Class(class) => {
+            let home = header.home;
+            give_home(head, home, class);
+        }
         Origin::Mapping => {
             let bytes = header.capacity as u64;
             header
@@ -358,9 +361,10 @@ pub(crate) unsafe fn release(head: NonNull<Header>) {
     }
 }
 
-fn give_home(head: NonNull<Header>, header: &Header, class: usize) {
+/// Takes no reference to the header: on its way home the block may be freed, or be another thread's again.
+fn give_home(head: NonNull<Header>, home: &'static Home, class: usize) {
     let is_local = with_pool(|pool| {
-        let is_local = ptr::eq(pool.home, header.home);
+        let is_local = ptr::eq(pool.home, home);
         if is_local {
             pool.give_back(head, class);
         }
@@ -369,11 +373,10 @@ fn give_home(head: NonNull<Header>, header: &Header, class: usize) {
     if is_local == Some(true) {
         return;
     }
-    let home = header.home;
     home.foreign_frees.fetch_add(1, Ordering::Relaxed);
     let mut top = home.returned.load(Ordering::Relaxed);
     loop {
-        // SAFETY: until the exchange succeeds the block is this thread's alone. (`header` may not be used after it.)
+        // SAFETY: until the exchange succeeds the block is this thread's alone.
         unsafe { head.as_ref() }.next.store(top, Ordering::Relaxed);
         match home.returned.compare_exchange_weak(
             top,

@@ -327,7 +327,7 @@ async fn send_call<F, Fut, R>(
             put(f().await);
             drop(returning);
         };
-        drop(task::spawn_on(target, class, kind, task));
+        task::spawn_detached(target, class, kind, task);
     });
     shard.mesh.send(&shard, to, envelope);
 }
@@ -362,7 +362,7 @@ where
 {
     let shard = Shard::current();
     if to == shard.id {
-        drop(task::spawn_on(&shard, class, kind, f()));
+        task::spawn_detached(&shard, class, kind, f());
         return;
     }
     send_call(to, class, kind, f, |()| {}, || {}).await;

@@ -374,16 +374,16 @@ impl Loop {
 
     fn run_tasks(&self) {
         let shard = &self.shard;
-        let start = shard.now();
-        shard.tally.borrow_mut().on_turn(start);
-        let end = start.plus(TURN);
+        let mut now = shard.now();
+        shard.tally.borrow_mut().on_turn(now);
+        let end = now.plus(TURN);
         while let Some(class) = shard.next_class() {
             if class.is_batch() {
                 shard.driver.borrow_mut().submit_queued();
             }
-            shard.run_one_entered(Pick::Fair);
-            if shard.now() >= end {
-                break;
+            match shard.run_one_entered(Pick::Fair, now) {
+                Some(after) if after < end => now = after,
+                _ => break,
             }
         }
     }

@@ -266,20 +266,18 @@ impl Shard {
 
     /// Polls one ready task; false when none was ready. May be called without entering.
     pub(crate) fn run_one(self: &Rc<Self>, pick: Pick) -> bool {
-        self.enter(|| self.run_one_entered(pick))
+        self.enter(|| self.run_one_entered(pick, self.now()))
+            .is_some()
     }
 
-    /// As `run_one`, for a caller that has entered the shard.
-    pub(crate) fn run_one_entered(&self, pick: Pick) -> bool {
-        let Some(key) = self.ready.borrow_mut().take(pick) else {
-            return false;
-        };
+    /// As `run_one`, for a caller that has entered the shard and knows that it is `start` now; gives the time after it.
+    pub(crate) fn run_one_entered(&self, pick: Pick, start: Instant) -> Option<Instant> {
+        let key = self.ready.borrow_mut().take(pick)?;
         let taken = self.tasks.borrow_mut().take(key);
         // A task that ended while it was in the queue leaves its entry behind.
         let Some(mut taken) = taken else {
-            return true;
+            return Some(start);
         };
-        let start = self.now();
         self.running.set(Some(Running {
             class: taken.class,
             since: start,
@@ -314,7 +312,7 @@ impl Shard {
         if let Some(stall) = stall {
             self.beat.report(usize::from(self.id.0), start, stall);
         }
-        true
+        Some(end)
     }
 
     /// Whether the running task has used up its slice.

@@ -280,6 +280,16 @@ pub(crate) fn spawn_on<F: Future + 'static>(
     })
 }
 
+/// As `spawn_on`, for a task that nobody awaits or aborts.
+pub(crate) fn spawn_detached(
+    shard: &Shard,
+    class: Class,
+    kind: &'static str,
+    future: impl Future<Output = ()> + 'static,
+) {
+    shard.add_task(class, kind, Box::pin(future));
+}
+
 impl<T> Handle<T> {
     pub(crate) fn abort(&self) {
         if !self.joint.is_finished.get()

@@ -34,7 +34,7 @@ use std::{
 };
 
 const FRAMES_MAX: usize = 48;
-const NAP_MAX: Duration = Duration::from_millis(20);
+const NAP_MAX: Duration = Duration::from_millis(50);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 const REPORTS_WAITING_MAX: usize = 64;
 

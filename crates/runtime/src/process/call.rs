@@ -98,7 +98,7 @@ impl ShardsHandle {
                 let answer = answering.answer.take().expect("answered once");
                 answer.set(State::Answered(value));
             };
-            drop(task::spawn_on(shard, class, kind, task));
+            task::spawn_detached(shard, class, kind, task);
         }));
         self.node.remotes[usize::from(to.0)].push(run);
         answer
