@@ -1,6 +1,6 @@
 //! The one place where outcomes become Kafka's error codes.
 //!
-//! # A full disk
+//! # Limits      a full disk
 //! Kafka's brokers die of a full disk, so no code of theirs means it. KAFKA_STORAGE_ERROR makes clients look for another
 //! leader, and some of them give up; NOT_ENOUGH_REPLICAS is what every client takes for "nothing was written, try again
 //! later" (Java, librdkafka, franz-go, kafkajs and sarama retry it within their delivery timeout, without asking for
