@@ -20,7 +20,7 @@ cargo xtask TASK
   ci                       format, lints, tidy, generated code, test, Miri where a nightly toolchain has it
   tidy                     the rules of the house that no lint of the compiler knows
   codegen [--check]        the Kafka codec from Kafka's message descriptors
-  fuzz [TARGET] [SECONDS]  fuzz targets, all of them when none is named
+  fuzz [TARGET] [--secs N]  fuzz targets, all of them when none is named
   e2e [SUITE...] [--against kafka] [--binary PATH]
                            real clients alone: matrix, groups, tools, crash, damage, full, hostile
   crash [--rounds N]       kill -9 under load, 50 rounds unless told otherwise

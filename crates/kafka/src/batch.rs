@@ -364,6 +364,14 @@ pub fn assign(batch: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) 
     batch[12..16].copy_from_slice(&leader_epoch.0.to_be_bytes());
 }
 
+/// Records compressed as [`BatchBuilder`] does it, without a batch around them.
+#[must_use]
+pub fn compress(compression: Compression, records: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    compression::compress(compression, records, &mut packed);
+    packed
+}
+
 /// Computes the checksum of a whole batch anew and writes it.
 fn seal(batch: &mut [u8]) {
     let crc = iobuf::crc32c(&batch[ATTRIBUTES_AT..]);

@@ -8,7 +8,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("iobuf", &["base"]),
     ("runtime", &["base", "iobuf"]),
     ("kafka", &["base", "iobuf"]),
-    ("kafka-oracle", &["kafka"]),
+    ("kafka-oracle", &["kafka", "fuzz"]),
     ("client", &["base", "iobuf", "kafka", "runtime"]),
     ("raft", &["base"]),
     ("cluster", &["base"]),

@@ -1,4 +1,3 @@
 //! Comparison of our message codec with two independent ones.
 
-pub mod arbitrary;
 pub mod codecs;

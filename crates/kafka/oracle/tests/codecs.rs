@@ -2,11 +2,9 @@
 
 use std::fmt::Write as _;
 
+use fuzz::arbitrary::{Random, Schema};
 use kafka::messages::ApiKey;
-use kafka_oracle::{
-    arbitrary::{Random, Schema},
-    codecs::{CODECS, Codecs, Encoded},
-};
+use kafka_oracle::codecs::{CODECS, Codecs, Encoded};
 
 /// `kacrab-protocol` takes null for the default of every nullable field; Kafka's own generator, and `kafka-protocol`,
 /// only where the descriptor says so.

@@ -6,8 +6,7 @@ use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 
 use super::{
     ATTRIBUTES_AT, BATCH_HEADER_BYTES, BatchBuilder, BatchError, BatchHeader, Compression,
-    DoorRules, RecordFault, TimestampType, Validation, assemble, assign, batches,
-    compression::compress,
+    DoorRules, RecordFault, TimestampType, Validation, assemble, assign, batches, compress,
     for_each_record, seal, validate, validate_batch,
     varint::{put, size, varint, varlong},
 };
@@ -337,23 +336,16 @@ fn records_are_held_to_the_format() {
     ];
     for (name, bytes, fault) in cases {
         for compression in Compression::ALL {
-            let mut records = Vec::new();
-            compress(compression, &bytes, &mut records);
+            let records = compress(compression, &bytes);
             let error = validate(&raw(&records, 1, compression), &rules()).expect_err(name);
             let expected = BatchError::Record { index: 0, fault };
             assert_eq!(error, expected, "{name}, {compression:?}");
         }
     }
     for compression in Compression::ALL {
-        let mut records = Vec::new();
-        compress(compression, &good, &mut records);
+        let records = compress(compression, &good);
         assert!(validate(&raw(&records, 1, compression), &rules()).is_ok());
-        let mut twice = Vec::new();
-        compress(
-            compression,
-            &[good.clone(), good.clone()].concat(),
-            &mut twice,
-        );
+        let twice = compress(compression, &[good.clone(), good.clone()].concat());
         let error = refusal(&raw(&twice, 1, compression));
         assert_eq!(error, Some(BatchError::RecordsLeft));
         let error = refusal(&raw(&twice, 3, compression));
@@ -455,8 +447,7 @@ fn bombs_are_defused() {
     batch.push(TimestampMs(NOW), None, Some(&vec![0; 20 << 20]), &[]);
     let plain = batch.finish();
     for compression in [Compression::Gzip, Compression::Lz4, Compression::Zstd] {
-        let mut records = Vec::new();
-        compress(compression, &plain[BATCH_HEADER_BYTES..], &mut records);
+        let records = compress(compression, &plain[BATCH_HEADER_BYTES..]);
         // 20 MiB of zeroes are below the floor only where the format cannot shrink them enough.
         let error = refusal(&raw(&records, 1, compression));
         let expands = (20 << 20) > super::output_bytes_max(records.len());
@@ -483,8 +474,7 @@ fn cut_and_lengthened_streams_are_refused() {
         Compression::Zstd,
     ] {
         let plain = edited(|_| ());
-        let mut records = Vec::new();
-        compress(compression, &plain[BATCH_HEADER_BYTES..], &mut records);
+        let mut records = compress(compression, &plain[BATCH_HEADER_BYTES..]);
         assert!(validate(&raw(&records, 2, compression), &rules()).is_ok());
         for end in 0..records.len() {
             let cut = refusal(&raw(&records[..end], 2, compression));

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,7 +18,7 @@ impl Random {
     }
 
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.draw() % end
     }
 }
 
@@ -28,7 +28,10 @@ pub struct Schema(Value);
 impl Schema {
     /// Reads `NAME.json` of the committed descriptors.
     pub fn load(name: &str) -> Self {
-        let path = format!("{}/../messages/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let path = format!(
+            "{}/../crates/kafka/messages/{name}.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
         let text = std::fs::read_to_string(&path).expect(&path);
         let json: String = text
             .lines()
@@ -178,7 +181,7 @@ impl Encoder<'_, '_> {
             "string" => (0..length)
                 .map(|_| b"abcdefghijklmnopqrstuvwxyz.-_"[random.below(29) as usize])
                 .collect(),
-            _ => (0..length).map(|_| random.next() as u8).collect(),
+            _ => (0..length).map(|_| random.draw() as u8).collect(),
         }
     }
 
@@ -198,14 +201,14 @@ impl Encoder<'_, '_> {
             "int64" => self.integer(field, 8, out),
             "float64" => {
                 let value = match &mut self.random {
-                    Some(random) => random.next() as f64 / 3.0,
+                    Some(random) => random.draw() as f64 / 3.0,
                     None => 0.0,
                 };
                 out.extend_from_slice(&value.to_be_bytes());
             }
             "uuid" => {
                 for _ in 0..2 {
-                    let half = self.random.as_mut().map_or(0, |random| random.next());
+                    let half = self.random.as_mut().map_or(0, |random| random.draw());
                     out.extend_from_slice(&half.to_be_bytes());
                 }
             }
@@ -235,7 +238,7 @@ impl Encoder<'_, '_> {
     fn integer(&mut self, field: &Value, bytes: usize, out: &mut Vec<u8>) {
         let value = match &mut self.random {
             Some(random) => match random.below(3) {
-                0 => random.next() as i64,
+                0 => random.draw() as i64,
                 1 => random.below(100) as i64,
                 _ => -1,
             },

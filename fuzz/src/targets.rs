@@ -1,0 +1,112 @@
+//! The targets.
+
+mod batches;
+mod frames;
+mod messages;
+
+/// One decoder under test.
+pub struct Target {
+    pub name: &'static str,
+    /// Inputs to start from; they survive, and reach deep into the decoder.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Feeds the decoder; panics when a property of it does not hold.
+    pub run: fn(&[u8]),
+    /// Bytes that one input of this many bytes may have allocated at once.
+    pub allocated_bytes_max: fn(usize) -> usize,
+}
+
+/// What any input may cost besides what its decoder is known to need.
+fn four_times(input_bytes: usize) -> usize {
+    4 * input_bytes + (4 << 10)
+}
+
+/// Messages hold decoding itself to no allocation at all; this is for writing what was read, several times.
+fn recoding_bytes_max(input_bytes: usize) -> usize {
+    16 * input_bytes + (64 << 10)
+}
+
+/// Every target that must survive.
+pub static TARGETS: &[Target] = &[
+    Target {
+        name: "request",
+        seeds: messages::request_seeds,
+        run: messages::request,
+        allocated_bytes_max: recoding_bytes_max,
+    },
+    Target {
+        name: "response",
+        seeds: messages::response_seeds,
+        run: messages::response,
+        allocated_bytes_max: recoding_bytes_max,
+    },
+    Target {
+        name: "frames",
+        seeds: frames::seeds,
+        run: frames::split,
+        allocated_bytes_max: four_times,
+    },
+    Target {
+        name: "door",
+        seeds: batches::door_seeds,
+        run: batches::door,
+        allocated_bytes_max: batches::codec_bytes_max,
+    },
+    Target {
+        name: "door-records",
+        seeds: batches::records_seeds,
+        run: batches::door_records,
+        allocated_bytes_max: batches::codec_bytes_max,
+    },
+    Target {
+        name: "door-gzip",
+        seeds: || batches::packed_seeds(kafka::batch::Compression::Gzip),
+        run: batches::door_packed,
+        allocated_bytes_max: batches::codec_bytes_max,
+    },
+    Target {
+        name: "door-snappy",
+        seeds: || batches::packed_seeds(kafka::batch::Compression::Snappy),
+        run: batches::door_packed,
+        allocated_bytes_max: batches::codec_bytes_max,
+    },
+    Target {
+        name: "door-lz4",
+        seeds: || batches::packed_seeds(kafka::batch::Compression::Lz4),
+        run: batches::door_packed,
+        allocated_bytes_max: batches::codec_bytes_max,
+    },
+    Target {
+        name: "door-zstd",
+        seeds: || batches::packed_seeds(kafka::batch::Compression::Zstd),
+        run: batches::door_packed,
+        allocated_bytes_max: batches::codec_bytes_max,
+    },
+    Target {
+        name: "batches",
+        seeds: batches::door_seeds,
+        run: batches::iterate,
+        allocated_bytes_max: batches::iteration_bytes_max,
+    },
+];
+
+/// Targets that must fail: they prove that the loop finds what it looks for.
+pub static CANARIES: &[Target] = &[
+    Target {
+        name: "canary-panic",
+        seeds: frames::seeds,
+        run: |input| assert!(input.first() != Some(&0xff), "a length of -1 was believed"),
+        allocated_bytes_max: four_times,
+    },
+    Target {
+        name: "canary-allocation",
+        seeds: frames::seeds,
+        // The classic: a vector as long as the input says.
+        run: |input| {
+            if let Some(size) = input.first_chunk::<4>() {
+                let count = u32::from_be_bytes(*size) as usize;
+                std::hint::black_box(Vec::<u8>::with_capacity(count));
+            }
+        },
+        allocated_bytes_max: four_times,
+    },
+];
