@@ -23,7 +23,7 @@ use runtime::{
     budget::Budget,
     sync::{Notify, Shutdown},
 };
-use storage::{LogConfig, Store};
+use storage::{DiskState, LogConfig, Store, StoreStats};
 
 use crate::{
     coordinator::Coordinator,
@@ -194,6 +194,15 @@ impl Broker {
         snapshot.network_bytes_used = self.network.total_bytes() - self.network.available_bytes();
         snapshot.fetch_bytes_used = self.fetch.total_bytes() - self.fetch.available_bytes();
         snapshot
+    }
+
+    /// What the stores of this shard's homes count, and the state of their disks.
+    #[must_use]
+    pub fn store_reports(&self) -> Vec<(HomeId, StoreStats, DiskState)> {
+        let stores = self.stores.borrow();
+        let report =
+            |(home, store): (&HomeId, &Rc<Store>)| (*home, store.stats(), store.disk_state());
+        stores.iter().map(report).collect()
     }
 
     /// Resolves when the node has stopped.

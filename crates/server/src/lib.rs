@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The binary `forebay`: `Node` (all wiring), configuration, command line, HTTP front and demo.
+
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod exit;
+pub mod front;
+pub mod node;
+pub mod start;
+pub mod time;
+pub mod trace;
+
+pub use node::{Node, NodeConfig, NodeError};

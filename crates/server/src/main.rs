@@ -1,2 +1,36 @@
 //! The `forebay` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use server::{
+    cli::{self, Cli, Command},
+    demo, exit, start, trace,
+};
+
+fn main() -> ExitCode {
+    trace::abort_on_panic();
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Start(args) => return start::run(&args).into(),
+        Command::Demo(args) => return demo::run(&args).into(),
+        Command::Config(args) => return start::print_config(&args).into(),
+        Command::Completions { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, "forebay", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Topic(args) => cli::topic::run(args),
+        Command::Produce(args) => cli::produce::run(args),
+        Command::Consume(args) => cli::consume::run(args),
+        Command::Group(args) => cli::group::run(args),
+        Command::Status(args) => cli::status::run(args),
+    };
+    match result {
+        Ok(()) => exit::OK.into(),
+        Err(error) => {
+            eprintln!("forebay: {}", cli::shard::explain(&error));
+            exit::FAILED.into()
+        }
+    }
+}

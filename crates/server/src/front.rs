@@ -1,0 +1,207 @@
+//! The front thread: HTTP for people and monitoring, apart from the shards.
+//!
+//! # Place   one thread with an executor of its own; it asks the shards by messages and may be slow unnoticed
+//! # Limits  connections, header size, time for a request's head, and time for the shards' answers
+
+mod metrics;
+pub mod prometheus;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use base::ShardId;
+use broker::Broker;
+use http_body_util::Full;
+use hyper::{Method, Request, Response, StatusCode, body::Bytes, header, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use runtime::{Class, ShardsHandle};
+use tokio::sync::{Notify, Semaphore};
+
+/// One more waits in the listener's queue.
+const CONNECTIONS_MAX: usize = 64;
+const HEAD_BYTES_MAX: usize = 16 << 10;
+const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+/// Idle or busy, a connection ends after this: scrapers connect again.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(300);
+/// A shard that does not answer within this is reported as such.
+const SHARD_TIME_MAX: Duration = Duration::from_secs(2);
+
+const INDEX: &str = "Forebay node\n\n\
+    /metrics  counters, gauges and latency histograms (Prometheus text)\n\
+    /health   200 while every shard answers\n\
+    /ready    200 while the node serves Kafka clients\n";
+
+/// The thread, and how to end it.
+pub struct Front {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+struct Shared {
+    shards: ShardsHandle,
+    is_ready: AtomicBool,
+    stop: Notify,
+    connections: Arc<Semaphore>,
+}
+
+/// Binds before the node starts, so that a taken port is known at once.
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+impl Front {
+    /// Serves on `listener` until stopped.
+    pub fn start(listener: TcpListener, shards: ShardsHandle) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            shards,
+            is_ready: AtomicBool::new(true),
+            stop: Notify::new(),
+            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        });
+        let executor = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let here = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("front".into())
+            .spawn(move || {
+                executor.block_on(async {
+                    // Dropped with the executor, and every connection with it.
+                    tokio::spawn(accept(listener, here.clone()));
+                    here.stop.notified().await;
+                });
+            })?;
+        Ok(Self { shared, thread })
+    }
+
+    /// `/ready` says no from now on: the node is about to stop.
+    pub fn set_stopping(&self) {
+        self.shared.is_ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Ends the thread; before the shards end, which it may be asking.
+    pub fn stop(self) {
+        self.shared.stop.notify_one();
+        if self.thread.join().is_err() {
+            tracing::error!("the front thread panicked");
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "HTTP does not start"),
+    };
+    loop {
+        let Ok(permit) = shared.connections.clone().acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "accepting an HTTP connection failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| answer(request, shared.clone()));
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIME_MAX)
+                .max_buf_size(HEAD_BYTES_MAX)
+                .serve_connection(TokioIo::new(stream), service);
+            // Whatever the peer did wrong concerns nobody else.
+            if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIME_MAX, connection).await {
+                tracing::debug!(%error, "an HTTP connection ended");
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn answer(
+    request: Request<hyper::body::Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n"));
+    }
+    Ok(match request.uri().path() {
+        "/" => text(StatusCode::OK, INDEX),
+        "/metrics" => metrics(&shared).await,
+        "/health" => health(&shared).await,
+        "/ready" => {
+            if shared.is_ready.load(Ordering::Relaxed) {
+                health(&shared).await
+            } else {
+                text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+            }
+        }
+        _ => text(StatusCode::NOT_FOUND, INDEX),
+    })
+}
+
+async fn metrics(shared: &Shared) -> Response<Full<Bytes>> {
+    let mut reports = Vec::new();
+    for shard in (0..shared.shards.shard_count()).map(ShardId) {
+        let asked = shared
+            .shards
+            .call(shard, Class::Admin, "metrics", || async {
+                metrics::ShardReport::take()
+            });
+        match tokio::time::timeout(SHARD_TIME_MAX, asked).await {
+            Ok(report) => reports.push(report),
+            Err(_) => {
+                let said = format!("shard {shard} does not answer\n");
+                return text(StatusCode::SERVICE_UNAVAILABLE, said);
+            }
+        }
+    }
+    let mut response = text(StatusCode::OK, metrics::render(&reports));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
+}
+
+async fn health(shared: &Shared) -> Response<Full<Bytes>> {
+    for shard in (0..shared.shards.shard_count()).map(ShardId) {
+        let asked = shared.shards.call(shard, Class::Admin, "health", || async {
+            runtime::local::<Broker>().is_some()
+        });
+        match tokio::time::timeout(SHARD_TIME_MAX, asked).await {
+            Ok(true) => {}
+            Ok(false) => return text(StatusCode::SERVICE_UNAVAILABLE, "stopped\n"),
+            Err(_) => {
+                let said = format!("shard {shard} does not answer\n");
+                return text(StatusCode::SERVICE_UNAVAILABLE, said);
+            }
+        }
+    }
+    text(StatusCode::OK, "ok\n")
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
