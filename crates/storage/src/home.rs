@@ -83,6 +83,10 @@ impl Home {
         self.ids.borrow().get(&log_id).cloned()
     }
 
+    pub(crate) fn log_ids(&self) -> std::collections::BTreeSet<LogId> {
+        self.ids.borrow().keys().copied().collect()
+    }
+
     pub(crate) fn insert(&self, log: Rc<Log>) {
         self.ids.borrow_mut().insert(log.log_id(), Rc::clone(&log));
         self.logs.borrow_mut().insert(log.key(), log);

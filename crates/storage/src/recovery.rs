@@ -205,6 +205,10 @@ async fn follow_tail(
                 return Err(damage(id.position, "a whole chunk", found));
             }
             Step::End { torn } => {
+                if !torn && scan.end.sequence > known.sequence {
+                    // A write in flight when the process died may be whole, yet not on media.
+                    disk::sync_all(&file).await;
+                }
                 let cut = if torn {
                     file.truncate(scan.end.position)
                         .await
@@ -316,6 +320,17 @@ struct Replaying<'a> {
     uncertain: Option<(Corrupt, BTreeSet<LogId>)>,
 }
 
+/// The journal file that the manifest says the journal begins in is gone.
+fn missing_file(home: &Home, point: &JournalPoint) -> Corrupt {
+    let name = crate::journal::ring::file_name(point.slot as usize);
+    Corrupt {
+        file: home.journal.dir.join(name).display().to_string(),
+        at: 0,
+        expected: "a journal file".into(),
+        found: "none".into(),
+    }
+}
+
 async fn replay(
     home: &Rc<Home>,
     point: JournalPoint,
@@ -331,6 +346,9 @@ async fn replay(
         entries: 0,
         uncertain: None,
     };
+    if point.slot as usize >= ring.len() {
+        state.uncertain = Some((missing_file(home, &point), home.log_ids()));
+    }
     loop {
         let chunk = replay
             .next()
@@ -382,8 +400,7 @@ impl Replaying<'_> {
                 }
                 Item::Unknown => {
                     let damage = corrupt("a whole chunk".into(), "damage");
-                    let all = self.home.ids.borrow().keys().copied().collect();
-                    self.uncertain = Some((damage, all));
+                    self.uncertain = Some((damage, self.home.log_ids()));
                 }
             }
         }

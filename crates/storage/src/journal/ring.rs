@@ -148,6 +148,9 @@ async fn open_file(
         read.map_err(failed)?;
         match header_version(&front) {
             Some(VERSION) => {
+                // It may have been made just before the process died: nothing of it need be on media yet.
+                file.sync_all().await.map_err(failed)?;
+                fs::sync_dir(dir).await.map_err(failed)?;
                 let written_to = geometry.journal_file_bytes;
                 return Ok(RingFile { file, written_to });
             }
