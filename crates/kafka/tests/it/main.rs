@@ -1,0 +1,3 @@
+//! Costs of the hot paths: tiny in every test run, measured by `--ignored`.
+
+mod costs;
