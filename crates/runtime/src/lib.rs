@@ -3,8 +3,6 @@
 //! A *shard* is one pinned thread with an executor of `!Send` tasks. All functions here act on the current shard, real
 //! or simulated: nothing above this crate knows which.
 
-#![allow(dead_code)]
-
 pub mod budget;
 pub mod class;
 pub mod fs;

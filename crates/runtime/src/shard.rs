@@ -260,10 +260,6 @@ impl Shard {
         self.ready.borrow().queued(class)
     }
 
-    pub(crate) fn task_count(&self) -> usize {
-        self.tasks.borrow().len()
-    }
-
     /// Polls one ready task; false when none was ready. May be called without entering.
     pub(crate) fn run_one(self: &Rc<Self>, pick: Pick) -> bool {
         self.enter(|| self.run_one_entered(pick, self.now()))
@@ -434,10 +430,6 @@ impl Shard {
             let locals = self.locals.take();
             drop(locals);
         });
-    }
-
-    pub(crate) fn is_down(&self) -> bool {
-        self.is_down.get()
     }
 }
 

@@ -257,6 +257,11 @@ impl Sim {
         })
     }
 
+    /// As given to `host`.
+    pub fn name(&self, host: HostId) -> String {
+        self.world.borrow_mut().machine(host).name.clone()
+    }
+
     pub fn ip(&self, host: HostId) -> IpAddr {
         World::address(host)
     }

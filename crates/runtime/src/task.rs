@@ -116,10 +116,6 @@ pub(crate) struct Taken {
 }
 
 impl Tasks {
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
     /// Adds a task, which the caller puts into the ready queue.
     pub(crate) fn add(&mut self, class: Class, kind: u16, future: TaskFuture) -> TaskKey {
         let index = self.free.pop().unwrap_or_else(|| {

@@ -70,6 +70,7 @@ const SEAM_EXCEPTIONS: &[(&str, &str)] = &[
 pub const UNSAFE_FILES: &[&str] = &[
     "crates/iobuf/src/buf.rs",
     "crates/iobuf/src/pool.rs",
+    "crates/runtime/examples/micro.rs",
     "crates/runtime/src/clock.rs",
     "crates/runtime/src/epoll.rs",
     "crates/runtime/src/fatal.rs",

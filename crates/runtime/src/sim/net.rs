@@ -253,10 +253,6 @@ impl Net {
         }
     }
 
-    pub(crate) fn addresses(&self, id: EndId) -> Option<(SocketAddr, SocketAddr)> {
-        self.ends.get(&id).map(|end| (end.local, end.remote))
-    }
-
     /// Reads what has arrived: `None` when there is nothing yet, 0 at the end of the stream.
     pub(crate) fn recv(&mut self, id: EndId, out: &mut [u8]) -> Option<io::Result<usize>> {
         let Some(end) = self.ends.get_mut(&id) else {

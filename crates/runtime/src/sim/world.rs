@@ -289,15 +289,6 @@ impl World {
         }
     }
 
-    fn pending(&mut self, id: OpId) -> Option<&mut Pending> {
-        let slot = &mut self.slots[id.index as usize];
-        if slot.generation == id.generation {
-            slot.pending.as_mut()
-        } else {
-            None
-        }
-    }
-
     fn take_pending(&mut self, id: OpId) -> Option<Pending> {
         let slot = &mut self.slots[id.index as usize];
         if slot.generation != id.generation {

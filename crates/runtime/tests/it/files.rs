@@ -20,7 +20,9 @@ conformance!(
     replace_is_whole,
     locks_exclude,
     many_operations_at_once,
-    dropped_futures_leave_buffers_alone,
+    dropped_futures_leave_buffers_alone;
+    // The simulated disk panics instead: in tests nobody should get that far.
+    only real: direct_files_refuse_unaligned_memory,
 );
 
 fn rw() -> Open {
@@ -113,6 +115,19 @@ async fn direct_files_take_aligned_chains(dir: PathBuf) {
     let (result, buf) = file.read_at(FilePos(4096), buf, 64 * 1024).await;
     assert_eq!(result.expect("reads"), model.len());
     assert_eq!(buf[..], model[..]);
+}
+
+async fn direct_files_refuse_unaligned_memory(dir: PathBuf) {
+    let open = Open {
+        direct: true,
+        ..rw()
+    };
+    let file = match File::open(&at(&dir, "a"), open).await {
+        Ok(file) => file,
+        // As above.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => return,
+        Err(error) => panic!("{error}"),
+    };
     let unaligned = Buf::copy_from_slice(&[1; 4096]).slice(1..);
     let result = file
         .write_at(FilePos(0), unaligned.into(), Durability::None)

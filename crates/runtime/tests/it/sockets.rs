@@ -16,7 +16,8 @@ conformance!(
     connecting_to_nobody_is_refused,
     a_dropped_accept_takes_no_connection,
     a_dropped_read_ends,
-    many_connections_at_once,
+    many_connections_at_once;
+    only real:
 );
 
 async fn pair() -> (TcpStream, TcpStream) {

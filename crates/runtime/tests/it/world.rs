@@ -1,6 +1,9 @@
 //! Where a conformance case runs: real shards over either backend, or a simulated host.
 
-use runtime::{Backend, Config};
+use runtime::{
+    Backend, Config,
+    sim::{Sim, SimConfig},
+};
 use std::{
     future::Future,
     path::{Path, PathBuf},
@@ -75,6 +78,26 @@ where
     on_real(Backend::Epoll, case);
 }
 
+/// Under several seeds: each is another order of completions and of ready tasks.
+pub fn on_sim<F, Fut>(case: F)
+where
+    F: Fn(PathBuf) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    for seed in 0..10 {
+        let sim = Sim::new(SimConfig::new(seed));
+        let host = sim.host("host", 1, || async {});
+        let dir = PathBuf::from("/case");
+        let running = case(dir.clone());
+        let case = async move {
+            runtime::fs::create_dir_all(&dir).await.expect("creates");
+            running.await;
+        };
+        sim.run_on(host, Duration::from_secs(600), case)
+            .unwrap_or_else(|| panic!("seed {seed}: it ends in time"));
+    }
+}
+
 /// A path below the case's directory.
 pub fn at(dir: &Path, name: &str) -> PathBuf {
     dir.join(name)
@@ -82,12 +105,17 @@ pub fn at(dir: &Path, name: &str) -> PathBuf {
 
 /// One test per world for each case.
 macro_rules! conformance {
-    ($($case:ident),* $(,)?) => {
+    ($($case:ident),* $(,)?; only real: $($real:ident),* $(,)?) => {
+        mod sim {
+            $(#[test] fn $case() { crate::world::on_sim(super::$case); })*
+        }
         mod uring {
             $(#[test] fn $case() { crate::world::on_uring(super::$case); })*
+            $(#[test] fn $real() { crate::world::on_uring(super::$real); })*
         }
         mod epoll {
             $(#[test] fn $case() { crate::world::on_epoll(super::$case); })*
+            $(#[test] fn $real() { crate::world::on_epoll(super::$real); })*
         }
     };
 }
