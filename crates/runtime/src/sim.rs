@@ -127,6 +127,9 @@ impl SimConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostId(pub u32);
 
+/// What a disk held at one moment, files that a power cut would have changed included.
+pub struct DiskImage(disk::Disk);
+
 type Main = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>>>;
 
 struct Host {
@@ -374,6 +377,17 @@ impl Sim {
             .disk
             .flip_bit(Path::new(path), byte, bit);
         assert!(flipped, "{path} has no byte {byte}");
+    }
+
+    /// A copy of all that is on a host's disk; cheap, it shares unchanged pages.
+    pub fn disk_image(&self, host: HostId) -> DiskImage {
+        DiskImage(self.world.borrow_mut().machine(host).disk.clone())
+    }
+
+    /// Puts a disk back to an earlier copy, of this host or another. The host must be down.
+    pub fn set_disk_image(&self, host: HostId, image: &DiskImage) {
+        assert!(!self.is_up(host), "a running host has files open");
+        self.world.borrow_mut().machine(host).disk = image.0.clone();
     }
 
     /// Paths and lengths of all files of a host, sorted.

@@ -77,6 +77,8 @@ pub(crate) struct LogState {
     pub member: Membership,
     pub dirty_bytes: u64,
     pub quarantined: Option<Corrupt>,
+    /// Recovery left entries behind, so the refusal must outlast the damage that was the reason.
+    pub refused_for_good: bool,
     pub closed: bool,
     /// The manifest's record is behind.
     pub record_stale: bool,
@@ -112,6 +114,9 @@ impl Log {
             Some(segment) => (segment.end.next_offset, segment.end.next_index),
             None => (record.log_start_offset, RaftIndex(0)),
         };
+        if let Some(corrupt) = &record.refused {
+            tracing::error!(partition = %record.key, file = %corrupt.file, at = corrupt.at, "partition still refused, an earlier start found damage: {corrupt}");
+        }
         Rc::new_cyclic(|this| Self {
             home: Rc::clone(home),
             this: this.clone(),
@@ -135,7 +140,8 @@ impl Log {
                 last_was_direct: false,
                 member: Membership::default(),
                 dirty_bytes: 0,
-                quarantined: None,
+                refused_for_good: record.refused.is_some(),
+                quarantined: record.refused,
                 closed: false,
                 record_stale: false,
                 appended_batches: 0,
@@ -273,6 +279,7 @@ impl Log {
                 .filter(|(_, start)| *start <= state.written_next)
                 .copied()
                 .collect(),
+            refused: state.quarantined.clone().filter(|_| state.refused_for_good),
         }
     }
 
@@ -294,6 +301,15 @@ impl Log {
             state.quarantined = Some(corrupt);
         }
         self.fail_waiters(Offset(i64::MIN));
+    }
+
+    /// Makes the refusal last over restarts: entries that only the journal held are not carried over.
+    pub(crate) fn refuse_for_good(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.quarantined.is_some() && !state.refused_for_good {
+            state.refused_for_good = true;
+            state.record_stale = true;
+        }
     }
 
     pub(crate) fn check_writable(&self) -> Result<(), AppendError> {

@@ -4,7 +4,8 @@
 //! 1. Work is proportional to the journal and to what active segments grew since the manifest last noted their ends.
 //! 2. A chain of chunks ends at a tear only if nothing of the chain stands behind it and no single flipped bit explains
 //!    the difference; everything else is damage, and the logs it may have touched are refused.
-//! 3. The journal is empty afterwards: what only it held is in segments, and the manifest says so.
+//! 3. The journal is empty afterwards: what only it held is in segments, and the manifest says so. What it held of
+//!    refused logs is kept aside, and the manifest keeps them refused.
 //!
 //! # Crash
 //! Recovery may be interrupted anywhere and started again: frames that segments already have are skipped, and the
@@ -16,7 +17,7 @@ use std::{
 };
 
 use base::{FilePos, LeaderEpoch, Offset, RaftIndex};
-use runtime::fs::{self, Durability};
+use runtime::fs::{self, Durability, File, Open};
 
 use crate::{
     Corrupt, LogId, OpenError, RecoveryReport,
@@ -25,7 +26,10 @@ use crate::{
     frame::{self, FRAME_HEADER_BYTES, FrameHeader},
     home::Home,
     index::{Index, IndexEntry},
-    journal::replay::{Item, Replay, ReplayedChunk},
+    journal::{
+        replay::{Item, Replay, ReplayedChunk},
+        ring::RingFile,
+    },
     log::{FrameMark, Log, frames_in},
     manifest::edit::{Edit, JournalPoint, SegmentEnd},
     segment::{self, SegmentName, chunk_id},
@@ -36,6 +40,11 @@ use crate::{
 const HELD_BYTES_MAX: usize = 32 << 20;
 /// Frames of one log written as one chunk.
 const CHUNK_FRAMES_BYTES: usize = 1 << 20;
+
+/// Where copies of the journal go whose entries could not all be carried over.
+const KEPT_DIR: &str = "kept";
+/// Copied at once.
+const KEEP_BYTES: usize = 1 << 20;
 
 /// What a log's active segment turned out to hold.
 pub(crate) struct TailScan {
@@ -53,8 +62,10 @@ pub(crate) async fn recover(
     sweep_files(home).await?;
     let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
     report.partitions = logs.len();
-    let mut end = point;
-    if !point.clean {
+    let end = if point.clean {
+        make_ring(home, &point).await?;
+        point
+    } else {
         let torn = Rc::new(std::cell::Cell::new(0));
         let sum = Rc::clone(&torn);
         flusher::for_all(logs.clone(), move |log| {
@@ -66,8 +77,8 @@ pub(crate) async fn recover(
         })
         .await;
         report.torn_tail_bytes = torn.get();
-        end = replay(home, point, &mut report).await?;
-    }
+        replay(home, point, &mut report).await?
+    };
     home.journal.restart(&end);
     let mut edits: Vec<_> = logs
         .iter()
@@ -318,6 +329,8 @@ struct Replaying<'a> {
     entries: u64,
     /// Damage that may have hidden frames of these logs; later frames of a log clear it.
     uncertain: Option<(Corrupt, BTreeSet<LogId>)>,
+    /// The journal holds entries that no segment will have, because their log is refused.
+    left_behind: bool,
 }
 
 /// The journal file that the manifest says the journal begins in is gone.
@@ -331,11 +344,23 @@ fn missing_file(home: &Home, point: &JournalPoint) -> Corrupt {
     }
 }
 
+/// The file the journal goes on in must be there, even when nothing in it is needed any more.
+async fn make_ring(home: &Rc<Home>, point: &JournalPoint) -> Result<bool, OpenError> {
+    let mut ring = std::mem::take(&mut home.journal.inner.borrow_mut().ring);
+    let slot = point.slot as usize;
+    let is_missing = ring.len() <= slot;
+    let (dir, geometry) = (&home.journal.dir, &home.manifest.geometry);
+    crate::journal::ring::make_up_to(dir, geometry, &mut ring, slot).await?;
+    home.journal.inner.borrow_mut().ring = ring;
+    Ok(is_missing)
+}
+
 async fn replay(
     home: &Rc<Home>,
     point: JournalPoint,
     report: &mut RecoveryReport,
 ) -> Result<JournalPoint, OpenError> {
+    let is_missing = make_ring(home, &point).await?;
     let ring = std::mem::take(&mut home.journal.inner.borrow_mut().ring);
     let unchecked = home.config.planted.skip_checksums_in_recovery;
     let mut replay = Replay::new(home.manifest.geometry, &ring, point, unchecked);
@@ -345,8 +370,9 @@ async fn replay(
         held_bytes: 0,
         entries: 0,
         uncertain: None,
+        left_behind: false,
     };
-    if point.slot as usize >= ring.len() {
+    if is_missing {
         state.uncertain = Some((missing_file(home, &point), home.log_ids()));
     }
     loop {
@@ -363,6 +389,9 @@ async fn replay(
     state.write_held().await;
     state.refuse_uncertain();
     report.journal_entries = state.entries;
+    if state.left_behind {
+        keep_journal(home, point.sequence, &ring).await?;
+    }
     let (end, torn) = (replay.point, replay.torn);
     if torn {
         // Remains of a torn commit must not be mistaken for parts of the one that will take its place.
@@ -379,6 +408,43 @@ async fn replay(
     Ok(end)
 }
 
+/// Copies the journal's files aside, for whoever repairs the refused logs: the ring itself will be written over.
+async fn keep_journal(home: &Rc<Home>, sequence: u64, ring: &[RingFile]) -> Result<(), OpenError> {
+    let dir = home.config.dir.join(KEPT_DIR);
+    let failed = |e: io::Error| disk::open_error(&dir, &e);
+    fs::create_dir_all(&dir).await.map_err(failed)?;
+    disk::sync_dir(&home.config.dir).await;
+    for (slot, from) in ring.iter().enumerate() {
+        let name = format!("{sequence}-{}", crate::journal::ring::file_name(slot));
+        let open = Open {
+            write: true,
+            create: true,
+            truncate: true,
+            direct: true,
+            ..Open::default()
+        };
+        let to = File::open(&dir.join(&name), open).await.map_err(failed)?;
+        let mut at = 0;
+        while at < home.journal.file_bytes {
+            let bytes = (home.journal.file_bytes - at).min(KEEP_BYTES as u64);
+            let bytes = usize::try_from(bytes).expect("bounded");
+            let (read, buf) = from
+                .file
+                .read_at(FilePos(at), iobuf::BufMut::with_capacity(bytes), bytes)
+                .await;
+            read.map_err(failed)?;
+            to.write_at(FilePos(at), buf.freeze().into(), Durability::None)
+                .await
+                .map_err(failed)?;
+            at += bytes as u64;
+        }
+        to.sync_all().await.map_err(failed)?;
+    }
+    disk::sync_dir(&dir).await;
+    tracing::error!(dir = %dir.display(), "the journal is kept aside: it holds entries of refused partitions");
+    Ok(())
+}
+
 impl Replaying<'_> {
     fn take_chunk(&mut self, chunk: &ReplayedChunk) {
         for (at, item) in &chunk.items {
@@ -392,6 +458,7 @@ impl Replaying<'_> {
                 Item::Frame(header, frame) => {
                     let expected = format!("the entry before offset {}", header.base_offset);
                     let gap = corrupt(expected, "a gap");
+                    self.note_refused(header);
                     self.take_frame(header, frame, gap);
                 }
                 Item::Damaged(header) => {
@@ -443,7 +510,7 @@ impl Replaying<'_> {
             if header.follows_direct && !uncertain {
                 held.cut = true;
             } else {
-                log.quarantine(gap);
+                self.refuse(&log, gap);
             }
             return;
         }
@@ -477,7 +544,25 @@ impl Replaying<'_> {
         };
         let held = self.held_of(&log);
         if !held.cut && header.next_offset() > held.next_offset {
-            log.quarantine(damage);
+            self.refuse(&log, damage);
+        }
+    }
+
+    /// Refuses a log for damage in the journal, which is about to be written over.
+    fn refuse(&mut self, log: &Rc<Log>, damage: Corrupt) {
+        log.quarantine(damage);
+        log.refuse_for_good();
+        self.left_behind = true;
+    }
+
+    /// A frame of a log that was refused before: the journal may hold its only copy.
+    fn note_refused(&mut self, header: &FrameHeader) {
+        if let Some(log) = self.home.log(header.log_id)
+            && log.quarantined().is_some()
+            && log.is_current(header)
+        {
+            log.refuse_for_good();
+            self.left_behind = true;
         }
     }
 
@@ -487,7 +572,7 @@ impl Replaying<'_> {
         };
         for log_id in logs {
             if let Some(log) = self.home.log(log_id) {
-                log.quarantine(corrupt.clone());
+                self.refuse(&log, corrupt.clone());
             }
         }
     }

@@ -13,6 +13,7 @@ use base::Offset;
 
 use crate::{
     AppendError, Log, LogId, ReadError,
+    bits::{Flip, flipped_bit},
     codec::{FieldReader, FieldWriter},
     home::Home,
 };
@@ -59,6 +60,19 @@ pub fn decode(bytes: &[u8], store_id: u64, log_id: LogId) -> Option<(Offset, Vec
     (ours && body.remaining() == 0).then(|| (at, state.to_vec()))
 }
 
+/// Where the one flipped bit is that explains a wrong checksum; 0 when none does.
+fn damaged_at(bytes: &[u8]) -> usize {
+    let Some((front, stored)) = bytes.split_last_chunk::<4>().map(|(f, s)| (f, *s)) else {
+        return 0;
+    };
+    let (stored, computed) = (u32::from_le_bytes(stored), iobuf::crc32c(front));
+    match flipped_bit(stored, computed, front.len()) {
+        Some(Flip::Message { at, .. }) => at,
+        Some(Flip::Checksum) => front.len(),
+        None => 0,
+    }
+}
+
 impl Log {
     /// Small opaque state of the partition as of `at` (producer windows): newest one wins, durable when it returns.
     pub async fn save_snapshot(&self, at: Offset, state: Vec<u8>) -> Result<(), AppendError> {
@@ -77,7 +91,8 @@ impl Log {
         }
     }
 
-    /// The newest snapshot, unless it is damaged or lies behind what the log holds now.
+    /// The newest snapshot, unless it is damaged (said in the trace) or lies behind what the log holds now. Its owner
+    /// then builds the state from the log, or refuses when the log no longer begins at 0 and that is not enough.
     pub async fn load_snapshot(&self) -> Result<Option<(Offset, Vec<u8>)>, ReadError> {
         let home = self.home();
         let path = path(home, self.log_id());
@@ -91,7 +106,8 @@ impl Log {
             .map_err(|e| ReadError::Io(e.to_string()))?;
         let found = decode(&bytes, home.store_id(), self.log_id());
         if found.is_none() {
-            tracing::info!(file = %path.display(), "damaged snapshot ignored, its state is built from the log");
+            let at = damaged_at(&bytes);
+            tracing::warn!(file = %path.display(), at, "damaged snapshot ignored, its state is built from the log");
         }
         Ok(found.filter(|(at, _)| *at <= self.next_offset()))
     }

@@ -33,8 +33,9 @@ impl Store {
         let fresh = fresh_geometry(&config);
         let manifest = Manifest::open(&dir, fresh, config.planted.retry_failed_sync).await?;
         let geometry = manifest.geometry;
-        let ring = ring::open(&dir.join("journal"), &geometry).await?;
         let point = manifest.state.borrow().journal;
+        let is_new = point.is_none();
+        let ring = ring::open(&dir.join("journal"), &geometry, is_new).await?;
         let point = point.unwrap_or(JournalPoint {
             sequence: 1,
             slot: 0,
@@ -101,6 +102,7 @@ impl Store {
             truncations: Vec::new(),
             segments: Vec::new(),
             leader_epochs: Vec::new(),
+            refused: None,
         };
         let log = Log::new(&self.home, record.clone());
         self.home.insert(Rc::clone(&log));

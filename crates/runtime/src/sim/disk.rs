@@ -29,6 +29,7 @@ struct OpenFile {
     open: Open,
 }
 
+#[derive(Clone)]
 pub(crate) struct Disk {
     tree: Tree,
     handles: BTreeMap<DiskHandle, OpenFile>,
@@ -557,7 +558,7 @@ impl Disk {
         }
     }
 
-    /// False when there is no such byte, or only a hole.
+    /// False when there is no such byte.
     pub(crate) fn flip_bit(&mut self, path: &Path, byte: u64, bit: u8) -> bool {
         self.lookup(path)
             .ok()

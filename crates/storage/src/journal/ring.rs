@@ -108,8 +108,13 @@ pub(crate) fn zeroes(bytes: u64) -> iobuf::IoBuf {
     buf.freeze().into()
 }
 
-/// Opens the ring files there are, in slot order; the first one is made when there is none.
-pub(crate) async fn open(dir: &Path, geometry: &Geometry) -> Result<Vec<RingFile>, OpenError> {
+/// Opens the ring files there are, in slot order. A new home's first one is made here; a home that had one and lost it
+/// gets an empty ring, which recovery takes for damage.
+pub(crate) async fn open(
+    dir: &Path,
+    geometry: &Geometry,
+    is_new: bool,
+) -> Result<Vec<RingFile>, OpenError> {
     fs::create_dir_all(dir)
         .await
         .map_err(|e| disk::open_error(dir, &e))?;
@@ -119,11 +124,28 @@ pub(crate) async fn open(dir: &Path, geometry: &Geometry) -> Result<Vec<RingFile
         let exists = fs::exists(&path)
             .await
             .map_err(|e| disk::open_error(&path, &e))?;
-        if !exists && !ring.is_empty() {
+        if !exists && (!ring.is_empty() || !is_new) {
             return Ok(ring);
         }
         ring.push(open_file(dir, geometry, ring.len(), exists).await?);
     }
+}
+
+/// Makes the files that are missing up to `slot`.
+pub(crate) async fn make_up_to(
+    dir: &Path,
+    geometry: &Geometry,
+    ring: &mut Vec<RingFile>,
+    slot: usize,
+) -> Result<(), OpenError> {
+    while ring.len() <= slot {
+        let path = dir.join(file_name(ring.len()));
+        let exists = fs::exists(&path)
+            .await
+            .map_err(|e| disk::open_error(&path, &e))?;
+        ring.push(open_file(dir, geometry, ring.len(), exists).await?);
+    }
+    Ok(())
 }
 
 async fn open_file(

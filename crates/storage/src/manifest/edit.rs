@@ -9,7 +9,7 @@ use base::{
 };
 
 use crate::{
-    LogConfig, LogId,
+    Corrupt, LogConfig, LogId,
     codec::{FieldReader, FieldWriter},
 };
 
@@ -60,6 +60,8 @@ pub struct LogRecord {
     pub segments: Vec<SegmentRecord>,
     /// Leader epochs and the offsets they began at, both ascending.
     pub leader_epochs: Vec<(LeaderEpoch, Offset)>,
+    /// Recovery had to leave entries of the log behind: it stays refused, whatever its files look like later.
+    pub refused: Option<Corrupt>,
 }
 
 /// Where the journal's live part begins.
@@ -185,6 +187,32 @@ fn encode_record(out: &mut FieldWriter, record: &LogRecord) {
         out.i32(leader_epoch.0);
         out.i64(start.0);
     }
+    out.u8(u8::from(record.refused.is_some()));
+    if let Some(corrupt) = &record.refused {
+        out.u64(corrupt.at);
+        for text in [&corrupt.file, &corrupt.expected, &corrupt.found] {
+            out.count(text.len());
+            out.raw(text.as_bytes());
+        }
+    }
+}
+
+fn decode_text(body: &mut FieldReader<'_>) -> Option<String> {
+    let bytes = body.count(1)?;
+    String::from_utf8(body.raw(bytes)?.to_vec()).ok()
+}
+
+fn decode_refused(body: &mut FieldReader<'_>) -> Option<Option<Corrupt>> {
+    if body.u8()? == 0 {
+        return Some(None);
+    }
+    let at = body.u64()?;
+    Some(Some(Corrupt {
+        at,
+        file: decode_text(body)?,
+        expected: decode_text(body)?,
+        found: decode_text(body)?,
+    }))
 }
 
 pub(crate) fn encode_end(out: &mut FieldWriter, end: &SegmentEnd) {
@@ -243,6 +271,7 @@ fn decode_record(body: &mut FieldReader<'_>) -> Option<LogRecord> {
     for _ in 0..body.count(12)? {
         leader_epochs.push((LeaderEpoch(body.i32()?), Offset(body.i64()?)));
     }
+    let refused = decode_refused(body)?;
     Some(LogRecord {
         log_id,
         key: PartitionKey { topic, partition },
@@ -252,6 +281,7 @@ fn decode_record(body: &mut FieldReader<'_>) -> Option<LogRecord> {
         truncations,
         segments,
         leader_epochs,
+        refused,
     })
 }
 
@@ -289,6 +319,12 @@ mod tests {
                 },
             }],
             leader_epochs: vec![(LeaderEpoch(0), Offset(0))],
+            refused: Some(Corrupt {
+                file: "journal/000.journal".into(),
+                at: 4096,
+                expected: "a whole frame".into(),
+                found: "a damaged one".into(),
+            }),
         }
     }
 

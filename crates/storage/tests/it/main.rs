@@ -1,4 +1,5 @@
 //! Storage against a naive model, on real files and on the simulated disk.
 
+mod damage;
 mod harness;
 mod model;

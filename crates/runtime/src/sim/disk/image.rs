@@ -15,12 +15,14 @@ pub(super) struct Image {
 }
 
 /// A change that a power cut may undo.
+#[derive(Clone)]
 pub(super) struct Effect {
     /// Orders the effects of a host; a sync covers those that completed before it was asked for.
     pub(super) seq: u64,
     kind: EffectKind,
 }
 
+#[derive(Clone)]
 enum EffectKind {
     Write {
         pos: u64,
@@ -62,7 +64,7 @@ pub(super) enum Survival {
 }
 
 /// A file: what readers see now, what is on media, and the difference in order.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct FileImage {
     pub(super) now: Image,
     durable: Image,
@@ -149,13 +151,10 @@ impl Image {
         if byte >= self.len {
             return false;
         }
-        match self.pages.get_mut(byte as usize / PAGE) {
-            Some(Some(page)) => {
-                Rc::make_mut(page)[byte as usize % PAGE] ^= 1 << (bit % 8);
-                true
-            }
-            _ => false,
-        }
+        let zero = Rc::new([0; PAGE]);
+        let page = self.page_mut(byte as usize / PAGE, &zero);
+        Rc::make_mut(page)[byte as usize % PAGE] ^= 1 << (bit % 8);
+        true
     }
 }
 

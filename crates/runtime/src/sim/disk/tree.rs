@@ -10,6 +10,7 @@ pub(super) struct NodeId(pub(super) usize);
 
 pub(super) const ROOT: NodeId = NodeId(0);
 
+#[derive(Clone)]
 pub(super) enum Node {
     File(FileImage),
     Dir,
@@ -18,12 +19,14 @@ pub(super) enum Node {
 type Names = BTreeMap<(NodeId, Box<str>), NodeId>;
 
 /// One atomic change of names: each name gets a new target, or none.
+#[derive(Clone)]
 struct NameChange {
     seq: u64,
     names: Vec<(NodeId, Box<str>, Option<NodeId>)>,
 }
 
 /// All names of a disk, as seen now and as on media.
+#[derive(Clone)]
 pub(super) struct Tree {
     nodes: BTreeMap<NodeId, Node>,
     node_next: usize,
