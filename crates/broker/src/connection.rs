@@ -27,7 +27,7 @@ use iobuf::{Buf, IoBuf};
 use kafka::{
     error::ErrorCode,
     messages::api_versions::ApiVersionsResponse,
-    wire::{DecodeError, Reader, RequestHeader, encode_response},
+    wire::{DecodeError, EncodeError, Reader, RequestHeader, encode_response},
 };
 use runtime::{Class, Instant, budget::Permit, net::TcpStream, sync::channel};
 
@@ -161,6 +161,9 @@ impl Reading {
             Closing::Request(RequestError::Stopping | RequestError::Unacknowledged(_)) => {}
             _ => self.broker.metrics.update(|m| m.connections_hostile += 1),
         }
+        if let Closing::Request(RequestError::Encode(error)) = closing {
+            return encode_failed(error);
+        }
         tracing::debug!(peer = %self.peer.address, %closing, "closing a connection");
     }
 
@@ -244,6 +247,11 @@ impl Gathered {
     }
 }
 
+/// A response that breaks the protocol's own rules is a bug of ours, and the client sees only a closed connection.
+fn encode_failed(error: &EncodeError) {
+    tracing::error!(%error, "a response cannot be encoded");
+}
+
 async fn answer(broker: &Broker, stream: &TcpStream, mut pending: channel::Receiver<Pending>) {
     let mut carried = None;
     loop {
@@ -257,7 +265,12 @@ async fn answer(broker: &Broker, stream: &TcpStream, mut pending: channel::Recei
         let gathered = match gather(first, &mut pending, &mut carried).await {
             Ok(gathered) => gathered,
             Err(error) => {
-                tracing::debug!(peer = %stream.peer_addr(), %error, "closing a connection");
+                match &error {
+                    RequestError::Encode(error) => encode_failed(error),
+                    _ => {
+                        tracing::debug!(peer = %stream.peer_addr(), %error, "closing a connection");
+                    }
+                }
                 return;
             }
         };

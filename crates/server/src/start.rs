@@ -305,7 +305,10 @@ impl Process {
         let handle = self.running.handle();
         handle.call_blocking(leading, Class::Admin, "stop", || async {
             if let Some(node) = runtime::local::<Node>() {
-                node.stop().await;
+                // Not awaited: the shards end with it, and could not answer any more.
+                drop(runtime::spawn(Class::Admin, "stop", async move {
+                    node.stop().await
+                }));
             }
         });
         self.running.join().map_err(StartError::Shards)

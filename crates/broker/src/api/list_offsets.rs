@@ -30,6 +30,8 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 /// Without tiers nothing waits for upload.
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
+/// From this version on the leader epoch is part of the answer.
+const VERSION_LEADER_EPOCH: i16 = 4;
 
 #[derive(Clone, Copy)]
 struct Ask {
@@ -76,7 +78,11 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
         let partitions = topic.partitions.iter().map(|partition| {
             let is_owned = owned.next().unwrap_or(false);
             let answer = is_owned.then(|| answers.next()).flatten();
-            respond(partition.partition_index, answer)
+            let mut response = respond(partition.partition_index, answer);
+            if context.version < VERSION_LEADER_EPOCH {
+                response.leader_epoch = ListOffsetsPartitionResponse::default().leader_epoch;
+            }
+            response
         });
         ListOffsetsTopicResponse {
             partitions: partitions.collect::<Vec<_>>().into(),
