@@ -172,7 +172,6 @@ impl Connection {
         let request = ApiVersionsRequest {
             client_software_name: "forebay".into(),
             client_software_version: env!("CARGO_PKG_VERSION").into(),
-            ..Default::default()
         };
         let mut version = 3;
         loop {

@@ -462,12 +462,13 @@ impl Consumer {
 
     /// Commits the position behind what `poll` had returned before its last call. Needs a group.
     pub async fn commit(&self) -> Result<(), ClientError> {
-        let positions = self.shared.positions.borrow();
-        let offsets = positions
-            .iter()
-            .map(|((topic, partition), at)| ((topic.to_string(), *partition), at.processed))
-            .collect();
-        drop(positions);
+        let offsets = {
+            let positions = self.shared.positions.borrow();
+            let processed = positions.iter();
+            processed
+                .map(|((topic, partition), at)| ((topic.to_string(), *partition), at.processed))
+                .collect()
+        };
         self.commit_offsets(&offsets).await
     }
 

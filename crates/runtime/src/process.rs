@@ -48,7 +48,8 @@ pub enum Backend {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub shards: u16,
-    /// CPUs to pin to, one per shard in order. `None`: those the process may use, as long as there are enough.
+    /// CPUs to pin to, one per shard in order. `None`: those the process may use, as long as there are enough. An empty
+    /// list: the shards are not pinned.
     pub cpus: Option<Vec<usize>>,
     pub backend: Backend,
     /// A task that runs longer at a stretch is a stall: counted, and reported with its stack.
@@ -212,7 +213,7 @@ fn choose(backend: Backend) -> io::Result<(Backend, Option<String>)> {
 fn cpus_for(config: &Config) -> io::Result<Vec<usize>> {
     let count = usize::from(config.shards);
     if let Some(cpus) = &config.cpus {
-        if cpus.len() < count {
+        if !cpus.is_empty() && cpus.len() < count {
             let reason = format!("{} CPUs given for {count} shards", cpus.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }

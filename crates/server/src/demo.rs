@@ -1,8 +1,442 @@
 //! `forebay demo`: a node with real data in it.
+//!
+//! The node runs in this process as `forebay start` runs it; the data goes in, and the report comes out, through its
+//! Kafka listener by the client every command uses.
 
-use crate::{cli::DemoArgs, exit};
+mod flights;
+mod report;
+mod session;
 
-pub fn run(_args: &DemoArgs) -> u8 {
-    eprintln!("forebay: the demo is not built yet");
-    exit::FAILED
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+
+use crate::{
+    cli::{DemoArgs, format, shard::explain},
+    config::{Loaded, Origin, Settings},
+    exit,
+    start::{Process, refuse},
+    trace,
+};
+use flights::Flights;
+use report::{Report, Tally};
+use session::DemoClient;
+
+const TOPIC: &str = "flights";
+const PARTITIONS: i32 = 6;
+/// Flights handed to the client at once; progress and Ctrl-C are looked at in between.
+const CHUNK_FLIGHTS: usize = 8192;
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// `forebay demo`.
+#[must_use]
+pub fn run(args: &DemoArgs) -> u8 {
+    let begun = Instant::now();
+    // Before any thread starts: they inherit it.
+    runtime::signal::block_termination();
+    let mut loaded = match args.node.load() {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error),
+    };
+    let dir = match choose_dir(&mut loaded) {
+        Ok(dir) => dir,
+        Err(error) => {
+            note!("forebay: {error:#}");
+            return exit::DIRECTORY;
+        }
+    };
+    adapt(&mut loaded);
+    let settings = loaded.settings;
+    let _traces = match trace::start(&settings.log_level, settings.log_format) {
+        Ok(guard) => guard,
+        Err(error) => return refuse(&error),
+    };
+    let process = match Process::start(&settings, begun) {
+        Ok(process) => process,
+        Err(error) => {
+            note!("forebay: {error}");
+            return error.exit_code();
+        }
+    };
+    let stop = Stop::watch();
+    let shown = show(&process, &settings, args, &dir, &stop);
+    if matches!(shown, Ok(true)) && !args.exit {
+        stop.wait();
+        note!("\nStopping.");
+    }
+    let stopped = process.stop();
+    if let Err(error) = &shown {
+        note!("forebay: {}", explain(error));
+    }
+    if let Err(error) = &stopped {
+        note!("forebay: {error}");
+    }
+    match (shown, stopped) {
+        (Ok(true), Ok(())) => exit::OK,
+        _ => exit::FAILED,
+    }
+}
+
+/// Where the demo's data goes; a directory of its own is deleted in the end.
+struct Dir {
+    temporary: Option<PathBuf>,
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        if let Some(path) = &self.temporary
+            && let Err(error) = std::fs::remove_dir_all(path)
+        {
+            note!("forebay: {} is not deleted: {error}", path.display());
+        }
+    }
+}
+
+fn choose_dir(loaded: &mut Loaded) -> anyhow::Result<Dir> {
+    if loaded.origins["data_dir"] != Origin::Default {
+        return Ok(Dir { temporary: None });
+    }
+    // /tmp is often memory; /var/tmp is on a disk, where syncing means something.
+    let on_disk = Path::new("/var/tmp");
+    let parent = match std::env::var_os("TMPDIR") {
+        None if on_disk.is_dir() => on_disk.to_owned(),
+        _ => std::env::temp_dir(),
+    };
+    let path = parent.join(format!("forebay-demo-{}", std::process::id()));
+    std::fs::create_dir(&path).with_context(|| {
+        format!(
+            "cannot make the directory {} (--data-dir names another)",
+            path.display()
+        )
+    })?;
+    loaded.settings.data_dir.clone_from(&path);
+    Ok(Dir {
+        temporary: Some(path),
+    })
+}
+
+/// What a demo does differently unless it is told: a taken port is no reason to fail, and the traces of a start would
+/// stand in the middle of the report.
+fn adapt(loaded: &mut Loaded) {
+    let settings = &mut loaded.settings;
+    let addrs = [
+        ("kafka_addr", &mut settings.kafka_addr),
+        ("http_addr", &mut settings.http_addr),
+    ];
+    for (name, addr) in addrs {
+        if loaded.origins[name] == Origin::Default && TcpListener::bind(*addr).is_err() {
+            addr.set_port(0);
+        }
+    }
+    if loaded.origins["log_level"] == Origin::Default {
+        // Client and node share the CPUs here, so shards wait for a CPU now and then; /metrics counts that.
+        settings.log_level = "warn,runtime::watchdog=error".into();
+    }
+}
+
+/// Ctrl-C or SIGTERM, from now on.
+struct Stop {
+    flag: Arc<AtomicBool>,
+    told: mpsc::Receiver<()>,
+}
+
+impl Stop {
+    fn watch() -> Self {
+        let flag = Arc::new(AtomicBool::new(false));
+        let (tell, told) = mpsc::channel();
+        let seen = flag.clone();
+        let watch = move || {
+            runtime::signal::wait_for_termination();
+            seen.store(true, Ordering::Relaxed);
+            // Nobody listens only when the process is ending.
+            let _ = tell.send(());
+        };
+        let thread = std::thread::Builder::new().name("signals".into());
+        if let Err(error) = thread.spawn(watch) {
+            tracing::warn!(%error, "signals are not watched: only SIGKILL ends this process");
+        }
+        Self { flag, told }
+    }
+
+    fn is_asked(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+
+    fn wait(&self) {
+        // Without a watcher it goes on for ever, as the warning said.
+        while self.told.recv().is_err() {
+            std::thread::park();
+        }
+    }
+}
+
+/// Loads, reads back and tells; whether the log holds what it should.
+fn show(
+    process: &Process,
+    settings: &Settings,
+    args: &DemoArgs,
+    dir: &Dir,
+    stop: &Stop,
+) -> anyhow::Result<bool> {
+    let style = Style::new();
+    let kafka = process.kafka_addr;
+    note!(
+        "Forebay {} serves Kafka on {kafka} after {:.0} ms, with {} shard{}, in {}{}",
+        env!("CARGO_PKG_VERSION"),
+        process.ready_after.as_secs_f64() * 1000.0,
+        process.shards,
+        if process.shards == 1 { "" } else { "s" },
+        settings.data_dir.display(),
+        if dir.temporary.is_some() {
+            " (deleted at the end; --data-dir keeps it)"
+        } else {
+            ""
+        },
+    );
+    let client = DemoClient::connect(kafka)?;
+    let flights = Arc::new(Flights::built_in()?);
+    let expected = if client.create_topic()? {
+        load(&client, &flights, stop)?
+    } else {
+        note!("The topic {TOPIC} is there already: nothing is loaded, only read.");
+        expected(&flights)
+    };
+    let report = read_back(&client, stop)?;
+    let shape = client.shape()?;
+    client.close();
+    let is_right = report.tally == expected;
+    let mut text = format!(
+        "\n{}\n\n{}\n  {}\n",
+        style.bold("Read back from the log:"),
+        report.text(&shape, &style),
+        verdict(&report, &expected, &style),
+    );
+    if !args.exit {
+        text.push_str(&what_to_try(kafka, process.http_addr, &style));
+    }
+    // Not `out!`: whatever happens to the reader, the node is stopped and its directory deleted in the end.
+    let written = io::stdout().lock().write_all(text.as_bytes());
+    written.context("writing to standard output")?;
+    // A node that somebody wrote to, or whose load was cut short, is worth looking at; only a script needs to know.
+    Ok(is_right || !args.exit)
+}
+
+/// Every flight, acknowledged; what was sent.
+fn load(client: &DemoClient, flights: &Arc<Flights>, stop: &Stop) -> anyhow::Result<Tally> {
+    let count = flights.flights.len();
+    let mut progress = Progress::new("loading", count as u64);
+    let mut sent = Tally::default();
+    for start in (0..count).step_by(CHUNK_FLIGHTS) {
+        if stop.is_asked() {
+            bail!("interrupted while loading");
+        }
+        let chunk = client.send(flights, start..(start + CHUNK_FLIGHTS).min(count))?;
+        sent.add_all(&chunk);
+        progress.at(sent.records, sent.bytes);
+    }
+    let acknowledged = client.flush()?;
+    progress.end(
+        sent.records,
+        sent.bytes,
+        "acknowledged, each after its sync",
+    );
+    if acknowledged != sent.records {
+        bail!(
+            "{} records were sent, {acknowledged} acknowledged",
+            sent.records
+        );
+    }
+    Ok(sent)
+}
+
+/// What a whole load would have sent.
+fn expected(flights: &Flights) -> Tally {
+    let (mut tally, mut value) = (Tally::default(), Vec::new());
+    for flight in &flights.flights {
+        flights.write_json(flight, &mut value);
+        tally.add(flight.at, flights.route(flight).origin.as_bytes(), &value);
+    }
+    tally
+}
+
+fn read_back(client: &DemoClient, stop: &Stop) -> anyhow::Result<Report> {
+    let mut progress = Progress::new("reading", client.begin_reading()?);
+    loop {
+        if stop.is_asked() {
+            bail!("interrupted while reading");
+        }
+        let (records, report) = client.read()?;
+        if let Some(report) = report {
+            let tally = &report.tally;
+            progress.end(
+                tally.records,
+                tally.bytes,
+                "from the first offset to the last",
+            );
+            return Ok(report);
+        }
+        progress.at(records, 0);
+    }
+}
+
+fn verdict(report: &Report, expected: &Tally, style: &Style) -> String {
+    let tally = &report.tally;
+    if tally == expected {
+        return style.green("✓ every record that was acknowledged is there, once, byte for byte");
+    }
+    let text = if tally.records == expected.records {
+        "✗ the number of records is right, but their content is not what was loaded".to_owned()
+    } else {
+        format!(
+            "✗ the demo's data set has {} records, the log {} ({} of them not the demo's): was loading interrupted, or \
+             did somebody write to the topic?",
+            format::grouped(expected.records),
+            format::grouped(tally.records),
+            format::grouped(report.foreign),
+        )
+    };
+    style.red(&text)
+}
+
+/// Commands that work as they stand.
+fn what_to_try(kafka: SocketAddr, http: SocketAddr, style: &Style) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "forebay".into());
+    let at = if kafka.port() == 9092 {
+        String::new()
+    } else {
+        format!(" -b {kafka}")
+    };
+    let head = style.bold("It stays up. In another terminal:");
+    let python = style.dim("# python, after pip install confluent-kafka");
+    format!(
+        r#"
+{head}
+
+  kcat -b {kafka} -t {TOPIC} -C -o -5 -e
+  {program} consume{at} {TOPIC} -o @2001-01-24T18:00:00Z -n 3
+  {program} topic describe{at} {TOPIC}
+  echo '{{"hello": "log"}}' | {program} produce{at} greetings
+  {program} status{at}
+  curl http://{http}/metrics
+
+  {python}
+  from confluent_kafka import Consumer
+  c = Consumer({{"bootstrap.servers": "{kafka}", "group.id": "me", "auto.offset.reset": "earliest"}})
+  c.subscribe(["{TOPIC}"])
+  for m in c.consume(5, timeout=10):
+      print(m.key().decode(), m.value().decode())
+
+Ctrl-C stops it.
+"#
+    )
+}
+
+/// A line that tells how far it is; rewritten in place on a terminal, otherwise written once.
+struct Progress {
+    what: &'static str,
+    total: u64,
+    begun: Instant,
+    shown: Instant,
+    is_terminal: bool,
+}
+
+impl Progress {
+    fn new(what: &'static str, total: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            what,
+            total,
+            begun: now,
+            shown: now,
+            is_terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    fn line(&self, records: u64, bytes: u64) -> String {
+        let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
+        let rate = |count: u64| (count as f64 / seconds) as u64;
+        let volume = if bytes == 0 {
+            String::new()
+        } else {
+            format!(", {}/s", format::bytes(rate(bytes)))
+        };
+        format!(
+            "{} {:>3} %  {:>7} of {} records, {}/s{volume}",
+            self.what,
+            (records * 100).checked_div(self.total).unwrap_or(100),
+            format::grouped(records),
+            format::grouped(self.total),
+            format::grouped(rate(records)),
+        )
+    }
+
+    fn at(&mut self, records: u64, bytes: u64) {
+        if self.is_terminal && self.shown.elapsed() >= PROGRESS_INTERVAL {
+            self.shown = Instant::now();
+            crate::output::note(format_args!("\r{}\x1b[K", self.line(records, bytes)));
+        }
+    }
+
+    fn end(&self, records: u64, bytes: u64, how: &str) {
+        let start = if self.is_terminal { "\r" } else { "" };
+        let clear = if self.is_terminal { "\x1b[K" } else { "" };
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let line = self.line(records, bytes);
+        note!("{start}{line} ({seconds:.1} s; {how}){clear}");
+    }
+}
+
+/// Emphasis on a terminal, plain text elsewhere and with `NO_COLOR` (no-color.org).
+pub struct Style {
+    is_on: bool,
+}
+
+impl Style {
+    fn new() -> Self {
+        let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            is_on: is_wanted && io::stdout().is_terminal(),
+        }
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.is_on {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn dim(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn green(&self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    fn red(&self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    fn blue(&self, text: &str) -> String {
+        self.paint("34", text)
+    }
 }

@@ -1,5 +1,8 @@
 //! The binary `forebay`: `Node` (all wiring), configuration, command line, HTTP front and demo.
 
+#[macro_use]
+pub mod output;
+
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use server::{
     cli::{self, Cli, Command},
-    demo, exit, start, trace,
+    demo, exit, output, start, trace,
 };
 
 fn main() -> ExitCode {
@@ -17,7 +17,9 @@ fn main() -> ExitCode {
         Command::Config(args) => return start::print_config(&args).into(),
         Command::Completions { shell } => {
             let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "forebay", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "forebay", &mut script);
+            output::print(format_args!("{}", String::from_utf8_lossy(&script)));
             Ok(())
         }
         Command::Topic(args) => cli::topic::run(args),
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => exit::OK.into(),
         Err(error) => {
-            eprintln!("forebay: {}", cli::shard::explain(&error));
+            output::note(format_args!("forebay: {}\n", cli::shard::explain(&error)));
             exit::FAILED.into()
         }
     }

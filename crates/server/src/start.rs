@@ -12,7 +12,7 @@ use std::{
 
 use base::ShardId;
 use broker::{OpenError, open::OpenReport};
-use runtime::{Backend, Class, Running};
+use runtime::{Backend, Class, Running, sync::Shutdown};
 
 use crate::{
     cli::NodeArgs,
@@ -102,17 +102,17 @@ pub fn run(args: &NodeArgs) -> u8 {
     let process = match Process::start(&settings, begun) {
         Ok(process) => process,
         Err(error) => {
-            eprintln!("forebay: {error}");
+            note!("forebay: {error}");
             return error.exit_code();
         }
     };
-    eprint!("{}", process.banner(&settings));
+    note!("{}", process.banner(&settings).trim_end());
     let signal = runtime::signal::wait_for_termination();
     tracing::info!(signal, "stopping");
     match process.stop() {
         Ok(()) => exit::OK,
         Err(error) => {
-            eprintln!("forebay: {error}");
+            note!("forebay: {error}");
             exit::FAILED
         }
     }
@@ -123,7 +123,7 @@ pub fn run(args: &NodeArgs) -> u8 {
 pub fn print_config(args: &NodeArgs) -> u8 {
     match args.load() {
         Ok(loaded) => {
-            print!("{}", loaded.to_toml());
+            out!("{}", loaded.to_toml());
             exit::OK
         }
         Err(error) => refuse(&error),
@@ -132,7 +132,7 @@ pub fn print_config(args: &NodeArgs) -> u8 {
 
 /// Wrong settings.
 pub fn refuse(error: &dyn fmt::Display) -> u8 {
-    eprintln!("forebay: {error}");
+    note!("forebay: {error}");
     exit::USAGE
 }
 
@@ -304,11 +304,8 @@ impl Process {
         let leading = broker::open::leading_shard();
         let handle = self.running.handle();
         handle.call_blocking(leading, Class::Admin, "stop", || async {
-            if let Some(node) = runtime::local::<Node>() {
-                // Not awaited: the shards end with it, and could not answer any more.
-                drop(runtime::spawn(Class::Admin, "stop", async move {
-                    node.stop().await
-                }));
+            if let Some(asked) = runtime::local::<Shutdown>() {
+                asked.trigger();
             }
         });
         self.running.join().map_err(StartError::Shards)
@@ -327,15 +324,18 @@ fn bind_http(addr: SocketAddr) -> Result<std::net::TcpListener, StartError> {
 async fn serve_shard(config: NodeConfig, told: mpsc::Sender<Result<Serving, NodeError>>) {
     match Node::start_on_shard(config).await {
         Ok(node) => {
-            let node = Rc::new(node);
-            runtime::set_local(node.clone());
             if let Some(kafka_addr) = node.kafka_addr() {
+                let asked = Rc::new(Shutdown::new());
+                runtime::set_local(asked.clone());
                 let report = node.report().clone();
                 // Nobody listens only when the process is ending.
                 let _ = told.send(Ok(Serving { kafka_addr, report }));
+                asked.triggered().await;
+                // Here, because all shards go down as soon as no main is left.
+                node.stop().await;
+            } else {
+                node.stopped().await;
             }
-            node.stopped().await;
-            runtime::clear_local::<Node>();
         }
         // Of several shards with the same news the first is heard.
         Err(error) => _ = told.send(Err(error)),
@@ -354,7 +354,7 @@ fn end_anyway(after: Duration) {
         "second signal",
         Box::new(|| {
             let signal = runtime::signal::wait_for_termination();
-            eprintln!("forebay: second {signal}: ending at once; what was acknowledged is on disk");
+            note!("forebay: second {signal}: ending at once; what was acknowledged is on disk");
             std::process::exit(exit::FAILED.into());
         }),
     );
@@ -362,7 +362,7 @@ fn end_anyway(after: Duration) {
         "stop watch",
         Box::new(move || {
             std::thread::sleep(after);
-            eprintln!(
+            note!(
                 "forebay: stopping took longer than {after:?}: ending anyway; what was acknowledged is on disk"
             );
             std::process::exit(exit::FAILED.into());

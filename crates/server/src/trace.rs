@@ -32,7 +32,7 @@ pub fn abort_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let stack = std::backtrace::Backtrace::force_capture();
-        eprintln!(
+        note!(
             "forebay: bug: {panic}\nthread: {}\n{stack}\nThe node ends here; what it acknowledged is on disk. \
              Please report this with the lines above.",
             thread.name().unwrap_or("unnamed"),

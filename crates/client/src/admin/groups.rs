@@ -99,8 +99,8 @@ impl Admin {
             };
             let answer = self.ask(group, &request, i16::MAX).await?;
             let response: DescribeGroupsResponse<'_> = answer.decode()?;
-            for described in &response.groups {
-                let what = || format!("describing group '{group}'");
+            let what = || format!("describing group '{group}'");
+            if let Some(described) = response.groups.iter().next() {
                 if described.error_code != ErrorCode::GroupIdNotFound.code() {
                     let message = described.error_message.as_deref();
                     ClientError::check(described.error_code, what, message)?;
@@ -123,7 +123,7 @@ impl Admin {
                 });
             }
             Err(ClientError::Broker {
-                what: format!("describing group '{group}'"),
+                what: what(),
                 code: ErrorCode::GroupIdNotFound,
                 message: None,
             })

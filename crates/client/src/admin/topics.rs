@@ -87,12 +87,12 @@ impl Admin {
             };
             let answer = self.call_controller(&request).await?;
             let response: CreateTopicsResponse<'_> = answer.decode()?;
-            for result in &response.topics {
-                let what = || format!("creating topic '{}'", topic.name);
-                ClientError::check(result.error_code, what, result.error_message.as_deref())?;
-                return Ok(result.topic_id);
-            }
-            Ok(TopicId::ZERO)
+            let Some(result) = response.topics.iter().next() else {
+                return Ok(TopicId::ZERO);
+            };
+            let what = || format!("creating topic '{}'", topic.name);
+            ClientError::check(result.error_code, what, result.error_message.as_deref())?;
+            Ok(result.topic_id)
         })
         .await
     }

@@ -651,7 +651,6 @@ async fn init_producer_id(client: &Client) -> Result<(ProducerId, ProducerEpoch)
         transaction_timeout_ms: i32::MAX,
         producer_id: -1,
         producer_epoch: -1,
-        ..Default::default()
     };
     let connection = client.any_broker().await?;
     let answer = connection.call(&request, i16::MAX).await?;

@@ -33,7 +33,7 @@ pub fn run(args: GroupArgs) -> anyhow::Result<()> {
             GroupCommand::Delete { groups } => {
                 for group in groups {
                     admin.delete_group(&group).await?;
-                    println!("deleted {group}");
+                    outln!("deleted {group}");
                 }
                 Ok(())
             }
@@ -48,7 +48,7 @@ async fn list(admin: &Admin, json: bool) -> anyhow::Result<()> {
             let line = serde_json::json!({
                 "group": group.group, "state": group.state, "protocol_type": group.protocol_type,
             });
-            println!("{line}");
+            outln!("{line}");
         }
         return Ok(());
     }
@@ -57,9 +57,9 @@ async fn list(admin: &Admin, json: bool) -> anyhow::Result<()> {
         .map(|group| vec![group.group, group.state])
         .collect();
     if rows.is_empty() {
-        println!("no groups; `forebay consume TOPIC --group NAME` makes one");
+        outln!("no groups; `forebay consume TOPIC --group NAME` makes one");
     } else {
-        print!("{}", format::table(&["GROUP", "STATE"], &rows));
+        out!("{}", format::table(&["GROUP", "STATE"], &rows));
     }
     Ok(())
 }
@@ -158,11 +158,11 @@ async fn describe(admin: &Admin, group: &str, json: bool) -> anyhow::Result<()> 
             "group": group, "state": description.state, "protocol": description.protocol,
             "members": members, "partitions": partitions,
         });
-        println!("{line}");
+        outln!("{line}");
         return Ok(());
     }
     let total: i64 = lags.iter().filter_map(Lag::records).sum();
-    println!(
+    outln!(
         "{group}  {}  {} members  lag {total}",
         description.state,
         description.members.len()
@@ -183,7 +183,7 @@ async fn describe(admin: &Admin, group: &str, json: bool) -> anyhow::Result<()> 
         .collect();
     if !rows.is_empty() {
         let head = ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"];
-        print!("{}", format::table(&head, &rows));
+        out!("{}", format::table(&head, &rows));
     }
     Ok(())
 }
@@ -250,12 +250,12 @@ async fn reset(
     if !dry_run {
         admin.reset_offsets(group, &offsets).await?;
     }
-    print!(
+    out!(
         "{}",
         format::table(&["TOPIC", "PARTITION", "BEFORE", "NOW"], &rows)
     );
     if dry_run {
-        println!("nothing was changed (--dry-run)");
+        outln!("nothing was changed (--dry-run)");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    io::{self, BufRead},
+    io::{self, BufRead, Write},
     rc::Rc,
 };
 
@@ -52,7 +52,7 @@ pub fn run(args: ProduceArgs) -> anyhow::Result<()> {
     }
     let records = shard.run(|| async { close().await })?;
     let noun = if records == 1 { "record" } else { "records" };
-    eprintln!("{} {noun} written to {topic}", grouped(records));
+    note!("{} {noun} written to {topic}", grouped(records));
     Ok(())
 }
 
@@ -150,7 +150,10 @@ async fn send(lines: Vec<Vec<u8>>) -> anyhow::Result<()> {
     for delivery in deliveries {
         let ack = delivery.ack().await?;
         let offset = ack.offset.map_or("unknown".into(), |at| at.to_string());
-        println!("partition {} offset {offset}", ack.partition);
+        // Not `outln!`: a reader that has enough must not end the command before everything is acknowledged.
+        let line = format!("partition {} offset {offset}\n", ack.partition);
+        let written = io::stdout().write_all(line.as_bytes());
+        written.context("writing to standard output")?;
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ impl CommandShard {
     pub fn start() -> anyhow::Result<Self> {
         let config = runtime::Config {
             shards: 1,
+            // Pinned it would share the first CPU with the node's first shard while others idle.
+            cpus: Some(Vec::new()),
             // A command may well compress for a while: nobody waits for this shard.
             stall: std::time::Duration::from_secs(3600),
             ..runtime::Config::default()

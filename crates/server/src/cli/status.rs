@@ -51,19 +51,17 @@ async fn status(client: &Client, json: bool) -> anyhow::Result<()> {
         let line = serde_json::json!({
             "health": health, "cluster_id": metadata.cluster_id, "brokers": brokers, "topics": topics,
         });
-        println!("{line}");
+        outln!("{line}");
         return Ok(());
     }
-    println!(
+    outln!(
         "cluster {}: {health}, {} brokers, {} topics, {partitions} partitions",
         metadata.cluster_id.as_deref().unwrap_or("without id"),
         metadata.brokers.len(),
         topics.len(),
     );
     if leaderless > 0 {
-        println!(
-            "{leaderless} partitions have no leader: they are damaged or their broker is down"
-        );
+        outln!("{leaderless} partitions have no leader: they are damaged or their broker is down");
     }
     let rows: Vec<_> = metadata
         .brokers
@@ -81,7 +79,7 @@ async fn status(client: &Client, json: bool) -> anyhow::Result<()> {
             ]
         })
         .collect();
-    print!("\n{}", format::table(&["BROKER", "ADDRESS", "ROLE"], &rows));
+    out!("\n{}", format::table(&["BROKER", "ADDRESS", "ROLE"], &rows));
     let rows: Vec<_> = topics
         .iter()
         .map(|(name, topic)| {
@@ -96,10 +94,10 @@ async fn status(client: &Client, json: bool) -> anyhow::Result<()> {
         })
         .collect();
     if rows.is_empty() {
-        println!("\nno topics; `forebay topic create NAME` makes one");
+        outln!("\nno topics; `forebay topic create NAME` makes one");
     } else {
         let head = ["TOPIC", "PARTITIONS", "RECORDS", "SIZE"];
-        print!("\n{}", format::table(&head, &rows));
+        out!("\n{}", format::table(&head, &rows));
     }
     Ok(())
 }

@@ -75,7 +75,7 @@ fn refusals() {
     );
     refused(
         "forebay topic create a -p 0",
-        expect!["error: invalid value '0' for '--partitions <N>': 0 is not in 1.."],
+        expect!["error: invalid value '0' for '--partitions <N>': 0 is not in 1..=2147483647"],
     );
     refused(
         "forebay start --kafka-adr x",

@@ -32,7 +32,7 @@ pub fn run(args: TopicArgs) -> anyhow::Result<()> {
             }
             TopicCommand::AddPartitions { topic, total } => {
                 client.admin().create_partitions(&topic, total).await?;
-                println!("{topic} has {total} partitions");
+                outln!("{topic} has {total} partitions");
                 Ok(())
             }
             TopicCommand::Trim {
@@ -43,7 +43,7 @@ pub fn run(args: TopicArgs) -> anyhow::Result<()> {
             TopicCommand::Delete { topics } => {
                 for topic in topics {
                     client.admin().delete_topic(&topic).await?;
-                    println!("deleted {topic}");
+                    outln!("deleted {topic}");
                 }
                 Ok(())
             }
@@ -62,7 +62,7 @@ async fn create(
         topic.configs.clone_from(&configs);
         admin.create_topic(&topic).await?;
         let created = admin.client().topic(&name).await?;
-        println!(
+        outln!(
             "created {name} with {} partitions",
             created.partitions.len()
         );
@@ -84,7 +84,7 @@ async fn list(client: &Client, internal: bool, json: bool) -> anyhow::Result<()>
                 "id": topic.id.to_string(),
                 "internal": topic.internal,
             });
-            println!("{line}");
+            outln!("{line}");
         }
         return Ok(());
     }
@@ -93,9 +93,9 @@ async fn list(client: &Client, internal: bool, json: bool) -> anyhow::Result<()>
         .map(|topic| vec![topic.name.to_string(), topic.partitions.len().to_string()])
         .collect();
     if rows.is_empty() {
-        println!("no topics; `forebay topic create NAME` makes one");
+        outln!("no topics; `forebay topic create NAME` makes one");
     } else {
-        print!("{}", format::table(&["TOPIC", "PARTITIONS"], &rows));
+        out!("{}", format::table(&["TOPIC", "PARTITIONS"], &rows));
     }
     Ok(())
 }
@@ -162,16 +162,16 @@ async fn describe(client: &Client, name: &str, all: bool, json: bool) -> anyhow:
         let object = serde_json::json!({
             "topic": name, "id": topic.id.to_string(), "partitions": objects, "configs": configs,
         });
-        println!("{object}");
+        outln!("{object}");
         return Ok(());
     }
-    println!(
+    outln!(
         "{name}  id {}  partitions {}",
         topic.id,
         topic.partitions.len()
     );
     let head = ["PARTITION", "LEADER", "FIRST", "NEXT", "RECORDS", "SIZE"];
-    print!("{}", format::table(&head, &rows));
+    out!("{}", format::table(&head, &rows));
     let rows: Vec<_> = shown
         .iter()
         .map(|entry| {
@@ -181,7 +181,7 @@ async fn describe(client: &Client, name: &str, all: bool, json: bool) -> anyhow:
         })
         .collect();
     if !rows.is_empty() {
-        print!("\n{}", format::table(&["SETTING", "VALUE", "FROM"], &rows));
+        out!("\n{}", format::table(&["SETTING", "VALUE", "FROM"], &rows));
     }
     Ok(())
 }
@@ -208,7 +208,7 @@ async fn configure(
             vec![entry.name, entry.value.unwrap_or_default(), from.into()]
         })
         .collect();
-    print!("{}", format::table(&["SETTING", "VALUE", "FROM"], &rows));
+    out!("{}", format::table(&["SETTING", "VALUE", "FROM"], &rows));
     Ok(())
 }
 
@@ -228,6 +228,6 @@ async fn trim(admin: &Admin, topic: &str, partition: i32, offset: &str) -> anyho
     let first = admin
         .delete_records(topic, PartitionIndex(partition), offset)
         .await?;
-    println!("{topic}/{partition} begins at offset {first} now");
+    outln!("{topic}/{partition} begins at offset {first} now");
     Ok(())
 }
