@@ -334,6 +334,16 @@ impl Sim {
         self.start(host);
     }
 
+    /// Restarts a host with another number of shards.
+    pub fn restart_with(&self, host: HostId, shards: u16) {
+        if self.is_up(host) {
+            self.kill(host);
+        }
+        self.world.borrow_mut().set_shards(host, shards);
+        self.hosts.borrow_mut()[host.0 as usize].shard_count = shards;
+        self.start(host);
+    }
+
     pub fn is_up(&self, host: HostId) -> bool {
         !self.hosts.borrow()[host.0 as usize].shards.is_empty()
     }

@@ -27,9 +27,9 @@ use kafka::{
     },
 };
 
-use crate::harness::{Client, Node, Produced, TestDir, batch, settings};
+use crate::harness::{Caller, Produced, World, batch};
 
-fn metadata(client: &mut Client, name: &str, may_create: bool) -> (i16, TopicId, usize) {
+fn metadata(client: &mut Caller<'_>, name: &str, may_create: bool) -> (i16, TopicId, usize) {
     let topic = MetadataRequestTopic {
         name: Some(name.into()),
         ..MetadataRequestTopic::default()
@@ -48,16 +48,15 @@ fn metadata(client: &mut Client, name: &str, may_create: bool) -> (i16, TopicId,
 
 #[test]
 fn topics_come_and_go() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     let unknown = ErrorCode::UnknownTopicOrPartition.code();
     assert_eq!(metadata(&mut client, "t", false).0, unknown);
     let (error, first_id, partitions) = metadata(&mut client, "t", true);
     assert_eq!((error, partitions), (0, 1), "created on demand");
     // Every shard knows it as soon as one answers.
     for _ in 0..4 {
-        assert_eq!(metadata(&mut node.client(), "t", false).1, first_id);
+        assert_eq!(metadata(&mut world.client(), "t", false).1, first_id);
     }
     client.produce("t", 0, &batch(&["old"]));
     let exists: i16 = {
@@ -75,7 +74,7 @@ fn topics_come_and_go() {
     let second_id = client.create_topic("t", 2, &[]);
     assert_ne!(second_id, first_id);
     assert_eq!(client.fetch("t", 0, 0, 0).high_watermark, 0, "a new log");
-    let by_id = |client: &mut Client, id| {
+    let by_id = |client: &mut Caller<'_>, id| {
         let bytes = batch(&["new"]);
         let data = PartitionProduceData {
             index: 1,
@@ -97,7 +96,7 @@ fn topics_come_and_go() {
     assert_eq!(by_id(&mut client, second_id), ErrorCode::None);
 }
 
-fn delete(client: &mut Client, id: TopicId) -> i16 {
+fn delete(client: &mut Caller<'_>, id: TopicId) -> i16 {
     let topic = DeleteTopicState {
         name: None,
         topic_id: id,
@@ -119,9 +118,8 @@ fn delete(client: &mut Client, id: TopicId) -> i16 {
 
 #[test]
 fn creation_is_refused_with_kafkas_codes() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 1);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("a.b", 1, &[]);
     let cases: [(&str, i32, &[(&str, &str)], ErrorCode); 8] = [
         ("a_b", 1, &[], ErrorCode::InvalidTopicException),
@@ -163,9 +161,8 @@ fn creation_is_refused_with_kafkas_codes() {
 
 #[test]
 fn partitions_are_added() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("t", 1, &[]);
     let mut add = |count| {
         let topic = CreatePartitionsTopic {
@@ -197,7 +194,7 @@ fn partitions_are_added() {
     }
 }
 
-fn topic_configs(client: &mut Client, topic: &str) -> BTreeMap<String, (String, i8)> {
+fn topic_configs(client: &mut Caller<'_>, topic: &str) -> BTreeMap<String, (String, i8)> {
     let resource = DescribeConfigsResource {
         resource_type: 2,
         resource_name: topic.into(),
@@ -221,9 +218,8 @@ fn topic_configs(client: &mut Client, topic: &str) -> BTreeMap<String, (String, 
 
 #[test]
 fn configs_are_described_changed_and_obeyed() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("t", 2, &[("retention.ms", "1234")]);
     let configs = topic_configs(&mut client, "t");
     assert_eq!(configs["retention.ms"], ("1234".to_owned(), 1));
@@ -272,9 +268,8 @@ fn configs_are_described_changed_and_obeyed() {
 
 #[test]
 fn the_cluster_and_its_topics_are_described() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     for name in ["a", "b", "c"] {
         client.create_topic(name, 2, &[]);
     }

@@ -1,6 +1,6 @@
 //! Fetch: waiting, sessions, limits; offsets by time and position.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kafka::{
     error::ErrorCode,
@@ -15,42 +15,44 @@ use kafka::{
     },
 };
 
-use crate::harness::{Client, Fetched, Node, TestDir, batch, fetch_request, settings};
+use crate::harness::{Caller, Fetched, World, batch, fetch_request};
 
 #[test]
 fn a_waiting_fetch_ends_when_records_come() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut writer = node.client();
+    let world = World::new(1);
+    let mut writer = world.client();
     writer.create_topic("t", 4, &[]);
     for partition in 0..4 {
         // Clients go to shards in turn, so both kinds of reader occur: beside its partition and away from it.
-        let mut reader = node.client();
+        let mut reader = world.client();
         let all = [(0, 0), (1, 0), (2, 0), (3, 0)];
         let id = reader.send(12, &fetch_request("t", &all, 15_000, 1));
-        std::thread::sleep(Duration::from_millis(50));
-        let start = Instant::now();
+        world.sleep(Duration::from_millis(50));
+        let start = world.sim.elapsed();
         writer.produce("t", partition, &batch(&["news"]));
         let frame = reader.receive(1, 12, id);
         assert!(
-            start.elapsed() < Duration::from_secs(5),
+            (world.sim.elapsed() - start) < Duration::from_secs(5),
             "it did not wait for its deadline"
         );
         let fetched = Fetched::all(&frame);
         assert!(fetched[usize::try_from(partition).expect("small")].values() == ["news"]);
         // So that the next reader waits as well.
         trim(&mut writer, "t", partition, -1);
-        let start = Instant::now();
+        let start = world.sim.elapsed();
         let idle = reader.fetch("t", partition, 1, 300);
         assert!(idle.records.is_empty());
-        assert!(start.elapsed() >= Duration::from_millis(290), "it waited");
+        assert!(
+            (world.sim.elapsed() - start) >= Duration::from_millis(290),
+            "it waited"
+        );
         let offset = i64::from(1);
         assert_eq!(idle.log_start_offset, offset);
         recreate(&mut writer);
     }
 }
 
-fn recreate(client: &mut Client) {
+fn recreate(client: &mut Caller<'_>) {
     let name = Some("t".into());
     let topic = kafka::messages::delete_topics::DeleteTopicState {
         name,
@@ -67,26 +69,25 @@ fn recreate(client: &mut Client) {
 
 #[test]
 fn a_fetch_waits_for_as_many_bytes_as_it_wants() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut writer = node.client();
+    let world = World::new(1);
+    let mut writer = world.client();
     writer.create_topic("t", 2, &[]);
-    let mut reader = node.client();
+    let mut reader = world.client();
     let one = batch(&["0123456789"]);
     let bytes_min = i32::try_from(one.len() * 3).expect("small");
     let id = reader.send(12, &fetch_request("t", &[(0, 0)], 15_000, bytes_min));
-    let start = Instant::now();
+    let start = world.sim.elapsed();
     for _ in 0..3 {
-        std::thread::sleep(Duration::from_millis(100));
+        world.sleep(Duration::from_millis(100));
         writer.produce("t", 0, &one);
     }
     let fetched = Fetched::all(&reader.receive(1, 12, id));
     assert_eq!(fetched[0].values().len(), 3);
-    assert!(start.elapsed() >= Duration::from_millis(290));
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!((world.sim.elapsed() - start) >= Duration::from_millis(290));
+    assert!((world.sim.elapsed() - start) < Duration::from_secs(5));
 }
 
-fn trim(client: &mut Client, topic: &str, partition: i32, offset: i64) -> (i16, i64) {
+fn trim(client: &mut Caller<'_>, topic: &str, partition: i32, offset: i64) -> (i16, i64) {
     let partition = DeleteRecordsPartition {
         partition_index: partition,
         offset,
@@ -106,7 +107,7 @@ fn trim(client: &mut Client, topic: &str, partition: i32, offset: i64) -> (i16, 
     (partition.error_code, partition.low_watermark)
 }
 
-fn offset_at(client: &mut Client, topic: &str, partition: i32, timestamp: i64) -> (i16, i64) {
+fn offset_at(client: &mut Caller<'_>, topic: &str, partition: i32, timestamp: i64) -> (i16, i64) {
     let partition = ListOffsetsPartition {
         partition_index: partition,
         current_leader_epoch: -1,
@@ -130,9 +131,8 @@ fn offset_at(client: &mut Client, topic: &str, partition: i32, timestamp: i64) -
 
 #[test]
 fn positions_times_and_deletion() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("t", 2, &[]);
     for partition in 0..2 {
         for n in 0..10 {
@@ -171,9 +171,8 @@ fn positions_times_and_deletion() {
 
 #[test]
 fn sessions_send_only_what_changed() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("t", 3, &[]);
     client.produce("t", 1, &batch(&["one"]));
     let full = FetchRequest {
@@ -207,9 +206,8 @@ fn sessions_send_only_what_changed() {
 
 #[test]
 fn limits_hold_and_the_first_batch_always_comes() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("t", 4, &[]);
     let large = batch(&["x".repeat(10_000).as_str()]);
     for partition in 0..4 {

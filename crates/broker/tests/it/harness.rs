@@ -1,147 +1,186 @@
-//! Starting and stopping nodes, and a blocking client that speaks in messages.
+//! A node in the simulator, and a client that speaks any message at any version to it.
+//!
+//! Two ways to write a test: as a script that runs on the clients' machine (`World::run`, with `Client`), or as plain calls
+//! that move the world on until they are answered (`World::client`, with `Caller`).
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
-    sync::{
-        atomic::{AtomicU32, Ordering},
-        mpsc,
-    },
-    time::Duration,
-};
+use std::{cell::Cell, future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
 
-use base::{ProducerEpoch, ProducerId, ShardId, TimestampMs, TopicId};
-use broker::{Broker, Settings};
+use base::{ProducerEpoch, ProducerId, TimestampMs, TopicId};
+use broker::{Broker, Settings, open::leading_shard};
+use iobuf::{Buf, BufMut, IoBuf};
 use kafka::{
     Message,
     batch::{BatchBuilder, Compression},
     error::ErrorCode,
     messages::{
-        create_topics::{CreatableTopic, CreateTopicsRequest, CreateTopicsResponse},
+        create_topics::{
+            CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse,
+        },
         fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic},
         produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData},
     },
     wire::{Reader, RequestHeader, Str, decode_response_header, encode_request},
 };
-use runtime::{Class, Running};
+use runtime::{
+    Class,
+    net::{TcpListener, TcpStream},
+    sim::{HostId, Sim, SimConfig},
+};
 
-/// A directory of its own, removed at the end.
-pub struct TestDir(PathBuf);
+const PORT: u16 = 9092;
 
-impl TestDir {
-    pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("forebay-broker-it-{}-{n}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&dir).expect("a writable temporary directory");
-        Self(dir)
-    }
+/// Virtual time that a test's script may take.
+const SCRIPT_TIME: Duration = Duration::from_secs(3_600);
 
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
+/// Virtual time that one call may take: longer than any wait a test asks for, far below the reaping of idle connections.
+const CALL_TIME: Duration = Duration::from_secs(25);
+
+/// Of the records in `batch`: near the simulated clocks' start.
+pub const NOW: TimestampMs = TimestampMs(1_767_225_600_000);
+
+/// One node, and one machine with clients.
+pub struct World {
+    pub sim: Sim,
+    pub server: HostId,
+    clients: HostId,
 }
 
-impl Drop for TestDir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A running node.
-pub struct Node {
-    running: Option<Running>,
-    pub address: SocketAddr,
-}
-
-/// Settings small enough for many nodes in one test run.
-pub fn settings(dir: &TestDir) -> Settings {
-    let mut settings = Settings::new(dir.path().join("data"));
-    settings.store.journal_file_bytes = 4 << 20;
+/// Small pools and files: a simulated machine has 1 GiB of disk.
+fn settings() -> Settings {
+    let mut settings = Settings::new("/forebay");
+    settings.advertised = Some(("node".to_owned(), PORT));
+    settings.network_bytes = 64 << 20;
+    settings.fetch_bytes = 64 << 20;
+    settings.store.journal_file_bytes = 8 << 20;
     settings.store.journal_files_max = 4;
     settings.store.cache_bytes = 16 << 20;
-    settings.store.free_bytes_min = 0;
-    settings.store.free_bytes_warn = 0;
-    settings.offsets_partitions = 2;
+    settings.store.free_bytes_min = 8 << 20;
+    settings.store.free_bytes_warn = 16 << 20;
+    settings.offsets_partitions = 4;
     settings
 }
 
-impl Node {
-    pub fn start(settings: Settings, shards: u16) -> Self {
-        let (sender, receiver) = mpsc::channel();
-        let config = runtime::Config {
-            shards,
-            stall: Duration::from_secs(1),
-            ..runtime::Config::default()
-        };
-        let main = move || {
-            let (settings, sender) = (settings.clone(), sender.clone());
-            async move {
-                let (broker, _) = Broker::open(settings).await.expect("the node opens");
-                if runtime::shard() == ShardId(0) {
-                    let any = "127.0.0.1:0".parse().expect("an address");
-                    let listener = runtime::net::TcpListener::bind(any).await.expect("a port");
-                    let address = listener.local_addr();
-                    broker.serve(listener).await;
-                    sender.send(address).expect("the test waits for it");
-                }
-                broker.stopped().await;
-            }
-        };
-        let running = runtime::start(config, main).expect("shards start");
-        let address = receiver
-            .recv_timeout(Duration::from_secs(20))
-            .expect("the node serves");
+impl World {
+    /// Two shards, no faults.
+    pub fn new(seed: u64) -> Self {
+        Self::with(SimConfig::new(seed), 2, |_| {})
+    }
+
+    pub fn with(config: SimConfig, shards: u16, change: impl FnOnce(&mut Settings)) -> Self {
+        let sim = Sim::new(config);
+        let mut settings = settings();
+        change(&mut settings);
+        let server = sim.host("server", shards, move || serve(settings.clone()));
+        let clients = sim.host("clients", 1, || async {});
         Self {
-            running: Some(running),
-            address,
+            sim,
+            server,
+            clients,
         }
     }
 
-    pub fn stop(mut self) {
+    /// Runs a script on the clients' machine.
+    pub fn run<F, Fut>(&self, script: F) -> Fut::Output
+    where
+        F: FnOnce(SocketAddr) -> Fut,
+        Fut: Future + 'static,
+        Fut::Output: 'static,
+    {
+        self.run_within(SCRIPT_TIME, script(self.address()))
+    }
+
+    fn run_within<T: 'static>(
+        &self,
+        limit: Duration,
+        script: impl Future<Output = T> + 'static,
+    ) -> T {
+        let outcome = self.sim.run_on(self.clients, limit, script);
+        let fatal = self.sim.fatal_reason(self.server);
+        outcome.unwrap_or_else(|| panic!("the script ends in time; node: {fatal:?}"))
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.sim.ip(self.server), PORT)
+    }
+
+    /// Runs a script that may be cut off.
+    pub fn spawn<Fut: Future<Output = ()> + 'static>(
+        &self,
+        script: impl FnOnce(SocketAddr) -> Fut,
+    ) {
+        let script = script(self.address());
+        self.sim.spawn_on(self.clients, "script", script);
+    }
+
+    pub fn client(&self) -> Caller<'_> {
+        let address = self.address();
+        Caller {
+            world: self,
+            client: self.run_within(CALL_TIME, Client::connect(address)),
+        }
+    }
+
+    pub fn power_cut(&self) {
+        self.sim.power_cut(self.server);
+        self.sim.restart(self.server);
+    }
+
+    /// As by kill -9, and up again.
+    pub fn kill(&self) {
+        self.sim.kill(self.server);
+        self.sim.restart(self.server);
+    }
+
+    /// Down in order, and up again.
+    pub fn stop(&self) {
         self.end();
+        self.sim.restart(self.server);
     }
 
-    fn end(&mut self) {
-        if let Some(running) = self.running.take() {
-            let handle = running.handle();
-            let stop = || async { Broker::local().stop().await };
-            handle.call_blocking(ShardId(0), Class::Admin, "stop", stop);
-            running.join().expect("shards end well");
-        }
+    pub fn stop_and_start_with(&self, shards: u16) {
+        self.end();
+        self.sim.restart_with(self.server, shards);
+    }
+
+    fn end(&self) {
+        // Opened on every shard before it can be stopped on any.
+        drop(self.client());
+        let stop = async { Broker::local().stop().await };
+        let stopped = self.sim.run_on(self.server, CALL_TIME, stop);
+        stopped.expect("the node stops in time");
+    }
+
+    pub fn sleep(&self, duration: Duration) {
+        self.sim.run_for(duration);
     }
 
     /// Sum of a counter over all shards.
     pub fn metric(&self, read: impl Fn(&broker::MetricsSnapshot) -> u64) -> u64 {
-        let handle = self.running.as_ref().expect("it runs").handle();
-        let shards = (0..handle.shard_count()).map(|shard| {
-            let snapshot = || async { Broker::local().metrics_snapshot() };
-            handle.call_blocking(ShardId(shard), Class::Admin, "metrics", snapshot)
+        let snapshots = self.sim.run_on(self.server, CALL_TIME, async {
+            let mut snapshots = Vec::new();
+            for shard in Broker::shards() {
+                let snapshot = || async { Broker::local().metrics_snapshot() };
+                snapshots.push(runtime::invoke_on(shard, Class::Admin, "metrics", snapshot).await);
+            }
+            snapshots
         });
-        shards.map(|snapshot| read(&snapshot)).sum()
-    }
-
-    pub fn client(&self) -> Client {
-        let stream = TcpStream::connect(self.address).expect("the node listens");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .expect("a socket option");
-        stream.set_nodelay(true).expect("a socket option");
-        Client { stream, next: 1 }
+        let snapshots = snapshots.expect("the node runs");
+        snapshots.iter().map(read).sum()
     }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.end();
-        }
+async fn serve(settings: Settings) {
+    let opened = Broker::open(settings).await;
+    let (broker, _) = opened.unwrap_or_else(|error| panic!("the node opens: {error}"));
+    if runtime::shard() == leading_shard() {
+        let address = SocketAddr::from(([0, 0, 0, 0], PORT));
+        let listener = TcpListener::bind(address).await.expect("the port is free");
+        broker.serve(listener).await;
     }
+    broker.stopped().await;
 }
 
-/// A received response, without its size.
+/// A received response, without its size, kept to borrow from.
 pub struct Frame {
     pub bytes: Vec<u8>,
     key: i16,
@@ -150,56 +189,162 @@ pub struct Frame {
 
 impl Frame {
     pub fn decode<'a, M: Message<'a>>(&'a self) -> M {
-        let (_, mut reader) =
-            decode_response_header(&self.bytes, self.key, self.version).expect("a header");
-        M::decode(&mut reader, self.version).expect("a body")
+        let header = decode_response_header(&self.bytes, self.key, self.version);
+        let (_, mut reader) = header.expect("a response header");
+        M::decode(&mut reader, self.version)
+            .unwrap_or_else(|error| panic!("key {} version {}: {error}", self.key, self.version))
     }
 }
 
-/// One blocking connection.
+/// A request in bytes, as it goes out.
+pub struct Encoded {
+    frame: IoBuf,
+    key: i16,
+    version: i16,
+    correlation_id: i32,
+}
+
+/// A connection, for scripts.
+#[derive(Clone)]
 pub struct Client {
-    pub stream: TcpStream,
-    next: i32,
+    stream: TcpStream,
+    correlation: Rc<Cell<i32>>,
 }
 
 impl Client {
-    pub fn send<'a, M: Message<'a>>(&mut self, version: i16, body: &M) -> i32 {
-        let correlation_id = self.next;
-        self.next += 1;
+    /// Connects, for as long as it takes.
+    pub async fn connect(address: SocketAddr) -> Self {
+        loop {
+            if let Ok(stream) = TcpStream::connect(address).await {
+                let correlation = Rc::default();
+                return Self {
+                    stream,
+                    correlation,
+                };
+            }
+            runtime::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub fn encode<'a, M: Message<'a>>(&self, version: i16, request: &M) -> Encoded {
+        let correlation_id = self.correlation.get() + 1;
+        self.correlation.set(correlation_id);
         let header = RequestHeader {
             api_key: M::API_KEY,
             api_version: version,
             correlation_id,
-            client_id: Some("it"),
+            client_id: Some("test"),
         };
-        let frame = encode_request(&header, body).expect("an encodable request");
-        self.stream
-            .write_all(&frame.to_vec())
-            .expect("the node reads");
+        let frame = encode_request(&header, request)
+            .unwrap_or_else(|error| panic!("key {} version {version}: {error}", M::API_KEY));
+        Encoded {
+            frame,
+            key: M::API_KEY,
+            version,
+            correlation_id,
+        }
+    }
+
+    /// The bytes of the next frame, or an error when the connection ends.
+    pub async fn read_frame(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        loop {
+            let size = bytes.first_chunk::<4>();
+            let size =
+                size.map(|size| usize::try_from(i32::from_be_bytes(*size)).expect("a size") + 4);
+            if size == Some(bytes.len()) {
+                break;
+            }
+            let wanted = size.map_or(4, |size| size - bytes.len()).min(64 << 10);
+            let (read, buf) = self.stream.read(BufMut::with_capacity(wanted)).await;
+            let count = read?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes.extend_from_slice(&buf[..count]);
+        }
+        bytes.drain(..4);
+        Ok(bytes)
+    }
+
+    async fn exchange(&self, request: Encoded) -> io::Result<Frame> {
+        let (key, version, id) = (request.key, request.version, request.correlation_id);
+        self.stream.write(request.frame).await?;
+        self.receive(key, version, id).await
+    }
+
+    /// The next response, which must be that of `correlation_id`.
+    async fn receive(&self, key: i16, version: i16, correlation_id: i32) -> io::Result<Frame> {
+        let bytes = self.read_frame().await?;
+        let found = i32::from_be_bytes(bytes[..4].try_into().expect("four bytes"));
+        assert_eq!(found, correlation_id, "answers come in request order");
+        Ok(Frame {
+            bytes,
+            key,
+            version,
+        })
+    }
+
+    /// The response, or an error when the connection ends.
+    pub async fn try_call<'a, M: Message<'a>>(
+        &self,
+        version: i16,
+        request: &M,
+    ) -> io::Result<Frame> {
+        self.exchange(self.encode(version, request)).await
+    }
+
+    pub async fn call<'a, M: Message<'a>>(&self, version: i16, request: &M) -> Frame {
+        let called = self.try_call(version, request).await;
+        called.unwrap_or_else(|error| panic!("key {} version {version}: {error}", M::API_KEY))
+    }
+
+    pub async fn create_topic(&self, name: &str, partitions: i32) {
+        let frame = self.call(7, &create_request(name, partitions, &[])).await;
+        created(&frame);
+    }
+}
+
+/// A connection, for plain calls.
+pub struct Caller<'w> {
+    world: &'w World,
+    pub client: Client,
+}
+
+impl Caller<'_> {
+    pub fn send<'a, M: Message<'a>>(&mut self, version: i16, body: &M) -> i32 {
+        let request = self.client.encode(version, body);
+        let correlation_id = request.correlation_id;
+        self.write_all(request.frame);
         correlation_id
+    }
+
+    /// Writes bytes that may be no request.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.write_all(Buf::from(bytes.to_vec()).into());
+    }
+
+    fn write_all(&self, bytes: IoBuf) {
+        let stream = self.client.stream.clone();
+        let write = async move { stream.write(bytes).await };
+        let written = self.world.run_within(CALL_TIME, write);
+        written.expect("the node reads");
     }
 
     /// The next response, which must be that of `correlation_id`.
     pub fn receive(&mut self, key: i16, version: i16, correlation_id: i32) -> Frame {
-        let bytes = self.read_frame().expect("an answer");
-        let found = i32::from_be_bytes(bytes[..4].try_into().expect("four bytes"));
-        assert_eq!(found, correlation_id, "answers come in request order");
-        Frame {
-            bytes,
-            key,
-            version,
-        }
+        let client = self.client.clone();
+        let receive = async move { client.receive(key, version, correlation_id).await };
+        self.world
+            .run_within(CALL_TIME, receive)
+            .expect("an answer")
     }
 
     /// A frame's bytes, or `None` when the node has closed the connection.
     pub fn read_frame(&mut self) -> Option<Vec<u8>> {
-        let mut size = [0; 4];
-        if self.stream.read_exact(&mut size).is_err() {
-            return None;
-        }
-        let mut bytes = vec![0; usize::try_from(i32::from_be_bytes(size)).expect("a size")];
-        self.stream.read_exact(&mut bytes).expect("a whole frame");
-        Some(bytes)
+        let client = self.client.clone();
+        let read = async move { client.read_frame().await };
+        self.world.run_within(CALL_TIME, read).ok()
     }
 
     pub fn call<'a, M: Message<'a>>(&mut self, version: i16, body: &M) -> Frame {
@@ -214,11 +359,7 @@ impl Client {
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> TopicId {
-        let frame = self.try_create_topic(name, partitions, configs);
-        let response: CreateTopicsResponse<'_> = frame.decode();
-        let result = response.topics.iter().next().expect("one topic");
-        assert_eq!(result.error_code, 0, "{name}: {:?}", result.error_message);
-        result.topic_id
+        created(&self.try_create_topic(name, partitions, configs))
     }
 
     pub fn try_create_topic(
@@ -227,25 +368,7 @@ impl Client {
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> Frame {
-        let configs = configs.iter().map(|(name, value)| {
-            kafka::messages::create_topics::CreatableTopicConfig {
-                name: (*name).into(),
-                value: Some((*value).into()),
-            }
-        });
-        let topic = CreatableTopic {
-            name: name.into(),
-            num_partitions: partitions,
-            replication_factor: -1,
-            configs: configs.collect(),
-            ..CreatableTopic::default()
-        };
-        let request = CreateTopicsRequest {
-            topics: vec![topic].into(),
-            timeout_ms: 1000,
-            validate_only: false,
-        };
-        self.call(7, &request)
+        self.call(7, &create_request(name, partitions, configs))
     }
 
     /// Sends one batch with acks=all and returns its outcome.
@@ -256,14 +379,41 @@ impl Client {
 
     /// Fetches one partition from an offset without a session.
     pub fn fetch(&mut self, topic: &str, partition: i32, offset: i64, wait_ms: i32) -> Fetched {
-        let frame = self.call(
-            12,
-            &fetch_request(topic, &[(partition, offset)], wait_ms, 1),
-        );
-        let mut all = Fetched::all(&frame);
+        let request = fetch_request(topic, &[(partition, offset)], wait_ms, 1);
+        let mut all = Fetched::all(&self.call(12, &request));
         assert_eq!(all.len(), 1);
         all.remove(0)
     }
+}
+
+fn create_request<'a>(
+    name: &'a str,
+    partitions: i32,
+    configs: &[(&'a str, &'a str)],
+) -> CreateTopicsRequest<'a> {
+    let configs = configs.iter().map(|(name, value)| CreatableTopicConfig {
+        name: (*name).into(),
+        value: Some((*value).into()),
+    });
+    let topic = CreatableTopic {
+        name: name.into(),
+        num_partitions: partitions,
+        replication_factor: -1,
+        configs: configs.collect(),
+        ..CreatableTopic::default()
+    };
+    CreateTopicsRequest {
+        topics: vec![topic].into(),
+        timeout_ms: 1000,
+        validate_only: false,
+    }
+}
+
+fn created(frame: &Frame) -> TopicId {
+    let response: CreateTopicsResponse<'_> = frame.decode();
+    let result = response.topics.iter().next().expect("one topic");
+    assert_eq!(result.error_code, 0, "{:?}", result.error_message);
+    result.topic_id
 }
 
 /// What Produce said of its only partition.
@@ -399,10 +549,8 @@ pub fn idempotent(producer: ProducerId, epoch: i16, sequence: i32, values: &[&st
 }
 
 fn batch_of(mut builder: BatchBuilder, values: &[&str]) -> Vec<u8> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = i64::try_from(now.expect("after 1970").as_millis()).expect("a time");
     for value in values {
-        builder.push(TimestampMs(now), None, Some(value.as_bytes()), &[]);
+        builder.push(NOW, None, Some(value.as_bytes()), &[]);
     }
     builder.finish()
 }

@@ -1,19 +1,20 @@
 //! What a broken or hostile client gets, and that others do not notice.
 
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 
 use kafka::{
     error::ErrorCode,
     messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse},
 };
 
-use crate::harness::{Node, TestDir, batch, decode_body, settings};
+use runtime::sim::SimConfig;
+
+use crate::harness::{World, batch, decode_body};
 
 #[test]
 fn versions_are_told_also_to_clients_from_the_future() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 1);
-    let mut client = node.client();
+    let world = World::with(SimConfig::new(1), 1, |_| {});
+    let mut client = world.client();
     let request = ApiVersionsRequest {
         client_software_name: "it".into(),
         client_software_version: "1.0".into(),
@@ -27,11 +28,8 @@ fn versions_are_told_also_to_clients_from_the_future() {
     }
     // Key 18, version 99, correlation id 5, no client id, no tags.
     let body = [0, 18, 0, 99, 0, 0, 0, 5, 0xff, 0xff, 0];
-    client
-        .stream
-        .write_all(&11_i32.to_be_bytes())
-        .expect("open");
-    client.stream.write_all(&body).expect("open");
+    client.write(&11_i32.to_be_bytes());
+    client.write(&body);
     let bytes = client.read_frame().expect("an answer");
     let response: ApiVersionsResponse<'_> = decode_body(&bytes[4..], 0);
     assert_eq!(response.error_code, ErrorCode::UnsupportedVersion.code());
@@ -45,9 +43,8 @@ fn versions_are_told_also_to_clients_from_the_future() {
 
 #[test]
 fn nonsense_closes_its_connection_and_no_other() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut good = node.client();
+    let world = World::new(1);
+    let mut good = world.client();
     good.create_topic("t", 2, &[]);
     let header = |key: i16, version: i16| {
         let mut bytes = Vec::new();
@@ -83,8 +80,8 @@ fn nonsense_closes_its_connection_and_no_other() {
         ("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
     ];
     for (what, bytes) in cases {
-        let mut bad = node.client();
-        bad.stream.write_all(&bytes).expect("open");
+        let mut bad = world.client();
+        bad.write(&bytes);
         assert!(bad.read_frame().is_none(), "{what} was answered");
         for partition in 0..2 {
             assert_eq!(
@@ -98,60 +95,53 @@ fn nonsense_closes_its_connection_and_no_other() {
 
 #[test]
 fn half_open_and_dripping_connections_harm_nobody() {
-    let dir = TestDir::new();
-    let mut small = settings(&dir);
     // So little that frames announced and not sent would use it up at once, were they granted what they announce.
-    small.network_bytes = 8 << 20;
-    let node = Node::start(small, 2);
-    let mut good = node.client();
+    let world = World::with(SimConfig::new(1), 2, |settings| {
+        settings.network_bytes = 8 << 20
+    });
+    let mut good = world.client();
     good.create_topic("t", 2, &[]);
-    let idle: Vec<_> = (0..100).map(|_| node.client()).collect();
+    let idle: Vec<_> = (0..100).map(|_| world.client()).collect();
     let liars: Vec<_> = (0..50)
         .map(|_| {
-            let mut liar = node.client();
-            liar.stream
-                .write_all(&(50_i32 << 20).to_be_bytes())
-                .expect("open");
-            liar.stream.write_all(&[0, 0, 0]).expect("open");
+            let mut liar = world.client();
+            liar.write(&(50_i32 << 20).to_be_bytes());
+            liar.write(&[0, 0, 0]);
             liar
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(100));
+    world.sleep(Duration::from_millis(100));
     let value = "x".repeat(500_000);
     for partition in 0..2 {
         let produced = good.produce("t", partition, &batch(&[&value]));
         assert_eq!(produced.error, ErrorCode::None);
         assert_eq!(good.fetch("t", partition, 0, 0).values(), [value.as_str()]);
     }
-    assert!(node.metric(|m| m.network_bytes_used) < 1 << 20);
+    assert!(world.metric(|m| m.network_bytes_used) < 1 << 20);
     drop((idle, liars));
 }
 
 #[test]
 fn connections_are_counted_and_bounded() {
-    let dir = TestDir::new();
-    let mut few = settings(&dir);
-    few.connections_max = 4;
-    let node = Node::start(few, 1);
-    let mut open: Vec<_> = (0..4).map(|_| node.client()).collect();
-    for client in &mut open {
-        client.create_topic(
-            &format!("t{}", client.stream.local_addr().expect("bound").port()),
-            1,
-            &[],
-        );
+    let world = World::with(SimConfig::new(1), 1, |settings| {
+        settings.connections_max = 4
+    });
+    let mut open: Vec<_> = (0..4).map(|_| world.client()).collect();
+    for (n, client) in open.iter_mut().enumerate() {
+        client.create_topic(&format!("t{n}"), 1, &[]);
     }
-    let mut fifth = node.client();
+    let mut fifth = world.client();
     assert!(fifth.read_frame().is_none(), "one too many");
     drop(open);
     let mut again = None;
     for _ in 0..100 {
-        let mut client = node.client();
-        if client.stream.write_all(&[0]).is_ok() && node.metric(|m| m.connections) <= 2 {
+        let mut client = world.client();
+        client.write(&[0]);
+        if world.metric(|m| m.connections) <= 2 {
             again = Some(client);
             break;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        world.sleep(Duration::from_millis(20));
     }
     assert!(again.is_some(), "closed connections make room");
 }

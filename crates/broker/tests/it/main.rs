@@ -1,7 +1,8 @@
-//! A node on real files and loopback sockets, spoken to in frames made by hand.
+//! A node in the simulator, spoken to in frames made by hand.
 
 mod admin;
 mod fetching;
+mod groups;
 mod harness;
 mod hostile;
 mod producing;

@@ -7,15 +7,12 @@ use kafka::{
 
 use base::ProducerId;
 
-use crate::harness::{
-    Client, Node, Produced, TestDir, batch, idempotent, produce_request, settings,
-};
+use crate::harness::{Caller, Produced, World, batch, idempotent, produce_request};
 
 #[test]
 fn what_was_produced_is_fetched_byte_for_byte() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("t", 4, &[]);
     for partition in 0..4 {
         let value = format!("hello {partition}");
@@ -38,9 +35,8 @@ fn what_was_produced_is_fetched_byte_for_byte() {
 
 #[test]
 fn pipelined_requests_are_sequenced_and_answered_in_order() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("t", 2, &[]);
     let ids: Vec<_> = (0..200)
         .map(|n| {
@@ -61,9 +57,8 @@ fn pipelined_requests_are_sequenced_and_answered_in_order() {
 
 #[test]
 fn unacknowledged_batches_arrive_and_their_failure_closes_the_connection() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 1);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("t", 1, &[]);
     client.send(9, &produce_request("t", 0, &batch(&["quiet"]), 0));
     assert_eq!(client.produce("t", 0, &batch(&["loud"])).base_offset, 1);
@@ -72,7 +67,7 @@ fn unacknowledged_batches_arrive_and_their_failure_closes_the_connection() {
     assert!(client.read_frame().is_none(), "closing is the only answer");
 }
 
-fn new_producer(client: &mut Client) -> ProducerId {
+fn new_producer(client: &mut Caller<'_>) -> ProducerId {
     let frame = client.call(5, &InitProducerIdRequest::default());
     let response: InitProducerIdResponse = frame.decode();
     assert_eq!((response.error_code, response.producer_epoch), (0, 0));
@@ -81,17 +76,16 @@ fn new_producer(client: &mut Client) -> ProducerId {
 
 #[test]
 fn idempotent_producers_are_held_to_their_sequence_also_after_a_restart() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("t", 3, &[]);
     let producer = new_producer(&mut client);
-    assert_ne!(new_producer(&mut node.client()), producer);
-    let send = |client: &mut Client, epoch, sequence, values: &[&str]| {
+    assert_ne!(new_producer(&mut world.client()), producer);
+    let send = |client: &mut Caller<'_>, epoch, sequence, values: &[&str]| {
         let produced = client.produce("t", 2, &idempotent(producer, epoch, sequence, values));
         (produced.error, produced.base_offset)
     };
-    let check = |client: &mut Client| {
+    let check = |client: &mut Caller<'_>| {
         let cases = [
             ("a duplicate", 0, &["a", "b"][..], (ErrorCode::None, 0)),
             ("another duplicate", 2, &["c"], (ErrorCode::None, 2)),
@@ -109,9 +103,8 @@ fn idempotent_producers_are_held_to_their_sequence_also_after_a_restart() {
     assert_eq!(send(&mut client, 0, 0, &["a", "b"]), (ErrorCode::None, 0));
     assert_eq!(send(&mut client, 0, 2, &["c"]), (ErrorCode::None, 2));
     check(&mut client);
-    node.stop();
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    world.kill();
+    let mut client = world.client();
     check(&mut client);
     assert_eq!(send(&mut client, 0, 3, &["d"]), (ErrorCode::None, 3));
     assert_eq!(send(&mut client, 1, 0, &["e"]), (ErrorCode::None, 4));
@@ -129,9 +122,8 @@ fn idempotent_producers_are_held_to_their_sequence_also_after_a_restart() {
 
 #[test]
 fn refusals_say_why() {
-    let dir = TestDir::new();
-    let node = Node::start(settings(&dir), 1);
-    let mut client = node.client();
+    let world = World::new(1);
+    let mut client = world.client();
     client.create_topic("t", 1, &[("max.message.bytes", "100")]);
     client.create_topic("careful", 1, &[("min.insync.replicas", "2")]);
     let good = batch(&["x"]);

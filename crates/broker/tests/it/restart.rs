@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 
 use kafka::error::ErrorCode;
+use runtime::sim::SimConfig;
 
-use crate::harness::{Node, TestDir, batch, settings};
+use crate::harness::{World, batch};
 
 #[test]
 fn topics_records_and_configs_survive() {
-    let dir = TestDir::new();
+    let world = World::new(1);
     let mut expected: BTreeMap<(String, i32), Vec<String>> = BTreeMap::new();
-    let mut ids = BTreeMap::new();
     for round in 0..3 {
-        let node = Node::start(settings(&dir), 2);
-        let mut client = node.client();
+        let mut client = world.client();
         for topic in 0..3 {
             let name = format!("t{topic}");
             if round == 0 {
-                ids.insert(name.clone(), client.create_topic(&name, 3, &[]));
+                client.create_topic(&name, 3, &[]);
             }
             for partition in 0..3 {
                 let values = expected.entry((name.clone(), partition)).or_default();
@@ -26,25 +25,30 @@ fn topics_records_and_configs_survive() {
                     let value = format!("{round} {topic} {partition} {n}");
                     let produced = client.produce(&name, partition, &batch(&[&value]));
                     assert_eq!(produced.error, ErrorCode::None);
-                    assert_eq!(
-                        produced.base_offset,
-                        i64::try_from(values.len()).expect("small")
-                    );
+                    let base_offset = i64::try_from(values.len()).expect("small");
+                    assert_eq!(produced.base_offset, base_offset);
                     values.push(value);
                 }
             }
         }
-        node.stop();
+        match round {
+            0 => world.stop(),
+            1 => world.kill(),
+            _ => world.power_cut(),
+        }
     }
-    assert_eq!(ids.len(), 3);
+    for ((name, partition), values) in expected {
+        let found = world.client().fetch(&name, partition, 0, 0).values();
+        assert_eq!(found, values, "{name}-{partition}");
+    }
 }
 
 #[test]
 fn more_and_fewer_shards_find_every_partition() {
-    let dir = TestDir::new();
+    let world = World::with(SimConfig::new(1), 1, |_| {});
     for shards in [1, 3, 2, 1] {
-        let node = Node::start(settings(&dir), shards);
-        let mut client = node.client();
+        world.stop_and_start_with(shards);
+        let mut client = world.client();
         if shards == 1 {
             let _ = client.try_create_topic("t", 4, &[]);
         }
@@ -52,24 +56,17 @@ fn more_and_fewer_shards_find_every_partition() {
             client.create_topic("wide", 6, &[]);
         }
         for partition in 0..4 {
-            assert_eq!(
-                client.produce("t", partition, &batch(&["x"])).error,
-                ErrorCode::None
-            );
+            let produced = client.produce("t", partition, &batch(&["x"]));
+            assert_eq!(produced.error, ErrorCode::None);
         }
-        node.stop();
     }
-    let node = Node::start(settings(&dir), 2);
-    let mut client = node.client();
+    world.stop_and_start_with(2);
+    let mut client = world.client();
     for partition in 0..4 {
         assert_eq!(client.fetch("t", partition, 0, 0).values().len(), 4);
     }
     for partition in 0..6 {
-        assert_eq!(
-            client
-                .produce("wide", partition, &batch(&["x"]))
-                .base_offset,
-            0
-        );
+        let produced = client.produce("wide", partition, &batch(&["x"]));
+        assert_eq!(produced.base_offset, 0);
     }
 }

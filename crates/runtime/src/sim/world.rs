@@ -176,6 +176,13 @@ impl World {
     }
 
     /// What the host's wall clock shows at the start of the run.
+    /// For the host's next start.
+    pub(super) fn set_shards(&mut self, host: HostId, shards: u16) {
+        let inboxes = &mut self.machine(host).inboxes;
+        inboxes.clear();
+        inboxes.resize_with(usize::from(shards), VecDeque::new);
+    }
+
     pub(super) fn wall_start_ms(&self, host: HostId) -> i64 {
         WALL_START_MS + self.machines[host.0 as usize].wall_offset_ms
     }

@@ -594,15 +594,10 @@ fn run(seed: u64, steps: usize) -> u64 {
     world.history.answered
 }
 
-/// `FOREBAY_GROUP_SEEDS` asks for more; a failing seed is named in the panic of its thread.
-#[test]
-fn random_histories_keep_the_invariants() {
-    let seeds = std::env::var("FOREBAY_GROUP_SEEDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1_000);
+fn run_seeds(seeds: std::ops::Range<u64>) {
+    let count = seeds.end - seeds.start;
     let mut answered = 0;
-    for seed in 0..seeds {
+    for seed in seeds {
         let outcome = std::panic::catch_unwind(|| run(seed, 200));
         answered += outcome.unwrap_or_else(|panic| {
             eprintln!("seed {seed}");
@@ -610,9 +605,20 @@ fn random_histories_keep_the_invariants() {
         });
     }
     assert!(
-        answered > seeds * 50,
+        answered > count * 50,
         "the histories say something: {answered}"
     );
+}
+
+#[test]
+fn random_histories_keep_the_invariants() {
+    run_seeds(0..1_000);
+}
+
+#[test]
+#[ignore = "minutes; for changes of the core"]
+fn many_random_histories_keep_the_invariants() {
+    run_seeds(1_000..50_000);
 }
 
 #[test]
