@@ -4,7 +4,7 @@
 //! 1. Memory for a frame is granted (`Budget`) before its body is read. A frame above `OPENING_BYTES` first shows that many
 //!    bytes, under a budget of its own, so that a size alone pins nothing of the large one; who holds an opening grant
 //!    waits only for the large budget, whose holders wait for no grant: no cycle.
-//! 2. A buffer grows by at most `GROWTH` times what has arrived, unless the connection has sent a frame of that size.
+//! 2. A buffer grows to at most `GROWTH` times what has arrived and `READ_BYTES_MIN`, unless the connection has sent a frame of that size.
 //!
 //! # Limits
 //! See `connection`.
@@ -112,7 +112,7 @@ impl FrameReader {
         } else {
             self.open_large(total).await?
         };
-        self.receive(total, total).await?;
+        self.receive(total, total, &self.budget.clone()).await?;
         let frame = self.held.slice(SIZE_BYTES..total);
         self.held.advance(total);
         self.trusted_bytes = self.trusted_bytes.max(total);
@@ -122,7 +122,7 @@ impl FrameReader {
     /// A large frame shows its first bytes before it gets the rest of its memory.
     async fn open_large(&mut self, total: usize) -> Result<Permit, FrameError> {
         let opening = self.opening.acquire(OPENING_BYTES as u64).await;
-        self.receive(total, OPENING_BYTES).await?;
+        self.receive(total, OPENING_BYTES, &self.opening.clone()).await?;
         let permit = self.budget.acquire(total as u64).await;
         drop(opening);
         Ok(permit)
@@ -134,8 +134,13 @@ impl FrameReader {
         }
     }
 
-    /// Reads until `until` bytes of a frame of `total` are held.
-    async fn receive(&mut self, total: usize, until: usize) -> Result<(), FrameError> {
+    /// Reads until `until` bytes of a frame of `total` are held, on a grant of `budget`.
+    async fn receive(
+        &mut self,
+        total: usize,
+        until: usize,
+        budget: &Budget,
+    ) -> Result<(), FrameError> {
         if self.held.len() >= until {
             return Ok(());
         }
@@ -155,13 +160,13 @@ impl FrameReader {
             let now = runtime::now();
             if now.since(looked.0) >= TICK {
                 let moved = received - looked.1 >= TICK_BYTES_MIN;
-                if now >= deadline || (!moved && self.budget.waiting() > 0) {
+                if now >= deadline || (!moved && budget.waiting() > 0) {
                     return Err(slow());
                 }
                 looked = (now, received);
             }
             let read = self.stream.read(buffer);
-            let (count, filled) = self.in_time(read, deadline).await.ok_or_else(slow)?;
+            let (count, filled) = self.in_time(read, deadline, budget).await.ok_or_else(slow)?;
             if count.map_err(FrameError::Io)? == 0 {
                 return Err(FrameError::Cut { bytes: total });
             }
@@ -173,7 +178,7 @@ impl FrameReader {
 
     /// A larger buffer with the same bytes, as far as what has arrived justifies.
     fn grow(&self, received: &[u8], total: usize) -> BufMut {
-        let justified = received.len().max(READ_BYTES_MIN) * GROWTH;
+        let justified = received.len() * GROWTH + READ_BYTES_MIN;
         let bytes = total.min(justified.max(self.trusted_bytes));
         let mut larger = BufMut::with_capacity(bytes.max(received.len()));
         larger.extend_from_slice(received);
@@ -186,6 +191,7 @@ impl FrameReader {
         &self,
         read: impl Future<Output = T>,
         deadline: runtime::Instant,
+        budget: &Budget,
     ) -> Option<T> {
         let mut read = pin!(read);
         loop {
@@ -193,7 +199,7 @@ impl FrameReader {
                 return Some(outcome);
             }
             // A whole tick without a byte is less than `TICK_BYTES_MIN`.
-            if runtime::now() >= deadline || self.budget.waiting() > 0 {
+            if runtime::now() >= deadline || budget.waiting() > 0 {
                 return None;
             }
         }

@@ -209,6 +209,8 @@ pub struct Encoded {
 pub struct Client {
     stream: TcpStream,
     correlation: Rc<Cell<i32>>,
+    /// Received behind the last frame.
+    held: Rc<RefCell<Vec<u8>>>,
 }
 
 impl Client {
@@ -216,10 +218,10 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         loop {
             if let Ok(stream) = TcpStream::connect(address).await {
-                let correlation = Rc::default();
                 return Self {
                     stream,
-                    correlation,
+                    correlation: Rc::default(),
+                    held: Rc::default(),
                 };
             }
             runtime::sleep(Duration::from_millis(50)).await;
@@ -247,24 +249,24 @@ impl Client {
 
     /// The bytes of the next frame, or an error when the connection ends.
     pub async fn read_frame(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
         loop {
-            let size = bytes.first_chunk::<4>();
-            let size =
-                size.map(|size| usize::try_from(i32::from_be_bytes(*size)).expect("a size") + 4);
-            if size == Some(bytes.len()) {
-                break;
+            let mut held = self.held.take();
+            let size = held.first_chunk::<4>();
+            let size = size.map_or(0, |size| i32::from_be_bytes(*size));
+            let end = usize::try_from(size).expect("a size") + 4;
+            if held.len() >= 4 && held.len() >= end {
+                self.held.replace(held.split_off(end));
+                held.drain(..4);
+                return Ok(held);
             }
-            let wanted = size.map_or(4, |size| size - bytes.len()).min(64 << 10);
-            let (read, buf) = self.stream.read(BufMut::with_capacity(wanted)).await;
+            let (read, buf) = self.stream.read(BufMut::with_capacity(64 << 10)).await;
             let count = read?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            bytes.extend_from_slice(&buf[..count]);
+            held.extend_from_slice(&buf[..count]);
+            self.held.replace(held);
         }
-        bytes.drain(..4);
-        Ok(bytes)
     }
 
     async fn exchange(&self, request: Encoded) -> io::Result<Frame> {
