@@ -19,12 +19,14 @@ const BLOCK: u32 = 1000;
 
 pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     let request: InitProducerIdRequest<'_> = context.decode()?;
-    let outcome = if request.transactional_id.is_some() {
+    let outcome = match request.transactional_id.as_deref() {
+        Some("") => Err(ErrorCode::InvalidRequest),
         // Fatal for every client's transactional producer, and true: this broker has no version that does it.
-        Err(ErrorCode::UnsupportedVersion)
-    } else {
-        let id = context.broker.new_producer_id().await;
-        id.map_err(|failure| failure.code)
+        Some(_) => Err(ErrorCode::UnsupportedVersion),
+        None => {
+            let id = context.broker.new_producer_id().await;
+            id.map_err(|failure| failure.code)
+        }
     };
     context.reply(&InitProducerIdResponse {
         error_code: outcome.err().map_or(0, ErrorCode::code),

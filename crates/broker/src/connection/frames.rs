@@ -122,7 +122,8 @@ impl FrameReader {
     /// A large frame shows its first bytes before it gets the rest of its memory.
     async fn open_large(&mut self, total: usize) -> Result<Permit, FrameError> {
         let opening = self.opening.acquire(OPENING_BYTES as u64).await;
-        self.receive(total, OPENING_BYTES, &self.opening.clone()).await?;
+        self.receive(total, OPENING_BYTES, &self.opening.clone())
+            .await?;
         let permit = self.budget.acquire(total as u64).await;
         drop(opening);
         Ok(permit)
@@ -166,7 +167,10 @@ impl FrameReader {
                 looked = (now, received);
             }
             let read = self.stream.read(buffer);
-            let (count, filled) = self.in_time(read, deadline, budget).await.ok_or_else(slow)?;
+            let (count, filled) = self
+                .in_time(read, deadline, budget)
+                .await
+                .ok_or_else(slow)?;
             if count.map_err(FrameError::Io)? == 0 {
                 return Err(FrameError::Cut { bytes: total });
             }

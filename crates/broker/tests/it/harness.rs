@@ -3,7 +3,14 @@
 //! Two ways to write a test: as a script that runs on the clients' machine (`World::run`, with `Client`), or as plain calls
 //! that move the world on until they are answered (`World::client`, with `Caller`).
 
-use std::{cell::Cell, future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    time::Duration,
+};
 
 use base::{ProducerEpoch, ProducerId, TimestampMs, TopicId};
 use broker::{Broker, Settings, open::leading_shard};
@@ -385,6 +392,26 @@ impl Caller<'_> {
         let mut all = Fetched::all(&self.call(12, &request));
         assert_eq!(all.len(), 1);
         all.remove(0)
+    }
+
+    /// Values of everything a partition holds from an offset on, in as many fetches as it takes.
+    pub fn values(&mut self, topic: &str, partition: i32, mut offset: i64) -> Vec<String> {
+        let mut values = Vec::new();
+        loop {
+            let fetched = self.fetch(topic, partition, offset, 0);
+            assert_eq!(
+                fetched.error,
+                ErrorCode::None,
+                "{topic}-{partition} from {offset}"
+            );
+            let more = fetched.values();
+            if more.is_empty() {
+                assert_eq!(offset, fetched.high_watermark, "{topic}-{partition}");
+                return values;
+            }
+            offset += i64::try_from(more.len()).expect("small");
+            values.extend(more);
+        }
     }
 }
 

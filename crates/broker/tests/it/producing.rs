@@ -67,8 +67,33 @@ fn unacknowledged_batches_arrive_and_their_failure_closes_the_connection() {
     assert!(client.read_frame().is_none(), "closing is the only answer");
 }
 
+fn init(transactional_id: Option<&str>) -> InitProducerIdRequest<'_> {
+    InitProducerIdRequest {
+        transactional_id: transactional_id.map(Into::into),
+        producer_id: -1,
+        producer_epoch: -1,
+        ..InitProducerIdRequest::default()
+    }
+}
+
+#[test]
+fn transactions_are_refused() {
+    let world = World::new(1);
+    let mut client = world.client();
+    let cases = [
+        ("", ErrorCode::InvalidRequest),
+        ("t", ErrorCode::UnsupportedVersion),
+    ];
+    for (transactional_id, expected) in cases {
+        let frame = client.call(5, &init(Some(transactional_id)));
+        let response: InitProducerIdResponse = frame.decode();
+        let found = (response.error_code, response.producer_id);
+        assert_eq!(found, (expected.code(), -1));
+    }
+}
+
 fn new_producer(client: &mut Caller<'_>) -> ProducerId {
-    let frame = client.call(5, &InitProducerIdRequest::default());
+    let frame = client.call(5, &init(None));
     let response: InitProducerIdResponse = frame.decode();
     assert_eq!((response.error_code, response.producer_epoch), (0, 0));
     ProducerId(response.producer_id)
@@ -112,10 +137,7 @@ fn idempotent_producers_are_held_to_their_sequence_also_after_a_restart() {
         send(&mut client, 0, 4, &["f"]),
         (ErrorCode::InvalidProducerEpoch, -1)
     );
-    assert_eq!(
-        client.fetch("t", 2, 0, 0).values(),
-        ["a", "b", "c", "d", "e"]
-    );
+    assert_eq!(client.values("t", 2, 0), ["a", "b", "c", "d", "e"]);
     let newer = new_producer(&mut client);
     assert!(newer > producer, "ids are not used twice");
 }

@@ -20,7 +20,7 @@ fn topics_records_and_configs_survive() {
             }
             for partition in 0..3 {
                 let values = expected.entry((name.clone(), partition)).or_default();
-                assert_eq!(&client.fetch(&name, partition, 0, 0).values(), values);
+                assert_eq!(&client.values(&name, partition, 0), values);
                 for n in 0..5 {
                     let value = format!("{round} {topic} {partition} {n}");
                     let produced = client.produce(&name, partition, &batch(&[&value]));
@@ -38,7 +38,7 @@ fn topics_records_and_configs_survive() {
         }
     }
     for ((name, partition), values) in expected {
-        let found = world.client().fetch(&name, partition, 0, 0).values();
+        let found = world.client().values(&name, partition, 0);
         assert_eq!(found, values, "{name}-{partition}");
     }
 }
@@ -63,7 +63,7 @@ fn more_and_fewer_shards_find_every_partition() {
     world.stop_and_start_with(2);
     let mut client = world.client();
     for partition in 0..4 {
-        assert_eq!(client.fetch("t", partition, 0, 0).values().len(), 4);
+        assert_eq!(client.values("t", partition, 0).len(), 4);
     }
     for partition in 0..6 {
         let produced = client.produce("wide", partition, &batch(&["x"]));
