@@ -144,7 +144,8 @@ fn finish_opening(outcome: Result<Rc<Broker>, OpenError>) {
 async fn lead(settings: Settings) -> Result<(Rc<Broker>, OpenReport), OpenError> {
     let dir = settings.data_dir.clone();
     let at = |what: &str| io_error(format!("{what} {}", dir.display()));
-    fs::create_dir_all(&dir).await.map_err(at("creating"))?;
+    let created = fs::create_dir_all_durable(&dir).await;
+    created.map_err(at("creating"))?;
     let lock = match fs::lock_dir(&dir).await {
         Ok(lock) => lock,
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {

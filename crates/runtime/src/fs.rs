@@ -232,6 +232,24 @@ pub async fn create_dir_all(path: &Path) -> io::Result<()> {
     run_done(Op::CreateDirAll { path }).await
 }
 
+/// Creates a directory and those above it, and makes their names durable, also the name that an earlier process made and
+/// did not live to sync.
+pub async fn create_dir_all_durable(path: &Path) -> io::Result<()> {
+    let mut unsynced = vec![path];
+    while let Some(last) = unsynced.last().copied()
+        && let Some(above) = last.parent()
+        && above != Path::new("")
+        && !exists(above).await?
+    {
+        unsynced.push(above);
+    }
+    create_dir_all(path).await?;
+    for dir in unsynced {
+        sync_parent(dir).await?;
+    }
+    Ok(())
+}
+
 /// Replaces what `to` named.
 pub async fn rename(from: &Path, to: &Path) -> io::Result<()> {
     run_done(Op::Rename {
@@ -319,9 +337,15 @@ pub async fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     file.sync_all().await?;
     drop(file);
     rename(&temporary, path).await?;
+    sync_parent(path).await
+}
+
+async fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if parent != Path::new("") => sync_dir(parent).await,
-        _ => sync_dir(Path::new(".")).await,
+        // The root has no name.
+        None => Ok(()),
+        Some(_) => sync_dir(Path::new(".")).await,
     }
 }
 

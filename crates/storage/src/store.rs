@@ -1,5 +1,5 @@
 //! A home as its owner sees it: opening, creating and deleting logs, closing.
-use std::{path::Path, rc::Rc};
+use std::rc::Rc;
 
 use base::PartitionKey;
 use runtime::{Class, fs};
@@ -27,8 +27,10 @@ impl Store {
     /// Opens the home, recovering what it held; an empty directory becomes a new home.
     pub async fn open(config: StoreConfig) -> Result<(Rc<Store>, RecoveryReport), OpenError> {
         let dir = config.dir.clone();
-        for sub in ["segments", "snapshots", "journal"] {
-            make_dir(&dir.join(sub)).await?;
+        let subs = ["segments", "snapshots", "journal"].map(|sub| dir.join(sub));
+        for path in [dir.clone()].into_iter().chain(subs) {
+            let made = fs::create_dir_all_durable(&path).await;
+            made.map_err(|e| disk::open_error(&path, &e))?;
         }
         let fresh = fresh_geometry(&config);
         let manifest = Manifest::open(&dir, fresh, config.planted.retry_failed_sync).await?;
@@ -198,32 +200,6 @@ impl Drop for Store {
         }
         drop((logs, ids));
     }
-}
-
-/// Creates a directory and those above it, each with a durable name.
-async fn make_dir(dir: &Path) -> Result<(), OpenError> {
-    let failed = |e| disk::open_error(dir, &e);
-    let mut missing = Vec::new();
-    let mut above = Some(dir);
-    while let Some(path) = above
-        && !path.as_os_str().is_empty()
-        && !fs::exists(path).await.map_err(failed)?
-    {
-        missing.push(path);
-        above = path.parent();
-    }
-    fs::create_dir_all(dir).await.map_err(failed)?;
-    for path in missing {
-        if let Some(parent) = path.parent() {
-            let parent = if parent.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            };
-            fs::sync_dir(parent).await.map_err(failed)?;
-        }
-    }
-    Ok(())
 }
 
 /// Shape of a new home. Commits are bounded by a quarter of a ring file so that small test homes work, too.

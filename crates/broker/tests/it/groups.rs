@@ -31,7 +31,7 @@ use kafka::{
         sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse},
     },
 };
-use runtime::{Class, sim::SimConfig};
+use runtime::{Class, sim::NetFaults};
 
 use crate::harness::{Client, World};
 
@@ -376,11 +376,13 @@ fn groups_and_offsets_survive_a_power_cut() {
 #[test]
 fn acknowledged_commits_survive_power_cuts_at_any_time() {
     for seed in 0..25 {
-        let mut config = SimConfig::new(seed);
-        config.net.reset = 0.002;
-        let world = World::with(config, 2, |_| {});
+        let world = World::new(seed);
         world.run(|addr| async move {
             Client::connect(addr).await.create_topic("t", 4).await;
+        });
+        world.sim.set_net_faults(NetFaults {
+            reset: 0.002,
+            ..NetFaults::none()
         });
         let acknowledged = Rc::new(RefCell::new([-1i64; 4]));
         let attempted = Rc::new(RefCell::new([-1i64; 4]));
@@ -424,6 +426,7 @@ fn acknowledged_commits_survive_power_cuts_at_any_time() {
             bounds.0.iter().all(|offset| *offset > 5),
             "seed {seed}: {bounds:?}"
         );
+        world.sim.set_net_faults(NetFaults::none());
         world.power_cut();
         // The clients go on meanwhile: what is found is at least what was acknowledged.
         world.run(|addr| async move {
