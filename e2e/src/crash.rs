@@ -70,6 +70,11 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
             let before = truth.acked.len();
             node.crash()?;
             truth.wait_for_more_than(before)?;
+            // Reading everything in each of many rounds would cost the square of their number; what a round loses is
+            // missing in the next reading as well.
+            if round % (stage.options.crash_rounds / 10 + 1) != 0 {
+                return Ok(());
+            }
             let read = stage.place.join("read");
             dump(&mut reader, &read)?;
             truth.drain()?;

@@ -62,7 +62,10 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         let mut wrong = Vec::new();
         for flip in plan(&trial.pristine, flips / 2, &mut seeded)? {
             match trial.run(Some(&flip)) {
-                Ok(verdict) => *seen.entry(verdict).or_default() += 1,
+                Ok(verdict) => {
+                    println!("damage: {how}: {}: {verdict}", flip.name());
+                    *seen.entry(verdict).or_default() += 1;
+                }
                 Err(error) => wrong.push(format!("{}: {error:#}", flip.name())),
             }
         }
@@ -128,8 +131,9 @@ fn plan(dir: &Path, count: usize, seeded: &mut Seeded) -> Result<Vec<Flip>> {
     files.sort();
     ensure!(!files.is_empty(), "no files in {}", dir.display());
     let mut flips = Vec::new();
-    for index in 0..count.max(files.len()) {
-        let file = &files[index % files.len()];
+    for index in 0..count + files.len() {
+        let drawn = seeded.below(files.len() as u64) as usize;
+        let file = files.get(index).unwrap_or(&files[drawn]);
         let bytes = std::fs::read(dir.join(file))?;
         if bytes.is_empty() {
             continue;

@@ -3,6 +3,7 @@
 //! All families go through the scenario at the same time, because it consists of waiting for session timeouts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,35 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
             group.resume()
         },
     );
+    let mut groups = Vec::new();
+    for (family, program) in stage
+        .toolchain
+        .families()
+        // kafkajs has no static members.
+        .filter(|(family, _)| !matches!(family, Family::Kcat | Family::Kafkajs))
+    {
+        let group = Group::of_static_members(family, program, &bootstrap);
+        feeder.create(&group.topic, PARTITIONS, &json!({}))?;
+        groups.push(group);
+    }
+    // All at once: it is waiting for programs to start.
+    let suite_of_all = Mutex::new(&mut *suite);
+    let feeder = Mutex::new(feeder);
+    std::thread::scope(|scope| {
+        for mut group in groups {
+            let (suite, feeder) = (&suite_of_all, &feeder);
+            scope.spawn(move || {
+                let result = group.replace_static(feeder);
+                if let Ok(mut suite) = suite.lock() {
+                    let name = group.family.name();
+                    suite.case(
+                        format!("{name}: a static member comes back to its share"),
+                        result,
+                    );
+                }
+            });
+        }
+    });
     suite.case("the node's log has no warning", node.is_quiet());
     Ok(())
 }
@@ -114,6 +144,10 @@ struct Group<'a> {
     seen: BTreeSet<(u32, i64)>,
     /// The highest position whose commit a member said had been acknowledged.
     commits: BTreeMap<u32, i64>,
+    /// How often each member was told of a change.
+    told: BTreeMap<String, usize>,
+    /// Members have an instance id, their name (KIP-345).
+    is_static: bool,
     failed: bool,
 }
 
@@ -134,12 +168,25 @@ impl<'a> Group<'a> {
             fed: (0..PARTITIONS).map(|partition| (partition, 0)).collect(),
             seen: BTreeSet::new(),
             commits: BTreeMap::new(),
+            told: BTreeMap::new(),
+            is_static: false,
             failed: false,
         }
     }
 
+    fn of_static_members(family: Family, program: &'a Program, bootstrap: &str) -> Group<'a> {
+        let mut group = Group::new(family, program, bootstrap);
+        group.topic.push_str("-static");
+        group.id.push_str("-static");
+        group.is_static = true;
+        group
+    }
+
     fn start(&mut self, name: &str) -> Result<()> {
-        let args = ["member", self.bootstrap.as_str(), &self.topic, &self.id];
+        let mut args = vec!["member", self.bootstrap.as_str(), &self.topic, &self.id];
+        if self.is_static {
+            args.push(name);
+        }
         let member = Reporter::spawn(self.program, &args, name.to_owned(), self.sender.clone())?;
         self.members.insert(name.to_owned(), member);
         Ok(())
@@ -263,6 +310,39 @@ impl<'a> Group<'a> {
         self.leave()
     }
 
+    /// A static member that dies and is started again within its session gets its share back, and the other two hear
+    /// nothing of it.
+    fn replace_static(&mut self, feeder: &Mutex<Worker>) -> Result<()> {
+        for name in ["a", "b", "c"] {
+            self.start(name)?;
+        }
+        self.settle(3)?;
+        let feed = |group: &mut Self| match feeder.lock() {
+            Ok(mut feeder) => group.feed(&mut feeder, 10),
+            Err(_) => bail!("the feeder has gone"),
+        };
+        feed(self)?;
+        self.catch_up()?;
+        let (shares, told) = (self.assigned.clone(), self.told.clone());
+        self.kill("b")?;
+        feed(self)?;
+        self.start("b")?;
+        self.wait("the member's share", |group| {
+            group.assigned.get("b") == shares.get("b")
+        })?;
+        self.catch_up()?;
+        for name in ["a", "c"] {
+            ensure!(
+                self.told.get(name) == told.get(name)
+                    && self.assigned.get(name) == shares.get(name),
+                "{name} had {:?}, was told something, and has {:?}",
+                shares.get(name),
+                self.assigned.get(name)
+            );
+        }
+        self.leave()
+    }
+
     fn wait(&mut self, what: &str, reached: impl Fn(&Group) -> bool) -> Result<()> {
         let deadline = Instant::now() + SETTLED_WITHIN;
         self.drain()?;
@@ -318,6 +398,7 @@ impl<'a> Group<'a> {
                     .filter_map(Value::as_u64)
                     .map(|p| p as u32);
                 self.assigned.insert(name.to_owned(), share.collect());
+                *self.told.entry(name.to_owned()).or_default() += 1;
             }
             Some("rec") => {
                 let (partition, offset) = (number("p")? as u32, number("o")?);

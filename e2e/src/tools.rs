@@ -1,5 +1,7 @@
 //! Apache Kafka's own command-line tools, unchanged, one after the other in one JVM.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use serde_json::json;
 
@@ -35,6 +37,10 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
     suite.case("kafka-consumer-groups", groups(&mut tools));
     let records = stage.place.join("delete-records.json");
     suite.case("kafka-delete-records", delete_records(&mut tools, &records));
+    suite.case("kafka-log-dirs and kafka-cluster", others(&mut tools));
+    if !stage.is_peer() {
+        suite.case("what is not there yet is refused", unsupported(&mut tools));
+    }
     // Apache Kafka writes down where a log starts from time to time only, and forgets it in a crash.
     let (when, again) = match stage.is_peer() {
         true => ("SIGTERM", node.restart()),
@@ -62,10 +68,17 @@ impl Tools<'_> {
     }
 
     fn run_with_input(&mut self, class: &str, args: &str, input: &str) -> Result<String> {
-        let args: Vec<&str> = ["--bootstrap-server", &self.bootstrap]
-            .into_iter()
-            .chain(args.split_whitespace())
-            .collect();
+        let args = format!("--bootstrap-server {} {args}", self.bootstrap);
+        self.call(class, &args, input)
+    }
+
+    /// Runs a tool that wants `--bootstrap-server` elsewhere than in front.
+    fn run_bare(&mut self, class: &str, args: &str) -> Result<String> {
+        self.call(class, args, "")
+    }
+
+    fn call(&mut self, class: &str, args: &str, input: &str) -> Result<String> {
+        let args: Vec<&str> = args.split_whitespace().collect();
         let answer = self
             .worker
             .call(&json!({ "op": "tool", "class": class, "args": args, "stdin": input }))?;
@@ -320,6 +333,51 @@ fn delete_records(tools: &mut Tools, file: &std::path::Path) -> Result<()> {
         "--topic verifiable --time earliest",
         &["verifiable:0:300"],
     )
+}
+
+fn others(tools: &mut Tools) -> Result<()> {
+    tools.expect(
+        "org.apache.kafka.tools.LogDirsCommand",
+        "--describe --topic-list tools",
+        &["\"partition\":\"tools-0\"", "\"error\":null"],
+    )?;
+    let args = ["cluster-id", "--bootstrap-server", &tools.bootstrap.clone()].join(" ");
+    let out = tools.run_bare("org.apache.kafka.tools.ClusterTool", &args)?;
+    ensure!(out.contains("Cluster ID: "), "{out}");
+    Ok(())
+}
+
+/// Each refusal must come at once and say what is refused: a tool that waits for its timeout helps nobody.
+fn unsupported(tools: &mut Tools) -> Result<()> {
+    let refusals = [
+        (
+            "org.apache.kafka.tools.LeaderElectionCommand",
+            "--election-type preferred --all-topic-partitions",
+        ),
+        ("kafka.admin.AclCommand", "--list"),
+        ("org.apache.kafka.tools.TransactionsCommand", "list"),
+        (
+            CONFIGS,
+            "--entity-type topics --entity-name tools --alter --add-config cleanup.policy=compact",
+        ),
+        (
+            TOPICS,
+            "--create --topic twice --partitions 1 --replication-factor 2",
+        ),
+    ];
+    for (class, args) in refusals {
+        let begun = Instant::now();
+        match tools.run(class, args) {
+            Ok(out) => anyhow::bail!("{class} {args} was accepted: {out}"),
+            Err(error) => println!("tools: {class} {args}: {error:#}"),
+        }
+        ensure!(
+            begun.elapsed() < Duration::from_secs(15),
+            "{class} {args} took {:?}",
+            begun.elapsed()
+        );
+    }
+    Ok(())
 }
 
 fn after_restart(tools: &mut Tools) -> Result<()> {

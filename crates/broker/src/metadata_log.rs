@@ -181,7 +181,8 @@ async fn append_batch(
             record_count,
             max_timestamp: TimestampMs(0),
         };
-        match log.append(entry) {
+        // The disk's reserve is there for metadata: without it a full node could not delete a topic.
+        match log.append_from_reserve(entry) {
             Err(AppendError::Busy) => log.append_ready().await,
             outcome => return outcome,
         }

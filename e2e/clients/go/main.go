@@ -351,7 +351,7 @@ func work(bootstrap string) error {
 	}
 }
 
-func member(bootstrap, topic, group string) error {
+func member(bootstrap, topic, group, instance string) error {
 	var mu sync.Mutex
 	out := bufio.NewWriter(os.Stdout)
 	say := func(v answer) {
@@ -374,14 +374,18 @@ func member(bootstrap, topic, group string) error {
 		}
 		say(answer{"e": "assigned", "p": all})
 	}
-	client, err := kgo.NewClient(
+	session, static := 6*time.Second, []kgo.Opt{}
+	if instance != "" {
+		session, static = 30*time.Second, append(static, kgo.InstanceID(instance))
+	}
+	client, err := kgo.NewClient(append(static,
 		kgo.SeedBrokers(bootstrap), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
-		kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10*time.Second),
+		kgo.SessionTimeout(session), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10*time.Second),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { assigned(m, true) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { assigned(m, false) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { assigned(m, false) }),
-	)
+	)...)
 	if err != nil {
 		return err
 	}
@@ -467,7 +471,9 @@ func main() {
 	case len(args) == 2 && args[0] == "worker":
 		err = work(args[1])
 	case len(args) == 4 && args[0] == "member":
-		err = member(args[1], args[2], args[3])
+		err = member(args[1], args[2], args[3], "")
+	case len(args) == 5 && args[0] == "member":
+		err = member(args[1], args[2], args[3], args[4])
 	case len(args) == 6 && args[0] == "load":
 		partitions, _ := strconv.Atoi(args[3])
 		rate, _ := strconv.Atoi(args[5])

@@ -230,14 +230,15 @@ public class Client {
         }
     }
 
-    static void member(String bootstrap, String topic, String group) throws Exception {
+    static void member(String bootstrap, String topic, String group, String instance) throws Exception {
         Properties p = base(bootstrap);
         p.put("group.id", group);
         p.put("auto.offset.reset", "earliest");
         p.put("enable.auto.commit", "false");
-        p.put("session.timeout.ms", "6000");
+        p.put("session.timeout.ms", instance == null ? "6000" : "30000");
+        if (instance != null) p.put("group.instance.id", instance);
         p.put("heartbeat.interval.ms", "1000");
-        p.put("max.poll.interval.ms", "10000");
+        p.put("max.poll.interval.ms", instance == null ? "10000" : "30000");
         var consumer = new KafkaConsumer<>(p, new ByteArrayDeserializer(), new ByteArrayDeserializer());
         AtomicBoolean leaving = new AtomicBoolean();
         new Thread(() -> {
@@ -286,7 +287,8 @@ public class Client {
 
     public static void main(String[] args) throws Exception {
         if (args.length == 2 && args[0].equals("worker")) worker(args[1]);
-        else if (args.length == 4 && args[0].equals("member")) member(args[1], args[2], args[3]);
+        else if (args.length == 4 && args[0].equals("member")) member(args[1], args[2], args[3], null);
+        else if (args.length == 5 && args[0].equals("member")) member(args[1], args[2], args[3], args[4]);
         else throw new IllegalArgumentException("Client worker|member …");
         System.exit(0);
     }

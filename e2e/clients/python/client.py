@@ -131,17 +131,18 @@ class Confluent:
         consumer.close()
         return {"parts": list(parts.values())}
 
-    def member(self, topic, group, leaving):
+    def member(self, topic, group, leaving, instance=None):
         held = set()
         consumer = self.api.Consumer(
             self.config(
                 group_id=group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
-                session_timeout_ms=6000,
+                session_timeout_ms=30000 if instance else 6000,
                 heartbeat_interval_ms=1000,
-                max_poll_interval_ms=10000,
+                max_poll_interval_ms=30000 if instance else 10000,
                 partition_assignment_strategy="cooperative-sticky",
+                **({"group_instance_id": instance} if instance else {}),
             )
         )
 
@@ -277,15 +278,16 @@ class KafkaPython:
         consumer.close()
         return {"parts": list(parts.values())}
 
-    def member(self, topic, group, leaving):
+    def member(self, topic, group, leaving, instance=None):
         consumer = self.api.KafkaConsumer(
             bootstrap_servers=self.bootstrap,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            session_timeout_ms=6000,
+            session_timeout_ms=30000 if instance else 6000,
             heartbeat_interval_ms=1000,
-            max_poll_interval_ms=10000,
+            max_poll_interval_ms=30000 if instance else 10000,
+            group_instance_id=instance,
         )
         held = set()
 
@@ -340,7 +342,7 @@ def main():
 
     threading.Thread(target=watch, daemon=True).start()
     if mode == "member":
-        client.member(*sys.argv[4:6], leaving)
+        client.member(*sys.argv[4:6], leaving, *sys.argv[6:])
         say({"e": "left"})
     else:
         topic, partitions, name, rate = sys.argv[4:8]

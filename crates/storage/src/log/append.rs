@@ -18,10 +18,15 @@ const DIRECT_BUFFER_BUSY_BYTES: usize = 512 << 10;
 impl Log {
     /// Sequences the entry: decides its offset and index and stages its bytes (one copy). Durable later.
     pub fn append(&self, entry: Entry<'_>) -> Result<Appended, AppendError> {
-        self.check_writable()?;
         if let DiskState::Full { available_bytes } = self.home.disk.get() {
             return Err(AppendError::Full { available_bytes });
         }
+        self.append_from_reserve(entry)
+    }
+
+    /// As `append`, also while the disk is nearly full: for what frees space, such as the deletion of a topic.
+    pub fn append_from_reserve(&self, entry: Entry<'_>) -> Result<Appended, AppendError> {
+        self.check_writable()?;
         assert!(
             entry.batch.len() >= BATCH_HEADER_BYTES
                 && entry.batch.len() <= base::limits::BATCH_BYTES_MAX
