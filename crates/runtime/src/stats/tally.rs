@@ -48,19 +48,30 @@ struct StallMeter {
 /// Sampling the CPU use is a system call, so it is done this often at most.
 const SAMPLE_EVERY: Duration = Duration::from_millis(1);
 
+/// Sampled now. The CPU time is not the one that getrusage gives: that lags by up to a tick of the kernel, which is
+/// longer than a stall.
 fn usage(now: Instant) -> Usage {
     // SAFETY: all-zero is a valid rusage.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: `usage` is a valid place for the result.
     let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
     assert_eq!(result, 0, "getrusage of the own thread");
-    let duration =
-        |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
     Usage {
         at: now,
-        cpu: duration(usage.ru_utime) + duration(usage.ru_stime),
+        cpu: thread_cpu(),
         waits: usage.ru_nvcsw,
     }
+}
+
+pub(crate) fn thread_cpu() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid place for the result.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(result, 0, "the clock exists on every Linux");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 impl StallMeter {
