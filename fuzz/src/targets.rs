@@ -1,6 +1,7 @@
 //! The targets.
 
 mod batches;
+mod files;
 mod frames;
 mod messages;
 
@@ -86,6 +87,66 @@ pub static TARGETS: &[Target] = &[
         seeds: batches::door_seeds,
         run: batches::iterate,
         allocated_bytes_max: batches::iteration_bytes_max,
+    },
+    Target {
+        name: "file-frames",
+        seeds: files::frame_seeds,
+        run: files::frames,
+        allocated_bytes_max: four_times,
+    },
+    Target {
+        name: "file-chunks",
+        seeds: files::chunk_seeds,
+        run: files::chunks,
+        allocated_bytes_max: files::chunks_bytes_max,
+    },
+    Target {
+        name: "file-manifest-edits",
+        seeds: files::edit_seeds,
+        run: files::manifest_edits,
+        allocated_bytes_max: files::lists_bytes_max,
+    },
+    Target {
+        name: "file-manifest",
+        seeds: files::manifest_seeds,
+        run: files::manifests,
+        allocated_bytes_max: files::chunks_bytes_max,
+    },
+    Target {
+        name: "file-index",
+        seeds: files::index_seeds,
+        run: files::indexes,
+        allocated_bytes_max: four_times,
+    },
+    Target {
+        name: "file-snapshot",
+        seeds: files::snapshot_seeds,
+        run: files::snapshots,
+        allocated_bytes_max: files::lists_bytes_max,
+    },
+    Target {
+        name: "file-producers",
+        seeds: files::producer_seeds,
+        run: files::windows,
+        allocated_bytes_max: files::lists_bytes_max,
+    },
+    Target {
+        name: "metadata-command",
+        seeds: files::command_seeds,
+        run: files::command,
+        allocated_bytes_max: files::image_bytes_max,
+    },
+    Target {
+        name: "metadata-image",
+        seeds: files::image_seeds,
+        run: files::image,
+        allocated_bytes_max: files::image_bytes_max,
+    },
+    Target {
+        name: "group-record",
+        seeds: files::group_seeds,
+        run: files::group_record,
+        allocated_bytes_max: files::lists_bytes_max,
     },
 ];
 

@@ -11,7 +11,7 @@ mod commit;
 mod join;
 mod member;
 mod offsets;
-mod record;
+pub mod record;
 mod request;
 mod snapshot;
 mod subscription;

@@ -28,7 +28,7 @@ pub mod manifest;
 mod recovery;
 mod retry;
 mod segment;
-mod snapshot;
+pub mod snapshot;
 mod space;
 mod store;
 #[cfg(test)]

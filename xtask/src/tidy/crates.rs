@@ -35,7 +35,12 @@ const EDGES: &[(&str, &[&str])] = &[
             "streams", "sql", "server",
         ],
     ),
-    ("fuzz", &["base", "iobuf", "kafka", "storage", "runtime"]),
+    (
+        "fuzz",
+        &[
+            "base", "iobuf", "kafka", "storage", "runtime", "cluster", "broker",
+        ],
+    ),
     ("e2e", &[]),
     ("xtask", &["e2e"]),
 ];

@@ -142,7 +142,7 @@ fn decode_edit(rest: &mut FieldReader<'_>) -> Option<Edit> {
     let mut body = FieldReader::new(body);
     let edit = match body.u8()? {
         1 => Edit::Put(decode_record(&mut body)?),
-        2 => Edit::Delete(LogId(body.u32()?)),
+        2 => Edit::Delete(decode_log_id(&mut body)?),
         3 => Edit::Journal(JournalPoint {
             sequence: body.u64()?,
             slot: body.u32()?,
@@ -154,6 +154,11 @@ fn decode_edit(rest: &mut FieldReader<'_>) -> Option<Edit> {
         _ => return None,
     };
     (body.remaining() == 0).then_some(edit)
+}
+
+/// The highest number is never given out: there would be no next one.
+fn decode_log_id(body: &mut FieldReader<'_>) -> Option<LogId> {
+    body.u32().filter(|id| *id < u32::MAX).map(LogId)
 }
 
 fn encode_record(out: &mut FieldWriter, record: &LogRecord) {
@@ -236,7 +241,7 @@ pub(crate) fn decode_end(body: &mut FieldReader<'_>) -> Option<SegmentEnd> {
 }
 
 fn decode_record(body: &mut FieldReader<'_>) -> Option<LogRecord> {
-    let log_id = LogId(body.u32()?);
+    let log_id = decode_log_id(body)?;
     let topic = TopicId(body.raw(16)?.try_into().ok()?);
     let partition = PartitionIndex(body.i32()?);
     let config = LogConfig {
@@ -326,6 +331,17 @@ mod tests {
                 found: "a damaged one".into(),
             }),
         }
+    }
+
+    #[test]
+    fn the_highest_log_id_is_refused() {
+        let highest = LogId(u32::MAX);
+        let put = Edit::Put(LogRecord {
+            log_id: highest,
+            ..record()
+        });
+        assert_eq!(decode_edits(&put.encode()), Err(0));
+        assert_eq!(decode_edits(&Edit::Delete(highest).encode()), Err(0));
     }
 
     #[test]
