@@ -90,6 +90,7 @@ impl Budget {
 
     /// Waits in line; a request above the whole budget waits for all of it (never for ever).
     pub async fn acquire(&self, bytes: u64) -> Permit {
+        self.run_out_in_simulation();
         let bytes = bytes.min(self.state.total);
         Acquire {
             state: &self.state,
@@ -102,7 +103,24 @@ impl Budget {
 
     /// `None` when it does not fit now, or others wait.
     pub fn try_acquire(&self, bytes: u64) -> Option<Permit> {
+        self.run_out_in_simulation();
         (self.waiting() == 0 && self.state.take(bytes)).then(|| self.permit(bytes))
+    }
+
+    /// Takes what is left, as others would, and gives it back later; the line's order stays.
+    fn run_out_in_simulation(&self) {
+        let Some(time) = crate::sim::permit_shortage() else {
+            return;
+        };
+        let bytes = self.state.available.get();
+        if self.state.take(bytes) {
+            let held = self.permit(bytes);
+            let holder = crate::spawn(crate::Class::Admin, "permit shortage", async move {
+                crate::sleep(time).await;
+                drop(held);
+            });
+            drop(holder);
+        }
     }
 
     fn permit(&self, bytes: u64) -> Permit {

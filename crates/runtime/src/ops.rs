@@ -519,6 +519,3 @@ impl Drop for OpFuture {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -440,6 +440,3 @@ impl Drop for Shard {
         let _ = HERE.try_with(|here| here.borrow_mut().remove(&number));
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -108,6 +108,8 @@ pub struct SimConfig {
     pub seed: u64,
     pub disk: DiskFaults,
     pub net: NetFaults,
+    /// Per acquisition: others hold all that is left of the budget for up to 20 ms.
+    pub permit_shortage: f64,
     /// How many of the last events `Sim::trace_lines` gives in words; 0 keeps only the hash and is much faster.
     pub trace_lines: usize,
 }
@@ -119,6 +121,7 @@ impl SimConfig {
             seed,
             disk: DiskFaults::none(),
             net: NetFaults::none(),
+            permit_shortage: 0.0,
             trace_lines: 0,
         }
     }
@@ -152,6 +155,15 @@ pub(crate) fn on_fatal(reason: Fatal) -> ! {
     }
     // Not `panic!`: this is an outcome of the run, and no hook should print it.
     resume_unwind(Box::new(HostEnds(reason)))
+}
+
+/// How long the budget that a permit is asked of has run out, if it has. Never outside simulated shards.
+pub(crate) fn permit_shortage() -> Option<Duration> {
+    let shard = Shard::try_current()?;
+    match &*shard.driver.borrow() {
+        Driver::Sim(driver) => driver.permit_shortage(),
+        _ => None,
+    }
 }
 
 /// One simulated world. Everything on this thread; ambient functions of the crate work inside hosts.

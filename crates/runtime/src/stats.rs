@@ -19,7 +19,7 @@ pub struct ShardStats {
     /// In order of first spawn.
     pub kinds: Vec<KindStats>,
     /// Polls that took longer than `Config::stall` on the CPU or blocked in the kernel. Stretches in which the thread
-    /// was ready but preempted do not count: they are the machine's, not the task's.
+    /// was ready but had no CPU do not count: they are the machine's, not the task's.
     pub stalls: u64,
     pub longest_stall: Duration,
     /// The latest reported stall: kind, duration and stack.

@@ -5,6 +5,7 @@ use crate::ops::{Op, OpKey};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    time::Duration,
 };
 
 /// One per shard and start of its host.
@@ -37,6 +38,10 @@ impl SimDriver {
     /// From now on nothing of this host reaches its kernel.
     pub(super) fn halt(&self) {
         self.is_alive.set(false);
+    }
+
+    pub(super) fn permit_shortage(&self) -> Option<Duration> {
+        self.world.borrow_mut().permit_shortage()
     }
 
     pub(crate) fn submit(&mut self, key: OpKey, op: Op) {

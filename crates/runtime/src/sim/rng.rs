@@ -20,6 +20,7 @@ pub(crate) enum Stream {
     Crash = 4,
     Test = 5,
     Product = 6,
+    Permits = 7,
 }
 
 fn splitmix64(state: &mut u64) -> u64 {

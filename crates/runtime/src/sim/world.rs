@@ -118,6 +118,8 @@ pub(super) struct World {
     accepting: BTreeMap<ListenerId, VecDeque<OpId>>,
     pub(super) scheduling: Rng,
     pub(super) test: Rng,
+    permits: Rng,
+    permit_shortage: f64,
     crash: Rng,
     pub(super) trace: Trace,
     /// Completions in all inboxes.
@@ -143,12 +145,20 @@ impl World {
             accepting: BTreeMap::new(),
             scheduling: Rng::stream(seed, Stream::Scheduling, 0),
             test: Rng::stream(seed, Stream::Test, 0),
+            permits: Rng::stream(seed, Stream::Permits, 0),
+            permit_shortage: config.permit_shortage,
             crash: Rng::stream(seed, Stream::Crash, u64::MAX),
             trace: Trace::new(config.trace_lines),
             completed: 0,
             seed,
             disk_faults: config.disk.clone(),
         }
+    }
+
+    /// Draws nothing unless it is asked for, so that seeds mean the same with and without.
+    pub(super) fn permit_shortage(&mut self) -> Option<Duration> {
+        let runs_out = self.permit_shortage > 0.0 && self.permits.chance(self.permit_shortage);
+        runs_out.then(|| Duration::from_micros(1 + self.permits.below(20_000)))
     }
 
     pub(super) fn add_machine(&mut self, name: &str, shards: u16) -> HostId {

@@ -6,7 +6,7 @@ use crate::{
     ops::{Op, Outcome, Value},
     ready::CLASSES,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, os::unix::fs::FileExt, time::Duration};
 
 #[derive(Clone, Copy, Default)]
 struct ClassTally {
@@ -28,41 +28,33 @@ struct KindTally {
     stalls: u64,
 }
 
-/// The thread's CPU use as the kernel counts it.
+/// What the thread has waited for the CPU, and for other things.
 #[derive(Clone, Copy)]
 struct Usage {
     at: Instant,
     cpu: Duration,
+    /// Time on the kernel's run queue: ready, but not running. `None` where the kernel does not tell.
+    queued: Option<Duration>,
     /// Times the thread gave the CPU up, i.e. waited for something.
     waits: i64,
 }
 
-/// Tells stalls from preemption: CPU use at some point before the poll, and what was slept on purpose since.
+/// Tells stalls from preemption: what the thread had used and waited for at some point before the poll, and what was
+/// slept on purpose since.
 struct StallMeter {
     limit: Duration,
+    /// The thread's own `/proc/thread-self/schedstat`: time on the CPU, time on the run queue, slices.
+    schedstat: Option<std::fs::File>,
     base: Usage,
     parks: i64,
     parked: Duration,
 }
 
-/// Sampling the CPU use is a system call, so it is done this often at most.
+/// Sampling is a few system calls, so it is done this often at most.
 const SAMPLE_EVERY: Duration = Duration::from_millis(1);
 
-/// Sampled now. The CPU time is not the one that getrusage gives: that lags by up to a tick of the kernel, which is
-/// longer than a stall.
-fn usage(now: Instant) -> Usage {
-    // SAFETY: all-zero is a valid rusage.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: `usage` is a valid place for the result.
-    let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
-    assert_eq!(result, 0, "getrusage of the own thread");
-    Usage {
-        at: now,
-        cpu: thread_cpu(),
-        waits: usage.ru_nvcsw,
-    }
-}
-
+/// The CPU time is not the one that getrusage gives: that lags by up to a tick of the kernel, which is longer than a
+/// stall.
 pub(crate) fn thread_cpu() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -74,26 +66,75 @@ pub(crate) fn thread_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+fn thread_waits() -> i64 {
+    // SAFETY: all-zero is a valid rusage.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is a valid place for the result.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
+    assert_eq!(result, 0, "getrusage of the own thread");
+    usage.ru_nvcsw
+}
+
+/// The second number of a schedstat file.
+fn queued(schedstat: &std::fs::File) -> Option<Duration> {
+    let mut text = [0; 96];
+    let bytes = schedstat.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(&text[..bytes]).ok()?;
+    let nanos = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(Duration::from_nanos(nanos))
+}
+
 impl StallMeter {
+    fn new(limit: Duration, now: Instant) -> Self {
+        let mut meter = Self {
+            limit,
+            schedstat: std::fs::File::open("/proc/thread-self/schedstat").ok(),
+            base: Usage {
+                at: now,
+                cpu: Duration::ZERO,
+                queued: None,
+                waits: 0,
+            },
+            parks: 0,
+            parked: Duration::ZERO,
+        };
+        meter.sample(now);
+        meter
+    }
+
+    fn usage(&self, at: Instant) -> Usage {
+        Usage {
+            at,
+            cpu: thread_cpu(),
+            queued: self.schedstat.as_ref().and_then(queued),
+            waits: thread_waits(),
+        }
+    }
+
     fn sample(&mut self, now: Instant) {
-        self.base = usage(now);
+        self.base = self.usage(now);
         self.parks = 0;
         self.parked = Duration::ZERO;
     }
 
-    /// Whether a poll that ended now and took `spent` held the shard up by its own doing.
-    fn is_stall(&mut self, now: Instant, spent: Duration) -> bool {
-        let usage = usage(now);
-        let has_blocked = usage.waits - self.base.waits > self.parks;
-        let cpu = usage.cpu.saturating_sub(self.base.cpu);
+    /// How long a poll that ended now and took `spent` held the shard up by its own doing: on the CPU, or waiting for
+    /// something else than the CPU. Queueing between the sample and the poll's start counts as the poll's, so on a busy
+    /// machine the answer is rather too short than too long.
+    fn held_up(&mut self, now: Instant, spent: Duration) -> Duration {
+        let (base, parks, parked) = (self.base, self.parks, self.parked);
+        self.sample(now);
+        let usage = self.base;
+        if let (Some(before), Some(after)) = (base.queued, usage.queued) {
+            return spent.saturating_sub(after.saturating_sub(before));
+        }
+        if usage.waits - base.waits > parks {
+            return spent;
+        }
         let preempted = now
-            .since(self.base.at)
-            .saturating_sub(cpu)
-            .saturating_sub(self.parked);
-        self.base = usage;
-        self.parks = 0;
-        self.parked = Duration::ZERO;
-        has_blocked || spent.saturating_sub(preempted) >= self.limit
+            .since(base.at)
+            .saturating_sub(usage.cpu.saturating_sub(base.cpu))
+            .saturating_sub(parked);
+        spent.saturating_sub(preempted)
     }
 }
 
@@ -123,12 +164,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// Starts to look for polls longer than `limit`.
     pub(crate) fn watch_stalls(&mut self, limit: Duration, now: Instant) {
-        self.meter = Some(StallMeter {
-            limit,
-            base: usage(now),
-            parks: 0,
-            parked: Duration::ZERO,
-        });
+        self.meter = Some(StallMeter::new(limit, now));
     }
 
     /// Before a turn's tasks: refreshes the base line of the stall meter when it is old.
@@ -187,16 +223,20 @@ impl Tally {
         self.busy += spent;
         self.polls += 1;
         let meter = self.meter.as_mut()?;
-        if spent < meter.limit || !meter.is_stall(end, spent) {
+        if spent < meter.limit {
+            return None;
+        }
+        let duration = meter.held_up(end, spent);
+        if duration < meter.limit {
             return None;
         }
         kind.stalls += 1;
         self.stalls += 1;
-        self.longest_stall = self.longest_stall.max(spent);
+        self.longest_stall = self.longest_stall.max(duration);
         Some(Stall {
             kind: kind.name,
             class: kind.class,
-            duration: spent,
+            duration,
         })
     }
 
