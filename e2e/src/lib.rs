@@ -3,10 +3,12 @@
 //! The driver links nothing of the product. It starts the binary (or Apache Kafka, to test the tests), drives one
 //! client program per family over JSON lines, and keeps the truth: what was written and what was acknowledged.
 
+pub mod capture;
 mod cli;
 mod client;
 mod crash;
 mod damage;
+mod epoll;
 mod full;
 mod groups;
 mod hostile;
@@ -30,7 +32,7 @@ use toolchain::Toolchain;
 
 /// The suites by name, in the order they run.
 pub const SUITES: &[&str] = &[
-    "cli", "matrix", "groups", "tools", "crash", "damage", "full", "hostile",
+    "cli", "matrix", "groups", "tools", "crash", "damage", "full", "hostile", "epoll",
 ];
 
 /// What to run, and against what.
@@ -108,6 +110,7 @@ impl Stage<'_> {
             "damage" => damage::run(self, suite),
             "full" => full::run(self, suite),
             "hostile" => hostile::run(self, suite),
+            "epoll" => epoll::run(self, suite),
             other => bail!("no suite {other:?}; there are {SUITES:?}"),
         }
     }

@@ -31,6 +31,8 @@ pub struct Node {
     starts: u32,
     /// More flags (Forebay) or properties (Kafka).
     pub settings: Vec<String>,
+    /// A program with its arguments that Forebay is started by.
+    pub wrapper: Vec<PathBuf>,
     /// Broker heap; Kafka's own scripts give 1 GiB.
     pub heap: &'static str,
 }
@@ -70,6 +72,7 @@ impl Node {
             child: None,
             starts: 0,
             settings: Vec::new(),
+            wrapper: Vec::new(),
             heap: "1g",
         })
     }
@@ -122,7 +125,9 @@ impl Node {
     fn forebay(&self, binary: &Path) -> Result<Command> {
         let ready = self.dir.join("ready.json");
         let _ = std::fs::remove_file(&ready);
-        let mut command = Command::new(binary);
+        let mut words = self.wrapper.iter().map(PathBuf::as_path).chain([binary]);
+        let mut command = Command::new(words.next().unwrap_or(binary));
+        command.args(words);
         command.arg("start").arg("--data-dir").arg(self.data_dir());
         command
             .arg("--kafka-addr")

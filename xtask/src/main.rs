@@ -17,13 +17,15 @@ cargo xtask TASK
 
   test [--fast]            unit, simulation and documentation tests, the binary, then real clients against it;
                            --fast leaves the real clients out
-  ci                       format, lints, tidy, generated code, test, Miri where a nightly toolchain has it
+  ci [--fast] [--miri]     format, lints, tidy, generated code, test; --miri: unsafe code under Miri as well, where a
+                           nightly toolchain has it
   tidy                     the rules of the house that no lint of the compiler knows
   codegen [--check]        the Kafka codec from Kafka's message descriptors
   fuzz [TARGET] [--secs N]  fuzz targets, all of them when none is named
   e2e [SUITE...] [--against kafka] [--binary PATH]
-                           real clients alone: matrix, groups, tools, crash, damage, full, hostile
+                           real clients alone: matrix, groups, tools, crash, damage, full, hostile, epoll
   crash [--rounds N]       kill -9 under load, 50 rounds unless told otherwise
+  capture                  frames of real clients and Apache Kafka, into crates/kafka/tests/golden
   bench kafka [--runs N] [--only ROW] [--skip VARIANT]
                            Forebay beside Apache Kafka, into docs/benchmarks.md
   demo                     what README's first command runs
@@ -54,6 +56,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "fuzz" => fuzz::run(&root, rest),
         "e2e" => suites::e2e(&root, rest),
         "crash" => suites::crash(&root, rest),
+        "capture" => e2e::capture::run(&root, &root.join("crates/kafka/tests/golden")),
         "bench" => bench::run(&root, rest),
         "demo" => run::cargo(&root, &["run", "--release", "--", "demo"], rest),
         "help" | "--help" | "-h" => {
