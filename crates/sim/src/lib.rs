@@ -1,0 +1,11 @@
+//! Simulation harness: workloads, faults and checkers over the real storage and whole nodes, one seed per run.
+//!
+//! A run is a function of its seed. `seeds` runs many; a plan draws what a run is like; a run drives the simulated
+//! world through crashes; the model remembers what was promised; checkers compare.
+
+pub mod log_checker;
+pub mod log_model;
+pub mod seeds;
+pub mod storage_plan;
+pub mod storage_run;
+mod storage_work;

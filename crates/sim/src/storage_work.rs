@@ -1,0 +1,566 @@
+//! What the programs of a storage run do: produce, read, look up, and keep house.
+
+use crate::{
+    log_checker,
+    log_model::{Draft, LogModel},
+    storage_run::{Existence, PartitionModel, Shared},
+};
+use base::{Offset, PartitionKey, TimestampMs};
+use kafka::batch::{BatchBuilder, Compression};
+use runtime::Class;
+use std::{rc::Rc, time::Duration};
+use storage::{AppendError, Entry, EntryKind, Log, ReadError, Store};
+
+fn below(bound: u64) -> u64 {
+    runtime::random_u64() % bound.max(1)
+}
+
+async fn pause(range: (Duration, Duration)) {
+    let (low, high) = (range.0.as_micros() as u64, range.1.as_micros() as u64);
+    runtime::sleep(Duration::from_micros(low + below(high - low + 1))).await;
+}
+
+/// Starts the workload on a verified store.
+pub(crate) fn start(shared: &Rc<Shared>, store: &Rc<Store>) {
+    for (key, _) in existing(shared) {
+        if let Some(log) = store.get(key) {
+            watch(shared, &log);
+        }
+    }
+    for _ in 0..shared.plan.producers {
+        let (shared, store) = (shared.clone(), store.clone());
+        drop(runtime::spawn(
+            Class::Produce,
+            "producer",
+            produce(shared, store),
+        ));
+    }
+    let (readers, reader_store) = (shared.clone(), store.clone());
+    drop(runtime::spawn(
+        Class::Fetch,
+        "reader",
+        read(readers, reader_store),
+    ));
+    let (shared, store) = (shared.clone(), store.clone());
+    drop(runtime::spawn(
+        Class::Background,
+        "keeper",
+        keep_house(shared, store),
+    ));
+}
+
+/// Every advance of the durable position is a promise.
+fn watch(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let (shared, key) = (shared.clone(), log.key());
+    log.on_durable(Box::new(move |durable| {
+        shared.note(|| format!("{:?} {key:?} durable {durable:?}", runtime::now()));
+        shared.with(key, |model| model.on_durable(durable));
+    }));
+}
+
+fn existing(shared: &Shared) -> Vec<(PartitionKey, bool)> {
+    let partitions = shared.partitions.borrow();
+    let there = partitions
+        .iter()
+        .filter(|(_, partition)| partition.existence == Existence::Exists);
+    there
+        .map(|(key, partition)| (*key, partition.log.is_truncating))
+        .collect()
+}
+
+fn pick(shared: &Shared, store: &Store) -> Option<Rc<Log>> {
+    let keys = existing(shared);
+    let (key, _) = keys.get(below(keys.len() as u64) as usize)?;
+    store.get(*key)
+}
+
+// ---- at start ----
+
+/// Reads everything back and compares.
+pub(crate) async fn verify(shared: &Rc<Shared>, store: &Rc<Store>) {
+    for (key, _) in existing(shared) {
+        let Some(log) = store.get(key) else { continue };
+        verify_log(shared, &log).await;
+    }
+}
+
+async fn verify_log(shared: &Rc<Shared>, log: &Log) {
+    let key = log.key();
+    let end = log.next_offset();
+    let mut at = log.log_start_offset();
+    while at < end {
+        let bytes_max = 1 + below(64 << 10) as usize;
+        match log.read(at, end, bytes_max, true).await {
+            Ok(read) => {
+                shared.with(key, |model| {
+                    log_checker::on_read(model, at, end, bytes_max, &read)
+                });
+                assert!(
+                    read.next_offset > at,
+                    "{key:?}: a read at {at} made no progress"
+                );
+                at = read.next_offset;
+            }
+            Err(error) => return excuse_read(shared, key, at, &error),
+        }
+    }
+    verify_snapshot(shared, log).await;
+    let newest = shared.with(key, |model| {
+        let timestamps = model.entries.iter().flat_map(|entry| &entry.timestamps);
+        timestamps.copied().max()
+    });
+    match log.max_timestamp(end).await {
+        Ok(found) => assert_eq!(
+            found.map(|found| found.timestamp.0),
+            newest.flatten().filter(|_| log.log_start_offset() < end),
+            "{key:?}: largest timestamp below {end}"
+        ),
+        Err(error) => excuse_read(shared, key, end, &error),
+    }
+}
+
+async fn verify_snapshot(shared: &Rc<Shared>, log: &Log) {
+    let key = log.key();
+    let loaded = match log.load_snapshot().await {
+        Ok(loaded) => loaded,
+        Err(error) => return excuse_read(shared, key, Offset::ZERO, &error),
+    };
+    shared.with(key, |model| {
+        let saves = &model.snapshot.saves;
+        let least = model.snapshot.confirmed;
+        match loaded {
+            None => assert_eq!(least, None, "{key:?}: the snapshot is gone"),
+            Some(loaded) => {
+                let at = saves.iter().position(|save| *save == loaded);
+                let at = at.unwrap_or_else(|| panic!("{key:?}: a snapshot that was never saved"));
+                assert!(
+                    least.is_none_or(|least| at >= least),
+                    "{key:?}: an old snapshot"
+                );
+                model.snapshot.confirmed = Some(at);
+            }
+        }
+    });
+}
+
+fn excuse_read(shared: &Shared, key: PartitionKey, at: Offset, error: &ReadError) {
+    let is_excused = match error {
+        ReadError::Closed => shared.is_closing.get(),
+        ReadError::Io(_) => shared.may_fail.get(),
+        ReadError::OutOfRange { .. } | ReadError::Quarantined(_) => false,
+    };
+    assert!(is_excused, "{key:?}: reading at {at}: {error}");
+}
+
+/// Finishes deletions that a crash interrupted and creates partitions up to the planned number.
+pub(crate) async fn complete_partitions(shared: &Rc<Shared>, store: &Rc<Store>) {
+    let half_deleted: Vec<PartitionKey> = {
+        let partitions = shared.partitions.borrow();
+        let deleting = partitions
+            .iter()
+            .filter(|(_, partition)| partition.existence == Existence::Deleting);
+        deleting.map(|(key, _)| *key).collect()
+    };
+    for key in half_deleted {
+        delete(shared, store, key).await;
+    }
+    while existing(shared).len() < shared.plan.partitions as usize {
+        if !create(shared, store).await {
+            return;
+        }
+    }
+}
+
+async fn create(shared: &Rc<Shared>, store: &Rc<Store>) -> bool {
+    let key = shared.new_key();
+    let partition = PartitionModel {
+        existence: Existence::Creating,
+        log: LogModel::new(key),
+    };
+    shared.partitions.borrow_mut().insert(key, partition);
+    shared.note(|| format!("create {key:?}"));
+    match store.create(key, shared.plan.log.clone()).await {
+        Ok(log) => {
+            shared.note(|| format!("created {key:?}"));
+            if let Some(partition) = shared.partitions.borrow_mut().get_mut(&key) {
+                partition.existence = Existence::Exists;
+            }
+            if shared.is_verified.get() {
+                watch(shared, &log);
+            }
+            true
+        }
+        Err(error) => {
+            excuse_append(shared, key, &error);
+            false
+        }
+    }
+}
+
+async fn delete(shared: &Rc<Shared>, store: &Rc<Store>, key: PartitionKey) {
+    if let Some(partition) = shared.partitions.borrow_mut().get_mut(&key) {
+        partition.existence = Existence::Deleting;
+    }
+    shared.note(|| format!("delete {key:?}"));
+    match store.delete(key).await {
+        Ok(()) => drop(shared.partitions.borrow_mut().remove(&key)),
+        Err(error) => excuse_append(shared, key, &error),
+    }
+}
+
+fn excuse_append(shared: &Shared, key: PartitionKey, error: &AppendError) {
+    let is_excused = match error {
+        AppendError::Full { .. } => shared.may_be_full.get(),
+        AppendError::Closed => shared.is_closing.get(),
+        AppendError::Busy => true,
+        AppendError::Quarantined(_) => false,
+    };
+    assert!(is_excused, "{key:?}: {error}");
+}
+
+// ---- producing ----
+
+async fn produce(shared: Rc<Shared>, store: Rc<Store>) {
+    loop {
+        pause(shared.plan.think).await;
+        for _ in 0..=below(shared.plan.burst_max) {
+            let Some(log) = pick(&shared, &store) else {
+                break;
+            };
+            if !append(&shared, &log).await {
+                break;
+            }
+        }
+    }
+}
+
+fn draft(shared: &Shared, model: &LogModel) -> Draft {
+    let is_large = below(100) < shared.plan.large_percent;
+    let count = if is_large { 1 } else { 1 + below(4) };
+    let mut builder = BatchBuilder::new(Compression::None);
+    let mut timestamps = Vec::new();
+    for _ in 0..count {
+        let bytes = if is_large {
+            shared.plan.store.direct_bytes_min as u64 + below(8 << 10)
+        } else {
+            below(shared.plan.record_bytes_max)
+        };
+        // Repeating bytes are cheap to make; the number in front tells batches apart.
+        let mut value = vec![runtime::random_u64() as u8; bytes as usize + 8];
+        value[..8].copy_from_slice(&runtime::random_u64().to_be_bytes());
+        let timestamp = runtime::wall().0 + below(40) as i64;
+        builder.push(TimestampMs(timestamp), None, Some(&value), &[]);
+        timestamps.push(timestamp);
+    }
+    Draft {
+        bytes: builder.finish(),
+        timestamps,
+        leader_epoch: model.leader_epoch,
+    }
+}
+
+/// Appends one batch, waiting for room; false when it was refused.
+async fn append(shared: &Rc<Shared>, log: &Rc<Log>) -> bool {
+    let key = log.key();
+    loop {
+        let drafted = shared.with(key, |model| {
+            (!model.is_truncating).then(|| draft(shared, model))
+        });
+        let Some(Some(draft)) = drafted else {
+            return false;
+        };
+        let batch = draft.bytes.clone();
+        let entry = Entry {
+            kind: EntryKind::Records,
+            leader_epoch: draft.leader_epoch,
+            batch: &batch,
+            record_count: draft.timestamps.len() as u32,
+            max_timestamp: draft.max_timestamp(),
+        };
+        match log.append(entry) {
+            Ok(appended) => {
+                shared.note(|| {
+                    format!(
+                        "{:?} {key:?} {appended:?} {} bytes",
+                        runtime::now(),
+                        batch.len()
+                    )
+                });
+                let number = shared.with(key, |model| model.on_append(draft, appended));
+                if let Some(number) = number {
+                    let (shared, log) = (shared.clone(), log.clone());
+                    drop(runtime::spawn(Class::Produce, "acknowledger", async move {
+                        acknowledge(&shared, &log, number, appended).await;
+                    }));
+                }
+                return true;
+            }
+            Err(AppendError::Busy) => log.append_ready().await,
+            Err(error) => {
+                let is_deleted = !existing(shared).iter().any(|(there, _)| *there == key);
+                if !(is_deleted && error == AppendError::Closed) {
+                    excuse_append(shared, key, &error);
+                }
+                return false;
+            }
+        }
+    }
+}
+
+async fn acknowledge(shared: &Rc<Shared>, log: &Rc<Log>, number: u64, appended: storage::Appended) {
+    let next = appended.last_offset.plus(1);
+    let is_durable = log.wait_durable(appended.log_epoch, next).await;
+    let is_ending =
+        shared.is_closing.get() || !existing(shared).iter().any(|(key, _)| *key == log.key());
+    shared.with(log.key(), |model| {
+        if is_durable {
+            model.on_acknowledged(number, appended.log_epoch, log.durable());
+        } else {
+            // A truncation ends all waits of its log epoch, also for what it leaves in place.
+            assert!(
+                is_ending || model.is_truncating || log.log_epoch() > appended.log_epoch,
+                "{:?}: the wait for {appended:?} was given up",
+                log.key()
+            );
+        }
+    });
+    if is_durable {
+        shared.acknowledged.set(shared.acknowledged.get() + 1);
+    }
+}
+
+/// One append to each partition, acknowledged.
+pub(crate) async fn append_everywhere(shared: &Rc<Shared>, store: &Rc<Store>) {
+    for (key, _) in existing(shared) {
+        let Some(log) = store.get(key) else { continue };
+        while !append(shared, &log).await {
+            runtime::sleep(Duration::from_millis(1)).await;
+            if store.get(key).is_none() {
+                break;
+            }
+        }
+        let (epoch, next) = (log.log_epoch(), log.next_offset());
+        let is_durable = log.wait_durable(epoch, next).await;
+        assert!(
+            is_durable || log.log_epoch() != epoch || store.get(key).is_none(),
+            "{key:?}: not acknowledged"
+        );
+    }
+}
+
+// ---- reading ----
+
+async fn read(shared: Rc<Shared>, store: Rc<Store>) {
+    let (_, high) = shared.plan.think;
+    loop {
+        pause((
+            Duration::from_millis(1),
+            high * 2 + Duration::from_millis(1),
+        ))
+        .await;
+        let Some(log) = pick(&shared, &store) else {
+            continue;
+        };
+        if below(4) == 0 {
+            look_up_time(&shared, &log).await;
+        } else {
+            read_once(&shared, &log).await;
+        }
+    }
+}
+
+/// What changes while a read waits: a check that began before is void.
+fn version(shared: &Shared, key: PartitionKey) -> Option<(Offset, base::LogEpoch)> {
+    let partitions = shared.partitions.borrow();
+    let partition = partitions.get(&key)?;
+    let model = &partition.log;
+    let is_stable = partition.existence == Existence::Exists
+        && !model.is_truncating
+        && model.start_wanted == model.start_confirmed;
+    let epoch = model
+        .durable_seen
+        .map_or(base::LogEpoch(0), |seen| seen.log_epoch);
+    is_stable.then_some((model.start_confirmed, epoch))
+}
+
+async fn read_once(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let key = log.key();
+    let Some(before) = version(shared, key) else {
+        return;
+    };
+    let (start, until) = (log.log_start_offset(), log.durable().next_offset);
+    let from = Offset(start.0 + below((until.0 - start.0).max(1) as u64) as i64);
+    let bytes_max = below(32 << 10) as usize;
+    let cached = log.read_cached(from, until, bytes_max, true);
+    if let Some(Ok(read)) = &cached {
+        shared.with(key, |model| {
+            log_checker::on_read(model, from, until, bytes_max, read)
+        });
+    }
+    let read = log.read(from, until, bytes_max, true).await;
+    if version(shared, key) != Some(before) {
+        return;
+    }
+    match read {
+        Ok(read) => {
+            shared.with(key, |model| {
+                log_checker::on_read(model, from, until, bytes_max, &read)
+            });
+        }
+        Err(error) => excuse_read(shared, key, from, &error),
+    }
+}
+
+async fn look_up_time(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let key = log.key();
+    let Some(before) = version(shared, key) else {
+        return;
+    };
+    let until = log.durable().next_offset;
+    let at = TimestampMs(runtime::wall().0 - below(1000) as i64);
+    let found = log.offset_for_timestamp(at, until).await;
+    if version(shared, key) != Some(before) {
+        return;
+    }
+    match found {
+        Ok(found) => {
+            shared.with(key, |model| {
+                log_checker::on_time_lookup(model, at, until, found)
+            });
+        }
+        Err(error) => excuse_read(shared, key, until, &error),
+    }
+}
+
+// ---- house-keeping ----
+
+async fn keep_house(shared: Rc<Shared>, store: Rc<Store>) {
+    let chances = shared.plan.maintenance;
+    loop {
+        pause((Duration::from_millis(1), Duration::from_millis(20))).await;
+        if shared.is_closing.get() {
+            return;
+        }
+        let Some(log) = pick(&shared, &store) else {
+            continue;
+        };
+        if below(1000) < chances.trim {
+            trim(&shared, &log).await;
+        }
+        if below(1000) < chances.retain {
+            retain(&shared, &log).await;
+        }
+        if below(1000) < chances.snapshot {
+            save_snapshot(&shared, &log).await;
+        }
+        if below(1000) < chances.truncate {
+            truncate(&shared, &log).await;
+        }
+        if below(1000) < chances.recreate {
+            delete(&shared, &store, log.key()).await;
+            create(&shared, &store).await;
+        }
+    }
+}
+
+async fn trim(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let key = log.key();
+    let (start, end) = (log.log_start_offset(), log.durable().next_offset);
+    let to = Offset(start.0 + below((end.0 - start.0 + 1) as u64) as i64);
+    shared.with(key, |model| model.start_wanted = model.start_wanted.max(to));
+    shared.note(|| format!("trim {key:?} to {to}"));
+    match log.trim(to).await {
+        Ok(start) => {
+            assert_eq!(start, to, "{key:?}: trimmed");
+            shared.with(key, |model| model.on_start_moved(start));
+        }
+        Err(error) => excuse_append(shared, key, &error),
+    }
+}
+
+async fn retain(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let key = log.key();
+    shared.with(key, |model| {
+        model.start_wanted = model.durable_next().max(model.start_wanted)
+    });
+    shared.note(|| format!("retain {key:?}"));
+    match log.apply_retention(runtime::wall()).await {
+        Ok(_) => {
+            let start = log.log_start_offset();
+            shared.with(key, |model| {
+                assert!(
+                    start <= model.durable_next(),
+                    "{key:?}: retention removed what was not durable"
+                );
+                model.on_start_moved(start);
+                model.start_wanted = model.start_confirmed;
+            });
+        }
+        Err(error) => excuse_append(shared, key, &error),
+    }
+}
+
+async fn save_snapshot(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let key = log.key();
+    let at = log.durable().next_offset;
+    let state = runtime::random_u64()
+        .to_be_bytes()
+        .repeat(1 + below(200) as usize);
+    let saved = shared.with(key, |model| {
+        let is_newer = model
+            .snapshot
+            .saves
+            .last()
+            .is_none_or(|(last, _)| *last < at);
+        is_newer.then(|| model.snapshot.saves.push((at, state.clone())))
+    });
+    if !matches!(saved, Some(Some(()))) {
+        return;
+    }
+    match log.save_snapshot(at, state).await {
+        Ok(()) => {
+            shared.with(key, |model| {
+                model.snapshot.confirmed = Some(model.snapshot.saves.len() - 1)
+            });
+        }
+        Err(error) => excuse_append(shared, key, &error),
+    }
+}
+
+/// Cuts off a few entries of the end, durable or not, as Raft would after an election.
+async fn truncate(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let key = log.key();
+    let chosen = shared.with(key, |model| {
+        let least = model
+            .snapshot
+            .saves
+            .last()
+            .map_or(model.start_wanted, |(at, _)| *at);
+        let keep = model.entries.len().saturating_sub(1 + below(4) as usize);
+        let to = model.entries.get(keep)?.base_offset;
+        if to < least || to < model.start_wanted {
+            return None;
+        }
+        model.is_truncating = true;
+        model.on_truncate_begin(to);
+        Some(to)
+    });
+    let Some(Some(to)) = chosen else {
+        return;
+    };
+    let before = log.log_epoch();
+    shared.note(|| format!("truncate {key:?} to {to}"));
+    match log.truncate(to).await {
+        Ok(epoch) => {
+            shared.note(|| format!("truncated {key:?} to {to}: {epoch:?}"));
+            assert!(epoch > before, "{key:?}: a truncation raises the log epoch");
+            assert_eq!(log.next_offset(), to, "{key:?}: truncated");
+            shared.with(key, |model| {
+                model.on_truncate_end(to);
+                model.leader_epoch.0 += 1;
+                model.is_truncating = false;
+            });
+        }
+        Err(error) => excuse_append(shared, key, &error),
+    }
+}
