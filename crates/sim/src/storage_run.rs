@@ -179,6 +179,16 @@ pub fn run(seed: Seed, planted: PlantedBugs) -> Ran {
         simulated: run.sim.elapsed(),
         crashes: run.crashes,
         acknowledged: run.shared.acknowledged.get(),
+        trace_hash: run.sim.trace_hash(),
+    }
+}
+
+/// Tells the last events of a seed that is looked at.
+impl Drop for Run {
+    fn drop(&mut self) {
+        for line in self.sim.trace_lines() {
+            eprintln!("{line}");
+        }
     }
 }
 
