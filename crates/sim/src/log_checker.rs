@@ -1,7 +1,7 @@
 //! Checkers of one partition: what was recovered, read and looked up against the model. They panic on a violation.
 
 use crate::log_model::LogModel;
-use base::{Offset, TimestampMs};
+use base::{LeaderEpoch, Offset, TimestampMs};
 use storage::{Durable, ReadBatches, TimestampedOffset};
 
 /// What a log says of itself right after the store was opened.
@@ -128,21 +128,30 @@ pub fn on_time_lookup(
     until: Offset,
     found: Option<TimestampedOffset>,
 ) {
-    let expected = model
-        .entries
-        .iter()
-        .filter(|entry| entry.last_offset < until)
-        .flat_map(|entry| {
-            let offsets = entry.base_offset.0..;
-            let epoch = entry.leader_epoch;
-            let records = offsets.zip(entry.timestamps.iter().copied());
-            records.map(move |(offset, timestamp)| (Offset(offset), timestamp, epoch))
-        })
-        .find(|(offset, timestamp, _)| *offset >= model.start_confirmed && *timestamp >= at.0);
+    let expected = records(model)
+        .take_while(|(offset, ..)| *offset < until)
+        .find(|(_, timestamp, _)| *timestamp >= at.0);
     let found = found.map(|found| (found.offset, found.timestamp.0, found.leader_epoch));
     assert_eq!(
         found, expected,
         "{:?}: first record at or after {at} below {until}",
         model.key
     );
+}
+
+/// Offset, timestamp and leader epoch of each record.
+fn records(model: &LogModel) -> impl Iterator<Item = (Offset, i64, LeaderEpoch)> {
+    let start = model.start_confirmed;
+    let all = model.entries.iter().flat_map(|entry| {
+        let offsets = entry.base_offset.0..;
+        let epoch = entry.leader_epoch;
+        let records = offsets.zip(entry.timestamps.iter().copied());
+        records.map(move |(offset, timestamp)| (Offset(offset), timestamp, epoch))
+    });
+    all.filter(move |(offset, ..)| *offset >= start)
+}
+
+/// The largest timestamp of any record.
+pub fn newest_timestamp(model: &LogModel) -> Option<i64> {
+    records(model).map(|(_, timestamp, _)| timestamp).max()
 }

@@ -168,10 +168,7 @@ impl Suite {
 type Failed = BTreeMap<u64, String>;
 
 /// Calls `one` with every number below `count`, each thread with a state of its own, until it says false.
-fn on_all_cores<S: Default + Send>(
-    count: u64,
-    one: impl Fn(u64, &mut S) -> bool + Sync,
-) -> Vec<S> {
+fn on_all_cores<S: Default + Send>(count: u64, one: impl Fn(u64, &mut S) -> bool + Sync) -> Vec<S> {
     let next = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
     let work = || {

@@ -69,8 +69,8 @@ impl Log {
                     break;
                 }
                 let bytes = read.batches.to_contiguous();
-                for (header, _) in self.batches(&bytes)? {
-                    largest = largest.max(header.max_timestamp);
+                for (header, batch) in self.batches(&bytes)? {
+                    largest = largest.max(self.max_timestamp_in(&header, batch)?);
                 }
                 from = read.next_offset;
             }
@@ -79,6 +79,27 @@ impl Log {
             return Ok(None);
         }
         self.offset_for_timestamp(largest, until).await
+    }
+
+    /// The largest timestamp of a batch, of its records that are not deleted.
+    fn max_timestamp_in(
+        &self,
+        header: &BatchHeader,
+        batch: &[u8],
+    ) -> Result<TimestampMs, ReadError> {
+        let start = self.log_start_offset();
+        if header.base_offset >= start {
+            return Ok(header.max_timestamp);
+        }
+        let mut largest = TimestampMs(-1);
+        for_each_record(batch, RECORDS_BYTES_MAX, |record| {
+            if record.offset >= start {
+                largest = largest.max(record.timestamp);
+            }
+            true
+        })
+        .map_err(|e| self.undecodable(&e.to_string()))?;
+        Ok(largest)
     }
 
     /// An offset that no record with timestamp >= `at` stands before.
