@@ -22,6 +22,8 @@ cargo xtask TASK
   tidy                     the rules of the house that no lint of the compiler knows
   codegen [--check]        the Kafka codec from Kafka's message descriptors
   fuzz [TARGET] [--secs N]  fuzz targets, all of them when none is named
+  sim [--seeds N] [--base N]
+                           simulated runs, 2000 seeds and planted bugs unless told otherwise
   e2e [SUITE...] [--against kafka] [--binary PATH]
                            real clients alone: matrix, groups, tools, crash, damage, full, hostile, epoll
   crash [--rounds N]       kill -9 under load, 50 rounds unless told otherwise
@@ -55,6 +57,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "codegen" => codegen::run(&root, rest),
         "fuzz" => fuzz::run(&root, rest),
         "e2e" => suites::e2e(&root, rest),
+        "sim" => suites::sim(&root, rest),
         "crash" => suites::crash(&root, rest),
         "capture" => e2e::capture::run(&root, &root.join("crates/kafka/tests/golden")),
         "bench" => bench::run(&root, rest),

@@ -64,6 +64,34 @@ pub fn test(root: &Path, args: &[String]) -> Result<()> {
     summary(&suites)
 }
 
+/// Simulated runs alone, as many as wanted.
+pub fn sim(root: &Path, args: &[String]) -> Result<()> {
+    let mut command = run::cargo_command(root);
+    command.args(["test", "--package", "sim", "--test", "it", "--"]);
+    // The suites use every core themselves: one after the other, so that their figures mean something.
+    command.args(["--nocapture", "--test-threads", "1"]);
+    let mut is_narrow = false;
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--seeds" => {
+                command.env("FOREBAY_SEEDS", value()?.parse::<u64>()?.to_string());
+                is_narrow = true;
+            }
+            "--base" => {
+                command.env("FOREBAY_SEED_BASE", value()?.parse::<u64>()?.to_string());
+            }
+            other => bail!("sim takes --seeds N and --base N, not {other:?}"),
+        }
+    }
+    if is_narrow {
+        // Planted bugs have a number of seeds of their own.
+        command.arg("keeps_its_promises");
+    }
+    run::checked(&mut command)
+}
+
 /// Real clients against the binary, or against Apache Kafka to test the tests.
 pub fn e2e(root: &Path, args: &[String]) -> Result<()> {
     let mut wanted = Wanted::new();

@@ -439,6 +439,9 @@ impl Broker {
             },
         };
         let partition = Partition::new(&topic, spec.leader_epoch, log, settings);
+        if self.settings.forget_producers_planted {
+            partition.forget_producers();
+        }
         self.partitions.borrow_mut().insert(key, partition.clone());
         if topic.name.as_str() == OFFSETS_TOPIC {
             self.coordinator.on_partition_opened(self, &partition);

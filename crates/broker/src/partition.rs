@@ -484,6 +484,12 @@ impl Partition {
         }
     }
 
+    /// The planted bug: as if nobody had ever sent anything.
+    pub(crate) fn forget_producers(&self) {
+        self.windows
+            .replace(Windows::Loaded(ProducerTable::default()));
+    }
+
     /// Forgets producers that have been silent for `expiry`.
     pub fn expire_producers(&self, now: TimestampMs, expiry: Duration) {
         let expiry_ms = i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX);

@@ -38,6 +38,8 @@ pub struct Settings {
     pub fetch_sessions_max: usize,
     /// How long `stop` waits for requests in flight.
     pub stop_grace: Duration,
+    /// For tests: the bug that producers' windows are empty after a restart.
+    pub forget_producers_planted: bool,
     pub store: StoreSettings,
     pub coordinator: crate::coordinator::CoordinatorSettings,
 }
@@ -79,6 +81,7 @@ impl Settings {
             fetch_bytes: 256 << 20,
             fetch_sessions_max: 1000,
             stop_grace: Duration::from_secs(5),
+            forget_producers_planted: false,
             store: StoreSettings::default(),
             coordinator: crate::coordinator::CoordinatorSettings::default(),
         }

@@ -5,6 +5,10 @@
 
 pub mod log_checker;
 pub mod log_model;
+pub mod node_plan;
+pub mod node_run;
+mod node_work;
+pub mod record_checker;
 pub mod seeds;
 pub mod storage_plan;
 pub mod storage_run;

@@ -27,6 +27,8 @@ pub(crate) enum Existence {
     Creating,
     Exists,
     Deleting,
+    /// A part of it could not be read during recovery: it says so, and serves nothing any more.
+    Refused,
 }
 
 pub(crate) struct PartitionModel {
@@ -89,12 +91,17 @@ impl Shared {
     }
 
     fn check_recovered(&self, store: &Store, report: &RecoveryReport) {
-        assert!(
-            report.quarantined.is_empty(),
-            "quarantined although nothing was damaged: {:?}",
-            report.quarantined
-        );
         let mut partitions = self.partitions.borrow_mut();
+        for (key, corrupt) in &report.quarantined {
+            let partition = partitions.get_mut(key);
+            let partition = partition.unwrap_or_else(|| panic!("{key:?} came back"));
+            let is_unreadable = corrupt.found.contains("os error 5") && self.may_fail.get();
+            assert!(
+                is_unreadable || partition.existence == Existence::Refused,
+                "{key:?} is refused although nothing was damaged: {corrupt:?}"
+            );
+            partition.existence = Existence::Refused;
+        }
         let keys = store.keys();
         for key in &keys {
             assert!(partitions.contains_key(key), "{key:?} came back");
@@ -102,7 +109,10 @@ impl Shared {
         partitions.retain(|key, partition| match store.get(*key) {
             Some(log) => {
                 self.note(|| format!("recovered {key:?} {:?}", recovered(&log)));
-                if partition.existence != Existence::Deleting {
+                if !matches!(
+                    partition.existence,
+                    Existence::Deleting | Existence::Refused
+                ) {
                     partition.existence = Existence::Exists;
                     log_checker::on_recovered(&mut partition.log, recovered(&log));
                 }

@@ -60,6 +60,8 @@ pub(crate) async fn recover(
 ) -> Result<RecoveryReport, OpenError> {
     let mut report = RecoveryReport::default();
     sweep_files(home).await?;
+    // A killed process may have renamed a snapshot into place without a sync; whoever loads it may build on it.
+    disk::sync_dir(&home.config.dir.join("snapshots")).await;
     let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
     report.partitions = logs.len();
     let end = if point.clean {

@@ -127,6 +127,7 @@ impl Log {
     pub async fn truncate(&self, next_offset: Offset) -> Result<LogEpoch, AppendError> {
         self.check_writable()?;
         let _turn = self.turn.take().await;
+        self.write_gathered().await;
         let log_epoch = self.drop_tail(next_offset);
         let removed = self.cut_segments(next_offset).await?;
         let record = {
@@ -137,6 +138,16 @@ impl Log {
         self.home.manifest.commit(vec![Edit::Put(record)]).await;
         self.remove_files(removed);
         Ok(log_epoch)
+    }
+
+    /// Writes the chunks gathered for the segment: what they hold below a cut stands nowhere else. The caller holds the
+    /// turn.
+    async fn write_gathered(&self) {
+        loop {
+            let chunk = self.state.borrow_mut().direct.pop_front();
+            let Some(chunk) = chunk else { return };
+            self.write_chunk(chunk.buf, chunk.marks).await;
+        }
     }
 
     /// Drops staged entries from `next_offset` on and begins the next log epoch.
@@ -156,7 +167,6 @@ impl Log {
                 state.entries.pop_back();
                 state.next_index.0 -= 1;
             }
-            state.direct.clear();
             state.dirty_bytes -= cleaned;
             state.log_epoch = state.log_epoch.next();
             let log_epoch = state.log_epoch;
@@ -175,12 +185,8 @@ impl Log {
             {
                 state.leader_epochs.pop();
             }
-            // Direct frames below the cut lost their write: the journal takes no more of them, the segment will.
-            for entry in &mut state.entries {
-                if entry.journal_sequence == crate::log::DIRECT {
-                    entry.journal_sequence = crate::log::DIRECT;
-                }
-            }
+            // Whatever stands before the cut and went straight to the segment is in it.
+            state.last_was_direct = false;
             (log_epoch, cleaned, uncached)
         };
         self.home.cleaned(cleaned);

@@ -1,0 +1,92 @@
+//! Bugs planted behind test-only switches: the harness has to find each within so many seeds.
+
+use sim::{node_plan::NodeBugs, node_run, seeds, storage_run};
+use storage::PlantedBugs;
+
+/// No planted bug may need more.
+const SEEDS: u64 = 500;
+
+fn found_in_storage(name: &str, planted: PlantedBugs) {
+    let found = seeds::first_failure(SEEDS, |seed| storage_run::run(seed, planted.clone()));
+    told(name, found);
+}
+
+fn told(name: &str, found: Option<(u64, String)>) {
+    match found {
+        Some((seed, said)) => println!("{name}: found with seed {seed}: {said}"),
+        None => panic!("{name}: not found within {SEEDS} seeds"),
+    }
+}
+
+#[test]
+fn acknowledge_before_sync() {
+    let planted = PlantedBugs {
+        ack_before_sync: true,
+        ..PlantedBugs::default()
+    };
+    found_in_storage("acknowledge before sync", planted);
+}
+
+#[test]
+fn retry_a_failed_sync() {
+    let planted = PlantedBugs {
+        retry_failed_sync: true,
+        ..PlantedBugs::default()
+    };
+    found_in_storage("retry a failed sync", planted);
+}
+
+#[test]
+fn recover_without_checking_checksums() {
+    let planted = PlantedBugs {
+        skip_checksums_in_recovery: true,
+        ..PlantedBugs::default()
+    };
+    found_in_storage("recover without checking checksums", planted);
+}
+
+#[test]
+fn durable_position_without_log_epoch() {
+    let planted = PlantedBugs {
+        durable_without_log_epoch: true,
+        ..PlantedBugs::default()
+    };
+    found_in_storage("durable position without log epoch", planted);
+}
+
+#[test]
+fn off_by_one_at_segment_roll() {
+    let planted = PlantedBugs {
+        segment_roll_off_by_one: true,
+        ..PlantedBugs::default()
+    };
+    found_in_storage("off by one at segment roll", planted);
+}
+
+#[test]
+fn stale_index_trusted() {
+    let planted = PlantedBugs {
+        trust_stale_index: true,
+        ..PlantedBugs::default()
+    };
+    found_in_storage("stale index trusted", planted);
+}
+
+#[test]
+fn group_commit_wakes_the_wrong_waiter() {
+    let planted = PlantedBugs {
+        wake_wrong_waiter: true,
+        ..PlantedBugs::default()
+    };
+    found_in_storage("group commit wakes the wrong waiter", planted);
+}
+
+#[test]
+fn idempotence_window_not_restored() {
+    let bugs = NodeBugs {
+        forget_producers: true,
+        ..NodeBugs::default()
+    };
+    let found = seeds::first_failure(SEEDS, |seed| node_run::run(seed, bugs.clone()));
+    told("idempotence window not restored", found);
+}
