@@ -253,6 +253,26 @@ fn pin_to(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets the process open as many files as the system allows it at all; connections are files. The number allowed now.
+pub fn raise_open_files_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid place.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: a valid limit.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
 /// What a shard's thread is given.
 struct Setup {
     index: usize,
@@ -319,7 +339,10 @@ where
 
 fn make_shard(setup: Setup) -> io::Result<Rc<Shard>> {
     if let Some(cpu) = setup.cpu {
-        pin_to(cpu)?;
+        pin_to(cpu).map_err(|error| {
+            let reason = format!("shard {} cannot run on CPU {cpu}: {error}", setup.index);
+            io::Error::new(error.kind(), reason)
+        })?;
     }
     let remote = setup.node.remotes[setup.index].clone();
     let driver = match setup.backend {

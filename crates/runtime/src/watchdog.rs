@@ -337,5 +337,18 @@ fn stack_text(frames: &[usize]) -> String {
         text.push_str("  (it ended before its stack was taken)\n");
     }
     backtrace::clear_symbol_cache();
+    give_memory_back();
     text
 }
+
+/// The debug information that resolving a stack reads takes tens of MiB, which the allocator would keep for ever: an
+/// idle node would look several times its size after its first stall. It is rare enough (see `REPORT_EVERY`) for the
+/// moment that the allocator holds each arena.
+#[cfg(target_env = "gnu")]
+fn give_memory_back() {
+    // SAFETY: takes a plain number and touches only the allocator's own free memory, under its locks.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn give_memory_back() {}

@@ -17,6 +17,9 @@ pub use value::{Bytes, Cpus, HostPort, KeyValues, Millis, TraceFormat, Value};
 /// Environment variables of the binary that are no settings of the node.
 pub const OTHER_VARIABLES: [&str; 2] = ["FOREBAY_CONFIG", "FOREBAY_BROKERS"];
 
+/// More than the largest machines have CPUs, so that a typo does not fill the disk with journals.
+const SHARDS_MAX: u16 = 512;
+
 /// One row of the table.
 pub struct Setting {
     /// `data_dir`: the TOML key; `--data-dir` and `FOREBAY_DATA_DIR` follow from it.
@@ -278,6 +281,12 @@ impl Loaded {
             return Err(ConfigError::Conflict(format!(
                 "cpus names {} CPUs but shards is {}: leave one of them out or make them agree",
                 s.cpus.0.len(),
+                s.shards
+            )));
+        }
+        if s.shards > SHARDS_MAX {
+            return Err(ConfigError::Conflict(format!(
+                "shards is {}: at most {SHARDS_MAX}, each is a thread with memory and a journal of its own",
                 s.shards
             )));
         }

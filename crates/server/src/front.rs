@@ -26,8 +26,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use runtime::{Class, ShardsHandle};
 use tokio::sync::{Notify, Semaphore};
 
-/// One more waits in the listener's queue.
-const CONNECTIONS_MAX: usize = 64;
+/// One more waits in the listener's queue. So many that slow ones, which end after `HEAD_TIME_MAX`, do not keep probes
+/// out; one costs a task and a buffer of some KiB.
+const CONNECTIONS_MAX: usize = 1024;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// Idle or busy, a connection ends after this: scrapers connect again.

@@ -15,7 +15,10 @@ use broker::{OpenError, open::OpenReport};
 use runtime::{Backend, Class, Running, sync::Shutdown};
 
 use crate::{
-    cli::NodeArgs,
+    cli::{
+        NodeArgs,
+        format::{counted, grouped},
+    },
     config::Settings,
     exit,
     front::{self, Front},
@@ -25,6 +28,9 @@ use crate::{
 
 /// Beyond the grace of requests in flight: what closing files may take before the process ends anyway.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Files a node has open beside its connections, generously.
+const OTHER_FILES: u64 = 1024;
 
 /// Why a node's process does not come up.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +65,15 @@ impl StartError {
             Self::Open(OpenError::Locked(_)) => exit::LOCKED,
             Self::Open(_) => exit::DIRECTORY,
             Self::Settings(_) => exit::USAGE,
+            // A CPU that is not there, a backend that is refused.
+            Self::Shards(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+                ) =>
+            {
+                exit::USAGE
+            }
             Self::Shards(_) | Self::ReadyFile { .. } => exit::FAILED,
         }
     }
@@ -154,6 +169,7 @@ impl Process {
         let http = bind_http(settings.http_addr)?;
         let http_addr = http.local_addr().map_err(StartError::Shards)?;
         let shards = shard_count(settings);
+        check_open_files(settings);
         let config = runtime::Config {
             shards,
             cpus: Some(settings.cpus.0.clone()).filter(|cpus| !cpus.is_empty()),
@@ -237,13 +253,23 @@ impl Process {
         let found = if self.report.topics == 0 && recovery.journal_entries == 0 {
             "an empty directory".to_owned()
         } else {
-            format!(
-                "{} topics, {} partitions, {} batches replayed from the journal, {} torn bytes cut off",
-                self.report.topics,
-                recovery.partitions,
-                recovery.journal_entries,
-                recovery.torn_tail_bytes
-            )
+            let mut found = format!(
+                "{}, {}, {} replayed from the journal",
+                counted(self.report.topics, "topic"),
+                counted(recovery.partitions, "partition"),
+                if recovery.journal_entries == 1 {
+                    "1 batch".into()
+                } else {
+                    format!("{} batches", grouped(recovery.journal_entries))
+                },
+            );
+            if recovery.torn_tail_bytes > 0 {
+                found.push_str(&format!(
+                    ", {} torn bytes that nobody was promised cut off",
+                    recovery.torn_tail_bytes
+                ));
+            }
+            found
         };
         let mut text = format!(
             "Forebay {version} serves after {ready:.0} ms\n\
@@ -309,6 +335,21 @@ impl Process {
             }
         });
         self.running.join().map_err(StartError::Shards)
+    }
+}
+
+/// Each connection is an open file.
+fn check_open_files(settings: &Settings) {
+    let limit = runtime::raise_open_files_limit().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the limit of open files is unknown");
+        u64::MAX
+    });
+    if limit < u64::from(settings.connections_max) + OTHER_FILES {
+        tracing::info!(
+            limit,
+            connections_max = settings.connections_max,
+            "open files are limited: with more connections than that, further ones wait"
+        );
     }
 }
 

@@ -174,7 +174,8 @@ async fn consume(
     let mut done = BTreeMap::new();
     let mut result = Ok(());
     while !printer.is_done() && !stop.load(Ordering::Relaxed) {
-        if args.exit && args.group.is_none() && is_at_end(&consumer, &ends) {
+        let has_partitions = args.group.is_none() || consumer.rebalances() > 0;
+        if args.exit && has_partitions && is_at_end(&consumer, &ends) {
             break;
         }
         let fetched = consumer.poll(POLL).await?;
@@ -185,9 +186,6 @@ async fn consume(
         if args.group.is_some() {
             consumer.commit_offsets(&done).await?;
             done.clear();
-            if args.exit && fetched.is_empty() && consumer.rebalances() > 0 {
-                break;
-            }
         }
     }
     consumer.close().await?;

@@ -187,6 +187,13 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// `1 topic`, `2,000 topics`.
+#[must_use]
+pub fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(count as u64))
+}
+
 /// `12,345,678`.
 #[must_use]
 pub fn grouped(number: u64) -> String {

@@ -1,7 +1,6 @@
 //! `forebay produce`: lines of standard input become records.
 
 use std::{
-    cell::Cell,
     io::{self, BufRead, Write},
     rc::Rc,
 };
@@ -27,7 +26,6 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 struct Session {
     args: ProduceArgs,
     producer: Producer,
-    records: Cell<u64>,
 }
 
 pub fn run(args: ProduceArgs) -> anyhow::Result<()> {
@@ -40,6 +38,21 @@ pub fn run(args: ProduceArgs) -> anyhow::Result<()> {
     let topic = args.topic.clone();
     let setup = args.clone();
     shard.run(move || async move { open(setup).await })?;
+    let sent = send_all(&shard);
+    // After a line that is wrong, too: those before it are on their way.
+    let closed = shard.run(|| async { close().await });
+    let records = match &closed {
+        Ok((records, _)) => *records,
+        Err(_) => 0,
+    };
+    let noun = if records == 1 { "record" } else { "records" };
+    note!("{} {noun} written to {topic}", grouped(records));
+    let flushed = closed.and_then(|(_, flushed)| flushed);
+    // What the broker refused is the cause of what could not be sent after it.
+    flushed.and(sent)
+}
+
+fn send_all(shard: &CommandShard) -> anyhow::Result<()> {
     let mut stdin = io::stdin().lock();
     loop {
         let (chunk, ended) = read_chunk(&mut stdin)?;
@@ -47,13 +60,9 @@ pub fn run(args: ProduceArgs) -> anyhow::Result<()> {
             shard.run(move || async move { send(chunk).await })?;
         }
         if ended {
-            break;
+            return Ok(());
         }
     }
-    let records = shard.run(|| async { close().await })?;
-    let noun = if records == 1 { "record" } else { "records" };
-    note!("{} {noun} written to {topic}", grouped(records));
-    Ok(())
 }
 
 fn read_chunk(input: &mut impl BufRead) -> anyhow::Result<(Vec<Vec<u8>>, bool)> {
@@ -113,11 +122,7 @@ async fn open(args: ProduceArgs) -> anyhow::Result<()> {
             ..ProducerConfig::default()
         },
     );
-    runtime::set_local(Rc::new(Session {
-        args,
-        producer,
-        records: Cell::new(0),
-    }));
+    runtime::set_local(Rc::new(Session { args, producer }));
     Ok(())
 }
 
@@ -142,7 +147,6 @@ async fn send(lines: Vec<Vec<u8>>) -> anyhow::Result<()> {
             timestamp: None,
         };
         let delivery = session.producer.send(record).await?;
-        session.records.set(session.records.get() + 1);
         if args.verbose {
             deliveries.push(delivery);
         }
@@ -176,9 +180,11 @@ fn split<'l>(
     Ok((Some(&line[..at]), &line[at + delimiter.len()..]))
 }
 
-async fn close() -> anyhow::Result<u64> {
+/// Sends what is left; how many records were acknowledged, and why not the others.
+async fn close() -> anyhow::Result<(u64, anyhow::Result<()>)> {
     let session = runtime::local::<Session>().context("the producer is open")?;
     runtime::clear_local::<Session>();
-    session.producer.clone().close().await?;
-    Ok(session.records.get())
+    let flushed = session.producer.clone().close().await;
+    let acknowledged = session.producer.stats().records_acknowledged;
+    Ok((acknowledged, flushed.map_err(Into::into)))
 }

@@ -143,6 +143,9 @@ fn hint(error: &ClientError) -> Option<String> {
         ClientError::Timeout { .. } => {
             Some("Is that a Kafka listener? --timeout waits longer.".into())
         }
+        ClientError::Closed { .. } => {
+            Some("Has the node stopped? Is that a Kafka listener (without TLS)?".into())
+        }
         _ => hint_code(error.code()?).map(str::to_owned),
     }
 }

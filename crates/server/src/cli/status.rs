@@ -55,10 +55,11 @@ async fn status(client: &Client, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     outln!(
-        "cluster {}: {health}, {} brokers, {} topics, {partitions} partitions",
+        "cluster {}: {health}, {}, {}, {}",
         metadata.cluster_id.as_deref().unwrap_or("without id"),
-        metadata.brokers.len(),
-        topics.len(),
+        format::counted(metadata.brokers.len(), "broker"),
+        format::counted(topics.len(), "topic"),
+        format::counted(partitions, "partition"),
     );
     if leaderless > 0 {
         outln!("{leaderless} partitions have no leader: they are damaged or their broker is down");

@@ -63,8 +63,8 @@ async fn create(
         admin.create_topic(&topic).await?;
         let created = admin.client().topic(&name).await?;
         outln!(
-            "created {name} with {} partitions",
-            created.partitions.len()
+            "created {name} with {}",
+            format::counted(created.partitions.len(), "partition")
         );
     }
     Ok(())
