@@ -11,9 +11,6 @@ pub(crate) mod assignor;
 mod fetcher;
 pub mod membership;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, VecDeque},

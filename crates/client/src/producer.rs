@@ -11,9 +11,6 @@ pub mod partitioner;
 mod queue;
 mod sender;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,

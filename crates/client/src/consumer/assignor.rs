@@ -1,5 +1,8 @@
 //! The range assignor: which member of a group reads which partitions.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use base::PartitionIndex;

@@ -1,5 +1,8 @@
 //! Choice of a record's partition, as Kafka's own clients choose it.
 
+#[cfg(test)]
+mod tests;
+
 use base::PartitionIndex;
 
 /// The partition of a key: murmur2, made positive, modulo the number of partitions (Kafka's default partitioner), so

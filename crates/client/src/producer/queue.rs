@@ -6,6 +6,9 @@
 //! 2. A batch that may already be in the log keeps its producer id, epoch and sequence for ever, so that the broker can
 //!    tell a repetition (KIP-98); one that was certainly refused may be stamped anew.
 
+#[cfg(test)]
+mod tests;
+
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
 use base::{Offset, ProducerEpoch, ProducerId, TimestampMs};
