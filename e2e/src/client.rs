@@ -199,7 +199,7 @@ impl Drop for Reporter {
 /// is not a client's usual complaint about a broker that went away, so it goes nowhere by default.
 fn spawn(program: &Program, args: &[&str]) -> Result<(Child, Receiver<String>)> {
     let mut command = program.command(args);
-    let loud = std::env::var_os("FOREBAY_E2E_LOUD").is_some();
+    let loud = std::env::var_os("E2E_LOUD").is_some();
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -35,7 +35,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         );
         return Ok(());
     }
-    let flips = std::env::var("FOREBAY_DAMAGE_FLIPS")
+    let flips = std::env::var("E2E_DAMAGE_FLIPS")
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(40);

@@ -185,7 +185,8 @@ impl<'a> Group<'a> {
     fn start(&mut self, name: &str) -> Result<()> {
         let mut args = vec!["member", self.bootstrap.as_str(), &self.topic, &self.id];
         if self.is_static {
-            args.push(name);
+            // What comes after a member that was killed has a name of its own and the same instance id.
+            args.push(name.trim_end_matches('2'));
         }
         let member = Reporter::spawn(self.program, &args, name.to_owned(), self.sender.clone())?;
         self.members.insert(name.to_owned(), member);
@@ -326,9 +327,9 @@ impl<'a> Group<'a> {
         let (shares, told) = (self.assigned.clone(), self.told.clone());
         self.kill("b")?;
         feed(self)?;
-        self.start("b")?;
+        self.start("b2")?;
         self.wait("the member's share", |group| {
-            group.assigned.get("b") == shares.get("b")
+            group.assigned.get("b2") == shares.get("b")
         })?;
         self.catch_up()?;
         for name in ["a", "c"] {

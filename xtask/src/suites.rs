@@ -129,7 +129,7 @@ struct Wanted {
 
 impl Wanted {
     fn new() -> Wanted {
-        let rounds = std::env::var("FOREBAY_CRASH_ROUNDS")
+        let rounds = std::env::var("E2E_CRASH_ROUNDS")
             .ok()
             .and_then(|text| text.parse().ok());
         Wanted {
