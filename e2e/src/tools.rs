@@ -353,23 +353,37 @@ fn unsupported(tools: &mut Tools) -> Result<()> {
         (
             "org.apache.kafka.tools.LeaderElectionCommand",
             "--election-type preferred --all-topic-partitions",
+            "does not support ELECT_LEADERS",
         ),
-        ("kafka.admin.AclCommand", "--list"),
-        ("org.apache.kafka.tools.TransactionsCommand", "list"),
+        (
+            "org.apache.kafka.tools.AclCommand",
+            "--list",
+            "does not support DESCRIBE_ACLS",
+        ),
+        (
+            "org.apache.kafka.tools.TransactionsCommand",
+            "list",
+            "does not support LIST_TRANSACTIONS",
+        ),
         (
             CONFIGS,
             "--entity-type topics --entity-name tools --alter --add-config cleanup.policy=compact",
+            "compaction is not there yet",
         ),
         (
             TOPICS,
             "--create --topic twice --partitions 1 --replication-factor 2",
+            "Unable to replicate the partition 2 time(s)",
         ),
     ];
-    for (class, args) in refusals {
+    for (class, args, wanted) in refusals {
         let begun = Instant::now();
         match tools.run(class, args) {
             Ok(out) => anyhow::bail!("{class} {args} was accepted: {out}"),
-            Err(error) => println!("tools: {class} {args}: {error:#}"),
+            Err(error) => {
+                let text = format!("{error:#}");
+                ensure!(text.contains(wanted), "{class} {args}: {text}");
+            }
         }
         ensure!(
             begun.elapsed() < Duration::from_secs(15),
