@@ -74,6 +74,9 @@ impl Row {
     }
 }
 
+/// Seconds of load on a fresh node before its first row.
+const WARM_UP: u32 = 15;
+
 /// Every sample of each row and variant, in the order of the runs.
 pub type Samples = BTreeMap<(Row, Variant), Vec<Sample>>;
 
@@ -200,6 +203,9 @@ fn measure(
     // A moment in which nobody asks for anything.
     std::thread::sleep(std::time::Duration::from_secs(2));
     let idle = node.resident_bytes()?;
+    if rows.iter().any(|row| !matches!(row, Row::Ready | Row::Memory)) {
+        load.warm_up(node, WARM_UP)?;
+    }
     let mut own_rate = None;
     for row in rows {
         let sample = match row {

@@ -58,6 +58,13 @@ impl Sample {
 }
 
 impl Load {
+    /// Load before anything is measured: a JVM compiles its hot code meanwhile, and both servers fill their pools.
+    pub fn warm_up(&self, node: &Node, seconds: u32) -> Result<()> {
+        let seconds = seconds.to_string();
+        let flags = ["-secs", &seconds, "-warm", "0", "-partitions", "4"];
+        self.run(node, "produce", "warm-up", &flags).map(drop)
+    }
+
     /// 1 KiB records with acks=all, as fast as it goes or at a rate.
     pub fn produce(
         &self,
@@ -100,14 +107,11 @@ impl Load {
             "-partitions",
             "1000",
         ];
-        let touch = [shape.as_slice(), &["-secs", "4", "-warm", "0"]].concat();
+        // Another process touches: a client that met the topic while Kafka was still making it retries for long after.
+        let touch = [shape.as_slice(), &["-secs", "0", "-touch", "2"]].concat();
         self.run(node, "produce", "thousand", &touch)?;
-        sample(&self.run(
-            node,
-            "produce",
-            "thousand",
-            &[shape.as_slice(), &["-secs", &seconds, "-warm", &warm]].concat(),
-        )?)
+        let flags = [shape.as_slice(), &["-secs", &seconds, "-warm", &warm]].concat();
+        sample(&self.run(node, "produce", "thousand", &flags)?)
     }
 
     /// Everything the topic holds, from its start, with one consumer.
