@@ -86,6 +86,8 @@ struct Wanted {
     rows: Vec<Row>,
     variants: Vec<Variant>,
     seconds: u32,
+    /// A release build there is already; otherwise one is made.
+    binary: Option<PathBuf>,
 }
 
 /// Runs the comparison and writes `docs/benchmarks.md`; a run of some rows or variants only prints.
@@ -94,7 +96,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
         .split_first()
         .map(|(first, rest)| (first.as_str(), rest))
     else {
-        bail!("bench kafka [--runs N] [--only ROW]... [--skip VARIANT]... [--seconds N]");
+        bail!("bench kafka [--runs N] [--only ROW]... [--skip VARIANT]... [--seconds N] [--binary FOREBAY]");
     };
     let wanted = parse(rest)?;
     let load = Load {
@@ -103,9 +105,10 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
     };
     let jars = toolchain::kafka_jars(root)?;
     let java = (jars, root.join("e2e/clients/java/log4j2.properties"));
-    let binary = match wanted.variants.contains(&Variant::Forebay) {
-        true => run::build_binary(root, &["--release"])?,
-        false => PathBuf::new(),
+    let binary = match (&wanted.binary, wanted.variants.contains(&Variant::Forebay)) {
+        (Some(binary), _) => binary.clone(),
+        (None, true) => run::build_binary(root, &["--release"])?,
+        (None, false) => PathBuf::new(),
     };
     let home = toolchain::cache_dir().join(format!("bench-{}", std::process::id()));
     let mut samples = Samples::new();
@@ -159,6 +162,7 @@ fn parse(args: &[String]) -> Result<Wanted> {
         rows: Vec::new(),
         variants: Variant::ALL.to_vec(),
         seconds: 10,
+        binary: None,
     };
     let mut args = args.iter();
     while let Some(flag) = args.next() {
@@ -167,6 +171,7 @@ fn parse(args: &[String]) -> Result<Wanted> {
             .with_context(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
             "--runs" => wanted.runs = value.parse()?,
+            "--binary" => wanted.binary = Some(PathBuf::from(value)),
             "--seconds" => wanted.seconds = value.parse()?,
             "--only" => {
                 let row = Row::ALL.into_iter().find(|row| row.name() == value);
