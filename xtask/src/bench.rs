@@ -96,7 +96,9 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
         .split_first()
         .map(|(first, rest)| (first.as_str(), rest))
     else {
-        bail!("bench kafka [--runs N] [--only ROW]... [--skip VARIANT]... [--seconds N] [--binary FOREBAY]");
+        bail!(
+            "bench kafka [--runs N] [--only ROW]... [--skip VARIANT]... [--seconds N] [--binary FOREBAY]"
+        );
     };
     let wanted = parse(rest)?;
     let load = Load {
@@ -208,7 +210,10 @@ fn measure(
     // A moment in which nobody asks for anything.
     std::thread::sleep(std::time::Duration::from_secs(2));
     let idle = node.resident_bytes()?;
-    if rows.iter().any(|row| !matches!(row, Row::Ready | Row::Memory)) {
+    if rows
+        .iter()
+        .any(|row| !matches!(row, Row::Ready | Row::Memory))
+    {
         load.warm_up(node, WARM_UP)?;
     }
     let mut own_rate = None;

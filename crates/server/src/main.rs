@@ -8,6 +8,10 @@ use server::{
     demo, exit, output, start, trace,
 };
 
+/// A heap per thread: messages between shards are freed where they were not allocated, and no shard may wait for a lock.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     trace::abort_on_panic();
     let cli = Cli::parse();

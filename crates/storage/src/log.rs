@@ -86,6 +86,31 @@ pub(crate) struct LogState {
     appended_bytes: u64,
 }
 
+impl LogState {
+    /// Where the entries behind `offset` begin. Looked for from the newest back: what is asked for is mostly near the
+    /// end, and the old entries of a large cache are cold memory.
+    pub(crate) fn entries_behind(&self, offset: Offset) -> usize {
+        let (mut step, mut low, mut high) = (1, 0, self.entries.len());
+        while high > 0 {
+            let at = high.saturating_sub(step);
+            if self.entries[at].next_offset <= offset {
+                low = at + 1;
+                break;
+            }
+            (high, step) = (at, step * 2);
+        }
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.entries[middle].next_offset <= offset {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}
+
 /// One partition's log. Single owner shard; everything but reads from disk and waiting is synchronous.
 pub struct Log {
     home: Rc<Home>,
@@ -341,9 +366,7 @@ impl Log {
     /// The commit sequence of the oldest frame that no segment holds.
     pub(crate) fn oldest_dirty_sequence(&self) -> Option<u64> {
         let state = self.state.borrow();
-        let at = state
-            .entries
-            .partition_point(|e| e.next_offset <= state.written_next);
+        let at = state.entries_behind(state.written_next);
         state
             .entries
             .range(at..)

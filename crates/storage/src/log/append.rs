@@ -134,9 +134,7 @@ impl Log {
 
     /// Adds the frame to the chunk being gathered for the segment, after those before it that no write covers yet.
     fn stage_direct(&self, state: &mut LogState, parts: [&[u8]; 2], mark: FrameMark) -> iobuf::Buf {
-        let from = state
-            .entries
-            .partition_point(|e| e.next_offset <= state.scheduled_next);
+        let from = state.entries_behind(state.scheduled_next);
         let before: usize = state.entries.range(from..).map(|e| e.frame.len()).sum();
         let needed = before + mark.bytes;
         let fits = state.direct.back().is_some_and(|chunk| {

@@ -114,7 +114,7 @@ impl Log {
         if from == state.next_offset || from >= until {
             return Some(Ok(Gather::default().finish(from)));
         }
-        let at = state.entries.partition_point(|e| e.next_offset <= from);
+        let at = state.entries_behind(from);
         let entry = state.entries.get(at)?;
         if entry.base_offset > from {
             return None;

@@ -113,9 +113,7 @@ impl Log {
                 .iter()
                 .find(|s| s.end.max_timestamp >= at && s.end.next_offset > start);
             let Some(segment) = segment else {
-                let from = state
-                    .entries
-                    .partition_point(|e| e.next_offset <= state.written_next);
+                let from = state.entries_behind(state.written_next);
                 let entry = state.entries.range(from..).find(|e| e.max_timestamp >= at);
                 let found = entry.map_or(state.next_offset, |e| e.base_offset);
                 return Ok(found.max(start));

@@ -86,9 +86,7 @@ impl Log {
             // A direct write is under way that contains what stands before it.
             return None;
         }
-        let from = state
-            .entries
-            .partition_point(|e| e.next_offset <= state.scheduled_next);
+        let from = state.entries_behind(state.scheduled_next);
         let index_end = state.next_index.0 - (state.entries.len() - from) as u64;
         let mut bytes = 0;
         let mut count = 0;
