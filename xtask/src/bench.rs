@@ -80,6 +80,13 @@ const WARM_UP: u32 = 15;
 /// Every sample of each row and variant, in the order of the runs.
 pub type Samples = BTreeMap<(Row, Variant), Vec<Sample>>;
 
+/// Tasks that held their shard too long, over one run.
+#[derive(Default)]
+pub struct Stalls {
+    pub by_kind: BTreeMap<String, u64>,
+    pub longest_s: f64,
+}
+
 /// What the command line asks for.
 struct Wanted {
     runs: usize,
@@ -146,15 +153,17 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
             node.stop()?;
             std::fs::remove_dir_all(&dir)?;
         }
+        // After each run, so that an interrupted comparison leaves what it has measured.
+        let text = report::markdown(&samples, &stalls, turn, wanted.seconds)?;
+        println!("{text}");
+        if wanted.rows.len() == Row::ALL.len() && wanted.variants.len() == Variant::ALL.len() {
+            let path = root.join("docs/benchmarks.md");
+            std::fs::write(&path, text)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            println!("written to {}", path.display());
+        }
     }
     let _ = std::fs::remove_dir_all(&home);
-    let text = report::markdown(&samples, &stalls, wanted.runs, wanted.seconds)?;
-    println!("{text}");
-    if wanted.rows.len() == Row::ALL.len() && wanted.variants.len() == Variant::ALL.len() {
-        let path = root.join("docs/benchmarks.md");
-        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("written to {}", path.display());
-    }
     Ok(())
 }
 
@@ -269,11 +278,20 @@ fn rate_of(sample: &Sample) -> u64 {
     sample.records_per_s.unwrap_or(0.0) as u64
 }
 
-/// The lines about stalls in the node's own metrics.
-fn stalls_of(node: &Node) -> Result<Vec<String>> {
+/// What the node's own metrics say of stalls.
+fn stalls_of(node: &Node) -> Result<Stalls> {
     let metrics = node.http_get("/metrics")?;
-    let lines = metrics
-        .lines()
-        .filter(|line| line.contains("stall") && !line.starts_with('#'));
-    Ok(lines.map(str::to_owned).collect())
+    let mut stalls = Stalls::default();
+    for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+        let Some((name, value)) = line.rsplit_once(' ') else {
+            continue;
+        };
+        if name.starts_with("forebay_task_stalls_total") {
+            let kind = name.split('"').nth(3).context("a stall without its kind")?;
+            *stalls.by_kind.entry(kind.to_owned()).or_default() += value.parse::<u64>()?;
+        } else if name.starts_with("forebay_shard_longest_stall_seconds") {
+            stalls.longest_s = stalls.longest_s.max(value.parse()?);
+        }
+    }
+    Ok(stalls)
 }

@@ -122,9 +122,14 @@ impl Home {
         self.cached_bytes.get()
     }
 
-    /// Evicts the oldest clean frames until the budget holds.
-    pub(crate) fn evict(&self) {
+    /// Evicts the oldest clean frames until the budget holds. Where the oldest was pinned for long, many go at once, so
+    /// it yields; others may evict meanwhile.
+    pub(crate) async fn evict(&self) {
         while self.cached_bytes.get() > self.config.cache_bytes {
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+                continue;
+            }
             let Some(&(log_id, base)) = self.cached.borrow().front() else {
                 return;
             };

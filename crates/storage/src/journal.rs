@@ -417,10 +417,10 @@ impl Journal {
                 runtime::yield_now().await;
             }
         }
-        home.evict();
         home.flush.consider(home);
         home.room.notify_all();
         self.completed.notify_all();
+        home.evict().await;
     }
 
     /// Remembers that the commit's ring file holds frames of this log.

@@ -402,7 +402,7 @@ async fn replay(
         report.torn_tail_bytes += bytes;
         let file = &ring[end.slot as usize].file;
         let zeroes = crate::journal::ring::zeroes(bytes);
-        file.write_at(FilePos(end.position), zeroes, Durability::Data)
+        file.write_at(FilePos(end.position), zeroes.into(), Durability::Data)
             .await
             .map_err(|e| disk::open_error(&home.journal.dir, &e))?;
     }

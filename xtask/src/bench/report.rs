@@ -1,11 +1,36 @@
 //! The document with the ratios.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::Result;
 
 use super::load::Sample;
-use super::{Row, Samples, Variant};
+use super::{Row, Samples, Stalls, Variant};
+
+/// Why tasks of a kind may hold their shard too long, as their stacks show it.
+const EXPLAINED: &[(&str, &str)] = &[
+    (
+        "flusher",
+        "copies and checksums 256 KiB into a segment's write; the first use of its memory faults pages in",
+    ),
+    (
+        "journal files",
+        "fills and hands over a piece of zeroes for a new journal file",
+    ),
+    (
+        "connection",
+        "the kernel gives memory to a cache that still grows (mmap and page faults under a copy)",
+    ),
+    (
+        "produce",
+        "as `connection`, for batches that another shard's connection received",
+    ),
+    (
+        "journal",
+        "after a commit, every partition in it moves its durable position and wakes who waits",
+    ),
+];
 
 /// What stands behind an acknowledgement.
 const DURABILITY: &[(Variant, &str)] = &[
@@ -24,12 +49,7 @@ const DURABILITY: &[(Variant, &str)] = &[
 ];
 
 /// The whole document.
-pub fn markdown(
-    samples: &Samples,
-    stalls: &[Vec<String>],
-    runs: usize,
-    seconds: u32,
-) -> Result<String> {
+pub fn markdown(samples: &Samples, stalls: &[Stalls], runs: usize, seconds: u32) -> Result<String> {
     let mut text = String::new();
     writeln!(text, "# Forebay beside Apache Kafka\n")?;
     writeln!(
@@ -42,7 +62,12 @@ pub fn markdown(
     )?;
     writeln!(
         text,
-        "{runs} runs of {seconds} s after a warm-up. Apache Kafka 4.3.1 with the JVM settings of its own scripts (heap 1 GiB).\n"
+        "{runs} runs of {seconds} s after a warm-up. Apache Kafka 4.3.1 with the JVM settings of its own scripts (heap 1 GiB)."
+    )?;
+    writeln!(
+        text,
+        "CPU seconds hold on a busy machine too; rates and latencies are only as good as the machine is quiet: {}.\n",
+        load_average()
     )?;
     writeln!(text, "Machine: {}.\n", machine())?;
     writeln!(text, "An acknowledged record is:\n")?;
@@ -71,7 +96,7 @@ fn what(row: Row) -> &'static str {
         Row::Sixteen => "1 KiB records, acks=all, 16 partitions",
         Row::Thousand => "100-byte records, one in a batch, 1,000 partitions",
         Row::Read => "reading 1 KiB records from the start, 1 partition",
-        Row::Latency => "latency",
+        Row::Latency => "1 KiB records at half of Kafka's rate, 16 partitions",
         Row::Ready => "time to ready on an empty directory, ms",
         Row::Memory => "resident memory, MiB",
     }
@@ -126,8 +151,11 @@ fn latencies(text: &mut String, samples: &Samples) -> Result<()> {
         text,
         "shipped takes on 16 partitions. The load is open, so a server that stalls cannot hide it.\n"
     )?;
-    writeln!(text, "| server | p50 | p99 | p99.9 | p99.99 | max |")?;
-    writeln!(text, "| --- | ---: | ---: | ---: | ---: | ---: |")?;
+    writeln!(
+        text,
+        "| server | p50 | p99 | p99.9 | p99.99 | max | CPU seconds per million |"
+    )?;
+    writeln!(text, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
     for variant in [Variant::Forebay, Variant::Kafka, Variant::KafkaFlush] {
         if samples
             .get(&(Row::Latency, variant))
@@ -135,7 +163,7 @@ fn latencies(text: &mut String, samples: &Samples) -> Result<()> {
         {
             writeln!(
                 text,
-                "| {} | cannot keep this rate up | | | | |",
+                "| {} | cannot keep this rate up | | | | | |",
                 title(variant)
             )?;
             continue;
@@ -145,8 +173,13 @@ fn latencies(text: &mut String, samples: &Samples) -> Result<()> {
                 sample.latency_ms.map(|list| list[place])
             })
         };
+        let cpu = median(samples, Row::Latency, variant, |sample| {
+            sample.cpu_per_million
+        });
         let cells: Vec<String> = (0..5)
-            .map(|place| at(place).map_or("–".to_owned(), |value| format!("{value:.2}")))
+            .map(at)
+            .chain([cpu])
+            .map(|value| value.map_or("–".to_owned(), |value| format!("{value:.2}")))
             .collect();
         writeln!(text, "| {} | {} |", title(variant), cells.join(" | "))?;
     }
@@ -188,7 +221,7 @@ fn bars(text: &mut String, samples: &Samples) -> Result<()> {
     let cpu = |row, variant| median(samples, row, variant, |sample| sample.cpu_per_million);
     let over = |upper: Option<f64>, lower: Option<f64>| Some(upper? / lower?);
     let mut lines: Vec<(String, Option<bool>)> = Vec::new();
-    for row in [Row::One, Row::Sixteen, Row::Thousand] {
+    for row in [Row::One, Row::Sixteen, Row::Thousand, Row::Latency] {
         let per_cpu = over(cpu(row, Variant::Kafka), cpu(row, Variant::Forebay));
         lines.push((
             format!(
@@ -197,6 +230,9 @@ fn bars(text: &mut String, samples: &Samples) -> Result<()> {
             ),
             per_cpu.map(|found| found >= 1.0),
         ));
+        if row == Row::Latency {
+            continue;
+        }
         let wanted = if row == Row::Thousand { 20.0 } else { 5.0 };
         let flushed = over(rate(row, Variant::Forebay), rate(row, Variant::KafkaFlush));
         lines.push((
@@ -233,23 +269,47 @@ fn bars(text: &mut String, samples: &Samples) -> Result<()> {
     Ok(())
 }
 
-fn stalled(text: &mut String, stalls: &[Vec<String>]) -> Result<()> {
+/// Counted stalls by shard, kind of task and run, and what is known of them.
+fn stalled(text: &mut String, stalls: &[Stalls]) -> Result<()> {
     if stalls.is_empty() {
         return Ok(());
     }
     writeln!(text, "\n## Stalls\n")?;
     writeln!(
         text,
-        "What Forebay's own detector counted over all loads of each run (a task that held its shard over 500 µs):\n"
+        "What Forebay's own detector counted from start to end of each run, all loads and warm-ups (a task that held its"
     )?;
-    for (turn, lines) in stalls.iter().enumerate() {
+    writeln!(
+        text,
+        "shard over 500 µs). Background tasks flush the journal into segments and prepare its files; the rest serve clients.\n"
+    )?;
+    let mut kinds: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for (turn, run) in stalls.iter().enumerate() {
+        for (kind, count) in &run.by_kind {
+            let counts = kinds.entry(kind).or_insert_with(|| vec![0; stalls.len()]);
+            counts[turn] += count;
+        }
+    }
+    writeln!(text, "| kind of task | stalls by run | why |")?;
+    writeln!(text, "| --- | --- | --- |")?;
+    for (kind, counts) in kinds.iter().filter(|(_, list)| list.iter().any(|n| *n > 0)) {
+        let why = EXPLAINED.iter().find(|(name, _)| name == kind);
         writeln!(
             text,
-            "Run {}:\n\n```text\n{}\n```",
-            turn + 1,
-            lines.join("\n")
+            "| {kind} | {} | {} |",
+            counts
+                .iter()
+                .map(u64::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+            why.map_or("not explained", |(_, why)| why)
         )?;
     }
+    let longest: Vec<_> = stalls
+        .iter()
+        .map(|run| format!("{:.2} ms", run.longest_s * 1000.0))
+        .collect();
+    writeln!(text, "\nThe longest by run: {}.", longest.join(", "))?;
     Ok(())
 }
 
@@ -300,6 +360,18 @@ fn machine() -> String {
         "{cores} × {}, Linux {}",
         model.map_or("unknown", |(_, name)| name),
         kernel.trim()
+    )
+}
+
+/// How many were running or waiting to, and with what right these did: a reader can tell a quiet run from another.
+fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let quarter_hour = text.split(' ').nth(2).unwrap_or("unknown");
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let niceness = after_name.split_whitespace().nth(16).unwrap_or("unknown");
+    format!(
+        "its load average over 15 minutes, this benchmark included, was {quarter_hour}, and servers and generator ran at niceness {niceness}"
     )
 }
 

@@ -12,7 +12,7 @@
 use std::{path::Path, rc::Rc};
 
 use base::FilePos;
-use iobuf::AppendBuf;
+use iobuf::{AppendBuf, Buf};
 use runtime::fs::{self, Durability, File, Open};
 
 use crate::{
@@ -100,12 +100,12 @@ pub(crate) fn header_version(bytes: &[u8]) -> Option<u32> {
     whole.then(|| u32_at(bytes, 4))
 }
 
-pub(crate) fn zeroes(bytes: u64) -> iobuf::IoBuf {
+pub(crate) fn zeroes(bytes: u64) -> Buf {
     let bytes = usize::try_from(bytes).expect("a piece");
     let mut buf = iobuf::BufMut::with_capacity(bytes);
     buf.set_len(bytes);
     buf.fill(0);
-    buf.freeze().into()
+    buf.freeze()
 }
 
 /// Opens the ring files there are, in slot order. A new home's first one is made here; a home that had one and lost it
@@ -193,7 +193,7 @@ async fn open_file(
         written_to = BLOCK_BYTES as u64;
         if slot == 0 {
             let first = ZERO_FIRST_BYTES.min(geometry.journal_file_bytes - written_to);
-            file.write_at(FilePos(written_to), zeroes(first), Durability::None)
+            file.write_at(FilePos(written_to), zeroes(first).into(), Durability::None)
                 .await
                 .map_err(failed)?;
             written_to += first;
@@ -211,8 +211,10 @@ async fn open_file(
 /// The Background task that zeroes new files ahead of the writer and makes the next one before it is needed.
 pub(crate) async fn prepare(home: Rc<Home>) {
     let journal = &home.journal;
+    // Filled once: every piece is the same.
+    let mut piece = None;
     while !home.closed.get() {
-        if zero_next_piece(&home).await {
+        if zero_next_piece(&home, &mut piece).await {
             continue;
         }
         let wants_file = {
@@ -242,8 +244,9 @@ pub(crate) async fn prepare(home: Rc<Home>) {
     }
 }
 
-/// Zeroes the next piece of the newest file; false when there is nothing to zero.
-async fn zero_next_piece(home: &Rc<Home>) -> bool {
+/// Zeroes the next piece of the newest file with the zeroes in `piece`, made when it is empty; false, and `piece` is
+/// given back, when there is nothing to zero.
+async fn zero_next_piece(home: &Rc<Home>, piece: &mut Option<Buf>) -> bool {
     let journal = &home.journal;
     let (slot, range, file) = {
         let mut inner = journal.inner.borrow_mut();
@@ -252,6 +255,7 @@ async fn zero_next_piece(home: &Rc<Home>) -> bool {
             .iter()
             .position(|file| file.written_to < journal.file_bytes)
         else {
+            *piece = None;
             return false;
         };
         let mut start = inner.ring[slot].written_to;
@@ -266,9 +270,12 @@ async fn zero_next_piece(home: &Rc<Home>) -> bool {
         inner.zeroing = Some((slot, start..end));
         (slot, start..end, inner.ring[slot].file.clone())
     };
-    let bytes = zeroes(range.end - range.start);
+    let count = usize::try_from(range.end - range.start).expect("a piece");
+    let bytes = piece
+        .get_or_insert_with(|| zeroes(ZERO_BYTES))
+        .slice(..count);
     let written = file
-        .write_at(FilePos(range.start), bytes, Durability::None)
+        .write_at(FilePos(range.start), bytes.into(), Durability::None)
         .await;
     if let Err(error) = written {
         runtime::fatal(runtime::Fatal::Io {

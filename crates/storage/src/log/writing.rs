@@ -50,6 +50,10 @@ impl Log {
     pub(crate) async fn flush(self: &Rc<Self>) {
         let _turn = self.turn.take().await;
         while let Some((buf, marks)) = self.next_flush() {
+            // Copying the frames and checksumming them would be too long for one stretch.
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
             self.write_chunk(buf, marks).await;
         }
     }
@@ -169,7 +173,7 @@ impl Log {
         self.home.cleaned(cleaned);
         let durable_sequence = self.home.journal.inner.borrow().durable_sequence;
         self.advance(durable_sequence);
-        self.home.evict();
+        self.home.evict().await;
     }
 
     fn wants_roll(&self, chunk_bytes: u64) -> bool {
