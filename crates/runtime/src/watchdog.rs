@@ -9,7 +9,7 @@
 //!                  `_dl_find_object`, which is lock-free; on C libraries without it a lock of the loader.)
 //!               2. Frames are those of the poll they are reported for: they carry its start.
 //! # Limits      looks come every `Config::stall` while a shard works, so a stall gets its stack for sure from twice
-//!               that on; naps grow to `NAP_MAX` while all shards are idle. One report per shard and second, 64 stalls
+//!               that on; naps grow to `NAP_MAX` while all shards are idle. One report per shard in ten seconds, 64 stalls
 //!               waiting to be reported; what is left out is counted in the next report.
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
 };
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     fmt::Write,
     io,
     mem::MaybeUninit,
@@ -35,7 +36,9 @@ use std::{
 
 const FRAMES_MAX: usize = 48;
 const NAP_MAX: Duration = Duration::from_millis(50);
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+/// Addresses with their names kept; stalls come from few places.
+const NAMES_MAX: usize = 2048;
 const REPORTS_WAITING_MAX: usize = 64;
 
 /// Since when a shard runs its current task, for other threads to see.
@@ -212,6 +215,7 @@ impl Watchdog {
             limit,
             next_report: vec![0; beats.len()],
             suppressed: vec![0; beats.len()],
+            names: Names::default(),
             last_seen: vec![0; beats.len()],
             beats,
             remotes,
@@ -246,6 +250,7 @@ struct Watch {
     /// By shard: when it may be reported again, in ns.
     next_report: Vec<u64>,
     suppressed: Vec<u64>,
+    names: Names,
 }
 
 impl Watch {
@@ -292,7 +297,7 @@ impl Watch {
         }
         self.next_report[shard] = now + REPORT_EVERY.as_nanos() as u64;
         let suppressed = std::mem::take(&mut self.suppressed[shard]);
-        let stack = stack_text(&report.frames);
+        let stack = self.names.stack_text(&report.frames);
         let Stall {
             kind,
             class,
@@ -307,38 +312,69 @@ impl Watch {
     }
 }
 
-/// One line per function from the innermost of the task to the executor.
-fn stack_text(frames: &[usize]) -> String {
-    let mut text = String::new();
-    let mut is_done = false;
-    for frame in frames {
-        backtrace::resolve(*frame as *mut _, |symbol| {
-            let Some(name) = symbol.name() else { return };
-            let name = format!("{name:#}");
-            is_done |= name.contains("run_one_entered");
-            let is_ours = name.contains("watchdog::on_signal")
-                || name.contains("watchdog::Beat::capture")
-                || name.contains("backtrace::")
-                || name.contains("__restore_rt");
-            if is_ours || is_done {
-                return;
-            }
-            let line = symbol.lineno().unwrap_or(0);
-            let _ = match symbol.filename() {
-                Some(file) => writeln!(text, "  {name} ({}:{line})", file.display()),
-                None => writeln!(text, "  {name}"),
-            };
-        });
-        if is_done {
-            break;
+/// What is known of one return address.
+#[derive(Default)]
+struct Place {
+    /// One line per function, inlined ones first.
+    lines: String,
+    /// The executor's: what is further out says nothing.
+    is_end: bool,
+}
+
+/// Names of return addresses that were looked up before. A look-up that is not answered from here reads all of the
+/// program's debug information: about a second of CPU, and memory that is given back after it.
+#[derive(Default)]
+struct Names(BTreeMap<usize, Place>);
+
+impl Names {
+    /// One line per function from the innermost of the task to the executor.
+    fn stack_text(&mut self, frames: &[usize]) -> String {
+        if frames.is_empty() {
+            return "  (it ended before its stack was taken)\n".to_owned();
         }
+        let mut text = String::new();
+        let mut has_resolved = false;
+        for frame in frames {
+            if self.0.len() >= NAMES_MAX && !self.0.contains_key(frame) {
+                self.0.clear();
+            }
+            let place = self.0.entry(*frame).or_insert_with(|| {
+                has_resolved = true;
+                resolve(*frame)
+            });
+            text.push_str(&place.lines);
+            if place.is_end {
+                break;
+            }
+        }
+        if has_resolved {
+            backtrace::clear_symbol_cache();
+            give_memory_back();
+        }
+        text
     }
-    if frames.is_empty() {
-        text.push_str("  (it ended before its stack was taken)\n");
-    }
-    backtrace::clear_symbol_cache();
-    give_memory_back();
-    text
+}
+
+fn resolve(frame: usize) -> Place {
+    let mut place = Place::default();
+    backtrace::resolve(frame as *mut _, |symbol| {
+        let Some(name) = symbol.name() else { return };
+        let name = format!("{name:#}");
+        place.is_end |= name.contains("run_one_entered");
+        let is_ours = name.contains("watchdog::on_signal")
+            || name.contains("watchdog::Beat::capture")
+            || name.contains("backtrace::")
+            || name.contains("__restore_rt");
+        if is_ours || place.is_end {
+            return;
+        }
+        let line = symbol.lineno().unwrap_or(0);
+        let _ = match symbol.filename() {
+            Some(file) => writeln!(place.lines, "  {name} ({}:{line})", file.display()),
+            None => writeln!(place.lines, "  {name}"),
+        };
+    });
+    place
 }
 
 /// The debug information that resolving a stack reads takes tens of MiB, which the allocator would keep for ever: an
