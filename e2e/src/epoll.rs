@@ -70,7 +70,7 @@ fn write_and_read(worker: &mut Worker, topic: &str) -> Result<()> {
 
 fn records(round: u64) -> Vec<Record> {
     let mut seeded = Seeded::new(round);
-    let mut record = |at| Record {
+    let mut record = |at: i64| Record {
         offset: -1,
         time_ms: 1_700_000_000_000 + at,
         key: Some(base64(&seeded.noise(8))),
