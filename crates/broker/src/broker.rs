@@ -45,6 +45,8 @@ pub struct Broker {
     pub network: Budget,
     /// First bytes of large requests, before the whole is granted.
     pub opening: Budget,
+    /// What connections that send much read into, beyond what every connection has.
+    pub reading: Budget,
     /// Record bytes on their way to clients.
     pub fetch: Budget,
     /// Triggered when the node stops: long waits end.
@@ -63,6 +65,8 @@ pub struct Broker {
     /// Connections being served here.
     pub(crate) connections: Cell<usize>,
     pub(crate) connection_closed: Notify,
+    /// Bytes of responses, records aside, that wait to be written.
+    pub(crate) unsent_bytes: Cell<u64>,
     pub(crate) stopped: Shutdown,
 }
 
@@ -192,6 +196,7 @@ impl Broker {
         let quarantined = partitions.values().filter(|p| p.quarantined().is_some());
         snapshot.partitions_quarantined = quarantined.count() as u64;
         snapshot.network_bytes_used = self.network.total_bytes() - self.network.available_bytes();
+        snapshot.response_bytes_unsent = self.unsent_bytes.get();
         snapshot.fetch_bytes_used = self.fetch.total_bytes() - self.fetch.available_bytes();
         snapshot
     }

@@ -14,14 +14,14 @@
 //! At reads, writes, permits and handlers. What a handler waits for after its place is decided, the answering task awaits.
 //!
 //! # Limits
-//! `PIPELINE` unanswered requests, then the connection is not read. Frames up to `limits::REQUEST_BYTES_MAX`. A frame once
-//! begun must arrive within `FRAME_TIME` and a second per `FRAME_BYTES_PER_SECOND`, and keep moving while others wait for
-//! memory; a response must be taken at the same rate. What breaks a bound is closed, with a trace at debug: a stranger on
-//! the network must not fill the trace.
+//! `PIPELINE` unanswered requests, or `UNSENT_BYTES` of responses and one more, then the connection is not read. Frames up
+//! to `limits::REQUEST_BYTES_MAX`. A frame once begun must arrive within `FRAME_TIME` and a second per
+//! `FRAME_BYTES_PER_SECOND`; a response must be taken at the same rate. Both must keep moving while others wait for memory.
+//! What breaks a bound is closed, with a trace at debug: a stranger on the network must not fill the trace.
 
 mod frames;
 
-use std::{net::SocketAddr, rc::Rc, time::Duration};
+use std::{cell::Cell, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
 use iobuf::{Buf, IoBuf};
 use kafka::{
@@ -29,7 +29,12 @@ use kafka::{
     messages::api_versions::ApiVersionsResponse,
     wire::{DecodeError, EncodeError, Reader, RequestHeader, encode_response},
 };
-use runtime::{Class, Instant, budget::Permit, net::TcpStream, sync::channel};
+use runtime::{
+    Class, Instant,
+    budget::Permit,
+    net::TcpStream,
+    sync::{Notify, channel},
+};
 
 use crate::{
     broker::Broker,
@@ -43,6 +48,16 @@ const PIPELINE: usize = 64;
 
 /// Responses gathered into one write.
 const GATHER_BYTES: usize = 64 << 10;
+
+/// Responses that wait for those before them, or for their client to read. Where a fetch's records are in it they have a
+/// budget of their own.
+const UNSENT_BYTES: usize = 256 << 10;
+
+/// A response goes out in pieces of this size,
+const PIECE_BYTES: usize = 512 << 10;
+
+/// and each piece must be taken in this time while others wait for memory.
+const PIECE_TIME: Duration = Duration::from_secs(4);
 
 /// A frame, or a response, may always take this long.
 const FRAME_TIME: Duration = Duration::from_secs(30);
@@ -64,6 +79,16 @@ struct Pending {
     started: Instant,
     /// For the request.
     permit: Permit,
+    /// Of what waits in `Unsent`.
+    unsent: usize,
+}
+
+/// Bytes of finished responses that wait to be written.
+#[derive(Default)]
+struct Unsent {
+    bytes: Cell<usize>,
+    less: Notify,
+    is_over: Cell<bool>,
 }
 
 enum Answer {
@@ -100,20 +125,23 @@ pub fn spawn(broker: Rc<Broker>, stream: TcpStream) {
     let peer = Rc::new(Peer {
         address: stream.peer_addr(),
     });
+    let unsent = Rc::new(Unsent::default());
     let answering = runtime::spawn(Class::Produce, "answers", {
-        let (broker, stream) = (broker.clone(), stream.clone());
+        let (broker, stream, unsent) = (broker.clone(), stream.clone(), unsent.clone());
         async move {
             let _count = count;
-            answer(&broker, &stream, receiver).await;
+            answer(&broker, &stream, &unsent, receiver).await;
+            unsent.end(&broker);
             stream.shutdown();
         }
     });
     runtime::spawn(Class::Produce, "connection", async move {
         let reading = Reading {
-            frames: FrameReader::new(stream, broker.network.clone(), broker.opening.clone()),
+            frames: FrameReader::new(stream, &broker),
             broker,
             peer,
             sender,
+            unsent,
         };
         reading.run().await;
         // Answers to what was sequenced still leave; then the other task closes the socket.
@@ -136,6 +164,35 @@ struct Reading {
     peer: Rc<Peer>,
     frames: FrameReader,
     sender: channel::Sender<Pending>,
+    unsent: Rc<Unsent>,
+}
+
+impl Unsent {
+    /// Waits until `bytes` more may wait, and counts them.
+    async fn add(&self, broker: &Broker, bytes: usize) {
+        while self.bytes.get() > 0 && self.bytes.get() + bytes > UNSENT_BYTES && !self.is_over.get()
+        {
+            self.less.notified().await;
+        }
+        self.bytes.set(self.bytes.get() + bytes);
+        broker
+            .unsent_bytes
+            .set(broker.unsent_bytes.get() + bytes as u64);
+    }
+
+    fn remove(&self, broker: &Broker, bytes: usize) {
+        self.bytes.set(self.bytes.get() - bytes);
+        broker
+            .unsent_bytes
+            .set(broker.unsent_bytes.get() - bytes as u64);
+        self.less.notify_all();
+    }
+
+    /// Nothing will be written any more.
+    fn end(&self, broker: &Broker) {
+        self.is_over.set(true);
+        self.remove(broker, self.bytes.get());
+    }
 }
 
 impl Reading {
@@ -203,11 +260,23 @@ impl Reading {
                 return Ok(());
             }
         };
+        let mut unsent = 0;
+        if let Answer::Now(response) = &answer
+            && response.permit.is_none()
+        {
+            unsent = response.frame.len();
+            self.unsent.add(&self.broker, unsent).await;
+            if self.unsent.is_over.get() {
+                self.unsent.end(&self.broker);
+                return Err(Closing::Answering);
+            }
+        }
         let pending = Pending {
             answer,
             api,
             started,
             permit,
+            unsent,
         };
         self.sender
             .send(pending)
@@ -234,6 +303,8 @@ fn unsupported_api_versions(correlation_id: i32) -> Result<Response, RequestErro
 struct Gathered {
     frames: IoBuf,
     permits: Vec<Permit>,
+    /// Of what waits in `Unsent`.
+    unsent: usize,
     /// Requests answered: position in `APIS` and start.
     answered: Vec<(usize, Instant)>,
 }
@@ -252,7 +323,12 @@ fn encode_failed(error: &EncodeError) {
     tracing::error!(%error, "a response cannot be encoded");
 }
 
-async fn answer(broker: &Broker, stream: &TcpStream, mut pending: channel::Receiver<Pending>) {
+async fn answer(
+    broker: &Broker,
+    stream: &TcpStream,
+    unsent: &Unsent,
+    mut pending: channel::Receiver<Pending>,
+) {
     let mut carried = None;
     loop {
         let first = match carried.take() {
@@ -274,17 +350,38 @@ async fn answer(broker: &Broker, stream: &TcpStream, mut pending: channel::Recei
                 return;
             }
         };
-        let time = time_for(gathered.frames.len());
-        match runtime::timeout(time, stream.write(gathered.frames)).await {
-            Ok(Ok(())) => {}
-            // The client is gone or does not read.
-            Ok(Err(_)) | Err(_) => return,
+        if !write(broker, stream, gathered.frames).await {
+            return;
         }
+        unsent.remove(broker, gathered.unsent);
         let now = runtime::now();
         for (api, started) in gathered.answered {
             broker.metrics.on_request(api, now.since(started));
         }
     }
+}
+
+/// Writes all of it; false when the client is gone, or does not read.
+async fn write(broker: &Broker, stream: &TcpStream, mut frames: IoBuf) -> bool {
+    let deadline = runtime::now().plus(time_for(frames.len()));
+    while !frames.is_empty() {
+        let bytes = frames.len().min(PIECE_BYTES);
+        let mut piece = pin!(stream.write(frames.slice(0..bytes)));
+        frames.advance(bytes);
+        let written = loop {
+            let waited = race::first(piece.as_mut(), runtime::sleep(PIECE_TIME)).await;
+            let others_wait = || broker.fetch.waiting() + broker.network.waiting() > 0;
+            match waited {
+                Some(written) => break written,
+                None if runtime::now() >= deadline || others_wait() => return false,
+                None => {}
+            }
+        };
+        if written.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Waits for the first response and takes along those behind it that are ready as well. One that is not is `carried`.
@@ -298,6 +395,7 @@ async fn gather(
         Answer::Now(response) => response,
         Answer::Later(response) => response.await?,
     };
+    gathered.unsent += first.unsent;
     gathered.push(response, first.api, first.started, first.permit);
     while gathered.frames.len() < GATHER_BYTES {
         let Some(mut next) = pending.try_recv() else {
@@ -313,6 +411,7 @@ async fn gather(
             }
         }
         if let Answer::Now(response) = next.answer {
+            gathered.unsent += next.unsent;
             gathered.push(response, next.api, next.started, next.permit);
         }
     }

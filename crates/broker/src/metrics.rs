@@ -43,6 +43,8 @@ pub struct MetricsSnapshot {
     pub partitions_quarantined: u64,
     pub network_bytes_used: u64,
     pub fetch_bytes_used: u64,
+    /// Of finished responses, records aside.
+    pub response_bytes_unsent: u64,
 }
 
 impl Default for Metrics {
@@ -108,5 +110,6 @@ impl MetricsSnapshot {
         self.partitions_quarantined += other.partitions_quarantined;
         self.network_bytes_used += other.network_bytes_used;
         self.fetch_bytes_used += other.fetch_bytes_used;
+        self.response_bytes_unsent += other.response_bytes_unsent;
     }
 }

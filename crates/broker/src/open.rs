@@ -331,6 +331,7 @@ async fn open_shard(
         network: Budget::new("network", settings.network_bytes),
         // A sixteenth: frames of the largest size open side by side, and most of the memory is for those that come.
         opening: Budget::new("opening", settings.network_bytes / 16),
+        reading: Budget::new("reading", settings.network_bytes / 16),
         fetch: Budget::new("fetch", settings.fetch_bytes),
         shutdown: Shutdown::new(),
         fetch_sessions: RefCell::new(FetchSessions::new(
@@ -346,6 +347,7 @@ async fn open_shard(
         advertised: RefCell::new(settings.advertised.clone().unwrap_or_default()),
         connections: Cell::new(0),
         connection_closed: Notify::new(),
+        unsent_bytes: Cell::new(0),
         stopped: Shutdown::new(),
         settings: Rc::new(settings),
     });

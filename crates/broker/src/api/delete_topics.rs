@@ -66,6 +66,10 @@ fn resolve(broker: &Broker, name: Option<String>, id: TopicId) -> Asked {
                 let text = "You may not specify both topic name and topic id.";
                 return Err(Failure::new(ErrorCode::InvalidRequest, text));
             }
+            (None, TopicId::ZERO) => {
+                let text = "Neither topic name nor id were specified.";
+                return Err(Failure::new(ErrorCode::InvalidRequest, text));
+            }
             (Some(name), _) => image
                 .topic_named(name)
                 .ok_or(ErrorCode::UnknownTopicOrPartition)?,

@@ -72,7 +72,12 @@ pub fn topic_rows(broker: &Broker, own: &BTreeMap<String, String>) -> Vec<TopicR
 pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     let broker = context.broker.clone();
     let request: DescribeConfigsRequest<'_> = context.decode()?;
-    let results = request.resources.iter().map(|resource| {
+    // Once each, however often it stands there: a small request must not make a huge answer.
+    let mut seen = BTreeSet::new();
+    let resources = request.resources.iter().filter(|resource| {
+        seen.insert((resource.resource_type, resource.resource_name.to_string()))
+    });
+    let results = resources.map(|resource| {
         let wanted = resource.configuration_keys.as_ref();
         let wanted: Option<BTreeSet<String>> =
             wanted.map(|keys| keys.iter().map(|key| key.into_owned()).collect());

@@ -1,5 +1,7 @@
 //! DescribeGroups (key 15): state and members of classic groups.
 
+use std::collections::BTreeSet;
+
 use kafka::{
     error::ErrorCode,
     messages::describe_groups::{
@@ -21,7 +23,13 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     Ok(Reply::Later(Box::pin(async move {
         let request: DescribeGroupsRequest<'_> = context.decode()?;
         let mut groups = Vec::new();
-        for id in &request.groups {
+        // Once each, however often it stands there: a small request must not make a huge answer.
+        let mut seen = BTreeSet::new();
+        for id in request
+            .groups
+            .iter()
+            .filter(|id| seen.insert(id.to_string()))
+        {
             let described = describe(&context, &id).await;
             let mut group = response(id.into_owned(), described, context.version);
             if request.include_authorized_operations {

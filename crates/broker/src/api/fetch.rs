@@ -17,7 +17,7 @@
 //! A response takes at most `fetch.max.bytes`, and at most an eighth of the shard's fetch memory, which is held until it is
 //! on the wire.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use base::{Offset, PartitionIndex, PartitionKey, ShardId, TopicId};
 use iobuf::IoBuf;
@@ -125,12 +125,14 @@ fn terms(broker: &Broker, request: &FetchRequest<'_>) -> Terms {
     let share = broker.fetch.total_bytes() / BUDGET_SHARE;
     let bytes_max = u64::try_from(request.max_bytes).unwrap_or(0).min(share);
     let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
+    // While a request waits its connection is not read: nobody would notice that its client is gone.
+    let wait = Duration::from_millis(wait_ms).min(broker.settings.connection_idle);
     Terms {
         // More than the response may hold would wait for nothing.
         bytes_min: usize::try_from(u64::try_from(request.min_bytes).unwrap_or(0).min(bytes_max))
             .unwrap_or(usize::MAX),
         bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
-        deadline: runtime::now().plus(std::time::Duration::from_millis(wait_ms)),
+        deadline: runtime::now().plus(wait),
         is_read_committed: request.isolation_level == READ_COMMITTED,
     }
 }

@@ -1,6 +1,6 @@
 //! Metadata (key 3): brokers, topics, leaders; topics come to be when a client asks for them, if the node is set so.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use base::TopicId;
 use cluster::Topic;
@@ -63,7 +63,11 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
                 id: topic.topic_id,
                 name: topic.name.map(|name| name.into_owned()),
             });
-            Asked::Some(topics.collect())
+            // Once each, however often it stands there: a small request must not make a huge answer.
+            let mut seen = BTreeSet::new();
+            let mut topics: Vec<AskedTopic> = topics.collect();
+            topics.retain(|topic| seen.insert((topic.id, topic.name.clone())));
+            Asked::Some(topics)
         }
     };
     let may_create = broker.settings.auto_create_topics && request.allow_auto_topic_creation;

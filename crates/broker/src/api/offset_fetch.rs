@@ -1,6 +1,6 @@
 //! OffsetFetch (key 9): where groups have come to; one group up to version 7, many from 8 on, topic ids from 10 on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::{PartitionIndex, TopicId, TopicName};
 use kafka::{
@@ -81,7 +81,11 @@ fn queries_of(context: &RequestContext) -> Result<Vec<Query>, RequestError> {
         let group = request.group_id.into_owned();
         return Ok(vec![Query { group, topics }]);
     }
-    let queries = request.groups.iter().map(|group| Query {
+    // Once each, however often it stands there: a small request must not make a huge answer.
+    let mut seen = BTreeSet::new();
+    let groups = request.groups.iter();
+    let groups = groups.filter(|group| seen.insert(group.group_id.to_string()));
+    let queries = groups.map(|group| Query {
         topics: group.topics.as_ref().map(|topics| {
             let topics = topics.iter().map(|topic| Asked {
                 name: name_of(context, topic.topic_id, &topic.name),

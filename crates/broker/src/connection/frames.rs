@@ -7,7 +7,7 @@
 //! 2. A buffer grows to at most `GROWTH` times what has arrived and `READ_BYTES_MIN`, unless the connection has sent a frame of that size.
 //!
 //! # Limits
-//! See `connection`.
+//! See `connection`. An idle connection holds `READ_BYTES_MIN`; more only as far as the `reading` budget goes.
 
 use std::{future::Future, io, pin::pin, time::Duration};
 
@@ -20,7 +20,7 @@ use runtime::{
 };
 
 use super::time_for;
-use crate::race;
+use crate::{broker::Broker, race};
 
 /// Bytes of the size in front of each frame.
 const SIZE_BYTES: usize = 4;
@@ -67,18 +67,23 @@ pub struct FrameReader {
     held: Buf,
     /// Size of the next read.
     read_bytes: usize,
+    reading: Budget,
+    /// For reads above `READ_BYTES_MIN`.
+    read_permit: Option<Permit>,
     /// Largest frame this connection has sent whole.
     trusted_bytes: usize,
 }
 
 impl FrameReader {
-    pub fn new(stream: TcpStream, budget: Budget, opening: Budget) -> Self {
+    pub fn new(stream: TcpStream, broker: &Broker) -> Self {
         Self {
             stream,
-            budget,
-            opening,
+            budget: broker.network.clone(),
+            opening: broker.opening.clone(),
+            reading: broker.reading.clone(),
             held: Buf::new(),
             read_bytes: READ_BYTES_MIN,
+            read_permit: None,
             trusted_bytes: 0,
         }
     }
@@ -130,7 +135,10 @@ impl FrameReader {
     }
 
     fn on_read(&mut self, count: usize) {
-        if count >= self.read_bytes {
+        if count >= self.read_bytes && self.read_permit.is_none() {
+            self.read_permit = self.reading.try_acquire(READ_BYTES_MAX as u64);
+        }
+        if count >= self.read_bytes && self.read_permit.is_some() {
             self.read_bytes = (self.read_bytes * GROWTH).min(READ_BYTES_MAX);
         }
     }

@@ -8,14 +8,16 @@ use kafka::{
         delete_records::{
             DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic,
         },
-        fetch::{FetchRequest, FetchResponse},
+        fetch::{FetchRequest, FetchResponse, ForgottenTopic},
         list_offsets::{
             ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
         },
     },
 };
 
-use crate::harness::{Caller, Fetched, World, batch, fetch_request};
+use runtime::sim::SimConfig;
+
+use crate::harness::{Caller, Fetched, Frame, World, batch, fetch_request};
 
 #[test]
 fn a_waiting_fetch_ends_when_records_come() {
@@ -195,7 +197,7 @@ fn sessions_send_only_what_changed() {
     let fetched = Fetched::all(&frame);
     assert_eq!((fetched.len(), fetched[0].partition), (1, 2));
     assert_eq!(fetched[0].values(), ["two"]);
-    let code = |frame: crate::harness::Frame| frame.decode::<FetchResponse<'_>>().error_code;
+    let code = |frame: Frame| frame.decode::<FetchResponse<'_>>().error_code;
     let wrong = client.call(12, &next(2, &[], 0));
     assert_eq!(code(wrong), ErrorCode::InvalidFetchSessionEpoch.code());
     let closing = client.call(12, &next(-1, &[], 0));
@@ -225,4 +227,157 @@ fn limits_hold_and_the_first_batch_always_comes() {
         let batches: usize = fetched.iter().map(|fetched| fetched.values().len()).sum();
         assert_eq!(batches, expected, "at most {bytes_max} bytes");
     }
+}
+
+#[test]
+fn a_waiting_fetch_hears_of_its_topics_deletion() {
+    for partition in 0..2 {
+        // Beside the connection's shard, and away from it.
+        let world = World::new(1);
+        let mut admin = world.client();
+        admin.create_topic("t", 2, &[]);
+        let mut reader = world.client();
+        let id = reader.send(12, &fetch_request("t", &[(partition, 0)], 20_000, 1));
+        world.sleep(Duration::from_millis(50));
+        let start = world.sim.elapsed();
+        let topic = kafka::messages::delete_topics::DeleteTopicState {
+            name: Some("t".into()),
+            ..Default::default()
+        };
+        let request = kafka::messages::delete_topics::DeleteTopicsRequest {
+            topics: vec![topic].into(),
+            ..Default::default()
+        };
+        admin.call(6, &request);
+        let fetched = Fetched::all(&reader.receive(1, 12, id));
+        assert!((world.sim.elapsed() - start) < Duration::from_secs(1));
+        let expected = [
+            ErrorCode::UnknownTopicOrPartition,
+            ErrorCode::NotLeaderOrFollower,
+        ];
+        assert!(
+            expected.contains(&fetched[0].error),
+            "{:?}",
+            fetched[0].error
+        );
+        let gone = reader.fetch("t", partition, 0, 20_000);
+        assert_eq!(gone.error, ErrorCode::UnknownTopicOrPartition, "at once");
+    }
+}
+
+/// Top-level error, session id and number of partitions.
+fn session_of(frame: &Frame) -> (ErrorCode, i32, usize) {
+    let response: FetchResponse<'_> = frame.decode();
+    let partitions = response.responses.iter().map(|t| t.partitions.len()).sum();
+    let code = ErrorCode::from_i16(response.error_code).expect("a known code");
+    (code, response.session_id, partitions)
+}
+
+#[test]
+fn sessions_make_room_only_when_they_are_old() {
+    let world = World::with(SimConfig::new(1), 1, |settings| {
+        settings.fetch_sessions_max = 1
+    });
+    let mut client = world.client();
+    client.create_topic("t", 2, &[]);
+    let open = || FetchRequest {
+        session_epoch: 0,
+        ..fetch_request("t", &[(0, 0), (1, 0)], 0, 1)
+    };
+    let next = |session_id, session_epoch, partitions: &[(i32, i64)]| FetchRequest {
+        session_id,
+        session_epoch,
+        ..fetch_request("t", partitions, 0, 1)
+    };
+    let (_, first, _) = session_of(&client.call(12, &open()));
+    assert_ne!(first, 0);
+    let refused = session_of(&client.call(12, &open()));
+    assert_eq!(refused, (ErrorCode::None, 0, 2), "served without a session");
+    assert_eq!(
+        session_of(&client.call(12, &next(first, 1, &[]))),
+        (ErrorCode::None, first, 0)
+    );
+    world.sleep(Duration::from_secs(130));
+    let (_, second, _) = session_of(&client.call(12, &open()));
+    assert!(second != 0 && second != first);
+    let evicted = session_of(&client.call(12, &next(first, 2, &[])));
+    assert_eq!(evicted, (ErrorCode::FetchSessionIdNotFound, 0, 0));
+    assert_eq!(world.metric(|m| m.fetch_sessions_evicted), 1);
+    // Forgotten partitions are not served any more.
+    client.produce("t", 0, &batch(&["x"]));
+    client.produce("t", 1, &batch(&["y"]));
+    let forgotten = ForgottenTopic {
+        topic: "t".into(),
+        partitions: vec![0].into(),
+        ..ForgottenTopic::default()
+    };
+    let request = FetchRequest {
+        forgotten_topics_data: vec![forgotten].into(),
+        ..next(second, 1, &[])
+    };
+    let fetched = Fetched::all(&client.call(12, &request));
+    assert_eq!(fetched.iter().map(|f| f.partition).collect::<Vec<_>>(), [1]);
+    // A session begun with names does not go on with ids.
+    let frame = client.call(13, &next(second, 2, &[]));
+    assert_eq!(session_of(&frame).0, ErrorCode::FetchSessionTopicIdError);
+    // An epoch from the past or the future changes nothing.
+    for wrong in [1, 3, 9] {
+        let frame = client.call(12, &next(second, wrong, &[]));
+        assert_eq!(session_of(&frame).0, ErrorCode::InvalidFetchSessionEpoch);
+    }
+    let frame = client.call(12, &next(second, 2, &[(1, 1)]));
+    assert_eq!(session_of(&frame), (ErrorCode::None, second, 0));
+}
+
+#[test]
+fn beliefs_and_bounds_are_answered_by_partition() {
+    let world = World::new(1);
+    let mut client = world.client();
+    let id = client.create_topic("t", 1, &[]);
+    client.produce("t", 0, &batch(&["x"]));
+    let partition = |epoch| kafka::messages::fetch::FetchPartition {
+        current_leader_epoch: epoch,
+        partition_max_bytes: 1 << 20,
+        ..Default::default()
+    };
+    for (epoch, expected) in [
+        (-1, ErrorCode::None),
+        (0, ErrorCode::None),
+        (3, ErrorCode::UnknownLeaderEpoch),
+    ] {
+        let topic = kafka::messages::fetch::FetchTopic {
+            topic_id: id,
+            partitions: vec![partition(epoch)].into(),
+            ..Default::default()
+        };
+        for version in 13..=18 {
+            let request = FetchRequest {
+                topics: vec![topic.clone()].into(),
+                max_bytes: 1 << 20,
+                session_epoch: -1,
+                ..FetchRequest::default()
+            };
+            let frame = client.call(version, &request);
+            assert_eq!(Fetched::all(&frame)[0].error, expected, "epoch {epoch}");
+        }
+    }
+    let unknown = kafka::messages::fetch::FetchTopic {
+        topic_id: base::TopicId::from_random([7; 16]),
+        partitions: vec![partition(-1)].into(),
+        ..Default::default()
+    };
+    let request = FetchRequest {
+        topics: vec![unknown].into(),
+        max_wait_ms: 20_000,
+        min_bytes: 1,
+        session_epoch: -1,
+        ..FetchRequest::default()
+    };
+    let start = world.sim.elapsed();
+    let frame = client.call(13, &request);
+    assert_eq!(Fetched::all(&frame)[0].error, ErrorCode::UnknownTopicId);
+    assert!(
+        world.sim.elapsed() - start < Duration::from_secs(1),
+        "errors do not wait"
+    );
 }

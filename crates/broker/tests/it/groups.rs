@@ -1,5 +1,7 @@
 //! Consumer groups over the wire: membership, commits, crashes, and every version of every request.
 
+mod life;
+
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Duration};
 
 use kafka::{

@@ -349,6 +349,28 @@ impl Caller<'_> {
             .expect("an answer")
     }
 
+    /// The next response when it comes in this time.
+    pub fn try_receive_within(
+        &mut self,
+        limit: Duration,
+        key: i16,
+        version: i16,
+        correlation_id: i32,
+    ) -> Option<Frame> {
+        let client = self.client.clone();
+        let receive = async move { client.receive(key, version, correlation_id).await };
+        let received = self.world.sim.run_on(self.world.clients, limit, receive);
+        received.and_then(Result::ok)
+    }
+
+    /// As `write`; the node may have closed the connection.
+    pub fn write_or_closed(&mut self, bytes: &[u8]) {
+        let stream = self.client.stream.clone();
+        let bytes = Buf::from(bytes.to_vec()).into();
+        let write = async move { stream.write(bytes).await };
+        drop(self.world.run_within(CALL_TIME, write));
+    }
+
     /// A frame's bytes, or `None` when the node has closed the connection.
     pub fn read_frame(&mut self) -> Option<Vec<u8>> {
         let client = self.client.clone();

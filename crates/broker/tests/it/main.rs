@@ -1,9 +1,14 @@
 //! A node in the simulator, spoken to in frames made by hand.
 
 mod admin;
+mod configs;
+mod connections;
 mod fetching;
 mod groups;
 mod harness;
 mod hostile;
+mod offsets;
 mod producing;
 mod restart;
+mod versions;
+mod windows;

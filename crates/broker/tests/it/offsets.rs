@@ -1,0 +1,151 @@
+//! Offsets by time, by position and by leader epoch, at every version.
+
+use base::TimestampMs;
+use kafka::{
+    batch::{BatchBuilder, Compression},
+    error::ErrorCode,
+    messages::{
+        list_offsets::{
+            ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
+        },
+        offset_for_leader_epoch::{
+            OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
+            OffsetForLeaderTopic,
+        },
+    },
+};
+
+use crate::harness::{Caller, NOW, World, batch};
+
+/// Error, offset, and timestamp counted from `NOW`.
+fn list(
+    client: &mut Caller<'_>,
+    version: i16,
+    timestamp: i64,
+    epoch: i32,
+) -> (ErrorCode, i64, i64) {
+    let partition = ListOffsetsPartition {
+        partition_index: 0,
+        current_leader_epoch: epoch,
+        timestamp,
+    };
+    let topic = ListOffsetsTopic {
+        name: "t".into(),
+        partitions: vec![partition].into(),
+    };
+    let request = ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![topic].into(),
+        ..ListOffsetsRequest::default()
+    };
+    let frame = client.call(version, &request);
+    let response: ListOffsetsResponse<'_> = frame.decode();
+    let topic = response.topics.iter().next().expect("one topic");
+    let found = topic.partitions.iter().next().expect("one partition");
+    let code = ErrorCode::from_i16(found.error_code).expect("a known code");
+    let timestamp = match found.timestamp {
+        -1 => -1,
+        timestamp => timestamp - NOW.0,
+    };
+    (code, found.offset, timestamp)
+}
+
+fn at(times: &[i64]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Compression::None);
+    for ms in times {
+        builder.push(TimestampMs(NOW.0 + ms), None, Some(b"x"), &[]);
+    }
+    builder.finish()
+}
+
+#[test]
+fn times_find_the_first_record_at_or_after_them() {
+    let world = World::new(1);
+    let mut client = world.client();
+    client.create_topic("t", 1, &[]);
+    for special in [-1, -2, -4] {
+        assert_eq!(list(&mut client, 8, special, -1), (ErrorCode::None, 0, -1));
+    }
+    for none in [-3, 0, NOW.0] {
+        assert_eq!(list(&mut client, 8, none, -1), (ErrorCode::None, -1, -1));
+    }
+    // Out of order on purpose: within a batch, and between batches.
+    for times in [&[10, 20, 30][..], &[50, 40], &[25], &[60, 60]] {
+        assert_eq!(client.produce("t", 0, &at(times)).error, ErrorCode::None);
+    }
+    let cases = [
+        (0, 0, 10),
+        (10, 0, 10),
+        (11, 1, 20),
+        (30, 2, 30),
+        (31, 3, 50),
+        (45, 3, 50),
+        (51, 6, 60),
+        (60, 6, 60),
+        (61, -1, -1),
+    ];
+    for moment in 0..2 {
+        let mut client = world.client();
+        for version in 1..=11 {
+            for (ms, offset, timestamp) in cases {
+                let found = list(&mut client, version, NOW.0 + ms, -1);
+                let expected = (ErrorCode::None, offset, timestamp);
+                assert_eq!(
+                    found, expected,
+                    "{ms} ms at version {version}, {moment} restarts"
+                );
+            }
+            assert_eq!(list(&mut client, version, -1, -1), (ErrorCode::None, 8, -1));
+            assert_eq!(list(&mut client, version, -2, -1), (ErrorCode::None, 0, -1));
+        }
+        // The first of those with the largest time.
+        assert_eq!(list(&mut client, 7, -3, -1), (ErrorCode::None, 6, 60));
+        assert_eq!(list(&mut client, 9, -5, -1), (ErrorCode::None, -1, -1));
+        world.kill();
+    }
+}
+
+#[test]
+fn beliefs_about_the_leader_are_checked() {
+    let world = World::new(1);
+    let mut client = world.client();
+    client.create_topic("t", 1, &[]);
+    client.produce("t", 0, &batch(&["a", "b"]));
+    assert_eq!(list(&mut client, 9, -1, 0), (ErrorCode::None, 2, -1));
+    assert_eq!(list(&mut client, 9, -1, 7).0, ErrorCode::UnknownLeaderEpoch);
+    assert_eq!(
+        list(&mut client, 9, -9, -1).0,
+        ErrorCode::UnsupportedVersion
+    );
+    let cases = [
+        (0, -1, 0, (ErrorCode::None, 0, 2)),
+        (0, 0, 0, (ErrorCode::None, 0, 2)),
+        (0, -1, 3, (ErrorCode::None, -1, -1)),
+        (0, 9, 0, (ErrorCode::UnknownLeaderEpoch, -1, -1)),
+        (5, -1, 0, (ErrorCode::UnknownTopicOrPartition, -1, -1)),
+    ];
+    for version in 2..=4 {
+        for (partition, current_leader_epoch, leader_epoch, expected) in cases {
+            let asked = OffsetForLeaderPartition {
+                partition,
+                current_leader_epoch,
+                leader_epoch,
+            };
+            let topic = OffsetForLeaderTopic {
+                topic: "t".into(),
+                partitions: vec![asked].into(),
+            };
+            let request = OffsetForLeaderEpochRequest {
+                replica_id: -1,
+                topics: vec![topic].into(),
+            };
+            let frame = client.call(version, &request);
+            let response: OffsetForLeaderEpochResponse<'_> = frame.decode();
+            let topic = response.topics.iter().next().expect("one topic");
+            let found = topic.partitions.iter().next().expect("one partition");
+            let code = ErrorCode::from_i16(found.error_code).expect("a known code");
+            let found = (code, found.leader_epoch, found.end_offset);
+            assert_eq!(found, expected, "epoch {leader_epoch} at version {version}");
+        }
+    }
+}
