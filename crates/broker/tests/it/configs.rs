@@ -64,7 +64,7 @@ fn log_append_time_is_the_brokers() {
     let mut client = world.client();
     client.create_topic("t", 1, &[("message.timestamp.type", "LogAppendTime")]);
     world.sleep(Duration::from_secs(100));
-    let mut append_time = |client: &mut Caller<'_>| {
+    let append_time = |client: &mut Caller<'_>| {
         let bytes = batch(&["a", "b"]);
         let frame = client.call(9, &produce_request("t", 0, &bytes, -1));
         let response: ProduceResponse<'_> = frame.decode();

@@ -216,22 +216,21 @@ fn create_topics(client: &mut Caller<'_>, version: i16, _: TopicId) -> usize {
 
 fn delete_topics(client: &mut Caller<'_>, version: i16, _: TopicId) -> usize {
     let names = [format!("new-{}", version + 1), "nothing".to_owned()];
-    let by_state = version >= 6;
     let states = names.clone().map(|name| DeleteTopicState {
         name: Some(name.into()),
         topic_id: TopicId::ZERO,
     });
-    let request = DeleteTopicsRequest {
-        topics: if by_state {
-            states.to_vec().into()
-        } else {
-            Vec::new().into()
+    let request = match version {
+        6.. => DeleteTopicsRequest {
+            topics: states.to_vec().into(),
+            timeout_ms: 1000,
+            ..DeleteTopicsRequest::default()
         },
-        topic_names: match by_state {
-            true => Vec::new().into(),
-            false => names.map(Into::into).to_vec().into(),
+        _ => DeleteTopicsRequest {
+            topic_names: names.into_iter().map(Into::into).collect(),
+            timeout_ms: 1000,
+            ..DeleteTopicsRequest::default()
         },
-        timeout_ms: 1000,
     };
     let frame = client.call(version, &request);
     let response: DeleteTopicsResponse<'_> = frame.decode();
