@@ -29,22 +29,35 @@ async fn pause(range: (Duration, Duration)) {
 
 /// Starts the workload on the clients' machine.
 pub(crate) fn start(shared: &Rc<Shared>) {
-    let plan = &shared.plan;
-    let task = |kind, shared: &Rc<Shared>| (kind, shared.clone());
-    let (kind, slot) = task("create", shared);
-    drop(runtime::spawn(Class::Admin, kind, create_topic(slot)));
-    for _ in 0..plan.producers {
-        let (kind, slot) = task("producer", shared);
-        drop(runtime::spawn(Class::Produce, kind, produce(slot)));
+    drop(runtime::spawn(
+        Class::Admin,
+        "create",
+        create_topic(shared.clone()),
+    ));
+    for _ in 0..shared.plan.producers {
+        drop(runtime::spawn(
+            Class::Produce,
+            "producer",
+            produce(shared.clone()),
+        ));
     }
-    for _ in 0..plan.consumers {
-        let (kind, slot) = task("consumer", shared);
-        drop(runtime::spawn(Class::Fetch, kind, consume(slot)));
+    for _ in 0..shared.plan.consumers {
+        drop(runtime::spawn(
+            Class::Fetch,
+            "consumer",
+            consume(shared.clone()),
+        ));
     }
-    let (kind, slot) = task("watch", shared);
-    drop(runtime::spawn(Class::Admin, kind, watch_groups(slot)));
-    let (kind, slot) = task("commit", shared);
-    drop(runtime::spawn(Class::Admin, kind, commit_outside(slot)));
+    drop(runtime::spawn(
+        Class::Admin,
+        "watch",
+        watch_groups(shared.clone()),
+    ));
+    drop(runtime::spawn(
+        Class::Admin,
+        "commit",
+        commit_outside(shared.clone()),
+    ));
 }
 
 /// A client of its own, connected as soon as the node answers.
@@ -225,7 +238,7 @@ fn on_fetched(shared: &Shared, fetched: &Fetched) {
     let whole = fetched.for_each(|record| {
         assert_eq!(record.offset, expected, "{:?}", fetched.partition);
         expected = expected.plus(1);
-        history.on_read((fetched.partition, record.offset), record.value);
+        history.on_read((fetched.partition, record.offset), record.value.as_deref());
         true
     });
     whole.unwrap_or_else(|error| panic!("{:?} at {}: {error}", fetched.partition, fetched.from));
@@ -259,7 +272,7 @@ async fn read_committed(
     let before = shared.history.borrow().committed(group);
     match client.admin().committed(group).await {
         Ok(found) => {
-            let found = found
+            let found: BTreeMap<_, _> = found
                 .into_iter()
                 .map(|((_, partition), committed)| (partition, committed.offset))
                 .collect();
@@ -283,7 +296,7 @@ async fn commit_outside(shared: Rc<Shared>) {
     while !shared.is_over.get() {
         pause((Duration::from_millis(10), Duration::from_millis(500))).await;
         offset = offset.plus(1);
-        let offsets = partitions(&shared)
+        let offsets: BTreeMap<_, _> = partitions(&shared)
             .map(|partition| ((TOPIC.to_owned(), partition), offset))
             .collect();
         match client.admin().reset_offsets(OUTSIDE, &offsets).await {
@@ -305,14 +318,14 @@ pub(crate) async fn read_all(shared: Rc<Shared>) {
     let client = connect(&shared).await;
     let consumer = Consumer::new(&client, ConsumerConfig::default());
     let wanted: Vec<_> = partitions(&shared)
-        .map(|partition| ((Rc::from(TOPIC), partition), Start::Beginning))
+        .map(|partition| ((Rc::<str>::from(TOPIC), partition), Start::Beginning))
         .collect();
     until_done(async || consumer.assign(&wanted).await).await;
     let ends = ends(&shared, &client).await;
     let is_whole = || {
         let positions = consumer.positions();
         ends.iter().all(|(partition, end)| {
-            let at = positions.get(&(Rc::from(TOPIC), *partition));
+            let at = positions.get(&(Rc::<str>::from(TOPIC), *partition));
             at.is_some_and(|at| at >= end)
         })
     };

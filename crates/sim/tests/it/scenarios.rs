@@ -67,7 +67,7 @@ where
 /// One batch with a record of `bytes` for each timestamp.
 fn append(log: &Log, timestamps: &[i64], bytes: usize) -> Appended {
     let mut builder = BatchBuilder::new(Compression::None);
-    let value = vec![1; bytes];
+    let value = vec![1_u8; bytes];
     for timestamp in timestamps {
         builder.push(TimestampMs(*timestamp), None, Some(&value), &[]);
     }
