@@ -54,6 +54,8 @@ pub struct Config {
     pub backend: Backend,
     /// A task that runs longer at a stretch is a stall: counted, and reported with its stack.
     pub stall: Duration,
+    /// The stack of at most one stall per shard is reported in this time: looking up its names costs the CPU of a shard.
+    pub stall_report_every: Duration,
 }
 
 impl Default for Config {
@@ -63,6 +65,7 @@ impl Default for Config {
             cpus: None,
             backend: Backend::Auto,
             stall: Duration::from_micros(500),
+            stall_report_every: Duration::from_secs(10),
         }
     }
 }
@@ -131,7 +134,7 @@ where
     });
     let ring_fds: RingFds = (0..count).map(|_| AtomicI32::new(-1)).collect();
     let beats: Vec<Arc<Beat>> = (0..count).map(|_| Arc::default()).collect();
-    let watchdog = Watchdog::start(config.stall, beats.clone(), remotes.clone())?;
+    let watchdog = Watchdog::start(&config, beats.clone(), remotes.clone())?;
     let cpus = cpus_for(&config)?;
     let main = Arc::new(main);
     let (started, is_started) = mpsc::channel();

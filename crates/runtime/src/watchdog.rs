@@ -9,11 +9,12 @@
 //!                  `_dl_find_object`, which is lock-free; on C libraries without it a lock of the loader.)
 //!               2. Frames are those of the poll they are reported for: they carry its start.
 //! # Limits      looks come every `Config::stall` while a shard works, so a stall gets its stack for sure from twice
-//!               that on; naps grow to `NAP_MAX` while all shards are idle. One report per shard in ten seconds, 64 stalls
-//!               waiting to be reported; what is left out is counted in the next report.
+//!               that on; naps grow to `NAP_MAX` while all shards are idle. One report per shard and
+//!               `Config::stall_report_every`, 64 stalls waiting to be reported; what is left out is counted in the
+//!               next report.
 
 use crate::{
-    Instant,
+    Config, Instant,
     clock::monotonic_ns,
     remote::{Message, Remote},
     stats::Stall,
@@ -36,7 +37,6 @@ use std::{
 
 const FRAMES_MAX: usize = 48;
 const NAP_MAX: Duration = Duration::from_millis(50);
-const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// Addresses with their names kept; stalls come from few places.
 const NAMES_MAX: usize = 2048;
 const REPORTS_WAITING_MAX: usize = 64;
@@ -200,7 +200,7 @@ pub(crate) struct Watchdog {
 
 impl Watchdog {
     pub(crate) fn start(
-        limit: Duration,
+        config: &Config,
         beats: Vec<Arc<Beat>>,
         remotes: Vec<Arc<Remote>>,
     ) -> io::Result<Self> {
@@ -212,7 +212,8 @@ impl Watchdog {
         }
         let is_stopping = Arc::new(AtomicBool::new(false));
         let mut watch = Watch {
-            limit,
+            limit: config.stall,
+            report_every: config.stall_report_every,
             next_report: vec![0; beats.len()],
             suppressed: vec![0; beats.len()],
             names: Names::default(),
@@ -241,6 +242,7 @@ impl Watchdog {
 
 struct Watch {
     limit: Duration,
+    report_every: Duration,
     beats: Vec<Arc<Beat>>,
     remotes: Vec<Arc<Remote>>,
     reports: mpsc::Receiver<Report>,
@@ -295,7 +297,7 @@ impl Watch {
             self.suppressed[shard] += 1;
             return;
         }
-        self.next_report[shard] = now + REPORT_EVERY.as_nanos() as u64;
+        self.next_report[shard] = now + self.report_every.as_nanos() as u64;
         let suppressed = std::mem::take(&mut self.suppressed[shard]);
         let stack = self.names.stack_text(&report.frames);
         let Stall {
@@ -378,7 +380,7 @@ fn resolve(frame: usize) -> Place {
 }
 
 /// The debug information that resolving a stack reads takes tens of MiB, which the allocator would keep for ever: an
-/// idle node would look several times its size after its first stall. It is rare enough (see `REPORT_EVERY`) for the
+/// idle node would look several times its size after its first stall. It is rare enough (see `Config::stall_report_every`) for the
 /// moment that the allocator holds each arena.
 #[cfg(target_env = "gnu")]
 fn give_memory_back() {

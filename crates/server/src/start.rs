@@ -175,6 +175,7 @@ impl Process {
             cpus: Some(settings.cpus.0.clone()).filter(|cpus| !cpus.is_empty()),
             backend: settings.backend.0,
             stall: Duration::from_micros(settings.stall_us.into()),
+            ..runtime::Config::default()
         };
         let (told, tell) = mpsc::channel();
         let node_config = NodeConfig::from_config(settings);

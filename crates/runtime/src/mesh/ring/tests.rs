@@ -158,10 +158,15 @@ fn no_interleaving_lets_both_sides_at_one_slot() {
         let next: Vec<Model> = [state.clone().produce(), state.clone().consume()]
             .into_iter()
             .flatten()
+            // A look that finds the ring full, or empty, again.
+            .filter(|next| *next != state)
             .collect();
-        ends += usize::from(next.is_empty());
+        if next.is_empty() {
+            assert_eq!((state.taken, state.slots), (MODEL_VALUES, [None; 2]));
+            ends += 1;
+        }
         open.extend(next);
     }
-    assert_eq!(ends, 1, "everything sent is taken, whatever the order");
+    assert!(ends > 0, "everything sent is taken");
     assert!(seen.len() > 100);
 }
