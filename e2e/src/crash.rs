@@ -92,6 +92,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         "everything acknowledged is there once",
         dump(&mut reader, &read).and_then(|()| truth.compare(&read, true)),
     );
+    println!("crash: {} acknowledged records", truth.acked.len());
     let restarted = node
         .restart()
         .and_then(|()| dump(&mut reader, &read))
