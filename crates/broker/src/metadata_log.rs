@@ -69,6 +69,10 @@ pub enum CommitError {
 pub enum ReplayError {
     #[error("the metadata log cannot be read: {0}")]
     Read(#[from] storage::ReadError),
+    #[error(
+        "the metadata log begins at offset {0}, and its snapshot of what was before is missing or damaged"
+    )]
+    SnapshotLost(Offset),
     #[error("the metadata log holds a batch that cannot be read: {0}")]
     Batch(#[from] batch::BatchError),
     #[error("the metadata log holds what is no command: {0}")]
@@ -110,6 +114,9 @@ pub fn log_config() -> LogConfig {
 pub async fn replay(log: &Log) -> Result<Image, ReplayError> {
     let (mut at, mut image) = match log.load_snapshot().await? {
         Some((at, bytes)) => (at, Image::decode_snapshot(&bytes)?),
+        None if log.log_start_offset() > Offset::ZERO => {
+            return Err(ReplayError::SnapshotLost(log.log_start_offset()));
+        }
         None => (Offset::ZERO, Image::default()),
     };
     let end = log.next_offset();

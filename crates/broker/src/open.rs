@@ -56,7 +56,7 @@ pub enum OpenError {
     Locked(String),
     #[error("{META_FILE} is damaged: {0}")]
     Meta(String),
-    #[error("the data directory has format {found}, this program knows {FORMAT}")]
+    #[error("{META_FILE} says format {found}, this program knows {FORMAT}")]
     Format { found: u64 },
     #[error("{META_FILE} names cluster {meta}, the metadata log names {log}")]
     Cluster { meta: String, log: String },

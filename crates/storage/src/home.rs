@@ -35,7 +35,11 @@ pub(crate) struct Home {
     pub blocks: Blocks,
     pub flush: FlushQueue,
     pub stats: RefCell<StoreStats>,
-    pub disk: Cell<DiskState>,
+    disk: Cell<DiskState>,
+    /// Writes that found the disk full and wait.
+    pub waiting_for_space: Cell<u32>,
+    /// A sync of the directory of removed files is about to come.
+    pub syncing_removals: Cell<bool>,
     pub closed: Cell<bool>,
     /// Appends that were refused as `Busy` wait here.
     pub room: Notify,
@@ -61,6 +65,8 @@ impl Home {
             files: FileTable::default(),
             stats: RefCell::default(),
             disk: Cell::new(DiskState::Ok),
+            waiting_for_space: Cell::new(0),
+            syncing_removals: Cell::new(false),
             closed: Cell::new(false),
             room: Notify::new(),
             direct_writes: Cell::new(0),
@@ -90,6 +96,20 @@ impl Home {
     pub(crate) fn insert(&self, log: Rc<Log>) {
         self.ids.borrow_mut().insert(log.log_id(), Rc::clone(&log));
         self.logs.borrow_mut().insert(log.key(), log);
+    }
+
+    /// What the last look at the free space gave; full as long as a write waits for space, whatever was seen.
+    pub(crate) fn disk_state(&self) -> DiskState {
+        let waiting = self.waiting_for_space.get() + self.manifest.waiting_for_space.get();
+        if waiting > 0 {
+            return DiskState::Full { available_bytes: 0 };
+        }
+        self.disk.get()
+    }
+
+    /// Takes note of a look at the free space; gives what was known before.
+    pub(crate) fn set_disk_state(&self, state: DiskState) -> DiskState {
+        self.disk.replace(state)
     }
 
     pub(crate) fn has_room_for(&self, bytes: u64) -> bool {

@@ -40,7 +40,7 @@ use crate::{
     journal::ring::{RingFile, UsedFile},
     log::Log,
     manifest::{Geometry, edit::JournalPoint},
-    retry,
+    retry::{self, Patience},
 };
 
 /// Largest commit: more only delays the ones behind it (1 MiB takes three times as long as 4 KiB on the reference disk).
@@ -378,8 +378,13 @@ impl Journal {
                 this.complete(&home, &commit).await;
             }
             let began = runtime::now();
+            let patience = Patience {
+                waiting: &home.waiting_for_space,
+                gives_up: &|| false,
+                ballast_of: None,
+            };
             retry::write(
-                &home.config.dir,
+                &patience,
                 &file,
                 FilePos(commit.position),
                 commit.bytes.clone().into(),

@@ -8,7 +8,7 @@
 //! and one flush per commit (a commit takes whatever came while the one before was in flight, up to 1 MiB); later one
 //! copy into its segment's chunk, written 256 KiB at a time. Device bytes: the frame twice (32 bytes of header each,
 //! 0.8 % for sector checksums), rounded up to 4 KiB per commit and per segment chunk. A batch of 32 KiB or more is
-//! staged in its segment's chunk directly and written once. `examples/journal.rs` measures it.
+//! staged in its segment's chunk directly and written once. `examples/cost` measures it.
 
 mod bits;
 mod blocks;

@@ -9,7 +9,9 @@
 //!    could vouch for.
 //!
 //! # Yields
-//! Segment changes take the log's `turn`, so one task at a time writes, rolls, trims or truncates; appends go on.
+//! Segment writes, rolls and truncation take the log's `turn`, one task at a time; trims, truncation and deletion take
+//! `front_turn` (after `turn` where both), so that a write that waits for space does not keep retention from making
+//! some. Appends go on.
 
 mod append;
 mod durable;
@@ -32,7 +34,7 @@ use crate::{
     AppendError, Corrupt, Durable, LogConfig, LogId, LogStats, ReadError,
     home::Home,
     journal::Membership,
-    manifest::edit::{LogRecord, Truncation},
+    manifest::edit::{Edit, LogRecord, Truncation},
     segment::Segment,
     turn::Turn,
 };
@@ -121,6 +123,10 @@ pub struct Log {
     waiters: RefCell<VecDeque<durable::Waiter>>,
     callbacks: RefCell<Vec<Rc<dyn Fn(Durable)>>>,
     turn: Rc<Turn>,
+    /// Held by what changes the list of segments at its front; the turn may be held by a write that waits for space.
+    front_turn: Rc<Turn>,
+    /// The last write gave up on a full disk.
+    gave_up: Cell<bool>,
     /// First sequence of the newest ring file known to hold frames of this log.
     ring_file: Cell<u64>,
     pub(crate) flush_queued: Cell<bool>,
@@ -175,6 +181,8 @@ impl Log {
             waiters: RefCell::default(),
             callbacks: RefCell::default(),
             turn: Rc::default(),
+            front_turn: Rc::default(),
+            gave_up: Cell::new(false),
             ring_file: Cell::new(0),
             flush_queued: Cell::new(false),
             last_block: Cell::new(u64::MAX),
@@ -249,20 +257,31 @@ impl Log {
 
     /// New settings, from the next roll, retention or append on; durable soon after.
     pub fn set_config(&self, config: LogConfig) {
-        let record = {
+        {
             let mut state = self.state.borrow_mut();
             if state.config == config {
                 return;
             }
             state.config = config;
+        }
+        let log = self.rc();
+        runtime::spawn(runtime::Class::Admin, "log config", async move {
+            log.commit_record().await;
+        });
+    }
+
+    /// Makes the log's record durable as it is now; nothing for a log that was closed meanwhile, whose deletion may
+    /// already stand in the manifest.
+    pub(crate) async fn commit_record(&self) {
+        let record = {
+            let mut state = self.state.borrow_mut();
+            if state.closed {
+                return;
+            }
+            state.record_stale = false;
             self.record(&state)
         };
-        let home = Rc::clone(&self.home);
-        runtime::spawn(runtime::Class::Admin, "log config", async move {
-            home.manifest
-                .commit(vec![crate::manifest::edit::Edit::Put(record)])
-                .await;
-        });
+        self.home.manifest.commit(vec![Edit::Put(record)]).await;
     }
 
     /// KIP-101, KIP-320: the largest leader epoch <= `epoch` known, and its end offset.

@@ -26,6 +26,7 @@ pub mod edit;
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -43,7 +44,7 @@ use crate::{
     chunk::{BLOCK_BYTES, ChunkId, Found, Role},
     disk,
     manifest::edit::{Edit, JournalPoint, LogRecord, decode_edits},
-    retry,
+    retry::{self, Patience},
 };
 
 const MAGIC: &[u8; 4] = b"FBMF";
@@ -54,6 +55,8 @@ const CHUNK_PAYLOAD_BYTES: usize = 1 << 20;
 const CHUNK_BYTES_MAX: usize = 16 << 20;
 /// Space is taken ahead in these steps, so that an edit seldom needs the disk to have room.
 const ALLOCATE_BYTES: u64 = 256 << 10;
+/// So much stays taken ahead: room for deleting topics when nothing else has any.
+const RESERVE_BYTES: u64 = 64 << 10;
 /// A generation is rewritten when it has grown by this much and to twice its compact size.
 const REWRITE_BYTES: u64 = 1 << 20;
 
@@ -129,6 +132,8 @@ pub(crate) struct Manifest {
     /// A segment file was created or removed since the segments' directory was last synced.
     pub(crate) segments_changed: Cell<bool>,
     planted_retry: bool,
+    /// Writes that found the disk full, in spite of the space taken ahead and of the ballast.
+    pub(crate) waiting_for_space: Rc<Cell<u32>>,
 }
 
 fn path(dir: &Path, generation: u64, copy: usize) -> PathBuf {
@@ -161,6 +166,7 @@ impl Manifest {
             closing: Cell::new(false),
             segments_changed: Cell::new(false),
             planted_retry,
+            waiting_for_space: Rc::default(),
         };
         // Every start begins a new generation: whatever was torn or damaged in the old one is left behind.
         manifest.begin_generation(generation + 1).await?;
@@ -268,48 +274,37 @@ impl Manifest {
         );
         let sealed = chunk::seal(&mut buf, 0, &id);
         let end = copies.position + sealed.chunk_bytes as u64;
-        if end > copies.allocated {
-            let ahead = end.next_multiple_of(ALLOCATE_BYTES) - copies.allocated;
-            for file in &copies.files {
-                // Not fatal: the write itself finds out whether there is room.
-                let _ = file.allocate(FilePos(copies.allocated), ahead).await;
+        if end + RESERVE_BYTES > copies.allocated {
+            let to = (end + RESERVE_BYTES).next_multiple_of(ALLOCATE_BYTES);
+            let from = copies.allocated;
+            // Not fatal: the write itself finds out whether there is room.
+            if allocate(&copies.files, from, to - from).await.is_ok() {
+                copies.allocated = to;
             }
-            copies.allocated += ahead;
         }
         let view = buf.view(0..sealed.chunk_bytes);
         let pos = FilePos(copies.position);
         let (second, bytes) = (copies.files[1].clone(), IoBuf::from(view.clone()));
         let (planted, dir) = (self.planted_retry, self.dir.clone());
+        let waiting = Rc::clone(&self.waiting_for_space);
         let other = runtime::spawn(Class::Admin, "manifest", async move {
-            retry::write(&dir, &second, pos, bytes, "manifest", planted).await;
+            write(&waiting, &dir, &second, pos, bytes, planted).await;
         });
-        retry::write(
-            &self.dir,
-            &copies.files[0],
-            pos,
-            view.into(),
-            "manifest",
-            planted,
-        )
-        .await;
+        let first = &copies.files[0];
+        let waiting = &self.waiting_for_space;
+        write(waiting, &self.dir, first, pos, view.into(), planted).await;
         let _ = other.await;
         copies.position = end;
         copies.sequence += 1;
         copies.previous_crc = sealed.crc;
     }
 
-    /// Writes the state compactly as a new generation and removes older ones.
-    async fn begin_generation(&self, generation: u64) -> Result<(), OpenError> {
-        let edits: Vec<Vec<u8>> = {
-            let state = self.state.borrow();
-            let logs = state.logs.values().map(|record| Edit::Put(record.clone()));
-            logs.chain(state.journal_edit())
-                .map(|e| e.encode())
-                .collect()
-        };
+    /// The files of a new generation under temporary names, with their headers and space for `bytes` each.
+    async fn make_copies(&self, generation: u64, bytes: u64) -> Result<[File; 2], OpenError> {
         let mut files = Vec::new();
         for copy in 0..2 {
             let temporary = path(&self.dir, generation, copy).with_extension("tmp");
+            let failed = |e: io::Error| disk::open_error(&temporary, &e);
             let open = Open {
                 read: true,
                 write: true,
@@ -318,29 +313,54 @@ impl Manifest {
                 direct: true,
                 ..Open::default()
             };
-            let file = File::open(&temporary, open)
-                .await
-                .map_err(|e| disk::open_error(&temporary, &e))?;
+            let file = File::open(&temporary, open).await.map_err(failed)?;
+            file.allocate(FilePos(0), bytes).await.map_err(failed)?;
             let mut header = AppendBuf::with_capacity(BLOCK_BYTES);
             header.append(&[&encode_header(&self.geometry, generation)]);
             header.pad_to(BLOCK_BYTES);
-            file.write_at(
-                FilePos(0),
-                header.view(0..BLOCK_BYTES).into(),
-                Durability::Data,
-            )
-            .await
-            .map_err(|e| disk::open_error(&temporary, &e))?;
+            let header = header.view(0..BLOCK_BYTES).into();
+            file.write_at(FilePos(0), header, Durability::Data)
+                .await
+                .map_err(failed)?;
             files.push(file);
         }
-        let files: [File; 2] = files.try_into().ok().expect("two copies");
+        Ok(files.try_into().ok().expect("two copies"))
+    }
+
+    /// Writes the state compactly as a new generation and removes older ones. Nothing has changed when it fails.
+    async fn begin_generation(&self, generation: u64) -> Result<(), OpenError> {
+        let edits: Vec<Vec<u8>> = {
+            let state = self.state.borrow();
+            let logs = state.logs.values().map(|record| Edit::Put(record.clone()));
+            logs.chain(state.journal_edit())
+                .map(|e| e.encode())
+                .collect()
+        };
+        let payload_bytes: usize = edits.iter().map(Vec::len).sum();
+        // Each chunk holds a mebibyte or one edit, and rounds up: twice the payload is ample.
+        let bytes =
+            (2 * chunk::chunk_bytes_bound(payload_bytes) as u64).next_multiple_of(ALLOCATE_BYTES);
+        let mut files = self.make_copies(generation, bytes).await;
+        if files.is_err()
+            && fs::remove_file(&self.dir.join(retry::BALLAST))
+                .await
+                .is_ok()
+        {
+            files = self.make_copies(generation, bytes).await;
+        }
+        if files.is_err() {
+            for copy in 0..2 {
+                let temporary = path(&self.dir, generation, copy).with_extension("tmp");
+                let _ = fs::remove_file(&temporary).await;
+            }
+        }
         let mut copies = Copies {
-            files,
+            files: files?,
             generation,
             position: BLOCK_BYTES as u64,
             sequence: 1,
             previous_crc: 0,
-            allocated: BLOCK_BYTES as u64,
+            allocated: bytes,
             base_bytes: 0,
         };
         let old = self.copies.borrow_mut().replace(copies);
@@ -364,6 +384,29 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+async fn allocate(files: &[File; 2], from: u64, bytes: u64) -> io::Result<()> {
+    for file in files {
+        file.allocate(FilePos(from), bytes).await?;
+    }
+    Ok(())
+}
+
+async fn write(
+    waiting: &Cell<u32>,
+    home: &Path,
+    file: &File,
+    pos: FilePos,
+    bytes: IoBuf,
+    planted: bool,
+) {
+    let patience = Patience {
+        waiting,
+        gives_up: &|| false,
+        ballast_of: Some(home),
+    };
+    retry::write(&patience, file, pos, bytes, "manifest", planted).await;
 }
 
 fn chunk_id(

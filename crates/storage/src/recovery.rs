@@ -174,7 +174,10 @@ async fn follow_tail(
         found,
     };
     let unreadable = |at: u64, e: io::Error| damage(at, "readable bytes", e.to_string());
-    let file = log.open_segment(name, false).await;
+    let file = log.open_segment(name, false, false).await;
+    let Some(file) = file else {
+        return Err(unreadable(0, io::ErrorKind::StorageFull.into()));
+    };
     let file_end = file.len().await.map_err(|e| unreadable(0, e))?;
     if file_end < known.position {
         let expected = format!("{} bytes", known.position);

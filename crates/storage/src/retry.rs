@@ -2,8 +2,12 @@
 //!
 //! A full disk is waited out (nothing was acknowledged, and the bytes are still in memory); any other error ends the
 //! process, because after a failed write or sync nobody knows what the disk holds, and asking again lies.
+//!
+//! # Invariants
+//! 1. Whoever waits for space is counted: as long as somebody does, the home says that its disk is full.
+//! 2. Whoever waits for space can be told to give up, so that deleting what it writes to never waits for it.
 
-use std::{io::ErrorKind, path::Path, time::Duration};
+use std::{cell::Cell, future::Future, io, io::ErrorKind, path::Path, time::Duration};
 
 use base::FilePos;
 use iobuf::IoBuf;
@@ -18,38 +22,86 @@ const FULL_RETRY: Duration = Duration::from_millis(100);
 /// Name of the ballast file that is given up for metadata when the disk is full.
 pub(crate) const BALLAST: &str = "ballast";
 
-/// Writes `bytes` with data-sync. Returns only when they last.
+/// How one kind of operation meets a full disk.
+pub(crate) struct Patience<'a> {
+    /// Counts those that wait for space.
+    pub waiting: &'a Cell<u32>,
+    /// Asked before each further try.
+    pub gives_up: &'a dyn Fn() -> bool,
+    /// The home whose ballast may be given up for this.
+    pub ballast_of: Option<&'a Path>,
+}
+
+/// Counts its holder among those that wait for space.
+struct Waiting<'a>(&'a Cell<u32>);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a Cell<u32>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Tries until there is space; `None` when it gave up. Any other error is the caller's.
+pub(crate) async fn until_space<T, Fut>(
+    what: &'static str,
+    patience: &Patience<'_>,
+    mut attempt: impl FnMut() -> Fut,
+) -> io::Result<Option<T>>
+where
+    Fut: Future<Output = io::Result<T>>,
+{
+    let mut waiting = None;
+    loop {
+        match attempt().await {
+            Ok(done) => return Ok(Some(done)),
+            Err(error) if error.kind() == ErrorKind::StorageFull => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(home) = patience.ballast_of
+            && runtime::fs::remove_file(&home.join(BALLAST)).await.is_ok()
+        {
+            continue;
+        }
+        if (patience.gives_up)() {
+            return Ok(None);
+        }
+        if waiting.is_none() {
+            tracing::warn!(what, "the disk is full, waiting for space");
+            waiting = Some(Waiting::new(patience.waiting));
+        }
+        runtime::sleep(FULL_RETRY).await;
+    }
+}
+
+/// Writes `bytes` with data-sync. True only when they last, false when it gave up for want of space.
 ///
 /// `planted` is the bug of asking again after a failed sync and believing the second answer.
 pub(crate) async fn write(
-    home: &Path,
+    patience: &Patience<'_>,
     file: &File,
     pos: FilePos,
     bytes: IoBuf,
     what: &'static str,
     planted: bool,
-) {
-    loop {
-        let error = match file.write_at(pos, bytes.clone(), Durability::Data).await {
-            Ok(()) => return,
-            Err(error) => error,
-        };
-        if error.kind() == ErrorKind::StorageFull {
-            if what == "manifest" {
-                let _ = runtime::fs::remove_file(&home.join(BALLAST)).await;
-            }
-            tracing::warn!(what, "the disk is full, waiting for space");
-            runtime::sleep(FULL_RETRY).await;
-            continue;
-        }
-        if planted {
+) -> bool {
+    let attempt = || file.write_at(pos, bytes.clone(), Durability::Data);
+    match until_space(what, patience, attempt).await {
+        Ok(done) => done.is_some(),
+        Err(_) if planted => {
             // The planted bug: the kernel reports a lost write once, so the second sync says "ok".
             let _ = file.sync_data().await;
-            return;
+            true
         }
-        runtime::fatal(Fatal::Io {
+        Err(error) => runtime::fatal(Fatal::Io {
             what,
             error: error.to_string(),
-        });
+        }),
     }
 }

@@ -3,7 +3,9 @@
 //! # Invariants
 //! 1. Below `free_bytes_min` appends are refused, before a write can meet a full disk. The rest is for what is already
 //!    acknowledged (its journal space is allocated, its segment space comes from here), for metadata and deletes.
-//! 2. The ballast file is given up when even metadata finds no room; it is made again when there is plenty.
+//! 2. A write that meets a full disk all the same (others use it, too) makes the home refuse appends until it went
+//!    through (`retry`).
+//! 3. The ballast file is given up when even metadata finds no room; it is made again when there is plenty.
 use std::{rc::Rc, time::Duration};
 
 use base::FilePos;
@@ -16,10 +18,11 @@ const LOOK_SHORT: Duration = Duration::from_millis(100);
 /// Room for a new generation of a large manifest.
 const BALLAST_BYTES: u64 = 4 << 20;
 
-/// Looks once. An unreadable answer changes nothing.
-pub(crate) async fn look(home: &Home) {
+/// Looks once; true when there is so much that the ballast may be taken of it, without the disk being short after.
+/// An unreadable answer changes nothing.
+pub(crate) async fn look(home: &Home) -> bool {
     let Ok(space) = fs::space(&home.config.dir).await else {
-        return;
+        return false;
     };
     let available_bytes = space.available_bytes;
     let state = if available_bytes < home.config.free_bytes_min {
@@ -29,7 +32,7 @@ pub(crate) async fn look(home: &Home) {
     } else {
         DiskState::Ok
     };
-    let before = home.disk.replace(state);
+    let before = home.set_disk_state(state);
     if std::mem::discriminant(&before) != std::mem::discriminant(&state) {
         match state {
             DiskState::Ok => tracing::info!(available_bytes, "disk space is sufficient again"),
@@ -40,6 +43,16 @@ pub(crate) async fn look(home: &Home) {
         }
         home.room.notify_all();
     }
+    let low = home.config.free_bytes_min.max(home.config.free_bytes_warn);
+    available_bytes > low + 4 * BALLAST_BYTES
+}
+
+/// Whether a journal file may be made without the disk being short after it: a smaller ring only costs latency.
+pub(crate) async fn has_room_for_file(home: &Home, bytes: u64) -> bool {
+    let is_full = matches!(home.disk_state(), DiskState::Full { .. });
+    let space = fs::space(&home.config.dir).await;
+    !is_full
+        && space.is_ok_and(|space| space.available_bytes > home.config.free_bytes_min + 2 * bytes)
 }
 
 async fn make_ballast(home: &Home) {
@@ -62,14 +75,16 @@ async fn make_ballast(home: &Home) {
 /// The task that looks again and again.
 pub(crate) async fn watch(home: Rc<Home>) {
     while !home.closed.get() {
-        look(&home).await;
-        let wait = match home.disk.get() {
+        let is_ample = look(&home).await;
+        let wait = match home.disk_state() {
             DiskState::Ok => {
-                make_ballast(&home).await;
+                if is_ample {
+                    make_ballast(&home).await;
+                }
                 LOOK
             }
-            DiskState::Warn { .. } => LOOK,
-            DiskState::Full { .. } => LOOK_SHORT,
+            // Fast producers can fill what is left within a second.
+            DiskState::Warn { .. } | DiskState::Full { .. } => LOOK_SHORT,
         };
         runtime::sleep(wait).await;
     }

@@ -135,7 +135,7 @@ impl Store {
         Ok(())
     }
 
-    /// Flushes the journal into segments, writes a clean mark, closes.
+    /// Flushes the journal into segments, writes a clean mark, closes. Does not wait for space on a full disk.
     pub async fn close(&self) {
         let home = &self.home;
         if home.closed.replace(true) {
@@ -152,15 +152,17 @@ impl Store {
             log.flush_all().await;
         })
         .await;
-        let point = home.journal.end();
         let mut edits: Vec<_> = logs
             .iter()
             .filter_map(|log| log.take_stale_record().map(Edit::Put))
             .collect();
-        edits.push(Edit::Journal(JournalPoint {
-            clean: true,
-            ..point
-        }));
+        // On a full disk some entries stay in the journal, and the next start replays it.
+        if logs.iter().all(|log| log.dirty_bytes() == 0) {
+            edits.push(Edit::Journal(JournalPoint {
+                clean: true,
+                ..home.journal.end()
+            }));
+        }
         home.manifest.commit(edits).await;
         home.manifest.close();
         for log in logs {
@@ -181,7 +183,7 @@ impl Store {
     /// Free space after the last look, and whether produce is being rejected.
     #[must_use]
     pub fn disk_state(&self) -> DiskState {
-        self.home.disk.get()
+        self.home.disk_state()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     disk,
     home::Home,
     manifest::{Geometry, edit::JournalPoint},
+    space,
 };
 
 const MAGIC: &[u8; 4] = b"FBJR";
@@ -224,7 +225,7 @@ pub(crate) async fn prepare(home: Rc<Home>) {
             let used_up = inner.position > journal.file_bytes / 4;
             last && oldest_in_use && used_up && inner.ring.len() < journal.files_max
         };
-        if wants_file {
+        if wants_file && space::has_room_for_file(&home, journal.file_bytes).await {
             let slot = journal.inner.borrow().ring.len();
             match open_file(&journal.dir, &home.manifest.geometry, slot, false).await {
                 Ok(file) => {

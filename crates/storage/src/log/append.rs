@@ -18,7 +18,7 @@ const DIRECT_BUFFER_BUSY_BYTES: usize = 512 << 10;
 impl Log {
     /// Sequences the entry: decides its offset and index and stages its bytes (one copy). Durable later.
     pub fn append(&self, entry: Entry<'_>) -> Result<Appended, AppendError> {
-        if let DiskState::Full { available_bytes } = self.home.disk.get() {
+        if let DiskState::Full { available_bytes } = self.home.disk_state() {
             return Err(AppendError::Full { available_bytes });
         }
         self.append_from_reserve(entry)

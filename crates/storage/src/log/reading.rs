@@ -260,6 +260,10 @@ impl Log {
                 if self.state.borrow().closed {
                     return Err(ReadError::Closed);
                 }
+                if self.with_segment(name, |_| ()).is_none() {
+                    // Retention took the file away.
+                    return Ok(None);
+                }
                 Err(ReadError::Io(error))
             }
             Stopped::Damage(corrupt) => {

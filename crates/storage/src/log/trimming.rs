@@ -1,35 +1,44 @@
 //! Removing from either end: retention, record deletion, truncation; and rolling by age.
+use std::{rc::Rc, time::Duration};
+
 use base::{LogEpoch, Offset, TimestampMs};
 use iobuf::AppendBuf;
-use runtime::Class;
+use runtime::{Class, sync::oneshot};
 
 use crate::{
     AppendError, Log,
     chunk::chunk_bytes_bound,
+    disk,
     frame::{self, FRAME_HEADER_BYTES, FrameHeader, Step},
+    home::Home,
     log::{FrameMark, LogState},
-    manifest::edit::{Edit, Truncation},
+    manifest::edit::Truncation,
     segment::{FIRST_CHUNK_AT, Segment, SegmentName},
     window::WindowReader,
 };
+
+/// So long retention waits for a roll before it goes on to the next log.
+const ROLL_WAIT: Duration = Duration::from_secs(1);
+
+/// Removals within this time share a sync of their directory.
+const REMOVALS_WAIT: Duration = Duration::from_millis(50);
 
 impl Log {
     /// DeleteRecords: moves the log start offset, durably, before it returns. Never past what is durable.
     pub async fn trim(&self, log_start_offset: Offset) -> Result<Offset, AppendError> {
         self.check_writable()?;
-        let _turn = self.turn.take().await;
-        let (start, removed, record) = {
+        let _turn = self.front_turn.take().await;
+        self.check_writable()?;
+        let (start, removed) = {
             let mut state = self.state.borrow_mut();
             let start = log_start_offset.min(state.durable_next);
             if start <= state.log_start_offset {
                 return Ok(state.log_start_offset);
             }
             state.log_start_offset = start;
-            let removed = self.remove_before(&mut state, start);
-            state.record_stale = false;
-            (start, removed, self.record(&state))
+            (start, self.remove_before(&mut state, start))
         };
-        self.home.manifest.commit(vec![Edit::Put(record)]).await;
+        self.commit_record().await;
         self.remove_files(removed);
         Ok(start)
     }
@@ -70,27 +79,51 @@ impl Log {
                 let _ = runtime::fs::remove_file(&dir.join(name.file_name())).await;
                 let _ = runtime::fs::remove_file(&dir.join(name.index_name())).await;
             }
+            sync_removals(&log.home);
         });
     }
 
     /// Retention by size and time, and rolling by age; returns segments removed.
     pub async fn apply_retention(&self, now: TimestampMs) -> Result<usize, AppendError> {
-        self.check_writable()?;
-        if self.active_is_due(now) {
-            self.rc().flush().await;
-            let _turn = self.turn.take().await;
-            let at = {
-                let state = self.state.borrow();
-                let whole = state.scheduled_next == state.written_next;
-                let last = state.segments.last().filter(|s| whole && !s.sealed);
-                last.map(|s| (s.end.next_offset, s.end.next_index))
-            };
-            if let Some((base_offset, base_index)) = at {
-                self.begin_segment(base_offset, base_index).await;
-            }
+        // First what needs no space, then what may have to wait for some, then what that made possible.
+        let removed = self.remove_expired(now).await?;
+        if !self.active_is_due(now) {
+            return Ok(removed);
         }
+        // In a task of its own: a roll that meets a full disk must not keep other logs' retention waiting.
+        let (done, waits) = oneshot::channel();
+        let log = self.rc();
+        runtime::spawn(Class::Background, "roll by age", async move {
+            log.roll_active().await;
+            done.send(());
+        });
+        let _ = runtime::timeout(ROLL_WAIT, waits).await;
+        Ok(removed + self.remove_expired(now).await?)
+    }
+
+    /// Seals the active segment at the end of all that is durable. Not when space is short: what waits for space holds
+    /// the turn, and a new segment needs some.
+    async fn roll_active(self: &Rc<Self>) {
+        if self.home.waiting_for_space.get() > 0 {
+            return;
+        }
+        self.flush().await;
         let _turn = self.turn.take().await;
-        let (count, removed, record) = {
+        let at = {
+            let state = self.state.borrow();
+            let whole = state.scheduled_next == state.written_next && !state.closed;
+            let last = state.segments.last().filter(|s| whole && !s.sealed);
+            last.map(|s| (s.end.next_offset, s.end.next_index))
+        };
+        if let Some((base_offset, base_index)) = at {
+            self.begin_segment(base_offset, base_index, false).await;
+        }
+    }
+
+    async fn remove_expired(&self, now: TimestampMs) -> Result<usize, AppendError> {
+        let _turn = self.front_turn.take().await;
+        self.check_writable()?;
+        let removed = {
             let mut state = self.state.borrow_mut();
             let count = expired(&state, now);
             if count == 0 {
@@ -99,54 +132,59 @@ impl Log {
             let start = state.segments[count - 1].end.next_offset;
             state.log_start_offset = state.log_start_offset.max(start);
             let start = state.log_start_offset;
-            let removed = self.remove_before(&mut state, start);
-            state.record_stale = false;
-            (removed.len(), removed, self.record(&state))
+            self.remove_before(&mut state, start)
         };
-        self.home.manifest.commit(vec![Edit::Put(record)]).await;
+        let count = removed.len();
+        self.commit_record().await;
         self.remove_files(removed);
         Ok(count)
     }
 
-    /// The active segment is old enough to be rolled, or everything in it has expired.
+    /// The active segment is old enough to be rolled, or everything in it and behind it has expired.
     fn active_is_due(&self, now: TimestampMs) -> bool {
         let state = self.state.borrow();
-        let Some(active) = state.segments.last() else {
-            return false;
-        };
-        if active.sealed || active.end.sequence == 0 {
-            return false;
-        }
+        let active = state
+            .segments
+            .last()
+            .filter(|s| !s.sealed && s.end.sequence > 0);
         let aged = active
-            .first_append
+            .and_then(|active| active.first_append)
             .is_some_and(|first| now.0 - first.0 >= state.config.segment_ms);
-        aged || is_expired(&state, active, now) && state.written_next == state.next_offset
+        if aged {
+            return true;
+        }
+        let from = state.entries_behind(state.written_next);
+        let written = active.is_none_or(|active| is_expired(&state, active.end.max_timestamp, now));
+        let mut staged = state.entries.range(from..);
+        let is_empty = active.is_none() && staged.len() == 0;
+        written && !is_empty && staged.all(|e| is_expired(&state, e.max_timestamp, now))
     }
 
     /// Removes the suffix from `next_offset` on (Raft); bumps the log epoch. Durable when it returns.
     pub async fn truncate(&self, next_offset: Offset) -> Result<LogEpoch, AppendError> {
         self.check_writable()?;
         let _turn = self.turn.take().await;
-        self.write_gathered().await;
+        if !self.write_gathered().await {
+            return Err(AppendError::Closed);
+        }
+        let _front_turn = self.front_turn.take().await;
+        self.check_writable()?;
         let log_epoch = self.drop_tail(next_offset);
         let removed = self.cut_segments(next_offset).await?;
-        let record = {
-            let mut state = self.state.borrow_mut();
-            state.record_stale = false;
-            self.record(&state)
-        };
-        self.home.manifest.commit(vec![Edit::Put(record)]).await;
+        self.commit_record().await;
         self.remove_files(removed);
         Ok(log_epoch)
     }
 
     /// Writes the chunks gathered for the segment: what they hold below a cut stands nowhere else. The caller holds the
-    /// turn.
-    async fn write_gathered(&self) {
+    /// turn. False when there was no space and the log was closed meanwhile.
+    async fn write_gathered(&self) -> bool {
         loop {
             let chunk = self.state.borrow_mut().direct.pop_front();
-            let Some(chunk) = chunk else { return };
-            self.write_chunk(chunk.buf, chunk.marks).await;
+            let Some(chunk) = chunk else { return true };
+            if !self.write_chunk(chunk.buf, chunk.marks).await {
+                return false;
+            }
         }
     }
 
@@ -218,7 +256,8 @@ impl Log {
         let Some((name, old_end)) = cut else {
             return Ok(removed);
         };
-        let file = self.open_segment(name, false).await;
+        let file = self.open_segment(name, false, true).await;
+        let file = file.ok_or(AppendError::Closed)?;
         let mut reader = WindowReader::new(file, old_end.position);
         let mut end = Segment::new(name, self.base_index_of(name)).end;
         let mut kept = Vec::new();
@@ -264,10 +303,17 @@ impl Log {
             state.next_index = next_index;
         }
         if let Some(first) = marks.first().copied() {
-            self.begin_segment(first.base_offset, first.index).await;
+            if !self
+                .begin_segment(first.base_offset, first.index, true)
+                .await
+            {
+                return Err(AppendError::Closed);
+            }
             let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(kept.len()));
             buf.append(&[&kept]);
-            self.write_chunk(buf, marks).await;
+            if !self.write_chunk(buf, marks).await {
+                return Err(AppendError::Closed);
+            }
         }
         Ok(removed)
     }
@@ -288,6 +334,20 @@ impl Log {
     }
 }
 
+/// A file system may keep a removed file's space until its directory is on media: that is asked for, once for all
+/// removals of a moment.
+fn sync_removals(home: &Rc<Home>) {
+    if home.syncing_removals.replace(true) {
+        return;
+    }
+    let home = Rc::clone(home);
+    runtime::spawn(Class::Background, "remove", async move {
+        runtime::sleep(REMOVALS_WAIT).await;
+        home.syncing_removals.set(false);
+        disk::sync_dir(&home.segments_dir()).await;
+    });
+}
+
 fn mark_of(header: &FrameHeader, bytes: &[u8]) -> FrameMark {
     FrameMark {
         base_offset: header.base_offset,
@@ -298,10 +358,10 @@ fn mark_of(header: &FrameHeader, bytes: &[u8]) -> FrameMark {
     }
 }
 
-fn is_expired(state: &LogState, segment: &Segment, now: TimestampMs) -> bool {
+fn is_expired(state: &LogState, max_timestamp: TimestampMs, now: TimestampMs) -> bool {
     state.config.delete_old
         && state.config.retention_ms >= 0
-        && now.0 - segment.end.max_timestamp.0 > state.config.retention_ms
+        && now.0 - max_timestamp.0 > state.config.retention_ms
 }
 
 /// Sealed segments at the front that retention removes (Kafka's `deleteOldSegments`).
@@ -315,7 +375,7 @@ fn expired(state: &LogState, now: TimestampMs) -> usize {
     for segment in &state.segments[..sealed] {
         let over = u64::try_from(state.config.retention_bytes)
             .is_ok_and(|bound| total - segment.bytes() >= bound);
-        if !over && !is_expired(state, segment, now) {
+        if !over && !is_expired(state, segment.end.max_timestamp, now) {
             break;
         }
         total -= segment.bytes();

@@ -11,7 +11,7 @@ use crate::{
     index::IndexEntry,
     log::{LogState, Staged},
     manifest::edit::Edit,
-    retry,
+    retry::{self, Patience},
     segment::{self, FIRST_CHUNK_AT, Segment, SegmentName},
 };
 
@@ -54,16 +54,21 @@ impl Log {
             if runtime::should_yield() {
                 runtime::yield_now().await;
             }
-            self.write_chunk(buf, marks).await;
+            if !self.write_chunk(buf, marks).await {
+                return;
+            }
         }
     }
 
-    /// Writes everything into segments, direct writes under way included, and keeps the index of a large active one.
+    /// Writes everything into segments, direct writes under way included, as far as there is space; keeps the index of a
+    /// large active one.
     pub(crate) async fn flush_all(self: &Rc<Self>) {
+        self.gave_up.set(false);
         loop {
             self.flush().await;
             let state = self.state.borrow();
-            if state.closed || state.dirty_bytes == 0 {
+            let full = self.home.waiting_for_space.get() > 0 || self.gave_up.get();
+            if state.closed || state.dirty_bytes == 0 || full {
                 break;
             }
             drop(state);
@@ -79,6 +84,7 @@ impl Log {
     /// Takes all segments off the log, once nobody writes them.
     pub(crate) async fn end_segments(&self) -> Vec<SegmentName> {
         let _turn = self.turn.take().await;
+        let _front_turn = self.front_turn.take().await;
         let segments = std::mem::take(&mut self.state.borrow_mut().segments);
         segments.into_iter().map(|s| s.name).collect()
     }
@@ -129,17 +135,24 @@ impl Log {
                 chunk
             };
             let Some(chunk) = chunk else { return };
-            self.write_chunk(chunk.buf, chunk.marks).await;
+            if !self.write_chunk(chunk.buf, chunk.marks).await {
+                return;
+            }
             drop((turn, place));
         }
     }
 
-    /// Writes the frames in `buf` as the next chunk. The caller holds the turn.
-    pub(crate) async fn write_chunk(&self, mut buf: AppendBuf, marks: Vec<FrameMark>) {
+    /// Writes the frames in `buf` as the next chunk. The caller holds the turn. False when it gave up on a full disk,
+    /// because the log or the home is closed: the frames then are where they were before.
+    pub(crate) async fn write_chunk(&self, mut buf: AppendBuf, marks: Vec<FrameMark>) -> bool {
         let first = marks.first().expect("a chunk has frames");
         let bound = chunk_bytes_bound(buf.len()) as u64;
-        if self.wants_roll(bound) {
-            self.begin_segment(first.base_offset, first.index).await;
+        if self.wants_roll(bound)
+            && !self
+                .begin_segment(first.base_offset, first.index, true)
+                .await
+        {
+            return false;
         }
         let (name, id, position) = {
             let state = self.state.borrow();
@@ -147,20 +160,20 @@ impl Log {
             let id = segment.next_chunk(self.home.store_id());
             (segment.name, id, segment.end.position)
         };
-        let file = self.open_segment(name, false).await;
+        let Some(file) = self.open_segment(name, false, true).await else {
+            return false;
+        };
         let sealed = chunk::seal(&mut buf, 0, &id);
         let chunk_end = position + sealed.chunk_bytes as u64;
         self.allocate_ahead(&file, chunk_end).await;
         let planted = self.home.config.planted.retry_failed_sync;
-        retry::write(
-            &self.home.config.dir,
-            &file,
-            FilePos(position),
-            buf.view(0..sealed.chunk_bytes).into(),
-            "segment",
-            planted,
-        )
-        .await;
+        let bytes = buf.view(0..sealed.chunk_bytes);
+        if !self
+            .write_segment(&file, position, bytes, true, planted)
+            .await
+        {
+            return false;
+        }
         {
             let mut stats = self.home.stats.borrow_mut();
             stats.segment_writes += 1;
@@ -174,6 +187,33 @@ impl Log {
         let durable_sequence = self.home.journal.inner.borrow().durable_sequence;
         self.advance(durable_sequence);
         self.home.evict().await;
+        true
+    }
+
+    /// Writes to a segment file. On a full disk it waits until there is space, the log or the home is closed, or not at
+    /// all; false when nothing was written.
+    async fn write_segment(
+        &self,
+        file: &runtime::fs::File,
+        position: u64,
+        bytes: iobuf::Buf,
+        waits: bool,
+        planted: bool,
+    ) -> bool {
+        let gives_up = || self.gives_up(waits);
+        let patience = Patience {
+            waiting: &self.home.waiting_for_space,
+            gives_up: &gives_up,
+            ballast_of: None,
+        };
+        let pos = FilePos(position);
+        retry::write(&patience, file, pos, bytes.into(), "segment", planted).await
+    }
+
+    fn gives_up(&self, waits: bool) -> bool {
+        let gives_up = !waits || self.home.closed.get() || self.state.borrow().closed;
+        self.gave_up.set(gives_up);
+        gives_up
     }
 
     fn wants_roll(&self, chunk_bytes: u64) -> bool {
@@ -186,14 +226,21 @@ impl Log {
     }
 
     /// Seals the active segment and begins the next: file, header and directory entry last before the one edit that
-    /// lists both changes.
-    pub(crate) async fn begin_segment(&self, base_offset: Offset, base_index: RaftIndex) {
+    /// lists both changes. False when there was no space for it and the caller does not wait, or the log was closed.
+    pub(crate) async fn begin_segment(
+        &self,
+        base_offset: Offset,
+        base_index: RaftIndex,
+        waits: bool,
+    ) -> bool {
         let name = SegmentName {
             log_id: self.log_id,
             base_offset,
             created_epoch: self.log_epoch(),
         };
-        let file = self.open_segment(name, true).await;
+        let Some(file) = self.open_segment(name, true, waits).await else {
+            return false;
+        };
         let mut header = AppendBuf::with_capacity(BLOCK_BYTES);
         header.append(&[&segment::encode_header(
             self.home.store_id(),
@@ -201,15 +248,10 @@ impl Log {
             self.key,
         )]);
         header.pad_to(BLOCK_BYTES);
-        retry::write(
-            &self.home.config.dir,
-            &file,
-            FilePos(0),
-            header.view(0..BLOCK_BYTES).into(),
-            "segment",
-            false,
-        )
-        .await;
+        let header = header.view(0..BLOCK_BYTES);
+        if !self.write_segment(&file, 0, header, waits, false).await {
+            return false;
+        }
         self.home.manifest.segments_changed.set(true);
         let (record, sealed) = {
             let mut state = self.state.borrow_mut();
@@ -235,13 +277,15 @@ impl Log {
                 log.finish_sealed(sealed).await;
             });
         }
+        true
     }
 
     /// Gives preallocated space back and writes the index. Both may be lost: neither holds anything of its own.
     async fn finish_sealed(&self, name: SegmentName) {
         let end = self.with_segment(name, |segment| segment.end.position);
-        if let Some(end) = end {
-            let file = self.open_segment(name, false).await;
+        if let Some(end) = end
+            && let Some(file) = self.open_segment(name, false, false).await
+        {
             let _ = file.truncate(end).await;
         }
         self.write_index(name).await;
@@ -272,21 +316,29 @@ impl Log {
         Some(f(&mut state.segments[at]))
     }
 
-    /// The segment's file for writing. That it cannot be opened is fatal, except for want of space.
-    pub(crate) async fn open_segment(&self, name: SegmentName, create: bool) -> runtime::fs::File {
+    /// The segment's file for writing; `None` when it gave up for want of space. That it cannot be opened otherwise is
+    /// fatal.
+    pub(crate) async fn open_segment(
+        &self,
+        name: SegmentName,
+        create: bool,
+        waits: bool,
+    ) -> Option<runtime::fs::File> {
         let dir = self.home.segments_dir();
-        loop {
-            match self.home.files.open(&dir, name, create).await {
-                Ok(file) => return file,
-                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                    runtime::sleep(std::time::Duration::from_millis(100)).await;
-                }
-                Err(error) => runtime::fatal(runtime::Fatal::Io {
-                    what: "segment",
-                    error: error.to_string(),
-                }),
-            }
-        }
+        let gives_up = || self.gives_up(waits);
+        let patience = Patience {
+            waiting: &self.home.waiting_for_space,
+            gives_up: &gives_up,
+            ballast_of: None,
+        };
+        let attempt = || self.home.files.open(&dir, name, create);
+        let opened = retry::until_space("segment", &patience, attempt).await;
+        opened.unwrap_or_else(|error| {
+            runtime::fatal(runtime::Fatal::Io {
+                what: "segment",
+                error: error.to_string(),
+            })
+        })
     }
 
     /// Takes space ahead of the write position once the file is large enough to be worth it.

@@ -1,5 +1,8 @@
 //! Storage against a naive model, on real files and on the simulated disk.
 
+mod cost;
 mod damage;
+mod golden;
 mod harness;
 mod model;
+mod space;
