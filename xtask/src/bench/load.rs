@@ -107,8 +107,13 @@ impl Load {
             "-partitions",
             "1000",
         ];
-        // Another process touches: a client that met the topic while Kafka was still making it retries for long after.
-        let touch = [shape.as_slice(), &["-secs", "0", "-touch", "2"]].concat();
+        // Another process touches, and warms up: a client that met the topic while Kafka was still making it retries for
+        // long after, and the first rounds over many partitions are new code to a JVM.
+        let touch = [
+            shape.as_slice(),
+            &["-touch", "2", "-secs", "6", "-warm", "0"],
+        ]
+        .concat();
         self.run(node, "produce", "thousand", &touch)?;
         let flags = [shape.as_slice(), &["-secs", &seconds, "-warm", &warm]].concat();
         sample(&self.run(node, "produce", "thousand", &flags)?)
