@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::load::Sample;
 use super::{Row, Samples, Stalls, Variant};
 
-/// Why tasks of a kind may hold their shard too long, as their stacks show it.
+/// Why tasks of a kind may hold their shard too long: what stacks of such stalls showed, or the code suggests.
 const EXPLAINED: &[(&str, &str)] = &[
     (
         "flusher",
@@ -66,7 +66,7 @@ pub fn markdown(samples: &Samples, stalls: &[Stalls], runs: usize, seconds: u32)
     )?;
     writeln!(
         text,
-        "CPU seconds hold on a busy machine too; rates and latencies are only as good as the machine is quiet: {}.\n",
+        "CPU seconds suffer less from a busy machine than rates and latencies, but they suffer: {}.\n",
         load_average()
     )?;
     writeln!(text, "Machine: {}.\n", machine())?;
@@ -290,7 +290,7 @@ fn stalled(text: &mut String, stalls: &[Stalls]) -> Result<()> {
             counts[turn] += count;
         }
     }
-    writeln!(text, "| kind of task | stalls by run | why |")?;
+    writeln!(text, "| kind of task | stalls by run | what stacks of such stalls, or the code, suggest |")?;
     writeln!(text, "| --- | --- | --- |")?;
     for (kind, counts) in kinds.iter().filter(|(_, list)| list.iter().any(|n| *n > 0)) {
         let why = EXPLAINED.iter().find(|(name, _)| name == kind);
