@@ -151,9 +151,10 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
                 stalls.push(stalls_of(&node)?);
             }
             // Kafka takes its time to close a thousand logs, which nothing here measures.
-            match variant {
-                Variant::Forebay => drop(node.stop()?),
-                _ => node.kill()?,
+            if *variant == Variant::Forebay {
+                node.stop()?;
+            } else {
+                node.kill()?;
             }
             std::fs::remove_dir_all(&dir)?;
         }
