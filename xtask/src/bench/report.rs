@@ -290,7 +290,10 @@ fn stalled(text: &mut String, stalls: &[Stalls]) -> Result<()> {
             counts[turn] += count;
         }
     }
-    writeln!(text, "| kind of task | stalls by run | what stacks of such stalls, or the code, suggest |")?;
+    writeln!(
+        text,
+        "| kind of task | stalls by run | what stacks of such stalls, or the code, suggest |"
+    )?;
     writeln!(text, "| --- | --- | --- |")?;
     for (kind, counts) in kinds.iter().filter(|(_, list)| list.iter().any(|n| *n > 0)) {
         let why = EXPLAINED.iter().find(|(name, _)| name == kind);
