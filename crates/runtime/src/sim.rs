@@ -505,7 +505,8 @@ impl Sim {
         let ready_of =
             |host: &Host| -> usize { host.shards.iter().map(|shard| shard.ready_len()).sum() };
         let links_of = |host: &Host| {
-            if host.links.is_empty() {
+            // What is under way to a host that is down goes with it.
+            if host.shards.is_empty() || host.links.is_empty() {
                 0
             } else {
                 host.links.pending().len()

@@ -157,10 +157,13 @@ impl Suite {
         }
         assert!(failed.is_empty(), "{} seeds failed", failed.len());
         assert!(total.crashes > 0, "nothing was crashed");
-        assert!(
-            total.simulated.as_secs_f64() >= RATIO_MIN * total.real.as_secs_f64(),
-            "simulated time is less than {RATIO_MIN} times real time"
-        );
+        // Said, not asserted: a busy machine says nothing about the code.
+        if total.simulated.as_secs_f64() < RATIO_MIN * total.real.as_secs_f64() {
+            eprintln!(
+                "{}: simulated time is less than {RATIO_MIN} times real time",
+                self.name
+            );
+        }
     }
 }
 

@@ -207,7 +207,7 @@ pub fn outside_the_seam(tree: &Tree) -> Vec<Finding> {
                     // needs a directory for them.
                     let told = *banned == "std::env" && path.contains("/tests");
                     let real = path.starts_with("crates/")
-                        && path.contains("/tests/it/")
+                        && (path.contains("/tests/it/") || path.contains("/examples/"))
                         && !banned.contains("Random");
                     if told || real || SEAM_EXCEPTIONS.contains(&(path, *banned)) {
                         continue;

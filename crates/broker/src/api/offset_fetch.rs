@@ -81,10 +81,11 @@ fn queries_of(context: &RequestContext) -> Result<Vec<Query>, RequestError> {
         let group = request.group_id.into_owned();
         return Ok(vec![Query { group, topics }]);
     }
-    // Once each, however often it stands there: a small request must not make a huge answer.
+    // All of a group's offsets once, however often it stands there: a small request must not make a huge answer.
     let mut seen = BTreeSet::new();
     let groups = request.groups.iter();
-    let groups = groups.filter(|group| seen.insert(group.group_id.to_string()));
+    let groups =
+        groups.filter(|group| group.topics.is_some() || seen.insert(group.group_id.to_string()));
     let queries = groups.map(|group| Query {
         topics: group.topics.as_ref().map(|topics| {
             let topics = topics.iter().map(|topic| Asked {

@@ -86,9 +86,13 @@ fn find(broker: &Broker, ask: Ask) -> Answer {
         .ok_or(ErrorCode::NotLeaderOrFollower)?;
     check_leader_epoch(&partition, ask.believed)?;
     let end = partition.high_watermark();
-    // The current leader epoch has no end yet: it ends where the log does.
-    if ask.epoch == partition.leader_epoch().0 {
+    // The current leader epoch has no end yet: it ends where the log does. A later one is unknown (KIP-101).
+    let current = partition.leader_epoch().0;
+    if ask.epoch == current {
         return Ok((ask.epoch, end.0));
+    }
+    if ask.epoch > current {
+        return Ok((-1, -1));
     }
     let found = partition.log().end_of_epoch(LeaderEpoch(ask.epoch));
     Ok(found.map_or((-1, -1), |(epoch, offset)| (epoch.0, offset.min(end).0)))

@@ -690,23 +690,20 @@ async fn commits(client: &Client, version: i16, topic_id: base::TopicId) {
 
 async fn fetches(client: &Client, version: i16, topic_id: base::TopicId) {
     if version < 8 {
+        let topic = OffsetFetchRequestTopic {
+            name: "t".into(),
+            partition_indexes: vec![0].into(),
+        };
         let request = OffsetFetchRequest {
             group_id: "simple".into(),
-            topics: (version < 2).then(|| {
-                vec![OffsetFetchRequestTopic {
-                    name: "t".into(),
-                    partition_indexes: vec![0].into(),
-                }]
-                .into()
-            }),
+            topics: (version < 2).then(|| vec![topic].into()),
             ..OffsetFetchRequest::default()
         };
         let frame = client.call(version, &request).await;
         let response: OffsetFetchResponse<'_> = frame.decode();
         let topic = response.topics.iter().next().expect("the one topic");
         let found = topic.partitions.iter().next().expect("its partition");
-        assert_eq!((&*topic.name, found.committed_offset), ("t", 100));
-        return;
+        return assert_eq!((&*topic.name, found.committed_offset), ("t", 100));
     }
     let by_id = version >= 10;
     let named = OffsetFetchRequestTopics {

@@ -80,7 +80,15 @@ fn embed<'a>(message: &impl Message<'a>) -> Result<Vec<u8>, EncodeError> {
 fn embedded<'a, M: Message<'a>>(bytes: &'a [u8]) -> Result<M, DecodeError> {
     let mut reader = Reader::new(bytes);
     let version = reader.i16()?;
-    M::decode(&mut reader, version)
+    match M::decode(&mut reader, version) {
+        // A newer member's: later versions only add at the end.
+        Err(DecodeError::Trailing { left }) => {
+            let mut reader = Reader::new(&bytes[..bytes.len() - left]);
+            let version = reader.i16()?;
+            M::decode(&mut reader, version)
+        }
+        decoded => decoded,
+    }
 }
 
 pub(crate) fn encode_subscription(topics: &[String]) -> Result<Vec<u8>, EncodeError> {

@@ -8,7 +8,6 @@ use sim::{
 
 /// First of all tests: without it no seed means anything.
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn same_seed_same_run() {
     for seed in 0..4 {
         let first = node_run::run(Seed::quiet(seed), NodeBugs::default());
@@ -21,7 +20,7 @@ fn same_seed_same_run() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet"]
+#[ignore = "1 of the first 200 seeds fails (184): a snapshot that is saved while its directory goes ends the node"]
 fn a_node_keeps_its_promises() {
     let suite = Suite {
         name: "a_node_keeps_its_promises",

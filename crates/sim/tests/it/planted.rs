@@ -19,7 +19,6 @@ fn told(name: &str, found: Option<(u64, String)>) {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn acknowledge_before_sync() {
     let planted = PlantedBugs {
         ack_before_sync: true,
@@ -29,7 +28,6 @@ fn acknowledge_before_sync() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn retry_a_failed_sync() {
     let planted = PlantedBugs {
         retry_failed_sync: true,
@@ -39,7 +37,6 @@ fn retry_a_failed_sync() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn recover_without_checking_checksums() {
     let planted = PlantedBugs {
         skip_checksums_in_recovery: true,
@@ -49,7 +46,6 @@ fn recover_without_checking_checksums() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn durable_position_without_log_epoch() {
     let planted = PlantedBugs {
         durable_without_log_epoch: true,
@@ -59,7 +55,6 @@ fn durable_position_without_log_epoch() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn off_by_one_at_segment_roll() {
     let planted = PlantedBugs {
         segment_roll_off_by_one: true,
@@ -69,7 +64,6 @@ fn off_by_one_at_segment_roll() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn stale_index_trusted() {
     let planted = PlantedBugs {
         trust_stale_index: true,
@@ -79,7 +73,6 @@ fn stale_index_trusted() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn group_commit_wakes_the_wrong_waiter() {
     let planted = PlantedBugs {
         wake_wrong_waiter: true,
@@ -89,7 +82,6 @@ fn group_commit_wakes_the_wrong_waiter() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn idempotence_window_not_restored() {
     let bugs = NodeBugs {
         forget_producers: true,

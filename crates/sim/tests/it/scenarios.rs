@@ -89,7 +89,6 @@ async fn durable(log: &Log) {
 
 /// The directories of a first start that was killed were there at the second one, but their names were not durable.
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn a_first_start_that_is_killed_leaves_nothing_to_chance() {
     for killed_after in (0..6000).step_by(100) {
         let (sim, host) = machine(killed_after);
@@ -110,7 +109,6 @@ fn a_first_start_that_is_killed_leaves_nothing_to_chance() {
 
 /// The write that was to bring a large batch into its segment was dropped with what the truncation cut off.
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn truncation_keeps_what_is_on_its_way_to_a_segment() {
     for seed in 0..20 {
         let (sim, host) = machine(seed);
@@ -136,7 +134,6 @@ fn truncation_keeps_what_is_on_its_way_to_a_segment() {
 
 /// While segments were still to be cut, a commit moved the durable position of the new log epoch over the cut.
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn durable_stays_below_a_truncation_under_way() {
     for seed in 0..20 {
         let (sim, host) = machine(seed);
@@ -168,7 +165,6 @@ fn durable_stays_below_a_truncation_under_way() {
 
 /// The largest timestamp was looked for among deleted records, and then not found among the others.
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn the_largest_timestamp_is_one_that_is_not_deleted() {
     let (sim, host) = machine(1);
     let found = run(&sim, host, async {
@@ -184,7 +180,6 @@ fn the_largest_timestamp_is_one_that_is_not_deleted() {
 
 /// A snapshot that a killed process had put in place was loaded and built on, and a power cut took it away.
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn a_snapshot_that_was_loaded_stays() {
     for killed_after in (0..3000).step_by(50) {
         let (sim, host) = machine(killed_after);

@@ -8,7 +8,6 @@ use storage::PlantedBugs;
 
 /// First of all tests: without it no seed means anything.
 #[test]
-#[ignore = "not run on a quiet machine yet"]
 fn same_seed_same_run() {
     for seed in 0..20 {
         let first = storage_run::run(Seed::quiet(seed), PlantedBugs::default());
@@ -21,7 +20,7 @@ fn same_seed_same_run() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet"]
+#[ignore = "6 of the first 2,000 seeds fail (324, 1024, 1183, 1354, 1791, 1808): violations of storage, not yet found out"]
 fn storage_keeps_its_promises() {
     let suite = Suite {
         name: "storage_keeps_its_promises",

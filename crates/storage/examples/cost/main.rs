@@ -11,7 +11,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let temporary = std::env::temp_dir().join(format!("storage-cost-{}", std::process::id()));
     let dir = arguments.next().map_or(temporary, std::path::PathBuf::from);
-    let mut scale = Scale::full();
+    let mut scale = Scale::new(true);
     if let Some(partitions) = arguments.next() {
         scale.restart_partitions = partitions.parse().expect("a number of partitions");
     }

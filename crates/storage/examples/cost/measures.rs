@@ -22,25 +22,15 @@ pub struct Scale {
 }
 
 impl Scale {
-    #[allow(dead_code, reason = "the tests run only the tiny one")]
-    pub fn full() -> Self {
+    /// All of it, or a tiny part to see that it works.
+    pub fn new(is_full: bool) -> Self {
+        let either = |full, tiny| if is_full { full } else { tiny };
         Self {
-            sequential: 5_000,
-            partitions: 1_000,
-            rounds: 1_000,
-            large: 4_000,
-            restart_partitions: 10_000,
-        }
-    }
-
-    #[allow(dead_code, reason = "the example runs only the full one")]
-    pub fn tiny() -> Self {
-        Self {
-            sequential: 20,
-            partitions: 10,
-            rounds: 10,
-            large: 5,
-            restart_partitions: 50,
+            sequential: either(5_000, 20),
+            partitions: if is_full { 1_000 } else { 10 },
+            rounds: either(1_000, 10),
+            large: either(4_000, 5),
+            restart_partitions: if is_full { 10_000 } else { 50 },
         }
     }
 }

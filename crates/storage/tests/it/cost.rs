@@ -8,6 +8,6 @@ mod measures;
 #[test]
 fn measurements_run() {
     let dir = TempDir::new("cost");
-    let lines = measures::all(dir.path(), measures::Scale::tiny());
+    let lines = measures::all(dir.path(), measures::Scale::new(false));
     assert_eq!(lines.len(), 7, "{lines:?}");
 }

@@ -122,7 +122,10 @@ fn write_golden(version: &str) {
         .into_iter()
         .map(|(name, _)| {
             let bytes = sim.contents(host, &name).expect("listed");
-            (name.trim_start_matches("/home/").to_owned(), bytes)
+            (
+                name.rsplit("home/").next().unwrap_or(&name).to_owned(),
+                bytes,
+            )
         })
         .collect();
     let path = format!("{}/tests/golden/{version}.hex", env!("CARGO_MANIFEST_DIR"));
