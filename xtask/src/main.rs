@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 const HELP: &str = "\
 cargo xtask TASK
 
-  test [--fast]            unit, simulation and documentation tests, the binary, then real clients against it;
+  test [--fast]            unit and simulation tests, the binary, then real clients against it;
                            --fast leaves the real clients out
   ci [--fast] [--miri]     format, lints, tidy, generated code, test; --miri: unsafe code under Miri as well, where a
                            nightly toolchain has it

@@ -44,11 +44,6 @@ pub fn test(root: &Path, args: &[String]) -> Result<()> {
                 "--tests",
             ],
         )?,
-        cargo_tests(
-            root,
-            "documentation",
-            &["test", "--workspace", "--no-fail-fast", "--doc"],
-        )?,
         // A workspace of its own, so that no other build waits for the codecs it compares with.
         cargo_tests(
             root,

@@ -54,7 +54,7 @@ pub enum OpenError {
     Io { what: String, error: String },
     #[error("another process uses the data directory {0}")]
     Locked(String),
-    #[error("{META_FILE} is damaged: {0}")]
+    #[error("{META_FILE} is damaged, {0}")]
     Meta(String),
     #[error("{META_FILE} says format {found}, this program knows {FORMAT}")]
     Format { found: u64 },
@@ -237,7 +237,9 @@ async fn read_or_write_meta(dir: &Path) -> Result<String, OpenError> {
     }
     let home = dir.join(home_name(HomeId(0)));
     if fs::exists(&home).await.map_err(what("looking beside"))? {
-        return Err(OpenError::Meta("it is missing beside a home".to_owned()));
+        return Err(OpenError::Meta(
+            "from byte 0: it is missing beside a home".to_owned(),
+        ));
     }
     let mut id = [0; 16];
     runtime::random_bytes(&mut id);
@@ -249,9 +251,10 @@ async fn read_or_write_meta(dir: &Path) -> Result<String, OpenError> {
 }
 
 fn parse_meta(bytes: &[u8]) -> Result<String, OpenError> {
+    let damaged = |what: String| OpenError::Meta(format!("bytes 0 to {}: {what}", bytes.len()));
     let value: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|error| OpenError::Meta(error.to_string()))?;
-    let missing = |field: &str| OpenError::Meta(format!("\"{field}\" is missing"));
+        serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+    let missing = |field: &str| damaged(format!("\"{field}\" is missing"));
     let format = value["format"].as_u64().ok_or_else(|| missing("format"))?;
     if format != FORMAT {
         return Err(OpenError::Format { found: format });
