@@ -66,7 +66,7 @@ fn connect_to(answer: &[u8]) -> String {
             }
         }
     });
-    let client = sim.host("client", 1, || std::future::pending());
+    let client = sim.host("client", 1, std::future::pending);
     let at = format!("{}:{PORT}", sim.ip(broker));
     let error = Rc::new(RefCell::new(String::new()));
     let seen = error.clone();

@@ -212,10 +212,10 @@ pub fn inspect(window: &[u8], id: &ChunkId) -> Found {
     let expected = encode_identity(id);
     let mut traces = false;
     // The usual case first: walk the frames to the tail mark, which names the end. Manifests have none.
-    if let Some(end) = walk_to_end(window) {
-        if let Some(found) = inspect_until(&window[..end], &expected, &mut traces) {
-            return found;
-        }
+    if let Some(end) = walk_to_end(window)
+        && let Some(found) = inspect_until(&window[..end], &expected, &mut traces)
+    {
+        return found;
     }
     for end in (BLOCK_BYTES..=window.len()).step_by(BLOCK_BYTES) {
         if let Some(found) = inspect_until(&window[..end], &expected, &mut traces) {

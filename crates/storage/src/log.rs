@@ -113,6 +113,9 @@ impl LogState {
     }
 }
 
+/// Called each time more of a log is durable.
+type OnDurable = Rc<dyn Fn(Durable)>;
+
 /// One partition's log. Single owner shard; everything but reads from disk and waiting is synchronous.
 pub struct Log {
     home: Rc<Home>,
@@ -121,7 +124,7 @@ pub struct Log {
     key: PartitionKey,
     state: RefCell<LogState>,
     waiters: RefCell<VecDeque<durable::Waiter>>,
-    callbacks: RefCell<Vec<Rc<dyn Fn(Durable)>>>,
+    callbacks: RefCell<Vec<OnDurable>>,
     turn: Rc<Turn>,
     /// Held by what changes the list of segments at its front; the turn may be held by a write that waits for space.
     front_turn: Rc<Turn>,

@@ -126,7 +126,7 @@ impl History {
         assert_eq!(of_generation, generation.to_string(), "of this generation");
         let key = (group.clone(), blob.clone());
         let owner = self.owners.entry(key).or_insert_with(|| member.clone());
-        let successor = self.instances.get(owner).is_some()
+        let successor = self.instances.contains_key(owner)
             && self.instances.get(owner) == self.instances.get(member);
         assert!(
             owner == member || successor,

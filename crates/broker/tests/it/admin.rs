@@ -121,7 +121,8 @@ fn creation_is_refused_with_kafkas_codes() {
     let world = World::new(1);
     let mut client = world.client();
     client.create_topic("a.b", 1, &[]);
-    let cases: [(&str, i32, &[(&str, &str)], ErrorCode); 8] = [
+    type Case<'a> = (&'a str, i32, &'a [(&'a str, &'a str)], ErrorCode);
+    let cases: [Case; 8] = [
         ("a_b", 1, &[], ErrorCode::InvalidTopicException),
         ("no/slash", 1, &[], ErrorCode::InvalidTopicException),
         ("zero", 0, &[], ErrorCode::InvalidPartitions),

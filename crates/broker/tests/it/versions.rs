@@ -263,7 +263,6 @@ fn init_producer_id(client: &mut Caller<'_>, version: i16, _: TopicId) -> usize 
         transaction_timeout_ms: 1000,
         producer_id: -1,
         producer_epoch: -1,
-        ..InitProducerIdRequest::default()
     };
     let frame = client.call(version, &request);
     let response: InitProducerIdResponse = frame.decode();

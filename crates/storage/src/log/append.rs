@@ -152,14 +152,12 @@ impl Log {
                 marks: Vec::new(),
             });
         }
-        let mut index = mark.index.0 - (state.entries.len() - from) as u64;
+        let first = mark.index.0 - (state.entries.len() - from) as u64;
         let mut chunk = state.direct.pop_back().expect("just made sure of");
-        for entry in state.entries.range(from..) {
+        for (index, entry) in (first..).zip(state.entries.range(from..)) {
             chunk.buf.append(&[&entry.frame]);
-            chunk
-                .marks
-                .push(FrameMark::of(entry, base::RaftIndex(index)));
-            index += 1;
+            let mark = FrameMark::of(entry, base::RaftIndex(index));
+            chunk.marks.push(mark);
         }
         state.scheduled_next = mark.next_offset;
         chunk.marks.push(mark);

@@ -66,12 +66,14 @@ impl Log {
         self.gave_up.set(false);
         loop {
             self.flush().await;
-            let state = self.state.borrow();
             let full = self.home.waiting_for_space.get() > 0 || self.gave_up.get();
-            if state.closed || state.dirty_bytes == 0 || full {
+            let is_done = {
+                let state = self.state.borrow();
+                state.closed || state.dirty_bytes == 0
+            };
+            if is_done || full {
                 break;
             }
-            drop(state);
             runtime::yield_now().await;
         }
         if let Some((name, end)) = self.active_segment()

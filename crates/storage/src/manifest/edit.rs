@@ -78,6 +78,10 @@ pub struct JournalPoint {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every edit is a Put, and none lives long"
+)]
 pub enum Edit {
     Put(LogRecord),
     Delete(LogId),

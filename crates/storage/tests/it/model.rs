@@ -1,5 +1,10 @@
 //! Random operations and restarts, compared with lists in memory.
-use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, btree_map::Entry},
+    path::PathBuf,
+    rc::Rc,
+};
 
 use base::{Offset, TimestampMs};
 use kafka::batch::batches;
@@ -135,12 +140,12 @@ async fn life(dir: PathBuf, model: Rc<RefCell<Model>>, steps: usize, clean: bool
 
 async fn step(store: &Store, m: &mut Model) {
     let number = m.draw(4) as i32;
-    if !m.partitions.contains_key(&number) {
+    if let Entry::Vacant(place) = m.partitions.entry(number) {
         store
             .create(key(number), small_log())
             .await
             .expect("creates");
-        m.partitions.insert(number, Partition::default());
+        place.insert(Partition::default());
     }
     let log = store.get(key(number)).expect("just created");
     let action = m.draw(100);
