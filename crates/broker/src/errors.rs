@@ -15,6 +15,16 @@ use crate::{
     partition::{ProduceError, producers::SequenceError},
 };
 
+/// What a response tells of an error at most: a text that repeats a name or value of the request must still fit a string.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// The text as far as it may go into a response.
+#[must_use]
+pub fn told(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+    text
+}
+
 /// An error code and what the client's user may read about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -28,7 +38,7 @@ impl Failure {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
-            message: Some(message.into()),
+            message: Some(told(message.into())),
         }
     }
 
@@ -58,6 +68,7 @@ impl From<AppendError> for Failure {
             AppendError::Quarantined(_) => ErrorCode::KafkaStorageError,
             AppendError::Closed => ErrorCode::NotLeaderOrFollower,
             AppendError::Busy => ErrorCode::NotEnoughReplicas,
+            AppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
         };
         Self::new(code, error.to_string())
     }

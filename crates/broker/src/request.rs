@@ -44,6 +44,11 @@ pub enum RequestError {
     /// A produce with acks=0 failed: closing is the only way to tell (Kafka does the same).
     #[error("an unacknowledged produce failed: {0}")]
     Unacknowledged(String),
+    #[error("the request names {partitions} partitions; the limit is {partitions_max}")]
+    TooMany {
+        partitions: usize,
+        partitions_max: usize,
+    },
     #[error("the node is stopping")]
     Stopping,
 }

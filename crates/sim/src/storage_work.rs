@@ -210,7 +210,7 @@ fn excuse_append(shared: &Shared, key: PartitionKey, error: &AppendError) {
         AppendError::Full { .. } => shared.may_be_full.get(),
         AppendError::Closed => shared.is_closing.get(),
         AppendError::Busy => true,
-        AppendError::Quarantined(_) => false,
+        AppendError::Quarantined(_) | AppendError::TooLarge { .. } => false,
     };
     assert!(is_excused, "{key:?}: {error}");
 }

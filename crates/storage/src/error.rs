@@ -33,6 +33,8 @@ pub enum AppendError {
     /// The staging budget is used up: wait with `Log::append_ready` and try again.
     #[error("the journal cannot take more right now")]
     Busy,
+    #[error("a batch of {bytes} bytes; the limit is {bytes_max}")]
+    TooLarge { bytes: usize, bytes_max: usize },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

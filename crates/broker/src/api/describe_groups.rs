@@ -11,6 +11,7 @@ use kafka::{
 
 use crate::{
     coordinator::text,
+    errors::told,
     group::{DescribedMember, Description, GroupError, GroupId},
     request::{Reply, RequestContext, RequestError},
 };
@@ -81,7 +82,7 @@ fn response(
         },
         Ok(None) => DescribedGroup {
             error_code: ErrorCode::GroupIdNotFound.code(),
-            error_message: Some(format!("Group {id} not found.").into()),
+            error_message: Some(told(format!("Group {id} not found.")).into()),
             group_state: "Dead".into(),
             group_id: id.into(),
             ..DescribedGroup::default()

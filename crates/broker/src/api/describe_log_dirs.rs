@@ -1,8 +1,11 @@
 //! DescribeLogDirs (key 35): the data directory and the sizes of the partitions in it.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
-use base::PartitionKey;
+use base::{PartitionIndex, PartitionKey};
 use kafka::messages::describe_log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
     DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -26,17 +29,21 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
             }
         }
         Some(asked) => {
+            // Each partition once, however often it stands there.
+            let mut seen = BTreeSet::new();
             for asked in asked {
                 let Some(topic) = image.topic_named(&asked.topic) else {
                     continue;
                 };
-                let keys = topic.keys(0).filter(|(key, _)| {
-                    asked
-                        .partitions
-                        .iter()
-                        .any(|index| index == key.partition.0)
-                });
-                wanted.extend(keys.map(|(key, _)| (topic.name.to_string(), key)));
+                for index in &asked.partitions {
+                    let key = PartitionKey {
+                        topic: topic.id,
+                        partition: PartitionIndex(index),
+                    };
+                    if topic.partition(key.partition).is_some() && seen.insert(key) {
+                        wanted.push((topic.name.to_string(), key));
+                    }
+                }
             }
         }
     });

@@ -1,6 +1,6 @@
 //! DescribeProducers (key 61): the idempotent producers a partition remembers.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use base::{PartitionIndex, PartitionKey};
 use kafka::{
@@ -26,8 +26,15 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     let request: DescribeProducersRequest<'_> = context.decode()?;
     let mut owned = Vec::new();
     let mut questions = Vec::new();
+    // Each partition once, however often it stands there: a small request must not make a huge answer.
+    let mut seen = BTreeSet::new();
+    let mut is_first = Vec::new();
     for topic in &request.topics {
         for index in &topic.partition_indexes {
+            is_first.push(seen.insert((topic.name.clone(), index)));
+            if is_first.last() == Some(&false) {
+                continue;
+            }
             let owner = broker.owner_by_name(&topic.name, PartitionIndex(index));
             owned.push(owner.is_some());
             questions.extend(owner.map(|(to, ask)| Question { to, ask }));
@@ -44,8 +51,11 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
         .ask_owners(Class::Admin, "describe producers", questions, task)
         .await;
     let (mut owned, mut answers) = (owned.into_iter(), answers.into_iter());
+    let mut is_first = is_first.into_iter();
     let topics = request.topics.iter().map(|topic| {
-        let partitions = topic.partition_indexes.iter().map(|index| {
+        let indexes = topic.partition_indexes.iter();
+        let indexes = indexes.filter(|_| is_first.next().unwrap_or(false));
+        let partitions = indexes.map(|index| {
             let is_owned = owned.next().unwrap_or(false);
             let answer: Option<Answer> = is_owned.then(|| answers.next()).flatten();
             let answer = answer.unwrap_or(Err(ErrorCode::UnknownTopicOrPartition));

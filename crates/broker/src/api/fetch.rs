@@ -15,7 +15,7 @@
 //!
 //! # Limits
 //! A response takes at most `fetch.max.bytes`, and at most an eighth of the shard's fetch memory, which is held until it is
-//! on the wire.
+//! on the wire. A request names at most `PARTITIONS_MAX` partitions; more closes its connection.
 
 use std::{rc::Rc, time::Duration};
 
@@ -52,6 +52,9 @@ const VERSION_SESSIONS: i16 = 7;
 const BUDGET_SHARE: u64 = 8;
 
 const READ_COMMITTED: i8 = 1;
+
+/// Partitions one request may name: ten times what a consumer of everything on a large node reads.
+const PARTITIONS_MAX: usize = 100_000;
 
 /// What the request asks for beside its partitions.
 #[derive(Clone, Copy)]
@@ -100,6 +103,7 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     let broker = context.broker.clone();
     let (terms, opened, wanted) = {
         let request: FetchRequest<'_> = context.decode()?;
+        check_count(&request)?;
         let (wanted, forgotten) = read_lists(&request, context.version);
         match open_session(&context, &request, wanted, &forgotten) {
             Err(error) => {
@@ -135,6 +139,20 @@ fn terms(broker: &Broker, request: &FetchRequest<'_>) -> Terms {
         deadline: runtime::now().plus(wait),
         is_read_committed: request.isolation_level == READ_COMMITTED,
     }
+}
+
+fn check_count(request: &FetchRequest<'_>) -> Result<(), RequestError> {
+    let wanted = request.topics.iter().map(|topic| topic.partitions.len());
+    let forgotten = request.forgotten_topics_data.iter();
+    let forgotten = forgotten.map(|topic| topic.partitions.len());
+    let partitions = wanted.sum::<usize>() + forgotten.sum::<usize>();
+    if partitions <= PARTITIONS_MAX {
+        return Ok(());
+    }
+    Err(RequestError::TooMany {
+        partitions,
+        partitions_max: PARTITIONS_MAX,
+    })
 }
 
 type Lists = (Vec<(WantedKey, Wanted)>, Vec<WantedKey>);

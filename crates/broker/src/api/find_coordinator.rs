@@ -1,5 +1,7 @@
 //! FindCoordinator (key 10): who speaks for a group. On a node of one: this one.
 
+use std::collections::BTreeSet;
+
 use kafka::{
     error::ErrorCode,
     messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse},
@@ -28,9 +30,15 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
                 format!("coordinators of key type {other} are not supported"),
             )),
         };
+        // Once each, however often it stands there: a small request must not make a huge answer.
+        let mut seen = BTreeSet::new();
         let found = |key: Str<'_>| coordinator(&context, key.into_owned(), refusal.clone());
         if context.version >= 4 {
-            let coordinators = request.coordinator_keys.iter().map(found).collect();
+            let coordinators = {
+                let keys = request.coordinator_keys.iter();
+                let keys = keys.filter(|key| seen.insert(key.clone()));
+                keys.map(found).collect()
+            };
             return context.encode(&FindCoordinatorResponse {
                 coordinators,
                 ..FindCoordinatorResponse::default()

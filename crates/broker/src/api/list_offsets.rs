@@ -1,6 +1,6 @@
 //! ListOffsets (key 2): offsets by time, and the special ones.
 
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 
 use base::{Offset, PartitionIndex, PartitionKey, TimestampMs};
 use kafka::{
@@ -9,6 +9,7 @@ use kafka::{
         ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
         ListOffsetsTopicResponse,
     },
+    wire::Str,
 };
 use runtime::Class;
 use storage::TimestampedOffset;
@@ -46,13 +47,32 @@ type Answer = Result<Option<TimestampedOffset>, Failure>;
 pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     let broker = context.broker.clone();
     let request: ListOffsetsRequest<'_> = context.decode()?;
-    let mut owned = Vec::new();
+    // How often each partition stands there: as in Kafka one that does so twice is refused, so that a small request
+    // cannot ask for the same search many times.
+    let mut times_named: BTreeMap<(Str<'_>, i32), u32> = BTreeMap::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let named = (topic.name.clone(), partition.partition_index);
+            *times_named.entry(named).or_default() += 1;
+        }
+    }
+    let mut refused = Vec::new();
     let mut questions = Vec::new();
     for topic in &request.topics {
         for partition in &topic.partitions {
             let index = PartitionIndex(partition.partition_index);
+            let is_twice = times_named.get(&(topic.name.clone(), index.0)) != Some(&1);
             let owner = broker.owner_by_name(&topic.name, index);
-            owned.push(owner.is_some());
+            let refusal = match owner {
+                _ if is_twice => Some(ErrorCode::InvalidRequest),
+                _ if !is_known(partition.timestamp, context.version) => {
+                    Some(ErrorCode::UnsupportedVersion)
+                }
+                None => Some(ErrorCode::UnknownTopicOrPartition),
+                Some(_) => None,
+            };
+            refused.push(refusal);
+            let owner = owner.filter(|_| refusal.is_none());
             questions.extend(owner.map(|(to, key)| Question {
                 to,
                 ask: Ask {
@@ -73,11 +93,13 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     let answers = broker
         .ask_owners(Class::Fetch, "list offsets", questions, task)
         .await;
-    let (mut owned, mut answers) = (owned.into_iter(), answers.into_iter());
+    let (mut refused, mut answers) = (refused.into_iter(), answers.into_iter());
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
-            let is_owned = owned.next().unwrap_or(false);
-            let answer = is_owned.then(|| answers.next()).flatten();
+            let answer = match refused.next().flatten() {
+                Some(code) => Err(code.into()),
+                None => answers.next().unwrap_or(Ok(None)),
+            };
             let mut response = respond(partition.partition_index, answer);
             if context.version < VERSION_LEADER_EPOCH {
                 response.leader_epoch = ListOffsetsPartitionResponse::default().leader_epoch;
@@ -124,7 +146,20 @@ async fn find(broker: &Broker, ask: Ask) -> Answer {
     }
 }
 
-fn respond(index: i32, answer: Option<Answer>) -> ListOffsetsPartitionResponse {
+/// Whether a request of this version may ask for the timestamp: each special one came with a version of its own.
+fn is_known(timestamp: i64, version: i16) -> bool {
+    let since = match timestamp {
+        0.. | LATEST | EARLIEST => 0,
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        EARLIEST_PENDING_UPLOAD => 11,
+        _ => return false,
+    };
+    version >= since
+}
+
+fn respond(index: i32, answer: Answer) -> ListOffsetsPartitionResponse {
     let unset = ListOffsetsPartitionResponse {
         partition_index: index,
         timestamp: -1,
@@ -133,16 +168,12 @@ fn respond(index: i32, answer: Option<Answer>) -> ListOffsetsPartitionResponse {
         ..ListOffsetsPartitionResponse::default()
     };
     match answer {
-        None => ListOffsetsPartitionResponse {
-            error_code: ErrorCode::UnknownTopicOrPartition.code(),
-            ..unset
-        },
-        Some(Err(failure)) => ListOffsetsPartitionResponse {
+        Err(failure) => ListOffsetsPartitionResponse {
             error_code: failure.code.code(),
             ..unset
         },
-        Some(Ok(None)) => unset,
-        Some(Ok(Some(found))) => ListOffsetsPartitionResponse {
+        Ok(None) => unset,
+        Ok(Some(found)) => ListOffsetsPartitionResponse {
             timestamp: found.timestamp.0,
             offset: found.offset.0,
             leader_epoch: found.leader_epoch.0,

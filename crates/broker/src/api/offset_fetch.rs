@@ -70,19 +70,22 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
 fn queries_of(context: &RequestContext) -> Result<Vec<Query>, RequestError> {
     let request: OffsetFetchRequest<'_> = context.decode()?;
     if context.version < 8 {
+        let mut seen = BTreeSet::new();
         let topics = request.topics.as_ref().map(|topics| {
             let topics = topics.iter().map(|topic| Asked {
-                name: Some(topic.name.into_owned()),
+                name: Some(topic.name.to_string()),
                 id: TopicId::ZERO,
-                partitions: topic.partition_indexes.iter().map(PartitionIndex).collect(),
+                partitions: unseen(topic.partition_indexes.iter(), |index| {
+                    seen.insert((topic.name.clone(), index))
+                }),
             });
             topics.collect()
         });
         let group = request.group_id.into_owned();
         return Ok(vec![Query { group, topics }]);
     }
-    // All of a group's offsets once, however often it stands there: a small request must not make a huge answer.
-    let mut seen = BTreeSet::new();
+    // Each of a group's offsets once, however often it stands there: a small request must not make a huge answer.
+    let (mut seen, mut seen_named) = (BTreeSet::new(), BTreeSet::new());
     let groups = request.groups.iter();
     let groups =
         groups.filter(|group| group.topics.is_some() || seen.insert(group.group_id.to_string()));
@@ -91,13 +94,25 @@ fn queries_of(context: &RequestContext) -> Result<Vec<Query>, RequestError> {
             let topics = topics.iter().map(|topic| Asked {
                 name: name_of(context, topic.topic_id, &topic.name),
                 id: topic.topic_id,
-                partitions: topic.partition_indexes.iter().map(PartitionIndex).collect(),
+                partitions: unseen(topic.partition_indexes.iter(), |index| {
+                    let named = (topic.topic_id, topic.name.clone(), index);
+                    seen_named.insert((group.group_id.clone(), named))
+                }),
             });
             topics.collect()
         }),
         group: group.group_id.into_owned(),
     });
     Ok(queries.collect())
+}
+
+/// Those that `is_first` says were not asked for before.
+fn unseen(
+    indexes: impl Iterator<Item = i32>,
+    mut is_first: impl FnMut(i32) -> bool,
+) -> Vec<PartitionIndex> {
+    let indexes = indexes.filter(|index| is_first(*index));
+    indexes.map(PartitionIndex).collect()
 }
 
 fn name_of(context: &RequestContext, id: TopicId, name: &str) -> Option<String> {

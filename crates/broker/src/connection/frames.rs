@@ -20,7 +20,7 @@ use runtime::{
 };
 
 use super::time_for;
-use crate::{broker::Broker, race};
+use crate::{broker::Broker, group::GROUP_RECORD_BYTES_MAX, race};
 
 /// Bytes of the size in front of each frame.
 const SIZE_BYTES: usize = 4;
@@ -33,6 +33,12 @@ const READ_BYTES_MAX: usize = 64 << 10;
 
 /// What a frame shows before it is granted all of its memory.
 const OPENING_BYTES: usize = 64 << 10;
+
+/// Requests other than Produce carry no records: a sync with everybody's assignments is the largest, and those must fit a
+/// group's record.
+const PLAIN_REQUEST_BYTES_MAX: usize = GROUP_RECORD_BYTES_MAX + (1 << 20);
+
+const PRODUCE_KEY: i16 = 0;
 
 /// See the invariants.
 const GROWTH: usize = 4;
@@ -54,6 +60,12 @@ pub enum FrameError {
     Idle,
     #[error("a frame of {bytes} bytes did not arrive in time, {received} did")]
     Slow { bytes: usize, received: usize },
+    #[error("a request of key {api_key} with {bytes} bytes; the limit is {bytes_max}")]
+    TooLarge {
+        api_key: i16,
+        bytes: usize,
+        bytes_max: usize,
+    },
     #[error("the client stopped inside a frame of {bytes} bytes")]
     Cut { bytes: usize },
 }
@@ -112,7 +124,8 @@ impl FrameReader {
         let size = self.held[..SIZE_BYTES].try_into().expect("a slice of four");
         let bytes = frame_bytes(size, limits::REQUEST_BYTES_MAX)?;
         let total = SIZE_BYTES + bytes;
-        let permit = if self.held.len() >= total || total <= OPENING_BYTES.max(self.trusted_bytes) {
+        let is_opened = self.held.len() >= total || total <= OPENING_BYTES.max(self.trusted_bytes);
+        let permit = if is_opened && bytes <= PLAIN_REQUEST_BYTES_MAX {
             self.budget.acquire(total as u64).await
         } else {
             self.open_large(total).await?
@@ -124,11 +137,22 @@ impl FrameReader {
         Ok(Some((frame, permit)))
     }
 
-    /// A large frame shows its first bytes before it gets the rest of its memory.
+    /// A large frame shows its first bytes before it gets the rest of its memory; what it is must be worth as much.
     async fn open_large(&mut self, total: usize) -> Result<Permit, FrameError> {
         let opening = self.opening.acquire(OPENING_BYTES as u64).await;
         self.receive(total, OPENING_BYTES, &self.opening.clone())
             .await?;
+        let key = self.held.get(SIZE_BYTES..SIZE_BYTES + 2);
+        let key = key.and_then(|key| key.try_into().ok());
+        let api_key = i16::from_be_bytes(key.unwrap_or_default());
+        let (bytes, bytes_max) = (total - SIZE_BYTES, PLAIN_REQUEST_BYTES_MAX);
+        if api_key != PRODUCE_KEY && bytes > bytes_max {
+            return Err(FrameError::TooLarge {
+                api_key,
+                bytes,
+                bytes_max,
+            });
+        }
         let permit = self.budget.acquire(total as u64).await;
         drop(opening);
         Ok(permit)
@@ -154,12 +178,12 @@ impl FrameReader {
             return Ok(());
         }
         let deadline = runtime::now().plus(time_for(total));
-        let mut buffer = self.grow(&self.held, total);
+        let mut buffer = self.grow(&self.held, until);
         self.held = Buf::new();
         let mut looked = (runtime::now(), buffer.len());
         while buffer.len() < until {
             if buffer.len() == buffer.capacity() {
-                buffer = self.grow(&buffer, total);
+                buffer = self.grow(&buffer, until);
             }
             let received = buffer.len();
             let slow = || FrameError::Slow {
@@ -189,9 +213,9 @@ impl FrameReader {
     }
 
     /// A larger buffer with the same bytes, as far as what has arrived justifies.
-    fn grow(&self, received: &[u8], total: usize) -> BufMut {
+    fn grow(&self, received: &[u8], until: usize) -> BufMut {
         let justified = received.len() * GROWTH + READ_BYTES_MIN;
-        let bytes = total.min(justified.max(self.trusted_bytes));
+        let bytes = until.min(justified.max(self.trusted_bytes));
         let mut larger = BufMut::with_capacity(bytes.max(received.len()));
         larger.extend_from_slice(received);
         larger

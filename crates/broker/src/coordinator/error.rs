@@ -44,6 +44,7 @@ impl From<AppendError> for GroupError {
                 Self::NotAvailable
             }
             AppendError::Closed => Self::NotCoordinator,
+            AppendError::TooLarge { .. } => Self::TooLarge,
         }
     }
 }

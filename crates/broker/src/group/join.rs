@@ -1,7 +1,7 @@
 //! JoinGroup and the rebalance it leads to (Kafka's GroupMetadataManager, classic part).
 
 use super::{
-    Context, NEW_MEMBER_JOIN_TIMEOUT_MS, Pending, StaticReplaced,
+    Context, GROUP_RECORD_BYTES_MAX, NEW_MEMBER_JOIN_TIMEOUT_MS, Pending, StaticReplaced,
     classic::{Group, JoinTimer, State},
     member::Member,
     record,
@@ -145,6 +145,12 @@ impl Group {
         self.update_member(&id, ticket, join, cx);
         match self.state {
             State::Stable if self.select_protocol() == self.protocol => {
+                let group_record = record::of_group(self, None);
+                // It came back with more than before. A rebalance ends in a sync, which says so.
+                if group_record.size_bytes() > GROUP_RECORD_BYTES_MAX {
+                    self.prepare_rebalance(cx);
+                    return;
+                }
                 let pending = Pending::StaticReplaced(StaticReplaced {
                     group: self.id.clone(),
                     member: id,
@@ -153,7 +159,7 @@ impl Group {
                     leader_before,
                     skips_assignment: join.skips_assignment,
                 });
-                cx.write(pending, vec![record::of_group(self, None)]);
+                cx.write(pending, vec![group_record]);
             }
             // Stable with another protocol now, or the leader may already be assigning to the old id.
             State::Stable | State::CompletingRebalance => self.prepare_rebalance(cx),

@@ -1,6 +1,7 @@
 //! A node in the simulator, spoken to in frames made by hand.
 
 mod admin;
+mod bounds;
 mod configs;
 mod connections;
 mod fetching;

@@ -106,6 +106,57 @@ fn times_find_the_first_record_at_or_after_them() {
 }
 
 #[test]
+fn special_times_begin_with_their_versions() {
+    let world = World::new(1);
+    let mut client = world.client();
+    client.create_topic("t", 1, &[]);
+    client.produce("t", 0, &batch(&["a"]));
+    for (special, since) in [(-1, 1), (-2, 1), (-3, 7), (-4, 8), (-5, 9), (-6, 11)] {
+        for version in 1..=11 {
+            let expected = match version >= since {
+                true => ErrorCode::None,
+                false => ErrorCode::UnsupportedVersion,
+            };
+            let (code, ..) = list(&mut client, version, special, -1);
+            assert_eq!(code, expected, "{special} at version {version}");
+        }
+    }
+}
+
+#[test]
+fn a_partition_is_searched_once_per_request() {
+    let world = World::new(1);
+    let mut client = world.client();
+    client.create_topic("t", 2, &[]);
+    client.produce("t", 0, &batch(&["a"]));
+    let topic = |indexes: &[i32]| ListOffsetsTopic {
+        name: "t".into(),
+        partitions: indexes
+            .iter()
+            .map(|index| ListOffsetsPartition {
+                partition_index: *index,
+                current_leader_epoch: -1,
+                timestamp: 0,
+            })
+            .collect(),
+    };
+    let request = ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![topic(&[0, 1]), topic(&[0])].into(),
+        ..ListOffsetsRequest::default()
+    };
+    let frame = client.call(9, &request);
+    let response: ListOffsetsResponse<'_> = frame.decode();
+    let codes: Vec<Vec<i16>> = response
+        .topics
+        .iter()
+        .map(|topic| topic.partitions.iter().map(|p| p.error_code).collect())
+        .collect();
+    let twice = ErrorCode::InvalidRequest.code();
+    assert_eq!(codes, [vec![twice, 0], vec![twice]]);
+}
+
+#[test]
 fn beliefs_about_the_leader_are_checked() {
     let world = World::new(1);
     let mut client = world.client();

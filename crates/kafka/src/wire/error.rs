@@ -15,6 +15,8 @@ pub enum DecodeError {
     Varint,
     #[error("a string is not UTF-8")]
     Utf8,
+    #[error("a string of {0} bytes; the limit is 32767")]
+    StringTooLong(usize),
     #[error("{left} bytes follow the end of the message")]
     Trailing { left: usize },
     #[error("{left} bytes follow the end of tagged field {tag}")]

@@ -6,6 +6,9 @@ use base::TopicId;
 
 use super::{DecodeError, Records, Str, Wire};
 
+/// Longest string on the wire, at any version.
+const STRING_BYTES_MAX: usize = i16::MAX as usize;
+
 /// Reads fields front to back; knows the message's version and whether it is flexible (KIP-482).
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
@@ -197,6 +200,11 @@ impl<'a> Reader<'a> {
         let Some(bytes) = self.length(true)? else {
             return Ok(None);
         };
+        // Flexible lengths could say more. Kafka refuses it at every version, and what is kept of a longer string could
+        // never be sent again.
+        if bytes > STRING_BYTES_MAX {
+            return Err(DecodeError::StringTooLong(bytes));
+        }
         let text = std::str::from_utf8(self.take(bytes)?).map_err(|_| DecodeError::Utf8)?;
         Ok(Some(text))
     }

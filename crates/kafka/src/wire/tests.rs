@@ -71,6 +71,27 @@ fn every_prefix_and_every_suffix_is_refused() {
 }
 
 #[test]
+fn no_string_is_longer_than_at_versions_with_short_lengths() {
+    let request = |bytes: usize| {
+        // One topic by name, then three flags and no tags.
+        let length = u32::try_from(bytes + 1).expect("small");
+        let mut writer = Writer::new();
+        writer.uvarint(2);
+        writer.uvarint(length);
+        let mut request = writer.finish().to_vec();
+        request.extend(std::iter::repeat_n(b' ', bytes));
+        request.extend_from_slice(&[0, 0, 0, 0, 0]);
+        request
+    };
+    let longest = request(32_767);
+    let read = MetadataRequest::decode(&mut Reader::new(&longest), 9).expect("decodes");
+    assert_eq!(read.topics.expect("some").len(), 1);
+    let longer = request(32_768);
+    let read = MetadataRequest::decode(&mut Reader::new(&longer), 9);
+    assert_eq!(read.err(), Some(DecodeError::StringTooLong(32_768)));
+}
+
+#[test]
 fn counts_are_checked_against_the_bytes_left() {
     // The five bytes that make other decoders ask for gigabytes.
     let read = MetadataRequest::decode(&mut Reader::new(&[0x7f, 0xff, 0xff, 0xff, 0]), 0);

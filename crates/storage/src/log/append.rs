@@ -28,11 +28,14 @@ impl Log {
     pub fn append_from_reserve(&self, entry: Entry<'_>) -> Result<Appended, AppendError> {
         self.check_writable()?;
         assert!(
-            entry.batch.len() >= BATCH_HEADER_BYTES
-                && entry.batch.len() <= base::limits::BATCH_BYTES_MAX
-                && entry.record_count > 0,
+            entry.batch.len() >= BATCH_HEADER_BYTES && entry.record_count > 0,
             "batches are validated at the door"
         );
+        // An outcome, not a bug of the node: what goes into internal logs adds up from many requests.
+        let (bytes, bytes_max) = (entry.batch.len(), base::limits::BATCH_BYTES_MAX);
+        if bytes > bytes_max {
+            return Err(AppendError::TooLarge { bytes, bytes_max });
+        }
         let mut state = self.state.borrow_mut();
         let header = FrameHeader {
             kind: entry.kind,

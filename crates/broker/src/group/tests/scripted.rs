@@ -3,9 +3,9 @@
 use base::{Offset, PartitionIndex, TimestampMs, TopicName};
 
 use super::super::{
-    Answer, Commit, CommittedOffset, Effects, GroupConfig, GroupError, GroupTable, Join,
-    JoinRefused, Joined, KeyValue, Leaving, MemberId, MemberRef, Moment, Protocol, Sync, Synced,
-    Ticket, partition_of, record,
+    Answer, Commit, CommittedOffset, Effects, GROUP_RECORD_BYTES_MAX, GroupConfig, GroupError,
+    GroupTable, Join, JoinRefused, Joined, KeyValue, Leaving, MEMBER_METADATA_BYTES_MAX, MemberId,
+    MemberRef, Moment, Protocol, Sync, Synced, Ticket, partition_of, record,
 };
 
 /// A table with its clock; writes are durable at once.
@@ -290,6 +290,29 @@ fn a_static_member_comes_back_without_a_rebalance() {
         fenced.instance = Some("i1".into());
         assert_eq!(desk.heartbeat(&fenced), Err(GroupError::FencedInstance));
     }
+}
+
+#[test]
+fn static_members_that_come_back_larger_than_a_record_make_a_rebalance() {
+    let mut desk = Desk::new();
+    let count = GROUP_RECORD_BYTES_MAX / MEMBER_METADATA_BYTES_MAX + 1;
+    let names: Vec<String> = (0..count).map(|n| format!("i{n}")).collect();
+    let newcomers: Vec<Join> = names
+        .iter()
+        .map(|name| newcomer(name, Some(name), 9))
+        .collect();
+    desk.stable(&newcomers);
+    let metadata = vec![0; MEMBER_METADATA_BYTES_MAX];
+    let mut back = Vec::new();
+    for name in &names {
+        let mut join = newcomer(&format!("{name}-again"), Some(name), 9);
+        join.protocols = vec![protocol("range", &metadata)];
+        back.push(desk.join(&join));
+    }
+    let last = back.pop().expect("some");
+    assert_eq!(desk.take(last), None, "waits for the others");
+    let largest = desk.log.iter().map(KeyValue::size_bytes).max();
+    assert!(largest.expect("some") <= GROUP_RECORD_BYTES_MAX);
 }
 
 #[test]
