@@ -26,7 +26,7 @@ use runtime::{
 use storage::{DiskState, LogConfig, Store, StoreStats};
 
 use crate::{
-    coordinator::Coordinator,
+    coordinator::{Coordinator, OFFSETS_TOPIC},
     fetch_session::FetchSessions,
     fetch_wait::RemoteWaits,
     metadata_log::MetadataLog,
@@ -96,6 +96,23 @@ impl Broker {
         R: Send + 'static,
     {
         runtime::invoke_on(to, class, kind, move || task(Self::local())).await
+    }
+
+    /// [`Self::on_shard`] for a task that may wait for long, for a client or for its peers: those under way are bounded by
+    /// the requests that connections may have open.
+    pub async fn parked_on_shard<F, Fut, R>(
+        &self,
+        to: ShardId,
+        class: Class,
+        kind: &'static str,
+        task: F,
+    ) -> R
+    where
+        F: FnOnce(Rc<Broker>) -> Fut + Send + 'static,
+        Fut: Future<Output = R> + 'static,
+        R: Send + 'static,
+    {
+        runtime::invoke_parked(to, class, kind, move || task(Self::local())).await
     }
 
     /// All shards, in order.
@@ -171,7 +188,7 @@ impl Broker {
 
     /// What the log needs to know of them.
     #[must_use]
-    pub fn log_config(&self, settings: &TopicSettings) -> LogConfig {
+    pub fn log_config(&self, topic: &Topic, settings: &TopicSettings) -> LogConfig {
         LogConfig {
             segment_bytes: self
                 .settings
@@ -182,7 +199,9 @@ impl Broker {
             retention_bytes: settings.retention_bytes,
             retention_ms: settings.retention_ms,
             index_interval_bytes: settings.index_interval_bytes,
-            delete_old: true,
+            // Kafka compacts it; here it is trimmed behind each snapshot of its groups. Age or size must never remove what
+            // no snapshot has, whatever configs somebody gave it.
+            delete_old: topic.name.as_str() != OFFSETS_TOPIC,
         }
     }
 

@@ -134,11 +134,13 @@ impl Broker {
         let (shard, _) = self
             .owner_by_name(OFFSETS_TOPIC, index)
             .ok_or(GroupError::NotCoordinator)?;
-        self.on_shard(shard, Class::Produce, "group", move |broker| async move {
+        let there = move |broker: Rc<Broker>| async move {
             let partition = broker.coordinator.partition(index);
             act(partition.ok_or(GroupError::NotAvailable)?).await
-        })
-        .await
+        };
+        // A join waits for the other members.
+        self.parked_on_shard(shard, Class::Produce, "group", there)
+            .await
     }
 
     /// Makes sure that the offsets topic exists.

@@ -71,7 +71,7 @@ pub async fn wait(
             };
             waits.push(Box::pin(async move {
                 broker
-                    .on_shard(owner, Class::Fetch, "fetch wait", there)
+                    .parked_on_shard(owner, Class::Fetch, "fetch wait", there)
                     .await;
             }));
         }

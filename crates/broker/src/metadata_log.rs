@@ -24,7 +24,7 @@ use base::{Offset, PartitionIndex, PartitionKey, TimestampMs, TopicId};
 use cluster::{Change, Command, Image, Refusal};
 use kafka::batch::{self, BatchBuilder, Compression};
 use runtime::{
-    Class,
+    Class, JoinHandle,
     sync::{channel, oneshot},
 };
 use storage::{AppendError, Log, LogConfig};
@@ -94,6 +94,7 @@ struct Proposal {
 /// Handle of the writer task.
 pub struct MetadataLog {
     proposals: RefCell<Option<channel::Sender<Proposal>>>,
+    writer: RefCell<Option<JoinHandle<()>>>,
     log: Rc<Log>,
 }
 
@@ -206,9 +207,10 @@ impl MetadataLog {
             log: log.clone(),
             snapshot_at: broker.metadata.borrow().applied(),
         };
-        runtime::spawn(Class::Admin, "metadata writer", writer.run(receiver));
+        let task = runtime::spawn(Class::Admin, "metadata writer", writer.run(receiver));
         Rc::new(Self {
             proposals: RefCell::new(Some(sender)),
+            writer: RefCell::new(Some(task)),
             log,
         })
     }
@@ -229,8 +231,14 @@ impl MetadataLog {
     }
 
     /// No more proposals; saves the image, so that the next start has nothing to replay.
-    pub async fn stop(&self, image: Image) {
+    pub async fn stop(&self, broker: &Broker) {
         self.proposals.take();
+        let writer = self.writer.take();
+        if let Some(writer) = writer {
+            // What is in the log is in the image when it has ended: the snapshot is taken as of the log's end.
+            let _ = writer.await;
+        }
+        let image = broker.metadata.borrow().clone();
         save_snapshot(&self.log, &image).await;
     }
 }

@@ -428,7 +428,7 @@ impl Broker {
             return;
         };
         let settings = Rc::new(self.topic_settings(&topic));
-        let log_config = self.log_config(&settings);
+        let log_config = self.log_config(&topic, &settings);
         let log = match store.get(key) {
             Some(log) => {
                 log.set_config(log_config);
@@ -443,6 +443,16 @@ impl Broker {
                 }
             },
         };
+        // While the log was being created another task may have opened it, or a command deleted its topic.
+        if self.partition(key).is_some() {
+            return;
+        }
+        if self.with_metadata(|image| image.partition(key).is_none()) {
+            if let Err(error) = store.delete(key).await {
+                tracing::warn!(partition = %key, %error, "the partition's files could not be removed");
+            }
+            return;
+        }
         let partition = Partition::new(&topic, spec.leader_epoch, log, settings);
         if self.settings.forget_producers_planted {
             partition.forget_producers();
@@ -507,7 +517,7 @@ impl Broker {
         let settings = Rc::new(self.topic_settings(topic));
         for (key, _) in topic.keys(0) {
             if let Some(partition) = self.partition(key) {
-                partition.on_settings(settings.clone(), self.log_config(&settings));
+                partition.on_settings(settings.clone(), self.log_config(topic, &settings));
             }
         }
     }

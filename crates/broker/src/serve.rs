@@ -86,8 +86,7 @@ impl Broker {
         }
         let metadata_log = self.metadata_log.take();
         if let Some(metadata_log) = metadata_log {
-            let image = self.metadata.borrow().clone();
-            metadata_log.stop(image).await;
+            metadata_log.stop(self).await;
         }
         for shard in Self::shards() {
             let close = |broker: Rc<Broker>| async move { broker.close().await };

@@ -88,6 +88,13 @@ impl Broker {
         if let Some((id, _)) = self.topic_shape(name) {
             return Ok(id);
         }
+        if name == OFFSETS_TOPIC {
+            // Whoever asks for it first, it gets the configs that keep what is in it.
+            let ensured = self.ensure_offsets_topic().await;
+            ensured.map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+            let found = self.topic_shape(name);
+            return Ok(found.ok_or(ErrorCode::UnknownTopicOrPartition)?.0);
+        }
         let name = TopicName::new(name)
             .map_err(|error| Failure::new(ErrorCode::InvalidTopicException, error.to_string()))?;
         let wanted = WantedTopic {

@@ -39,9 +39,10 @@ pub enum Command {
     DeleteTopic {
         id: TopicId,
     },
-    /// Appends partitions in these homes.
+    /// Appends partitions in these homes to the `have` there are: refused when others were appended meanwhile.
     CreatePartitions {
         id: TopicId,
+        have: u32,
         homes: Vec<HomeId>,
     },
     /// Sets configs, or with `None` takes them back to their default.
@@ -93,9 +94,10 @@ impl Command {
                 out.u8(DELETE_TOPIC);
                 out.bytes(&id.0);
             }
-            Self::CreatePartitions { id, homes } => {
+            Self::CreatePartitions { id, have, homes } => {
                 out.u8(CREATE_PARTITIONS);
                 out.bytes(&id.0);
+                out.u32(*have);
                 encode_homes(&mut out, homes);
             }
             Self::SetConfigs { id, changes } => {
@@ -144,6 +146,7 @@ impl Command {
             },
             CREATE_PARTITIONS => Self::CreatePartitions {
                 id: TopicId(from.id()?),
+                have: from.u32()?,
                 homes: decode_homes(&mut from)?,
             },
             SET_CONFIGS => Self::SetConfigs {

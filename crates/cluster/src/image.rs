@@ -239,9 +239,14 @@ impl Image {
             Command::SetHomes { .. } => Ok(()),
             Command::CreateTopic(topic) => self.check_create(topic),
             Command::DeleteTopic { id } => self.known(*id).map(|_| ()),
-            Command::CreatePartitions { id, homes } => {
-                let have = self.known(*id)?.partitions.len();
-                self.check_partitions(have, homes)
+            Command::CreatePartitions { id, have, homes } => {
+                let count = self.known(*id)?.partitions.len();
+                if usize::try_from(*have) != Ok(count) {
+                    return Err(Refusal::Partitions(format!(
+                        "The topic has {count} partition(s) by now, not {have}."
+                    )));
+                }
+                self.check_partitions(count, homes)
             }
             Command::SetConfigs { id, changes } => {
                 self.known(*id)?;
@@ -328,7 +333,7 @@ impl Image {
                 Change::TopicCreated(new.id)
             }
             Command::DeleteTopic { id } => Change::TopicDeleted(self.remove(*id)),
-            Command::CreatePartitions { id, homes } => {
+            Command::CreatePartitions { id, homes, .. } => {
                 let mut topic = self.remove(*id);
                 let from = topic.partitions.len();
                 topic

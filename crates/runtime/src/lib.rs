@@ -178,6 +178,17 @@ where
     mesh::invoke_on(to, class, kind, f).await
 }
 
+/// [`invoke_on`] for a call that may wait for long (a poll, a join): it holds no place among the calls under way while it
+/// does, so such calls never hold up others of their class. Costs two messages more. The caller bounds how many wait.
+pub async fn invoke_parked<F, Fut, R>(to: ShardId, class: Class, kind: &'static str, f: F) -> R
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = R> + 'static,
+    R: Send + 'static,
+{
+    mesh::invoke_parked(to, class, kind, f).await
+}
+
 /// Fire and forget; waits only for credit of `class` towards `to`, which comes back when the future has ended.
 pub async fn post<F, Fut>(to: ShardId, class: Class, kind: &'static str, f: F)
 where

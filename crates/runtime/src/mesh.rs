@@ -7,7 +7,8 @@
 //!               3. Wakes are sent once per turn and only to shards that sleep.
 //! # Limits      `CREDITS` messages of a class under way between two shards; callers then wait in line. Classes do
 //!               not share credits, so a flood of one cannot hold up another. A call that itself calls back in the
-//!               same class is fine; a circle of three calls of one class could wait for its own credit.
+//!               same class is fine; a circle of three calls of one class could wait for its own credit. A parked call
+//!               holds none while it waits: whoever makes such calls bounds their number.
 //! # Instead of  a shared queue per shard: producers would contend, and order per sender would be lost
 
 mod ring;
@@ -315,13 +316,15 @@ async fn send_call<F, Fut, R>(
     let shard = Shard::current();
     let credit = shard.mesh.credits[usize::from(to.0)][class as usize].clone();
     Permit::forget(credit.acquire(1).await);
-    let returning = Returning {
-        to: shard.id,
-        from: to,
-        class,
-        wake: Some(wake),
-    };
+    let from = shard.id;
     let envelope = Envelope::new(move |target| {
+        // Made here: an envelope that nobody opens, because the mesh goes down, has nothing to return.
+        let returning = Returning {
+            to: from,
+            from: to,
+            class,
+            wake: Some(wake),
+        };
         let task = async move {
             let returning = returning;
             put(f().await);
@@ -352,6 +355,35 @@ where
         move || caller.wake(),
     )
     .await;
+    Waiting(answer).await
+}
+
+pub(crate) async fn invoke_parked<F, Fut, R>(
+    to: ShardId,
+    class: Class,
+    kind: &'static str,
+    f: F,
+) -> R
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = R> + 'static,
+    R: Send + 'static,
+{
+    let from = Shard::current().id;
+    if to == from {
+        return f().await;
+    }
+    let answer = Answer::new();
+    let (callee, caller) = (answer.clone(), answer.clone());
+    let there = move || async move {
+        // A task of its own, so that the call ends, and its credit goes home, at once.
+        let task = async move {
+            callee.put(f().await);
+            post(from, class, kind, move || async move { caller.wake() }).await;
+        };
+        task::spawn_detached(&Shard::current(), class, kind, task);
+    };
+    post(to, class, kind, there).await;
     Waiting(answer).await
 }
 

@@ -298,6 +298,17 @@ impl Loaded {
                 "default_partitions and offsets_partitions must be at least 1".into(),
             ));
         }
+        let partitions_max = base::limits::TOPIC_PARTITIONS_MAX;
+        if i32::from(s.default_partitions.max(s.offsets_partitions)) > partitions_max {
+            return Err(ConfigError::Conflict(format!(
+                "default_partitions and offsets_partitions may be at most {partitions_max}"
+            )));
+        }
+        if s.connection_idle.0 == 0 {
+            return Err(ConfigError::Conflict(
+                "connection_idle must be above 0: it closes connections that are silent for so long".into(),
+            ));
+        }
         if s.free_bytes_warn.0 < s.free_bytes_min.0 {
             return Err(ConfigError::Conflict(format!(
                 "free_bytes_warn ({}) must be at least free_bytes_min ({})",

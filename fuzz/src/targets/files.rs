@@ -448,6 +448,7 @@ fn commands() -> Vec<Command> {
         },
         Command::CreatePartitions {
             id: TopicId([3; 16]),
+            have: 1,
             homes: vec![HomeId(1)],
         },
         Command::AllocateProducerIds { count: 1000 },

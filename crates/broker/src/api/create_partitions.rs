@@ -53,6 +53,11 @@ async fn add(
         let found = image
             .topic_named(&topic.name)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        if found.internal {
+            // Groups are spread over them by hash: with another count nobody would find theirs.
+            let text = format!("the partitions of {} are fixed", found.name);
+            return Err(Failure::new(ErrorCode::InvalidRequest, text));
+        }
         let have = found.partition_count();
         if topic.count <= have {
             let text = format!(
@@ -83,7 +88,8 @@ async fn add(
         }
         let id = found.id;
         let homes = image.place(&found.name, more);
-        let command = Command::CreatePartitions { id, homes };
+        let have = have.unsigned_abs();
+        let command = Command::CreatePartitions { id, have, homes };
         image.check(&command)?;
         Ok(command)
     })?;

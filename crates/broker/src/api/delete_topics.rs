@@ -1,5 +1,7 @@
 //! DeleteTopics (key 20): by name, or by id from version 6 on.
 
+use std::collections::BTreeSet;
+
 use base::TopicId;
 use kafka::{
     error::ErrorCode,
@@ -34,6 +36,13 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
             .map(|name| resolve(&broker, Some(name.into_owned()), TopicId::ZERO))
             .collect()
     };
+    let mut ids = BTreeSet::new();
+    for asked in asked.iter_mut().filter(|asked| asked.outcome.is_ok()) {
+        if !ids.insert(asked.id) {
+            let text = "Duplicate topic in request.";
+            asked.outcome = Err(Failure::new(ErrorCode::InvalidRequest, text));
+        }
+    }
     let found = asked
         .iter()
         .filter(|asked| asked.outcome.is_ok())
@@ -42,7 +51,13 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     let outcomes = broker.delete_topics(found).await;
     let open = asked.iter_mut().filter(|asked| asked.outcome.is_ok());
     for (asked, outcome) in open.zip(outcomes) {
-        asked.outcome = outcome;
+        asked.outcome = outcome.map_err(|failure| match failure.code {
+            // Deleted by another just now; the code for ids is younger than requests by name.
+            ErrorCode::UnknownTopicId if context.version < VERSION_IDS => {
+                ErrorCode::UnknownTopicOrPartition.into()
+            }
+            _ => failure,
+        });
     }
     let responses = asked.into_iter().map(|asked| {
         let failure = asked.outcome.err();

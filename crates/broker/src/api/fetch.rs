@@ -51,6 +51,9 @@ const VERSION_SESSIONS: i16 = 7;
 /// One response takes at most this part of the shard's fetch memory.
 const BUDGET_SHARE: u64 = 8;
 
+/// Reserved for a read at least: the first batch comes whatever the limit, and few are larger than this.
+const FIRST_BATCH_BYTES: u64 = 1 << 20;
+
 const READ_COMMITTED: i8 = 1;
 
 /// Partitions one request may name: ten times what a consumer of everything on a large node reads.
@@ -86,6 +89,8 @@ struct PartitionRead {
     high_watermark: Offset,
     log_start_offset: Offset,
     records: IoBuf,
+    /// What could have been read had nothing but the partition's limit held it back: `min_bytes` counts this.
+    available: usize,
 }
 
 impl PartitionRead {
@@ -95,6 +100,7 @@ impl PartitionRead {
             high_watermark: Offset(-1),
             log_start_offset: Offset(-1),
             records: IoBuf::new(),
+            available: 0,
         }
     }
 }
@@ -245,14 +251,28 @@ fn line(broker: &Broker, key: WantedKey, wanted: Wanted) -> Line {
 
 /// Reads, and waits and reads again while there is too little. The permit covers what was read.
 async fn serve(broker: &Rc<Broker>, lines: &mut [Line], terms: Terms) -> Option<Permit> {
+    let share = broker.fetch.total_bytes() / BUDGET_SHARE;
+    let mut reserved = (terms.bytes_max as u64).max(FIRST_BATCH_BYTES.min(share));
     loop {
-        let mut permit = broker.fetch.acquire(terms.bytes_max as u64).await;
-        let bytes = read_round(broker, lines, terms.bytes_max).await;
+        let mut permit = broker.fetch.acquire(reserved).await;
+        let (bytes, available) = read_round(broker, lines, terms.bytes_max).await;
+        if bytes as u64 > reserved && reserved < broker.fetch.total_bytes() {
+            // A first batch beyond every limit: again, with room for it.
+            lines
+                .iter_mut()
+                .for_each(|line| line.read.records = IoBuf::new());
+            reserved = (bytes as u64).min(broker.fetch.total_bytes());
+            continue;
+        }
         permit.shrink_to(bytes as u64);
-        let is_enough = bytes >= terms.bytes_min;
-        let is_error = lines.iter().any(|line| line.read.error.is_some());
-        let is_over =
-            lines.is_empty() || runtime::now() >= terms.deadline || broker.shutdown.is_triggered();
+        let is_enough = available >= terms.bytes_min;
+        // Partitions that nobody knows are no reason to answer before the others have something.
+        let is_error = lines
+            .iter()
+            .any(|line| line.place.is_ok() && line.read.error.is_some());
+        let is_over = lines.iter().all(|line| line.place.is_err())
+            || runtime::now() >= terms.deadline
+            || broker.shutdown.is_triggered();
         if is_enough || is_error || is_over {
             return Some(permit);
         }
@@ -267,12 +287,12 @@ async fn serve(broker: &Rc<Broker>, lines: &mut [Line], terms: Terms) -> Option<
         for line in lines.iter_mut() {
             line.read.records = IoBuf::new();
         }
-        fetch_wait::wait(broker, watched, terms.bytes_min - bytes, terms.deadline).await;
+        fetch_wait::wait(broker, watched, terms.bytes_min - available, terms.deadline).await;
     }
 }
 
-/// One pass over all partitions; returns the bytes read.
-async fn read_round(broker: &Rc<Broker>, lines: &mut [Line], bytes_max: usize) -> usize {
+/// One pass over all partitions; returns the bytes read, and those available.
+async fn read_round(broker: &Rc<Broker>, lines: &mut [Line], bytes_max: usize) -> (usize, usize) {
     let questions = lines.iter().filter_map(|line| {
         let (to, key) = line.place.ok()?;
         let ask = Ask {
@@ -289,8 +309,9 @@ async fn read_round(broker: &Rc<Broker>, lines: &mut [Line], bytes_max: usize) -
         .ask_owners(Class::Fetch, "fetch", questions, read)
         .await;
     let placed = lines.iter_mut().filter(|line| line.place.is_ok());
-    let mut bytes = 0;
+    let (mut bytes, mut available) = (0, 0);
     for (line, mut answer) in placed.zip(answers) {
+        available += answer.available;
         let more = answer.records.len();
         // Each shard kept to the limit on its own; together they may be over it.
         if bytes > 0 && bytes + more > bytes_max {
@@ -300,7 +321,7 @@ async fn read_round(broker: &Rc<Broker>, lines: &mut [Line], bytes_max: usize) -
         }
         line.read = answer;
     }
-    bytes
+    (bytes, available)
 }
 
 /// On the owner's shard: reads in order until the limit is used up.
@@ -349,6 +370,7 @@ async fn read_partition(
         high_watermark: until,
         log_start_offset: log.log_start_offset(),
         records: IoBuf::new(),
+        available: 0,
     };
     let from = Offset(wanted.fetch_offset);
     if from < read.log_start_offset || from > log.next_offset() {
@@ -369,7 +391,12 @@ async fn read_partition(
             outcome.map_err(|_| Failure::from(ErrorCode::NotLeaderOrFollower))?
         }
     };
-    read.records = batches?.batches;
+    let batches = batches?;
+    read.available = match batches.next_offset < until {
+        true => bytes_max.max(batches.batches.len()),
+        false => batches.batches.len(),
+    };
+    read.records = batches.batches;
     Ok(read)
 }
 

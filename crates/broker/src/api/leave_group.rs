@@ -77,6 +77,8 @@ fn response(
 ) -> LeaveGroupResponse<'_> {
     let outcomes = match outcome {
         Ok(outcomes) => outcomes,
+        // A group that is not there has none of the members.
+        Err(GroupError::UnknownMember) => vec![Err(GroupError::UnknownMember); leaving.len()],
         Err(error) => {
             return LeaveGroupResponse {
                 error_code: ErrorCode::from(error).code(),

@@ -1,6 +1,6 @@
 //! Topics and configs: creation, deletion, description, change.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use base::TopicId;
 use kafka::{
@@ -27,7 +27,7 @@ use kafka::{
     },
 };
 
-use crate::harness::{Caller, Produced, World, batch};
+use crate::harness::{Caller, Frame, Produced, World, batch};
 
 fn metadata(client: &mut Caller<'_>, name: &str, may_create: bool) -> (i16, TopicId, usize) {
     let topic = MetadataRequestTopic {
@@ -193,6 +193,94 @@ fn partitions_are_added() {
             ErrorCode::None
         );
     }
+}
+
+#[test]
+fn partitions_added_twice_at_once_are_added_once() {
+    let world = World::new(1);
+    let mut clients = [world.client(), world.client(), world.client()];
+    clients[0].create_topic("t", 3, &[]);
+    let request = |name: &'static str| CreatePartitionsRequest {
+        topics: vec![CreatePartitionsTopic {
+            name: name.into(),
+            count: 6,
+            assignments: None,
+        }]
+        .into(),
+        timeout_ms: 1000,
+        validate_only: false,
+    };
+    let code = |frame: &Frame| {
+        let response: CreatePartitionsResponse<'_> = frame.decode();
+        response
+            .results
+            .iter()
+            .next()
+            .expect("one topic")
+            .error_code
+    };
+    let sent = clients
+        .each_mut()
+        .map(|client| client.send(3, &request("t")));
+    let mut codes: Vec<i16> = clients
+        .iter_mut()
+        .zip(sent)
+        .map(|(client, id)| code(&client.receive(37, 3, id)))
+        .collect();
+    codes.sort_unstable();
+    let refused = ErrorCode::InvalidPartitions.code();
+    assert_eq!(codes, [0, refused, refused]);
+    assert_eq!(metadata(&mut clients[1], "t", false).2, 6);
+}
+
+/// Whoever asks for it first: nothing in it may expire, and its partitions are what groups are found by.
+#[test]
+fn the_offsets_topic_keeps_its_shape_and_what_is_in_it() {
+    let world = World::new(1);
+    let mut client = world.client();
+    metadata(&mut client, "__consumer_offsets", true);
+    world.sleep(Duration::from_millis(200));
+    let count = metadata(&mut client, "__consumer_offsets", false).2;
+    assert!(count > 1);
+    let configs = topic_configs(&mut client, "__consumer_offsets");
+    assert_eq!(configs["retention.ms"].0, "-1");
+    let topic = CreatePartitionsTopic {
+        name: "__consumer_offsets".into(),
+        count: i32::try_from(count).expect("small") + 10,
+        assignments: None,
+    };
+    let request = CreatePartitionsRequest {
+        topics: vec![topic].into(),
+        ..CreatePartitionsRequest::default()
+    };
+    let frame = client.call(3, &request);
+    let response: CreatePartitionsResponse<'_> = frame.decode();
+    let result = response.results.iter().next().expect("one topic");
+    assert_eq!(result.error_code, ErrorCode::InvalidRequest.code());
+}
+
+#[test]
+fn a_topic_is_deleted_once() {
+    let world = World::new(1);
+    let mut client = world.client();
+    client.create_topic("t", 1, &[]);
+    let name = || DeleteTopicState {
+        name: Some("t".into()),
+        ..DeleteTopicState::default()
+    };
+    let request = DeleteTopicsRequest {
+        topics: vec![name(), name()].into(),
+        timeout_ms: 1000,
+        ..DeleteTopicsRequest::default()
+    };
+    let frame = client.call(6, &request);
+    let response: DeleteTopicsResponse<'_> = frame.decode();
+    let codes: Vec<i16> = response
+        .responses
+        .iter()
+        .map(|one| one.error_code)
+        .collect();
+    assert_eq!(codes, [0, ErrorCode::InvalidRequest.code()]);
 }
 
 fn topic_configs(client: &mut Caller<'_>, topic: &str) -> BTreeMap<String, (String, i8)> {

@@ -8,7 +8,7 @@ use kafka::{
         delete_records::{
             DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic,
         },
-        fetch::{FetchRequest, FetchResponse, ForgottenTopic},
+        fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic, ForgottenTopic},
         list_offsets::{
             ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
         },
@@ -86,6 +86,74 @@ fn a_fetch_waits_for_as_many_bytes_as_it_wants() {
     let fetched = Fetched::all(&reader.receive(1, 12, id));
     assert_eq!(fetched[0].values().len(), 3);
     assert!((world.sim.elapsed() - start) >= Duration::from_millis(290));
+    assert!((world.sim.elapsed() - start) < Duration::from_secs(5));
+}
+
+#[test]
+fn a_fetch_that_could_have_more_than_it_wants_does_not_wait() {
+    let world = World::new(1);
+    let mut client = world.client();
+    client.create_topic("t", 1, &[]);
+    let one = batch(&["0123456789"]);
+    for _ in 0..5 {
+        client.produce("t", 0, &one);
+    }
+    // Whole batches within the partition's limit stay below what is wanted, as they do with any client's defaults.
+    let limit = one.len() * 2 + one.len() / 2;
+    let mut request = fetch_request("t", &[], 15_000, i32::try_from(limit).expect("small"));
+    let partition = FetchPartition {
+        current_leader_epoch: -1,
+        partition_max_bytes: i32::try_from(limit).expect("small"),
+        ..FetchPartition::default()
+    };
+    let topic = FetchTopic {
+        topic: "t".into(),
+        partitions: vec![partition].into(),
+        ..FetchTopic::default()
+    };
+    request.topics = vec![topic].into();
+    let start = world.sim.elapsed();
+    let fetched = Fetched::all(&client.call(12, &request));
+    assert_eq!(fetched[0].values().len(), 2);
+    assert!((world.sim.elapsed() - start) < Duration::from_secs(1));
+}
+
+#[test]
+fn a_partition_nobody_knows_does_not_end_a_wait() {
+    let world = World::new(1);
+    let mut client = world.client();
+    client.create_topic("t", 1, &[]);
+    let start = world.sim.elapsed();
+    let request = fetch_request("t", &[(0, 0), (9, 0)], 300, 1);
+    let fetched = Fetched::all(&client.call(12, &request));
+    assert!((world.sim.elapsed() - start) >= Duration::from_millis(290));
+    assert_eq!(
+        fetched.iter().map(|one| one.error).collect::<Vec<_>>(),
+        [ErrorCode::None, ErrorCode::UnknownTopicOrPartition]
+    );
+    // With nothing else to wait for, the answer comes at once.
+    let start = world.sim.elapsed();
+    client.call(12, &fetch_request("t", &[(9, 0)], 300, 1));
+    assert!((world.sim.elapsed() - start) < Duration::from_millis(100));
+}
+
+/// More consumers than the shards have credits for each other wait; fetches between the shards go on.
+#[test]
+fn many_waiting_fetches_hold_up_nobody() {
+    let world = World::new(1);
+    let mut writer = world.client();
+    writer.create_topic("t", 4, &[]);
+    let all = [(0, 0), (1, 0), (2, 0), (3, 0)];
+    let mut waiting: Vec<_> = (0..600).map(|_| world.client()).collect();
+    for client in &mut waiting {
+        client.send(12, &fetch_request("t", &all, 60_000, 1 << 20));
+    }
+    world.sleep(Duration::from_millis(100));
+    let start = world.sim.elapsed();
+    for partition in 0..4 {
+        writer.produce("t", partition, &batch(&["x"]));
+        assert_eq!(writer.fetch("t", partition, 0, 0).values(), ["x"]);
+    }
     assert!((world.sim.elapsed() - start) < Duration::from_secs(5));
 }
 

@@ -25,6 +25,7 @@ fn every_command() -> Vec<Command> {
         Command::DeleteTopic { id },
         Command::CreatePartitions {
             id,
+            have: 2,
             homes: vec![HomeId(1)],
         },
         Command::SetConfigs {

@@ -61,10 +61,13 @@ fn replay_of_the_same_commands_gives_the_same_snapshot() {
                 },
             );
             let homes = image.place(&name("x"), 2);
+            let topic = image.topic(TopicId([id; 16])).expect("just created");
+            let have = topic.partitions.len() as u32;
             run(
                 &mut image,
                 Command::CreatePartitions {
                     id: TopicId([id; 16]),
+                    have,
                     homes,
                 },
             );
@@ -116,12 +119,25 @@ fn refusals_change_nothing() {
         (create(&image, "c", 3, 10_001), "at most 10000 partitions"),
         (Command::DeleteTopic { id: unknown }, "does not host"),
         (
-            Command::CreatePartitions { id, homes: vec![] },
+            Command::CreatePartitions {
+                id,
+                have: 1,
+                homes: vec![],
+            },
             "larger than 0",
         ),
         (
             Command::CreatePartitions {
                 id,
+                have: 2,
+                homes: vec![HomeId(0)],
+            },
+            "by now",
+        ),
+        (
+            Command::CreatePartitions {
+                id,
+                have: 1,
                 homes: vec![HomeId(2)],
             },
             "home 2",

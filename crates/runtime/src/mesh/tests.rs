@@ -1,7 +1,7 @@
 //! Tests of calls between shards, in simulation: credits, callers that go.
 
 use crate::{
-    Class, invoke_on,
+    Class, invoke_on, invoke_parked,
     sim::{Sim, SimConfig},
     sleep, spawn,
 };
@@ -73,6 +73,34 @@ fn floods_in_both_directions_end() {
             (here.await.expect("not aborted"), there),
             (500_500, 500_500)
         );
+    });
+}
+
+/// More calls wait than there are credits, and calls of the same class go on.
+#[test]
+fn parked_calls_hold_up_nobody() {
+    on_two_shards(|| async {
+        let parked: Vec<_> = (0..1000_u64)
+            .map(|at| {
+                spawn(Class::Fetch, "poller", async move {
+                    invoke_parked(OTHER, Class::Fetch, "poll", move || async move {
+                        sleep(Duration::from_secs(30)).await;
+                        at
+                    })
+                    .await
+                })
+            })
+            .collect();
+        sleep(Duration::from_secs(1)).await;
+        let began = crate::now();
+        let there = invoke_on(OTHER, Class::Fetch, "read", || async { crate::shard() }).await;
+        assert_eq!(there, OTHER);
+        assert!(crate::now() < began.plus(Duration::from_secs(1)));
+        let mut sum = 0;
+        for call in parked {
+            sum += call.await.expect("not aborted");
+        }
+        assert_eq!(sum, 499_500);
     });
 }
 

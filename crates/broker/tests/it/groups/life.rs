@@ -7,6 +7,7 @@ use kafka::{
     messages::{
         delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse},
         delete_topics::{DeleteTopicState, DeleteTopicsRequest},
+        leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity},
         offset_delete::{
             OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
             OffsetDeleteResponse,
@@ -46,6 +47,35 @@ async fn delete_offset(client: &Client, group: &str, partition_index: i32) -> Er
     let topic = response.topics.iter().next().expect("the topic asked for");
     let found = topic.partitions.iter().next().expect("its partition");
     ErrorCode::from_i16(found.error_code).expect("a known code")
+}
+
+#[test]
+fn nobody_leaves_a_group_that_is_not_there() {
+    let world = World::new(6);
+    world.run(|addr| async move {
+        let client = Client::connect(addr).await;
+        find(&client, "g").await;
+        let request = LeaveGroupRequest {
+            group_id: "g".into(),
+            members: vec![MemberIdentity {
+                member_id: "m".into(),
+                ..MemberIdentity::default()
+            }]
+            .into(),
+            ..LeaveGroupRequest::default()
+        };
+        let frame = client.call(5, &request).await;
+        let response: LeaveGroupResponse<'_> = frame.decode();
+        let member = response
+            .members
+            .iter()
+            .next()
+            .expect("the member asked for");
+        assert_eq!(
+            (response.error_code, member.error_code),
+            (0, ErrorCode::UnknownMemberId.code())
+        );
+    });
 }
 
 #[test]
