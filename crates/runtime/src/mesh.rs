@@ -292,7 +292,10 @@ impl<W: FnOnce() + Send + 'static> Drop for Returning<W> {
     fn drop(&mut self) {
         let Some(wake) = self.wake.take() else { return };
         let (from, class) = (self.from, self.class);
-        let here = Shard::current();
+        // A call that was still under way when its host went down: nobody is left to be told.
+        let Some(here) = Shard::try_current() else {
+            return;
+        };
         let envelope = Envelope::new(move |origin| {
             origin.mesh.credits[usize::from(from.0)][class as usize].give_back(1);
             wake();

@@ -4,8 +4,7 @@ mod histogram;
 mod tally;
 
 pub use histogram::Histogram;
-#[cfg(test)]
-pub(crate) use tally::thread_cpu;
+pub use tally::thread_cpu;
 pub(crate) use tally::{Stall, Tally};
 
 use crate::{Class, shard::Shard};

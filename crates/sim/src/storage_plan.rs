@@ -30,6 +30,8 @@ pub struct StoragePlan {
     pub maintenance: Maintenance,
     pub rounds: u64,
     pub round_time: (Duration, Duration),
+    /// A pause of all clients in a round.
+    pub quiet_time: (Duration, Duration),
     /// Faults that rounds may draw, beside crashes.
     pub faults: DiskFaults,
     pub may_be_full: bool,
@@ -125,6 +127,7 @@ impl StoragePlan {
                 Duration::from_millis(1),
                 Duration::from_millis(100 << rng.below(4)),
             ),
+            quiet_time: (Duration::ZERO, Duration::from_secs(3)),
             faults,
             may_be_full,
             may_fail,

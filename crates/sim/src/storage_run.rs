@@ -27,8 +27,6 @@ pub(crate) enum Existence {
     Creating,
     Exists,
     Deleting,
-    /// A part of it could not be read during recovery: it says so, and serves nothing any more.
-    Refused,
 }
 
 pub(crate) struct PartitionModel {
@@ -47,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) may_fail: Cell<bool>,
     pub(crate) may_be_full: Cell<bool>,
     pub(crate) is_closing: Cell<bool>,
+    /// Nobody asks the store for anything.
+    pub(crate) is_quiet: Cell<bool>,
     pub(crate) acknowledged: Cell<u64>,
     /// Tells what happens, for a seed that is looked at.
     pub(crate) is_verbose: bool,
@@ -91,17 +91,12 @@ impl Shared {
     }
 
     fn check_recovered(&self, store: &Store, report: &RecoveryReport) {
+        let refused = &report.quarantined;
+        assert!(
+            refused.is_empty(),
+            "refused although nothing was damaged: {refused:?}"
+        );
         let mut partitions = self.partitions.borrow_mut();
-        for (key, corrupt) in &report.quarantined {
-            let partition = partitions.get_mut(key);
-            let partition = partition.unwrap_or_else(|| panic!("{key:?} came back"));
-            let is_unreadable = corrupt.found.contains("os error 5") && self.may_fail.get();
-            assert!(
-                is_unreadable || partition.existence == Existence::Refused,
-                "{key:?} is refused although nothing was damaged: {corrupt:?}"
-            );
-            partition.existence = Existence::Refused;
-        }
         let keys = store.keys();
         for key in &keys {
             assert!(partitions.contains_key(key), "{key:?} came back");
@@ -109,10 +104,7 @@ impl Shared {
         partitions.retain(|key, partition| match store.get(*key) {
             Some(log) => {
                 self.note(|| format!("recovered {key:?} {:?}", recovered(&log)));
-                if !matches!(
-                    partition.existence,
-                    Existence::Deleting | Existence::Refused
-                ) {
+                if partition.existence != Existence::Deleting {
                     partition.existence = Existence::Exists;
                     log_checker::on_recovered(&mut partition.log, recovered(&log));
                 }
@@ -169,6 +161,7 @@ pub fn run(seed: Seed, planted: PlantedBugs) -> Ran {
         may_fail: Cell::new(false),
         may_be_full: Cell::new(false),
         is_closing: Cell::new(false),
+        is_quiet: Cell::new(false),
         acknowledged: Cell::new(0),
         is_verbose: seed.trace_lines > 0,
         plan,
@@ -219,9 +212,15 @@ impl Run {
             0 => self.draw_time((Duration::ZERO, Duration::from_millis(3))),
             _ => self.draw_time(self.shared.plan.round_time),
         };
+        self.run_for(time);
+        if self.sim.draw(2) == 0 {
+            // What the store does of itself each second comes due.
+            self.shared.is_quiet.set(true);
+            self.run_for(self.draw_time(self.shared.plan.quiet_time));
+            self.shared.is_quiet.set(false);
+            self.run_for(time / 4);
+        }
         let host = self.host;
-        self.sim.run_until(time, || !self.sim.is_up(host));
-        self.check_fatal();
         if self.sim.is_up(host) && self.shared.is_verified.get() && self.sim.draw(5) == 0 {
             self.close();
         }
@@ -235,6 +234,13 @@ impl Run {
             self.sim.power_cut(host);
         }
         self.crashes += 1;
+    }
+
+    /// To the end of the time or of the host.
+    fn run_for(&self, time: Duration) {
+        let host = self.host;
+        self.sim.run_until(time, || !self.sim.is_up(host));
+        self.check_fatal();
     }
 
     fn restart(&self) {

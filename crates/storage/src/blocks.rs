@@ -19,10 +19,10 @@ use std::{
 };
 
 use base::FilePos;
-use iobuf::{Buf, BufMut};
+use iobuf::Buf;
 use runtime::{Class, sync::oneshot};
 
-use crate::{LogId, home::Home, segment::SegmentName};
+use crate::{LogId, home::Home, retry, segment::SegmentName};
 
 /// Large enough for near sequential speed, small enough that a random read of one batch is not slow.
 pub(crate) const BLOCK_BYTES: u64 = 128 << 10;
@@ -164,7 +164,7 @@ impl Blocks {
 }
 
 fn covers(buf: &Buf, number: u64, end: u64) -> bool {
-    let wanted = (end - number * BLOCK_BYTES).min(BLOCK_BYTES);
+    let wanted = end.saturating_sub(number * BLOCK_BYTES).min(BLOCK_BYTES);
     buf.len() as u64 >= wanted
 }
 
@@ -180,10 +180,9 @@ async fn read_block(
         .await
         .map_err(|e| format!("{}: {e}", name.file_name()))?;
     let start = number * BLOCK_BYTES;
-    let bytes = usize::try_from((end - start).min(BLOCK_BYTES)).expect("at most a block");
-    let (read, buf) = file
-        .read_at(FilePos(start), BufMut::with_capacity(bytes), bytes)
-        .await;
-    read.map_err(|e| format!("{} at {start}: {e}", name.file_name()))?;
-    Ok(buf.freeze())
+    let bytes = end.saturating_sub(start).min(BLOCK_BYTES);
+    let bytes = usize::try_from(bytes).expect("at most a block");
+    retry::read_at(&file, FilePos(start), bytes)
+        .await
+        .map_err(|e| format!("{} at {start}: {e}", name.file_name()))
 }

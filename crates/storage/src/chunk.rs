@@ -225,6 +225,23 @@ pub fn inspect(window: &[u8], id: &ChunkId) -> Found {
     if traces { Found::Torn } else { Found::Absent }
 }
 
+/// Size and payload of the chunk whose footer names it `id`, whatever its checksums say; for the planted bug of recovery
+/// without checksums.
+pub(crate) fn named(window: &[u8], id: &ChunkId) -> Option<(usize, usize)> {
+    let expected = encode_identity(id);
+    (BLOCK_BYTES..=window.len())
+        .step_by(BLOCK_BYTES)
+        .find_map(|end| {
+            let footer = &window[end - FOOTER_BYTES..end];
+            let payload_bytes = u32_at(footer, 44) as usize;
+            let is_named = footer[..40] == expected[..40]
+                && footer[48..60] == expected[48..60]
+                && u32_at(footer, 40) as usize == end
+                && payload_bytes <= end;
+            is_named.then_some((end, payload_bytes))
+        })
+}
+
 /// A chunk further on in the chain, found without the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Later {

@@ -30,7 +30,7 @@ pub enum AppendError {
     Quarantined(Corrupt),
     #[error("the log is closed")]
     Closed,
-    /// The staging budget is used up: wait with `Log::append_ready` and try again.
+    /// The staging budget is used up, or the log is being truncated: wait with `Log::append_ready` and try again.
     #[error("the journal cannot take more right now")]
     Busy,
     #[error("a batch of {bytes} bytes; the limit is {bytes_max}")]

@@ -23,7 +23,8 @@ pub(crate) struct FileTable {
 }
 
 impl FileTable {
-    /// The segment's file for direct reads and writes, created when `create`.
+    /// The segment's file for direct reads and writes, created when `create`: then nothing is left of what an earlier
+    /// attempt under the same name may have written.
     pub(crate) async fn open(
         &self,
         dir: &Path,
@@ -37,6 +38,7 @@ impl FileTable {
             read: true,
             write: true,
             create,
+            truncate: create,
             direct: true,
             ..Open::default()
         };

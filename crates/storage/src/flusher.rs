@@ -11,6 +11,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     rc::Rc,
+    time::Duration,
 };
 
 use runtime::{Class, sync::Notify};
@@ -21,6 +22,8 @@ const WORKERS: usize = 8;
 const WORKERS_CALM: usize = 2;
 /// A log with this much to flush gets its turn at once: one full background write.
 pub(crate) const EAGER_BYTES: u64 = 256 << 10;
+/// Between two looks of a closing home at a ring without room: less than one write takes.
+const DRAIN_RETRY: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 pub(crate) struct FlushQueue {
@@ -178,6 +181,29 @@ pub(crate) fn start(home: &Rc<Home>) {
             "flusher",
             FlushQueue::work(Rc::clone(home), number),
         );
+    }
+}
+
+/// Waits until the journal has written all that is staged, for a home that closes: its flushers have ended, so where
+/// the ring has no room left, it is made here. Gives up on a full disk; what is staged then was never acknowledged.
+pub(crate) async fn drain(home: &Rc<Home>) {
+    while !home.journal.is_drained() {
+        if !home.journal.lacks_room() {
+            home.journal.completed.notified().await;
+            continue;
+        }
+        let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
+        for_all(logs.clone(), |log| async move { log.flush_anew().await }).await;
+        home.flush.free(home).await;
+        if !home.journal.lacks_room() {
+            continue;
+        }
+        let is_full = home.waiting_for_space.get() > 0 || logs.iter().any(|log| log.has_given_up());
+        if is_full {
+            return;
+        }
+        // A direct write holds the oldest file, or another task is about to free it.
+        runtime::sleep(DRAIN_RETRY).await;
     }
 }
 

@@ -267,13 +267,8 @@ impl Journal {
 
     /// Moves on to the next ring file, if it is free.
     fn next_file(&self, inner: &mut Inner) -> bool {
-        let next = if inner.slot + 1 < inner.ring.len() {
-            inner.slot + 1
-        } else {
-            0
-        };
-        let free = !inner.used.iter().any(|file| file.slot == next);
-        if !free {
+        let next = inner.next_slot();
+        if !inner.is_free(next) {
             inner.wants_file = inner.slot + 1 == inner.ring.len();
             self.ring_wake.notify_one();
             return false;
@@ -333,6 +328,14 @@ impl Journal {
     pub(crate) fn is_drained(&self) -> bool {
         let inner = self.inner.borrow();
         inner.entries == 0 && inner.sealed.is_empty() && !inner.in_flight
+    }
+
+    /// Something is staged, and the ring has no place for it until the oldest file is free.
+    pub(crate) fn lacks_room(&self) -> bool {
+        let inner = self.inner.borrow();
+        let waits = inner.entries > 0 && inner.sealed.is_empty() && !inner.in_flight;
+        let is_full = self.file_bytes - inner.position < self.chunk_bytes as u64;
+        waits && is_full && !inner.is_free(inner.next_slot())
     }
 
     fn next_commit(&self) -> Option<Commit> {
@@ -445,6 +448,16 @@ impl Journal {
 }
 
 impl Inner {
+    /// The ring file behind the present one.
+    fn next_slot(&self) -> usize {
+        let next = self.slot + 1;
+        if next < self.ring.len() { next } else { 0 }
+    }
+
+    fn is_free(&self, slot: usize) -> bool {
+        !self.used.iter().any(|file| file.slot == slot)
+    }
+
     /// Whether a frame fits into the commit being staged.
     fn fits(&self, frame_bytes: usize, chunk_bytes: usize) -> bool {
         let Some(staging) = &self.staging else {

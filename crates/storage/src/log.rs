@@ -11,7 +11,7 @@
 //! # Yields
 //! Segment writes, rolls and truncation take the log's `turn`, one task at a time; trims, truncation and deletion take
 //! `front_turn` (after `turn` where both), so that a write that waits for space does not keep retention from making
-//! some. Appends go on.
+//! some. Appends go on, except while the log is truncated.
 
 mod append;
 mod durable;
@@ -19,6 +19,7 @@ mod reading;
 mod recovered;
 mod times;
 mod trimming;
+mod truncating;
 mod writing;
 
 use std::{
@@ -82,6 +83,8 @@ pub(crate) struct LogState {
     /// Recovery left entries behind, so the refusal must outlast the damage that was the reason.
     pub refused_for_good: bool,
     pub closed: bool,
+    /// Nothing is appended meanwhile.
+    pub is_truncating: bool,
     /// The manifest's record is behind.
     pub record_stale: bool,
     appended_batches: u64,
@@ -128,6 +131,10 @@ pub struct Log {
     turn: Rc<Turn>,
     /// Held by what changes the list of segments at its front; the turn may be held by a write that waits for space.
     front_turn: Rc<Turn>,
+    /// Held by a save of the snapshot.
+    pub(crate) snapshot_turn: Rc<Turn>,
+    /// Where the snapshot stands that was saved last, since the log was opened or truncated.
+    pub(crate) snapshot_at: Cell<Option<Offset>>,
     /// The last write gave up on a full disk.
     gave_up: Cell<bool>,
     /// First sequence of the newest ring file known to hold frames of this log.
@@ -177,6 +184,7 @@ impl Log {
                 refused_for_good: record.refused.is_some(),
                 quarantined: record.refused,
                 closed: false,
+                is_truncating: false,
                 record_stale: false,
                 appended_batches: 0,
                 appended_bytes: 0,
@@ -185,6 +193,8 @@ impl Log {
             callbacks: RefCell::default(),
             turn: Rc::default(),
             front_turn: Rc::default(),
+            snapshot_turn: Rc::default(),
+            snapshot_at: Cell::new(None),
             gave_up: Cell::new(false),
             ring_file: Cell::new(0),
             flush_queued: Cell::new(false),

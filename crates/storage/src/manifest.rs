@@ -485,7 +485,7 @@ async fn load(dir: &Path, generation: u64) -> Result<(Geometry, State), OpenErro
             .await
             .map_err(|e| disk::open_error(&path, &e))?;
         copies.push(if exists {
-            fs::read(&path)
+            retry::read(|| fs::read(&path))
                 .await
                 .map_err(|e| disk::open_error(&path, &e))?
         } else {

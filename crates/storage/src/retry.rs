@@ -1,7 +1,9 @@
-//! Writes that must happen: what a failing disk means for them.
+//! Writes that must happen, and reads that may be tried again: what a failing disk means for them.
 //!
-//! A full disk is waited out (nothing was acknowledged, and the bytes are still in memory); any other error ends the
-//! process, because after a failed write or sync nobody knows what the disk holds, and asking again lies.
+//! A full disk is waited out (nothing was acknowledged, and the bytes are still in memory); any other error of a write
+//! ends the process, because after a failed write or sync nobody knows what the disk holds, and asking again lies.
+//! A read may be asked for again: what is on media stays there, and a transport that failed once often works a moment
+//! later. What stays unreadable counts as damage.
 //!
 //! # Invariants
 //! 1. Whoever waits for space is counted: as long as somebody does, the home says that its disk is full.
@@ -10,7 +12,7 @@
 use std::{cell::Cell, future::Future, io, io::ErrorKind, path::Path, time::Duration};
 
 use base::FilePos;
-use iobuf::IoBuf;
+use iobuf::{Buf, BufMut, IoBuf};
 use runtime::{
     Fatal,
     fs::{Durability, File},
@@ -18,6 +20,14 @@ use runtime::{
 
 /// How long to wait for space before the next try.
 const FULL_RETRY: Duration = Duration::from_millis(100);
+
+/// Pauses before a read is tried again: together long enough for a reset of the device's link.
+const READ_RETRIES: [Duration; 4] = [
+    Duration::from_millis(1),
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+];
 
 /// Name of the ballast file that is given up for metadata when the disk is full.
 pub(crate) const BALLAST: &str = "ballast";
@@ -78,6 +88,29 @@ where
         }
         runtime::sleep(FULL_RETRY).await;
     }
+}
+
+/// Reads, again after each pause of `READ_RETRIES` while it fails; nothing is waited for where there is no such file.
+pub(crate) async fn read<T, Fut>(mut attempt: impl FnMut() -> Fut) -> io::Result<T>
+where
+    Fut: Future<Output = io::Result<T>>,
+{
+    for pause in READ_RETRIES {
+        match attempt().await {
+            Err(error) if error.kind() != ErrorKind::NotFound => runtime::sleep(pause).await,
+            decided => return decided,
+        }
+    }
+    attempt().await
+}
+
+/// As `read`, a range of an open file.
+pub(crate) async fn read_at(file: &File, pos: FilePos, bytes: usize) -> io::Result<Buf> {
+    read(|| async {
+        let (read, buf) = file.read_at(pos, BufMut::with_capacity(bytes), bytes).await;
+        read.map(|_| buf.freeze())
+    })
+    .await
 }
 
 /// Writes `bytes` with data-sync. True only when they last, false when it gave up for want of space.

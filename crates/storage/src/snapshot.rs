@@ -7,7 +7,11 @@
 //! # Crash
 //! Replaced as a whole: temporary file, sync, rename, sync of the directory. A damaged one counts as none; its owner
 //! builds the state from the log again.
-use std::path::PathBuf;
+//!
+//! # Yields
+//! Saves of one log take its `snapshot_turn`: two at once would rename each other's temporary file away, and an older
+//! one could come to lie over a newer one up to which the log was trimmed.
+use std::{collections::BTreeSet, io, path::PathBuf};
 
 use base::Offset;
 
@@ -16,14 +20,18 @@ use crate::{
     bits::{Flip, flipped_bit},
     codec::{FieldReader, FieldWriter},
     home::Home,
+    retry,
 };
 
 const MAGIC: &[u8; 4] = b"FBSN";
 const VERSION: u32 = 1;
 
+fn file_name(log_id: LogId) -> String {
+    format!("{:08x}.snapshot", log_id.0)
+}
+
 fn path(home: &Home, log_id: LogId) -> PathBuf {
-    let dir = home.config.dir.join("snapshots");
-    dir.join(format!("{:08x}.snapshot", log_id.0))
+    home.config.dir.join("snapshots").join(file_name(log_id))
 }
 
 pub(crate) fn encode(store_id: u64, log_id: LogId, at: Offset, state: &[u8]) -> Vec<u8> {
@@ -74,14 +82,22 @@ fn damaged_at(bytes: &[u8]) -> usize {
 }
 
 impl Log {
-    /// Small opaque state of the partition as of `at` (producer windows): newest one wins, durable when it returns.
+    /// Small opaque state of the partition as of `at` (producer windows), durable when it returns. The newest one wins:
+    /// nothing is written where a later one is there already.
     pub async fn save_snapshot(&self, at: Offset, state: Vec<u8>) -> Result<(), AppendError> {
+        let _turn = self.snapshot_turn.take().await;
         self.check_writable()?;
+        if self.snapshot_at.get().is_some_and(|newest| newest > at) {
+            return Ok(());
+        }
         let home = self.home();
         let bytes = encode(home.store_id(), self.log_id(), at, &state);
         match runtime::fs::replace(&path(home, self.log_id()), &bytes).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            Ok(()) => {
+                self.snapshot_at.set(Some(at));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 Err(AppendError::Full { available_bytes: 0 })
             }
             Err(error) => runtime::fatal(runtime::Fatal::Io {
@@ -101,7 +117,7 @@ impl Log {
             Ok(false) => return Ok(None),
             Err(error) => return Err(ReadError::Io(error.to_string())),
         }
-        let bytes = runtime::fs::read(&path)
+        let bytes = retry::read(|| runtime::fs::read(&path))
             .await
             .map_err(|e| ReadError::Io(e.to_string()))?;
         let found = decode(&bytes, home.store_id(), self.log_id());
@@ -113,6 +129,25 @@ impl Log {
     }
 }
 
-pub(crate) async fn remove(home: &Home, log_id: LogId) {
-    let _ = runtime::fs::remove_file(&path(home, log_id)).await;
+/// Removes the snapshot of a log that was closed, after a save that is under way.
+pub(crate) async fn remove(home: &Home, log: &Log) {
+    let _turn = log.snapshot_turn.take().await;
+    let _ = runtime::fs::remove_file(&path(home, log.log_id())).await;
+}
+
+/// Removes what no log of the home will ask for: snapshots of deleted logs, and what interrupted saves left.
+pub(crate) async fn sweep(home: &Home) -> io::Result<()> {
+    let dir = home.config.dir.join("snapshots");
+    let log_ids = home.log_ids();
+    let mut expected = log_ids
+        .iter()
+        .map(|log_id| file_name(*log_id))
+        .collect::<BTreeSet<_>>();
+    for entry in runtime::fs::read_dir(&dir).await? {
+        if !expected.remove(&entry.name) {
+            // What stays behind is looked at again at the next start.
+            let _ = runtime::fs::remove_file(&dir.join(&entry.name)).await;
+        }
+    }
+    Ok(())
 }

@@ -131,7 +131,7 @@ impl Store {
         self.home.manifest.commit(vec![Edit::Delete(log_id)]).await;
         self.home.ids.borrow_mut().remove(&log_id);
         log.remove_files(names);
-        snapshot::remove(&self.home, log_id).await;
+        snapshot::remove(&self.home, &log).await;
         Ok(())
     }
 
@@ -144,9 +144,7 @@ impl Store {
         home.flush.close();
         home.journal.nudge();
         home.journal.ring_wake.notify_all();
-        while !home.journal.is_drained() {
-            home.journal.completed.notified().await;
-        }
+        flusher::drain(home).await;
         let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
         flusher::for_all(logs.clone(), |log| async move {
             log.flush_all().await;

@@ -2,7 +2,7 @@
 use std::io;
 
 use base::FilePos;
-use iobuf::{Buf, BufMut};
+use iobuf::Buf;
 use runtime::fs::File;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     codec::u32_at,
     frame::FrameHeader,
     log::frames_in,
+    retry,
 };
 
 /// Enough for most chunks; larger ones name their size themselves.
@@ -86,12 +87,7 @@ impl WindowReader {
                 .max(READ_BYTES)
                 .min(usize::try_from(left).unwrap_or(bytes));
             let aligned = read_bytes.next_multiple_of(BLOCK_BYTES);
-            let (read, buf) = self
-                .file
-                .read_at(FilePos(position), BufMut::with_capacity(aligned), aligned)
-                .await;
-            read?;
-            self.held = buf.freeze();
+            self.held = retry::read_at(&self.file, FilePos(position), aligned).await?;
             self.held_at = position;
         }
         let from = usize::try_from(position - self.held_at).expect("inside what is held");
@@ -128,14 +124,18 @@ impl WindowReader {
         Ok(Step::End { torn })
     }
 
-    /// As `step`, believing whatever frames stand there: the planted bug of recovery without checksums.
-    pub(crate) async fn step_unchecked(&mut self, id: &ChunkId) -> io::Result<Step> {
-        let window = self.window(id.position, 2 * READ_BYTES).await?;
-        Ok(match chunk::walk_to_end(&window) {
-            Some(end) => Step::Chunk {
-                payload_bytes: end,
-                crc: u32_at(&window, end - 4),
-                bytes: window.slice(..end),
+    /// As `step`, believing a footer of the right name: the planted bug of recovery without checksums.
+    pub(crate) async fn step_unchecked(
+        &mut self,
+        id: &ChunkId,
+        chunk_bytes_max: usize,
+    ) -> io::Result<Step> {
+        let window = self.window(id.position, chunk_bytes_max).await?;
+        Ok(match chunk::named(&window, id) {
+            Some((chunk_bytes, payload_bytes)) => Step::Chunk {
+                payload_bytes,
+                crc: u32_at(&window, chunk_bytes - 4),
+                bytes: window.slice(..chunk_bytes),
             },
             None => Step::End { torn: false },
         })
@@ -163,7 +163,8 @@ impl WindowReader {
         }
         let end =
             chunk::walk_to_end(&window).ok_or_else(|| damage("no end of its frames".into()))?;
-        let frames = frames_in(&window[..end]).ok_or_else(|| damage("a damaged frame".into()))?;
+        let frames =
+            frames_in(&window[..end], true).ok_or_else(|| damage("a damaged frame".into()))?;
         Ok(ChunkFrames {
             frames: frames
                 .into_iter()

@@ -449,11 +449,10 @@ impl Disk {
     fn truncate_node(&mut self, node: NodeId, len: u64) -> io::Result<()> {
         let seq = self.next_seq();
         let image = self.image(node)?;
-        let shorter = len < image.now.len;
+        let before = image.now.pages_allocated();
         image.truncate(seq, len);
-        if shorter {
-            self.pages_used = self.tree.pages_allocated();
-        }
+        let freed = before - image.now.pages_allocated();
+        self.pages_used -= freed;
         Ok(())
     }
 
@@ -474,7 +473,9 @@ impl Disk {
             .ok_or_else(|| errno(libc::EISDIR))
     }
 
-    pub(crate) fn space(&self) -> Space {
+    /// Of removed files, the space of those whose removal is durable and that nobody has open counts as free.
+    pub(crate) fn space(&mut self) -> Space {
+        self.sweep_all();
         Space {
             total_bytes: self.faults.capacity_bytes,
             available_bytes: self.pages_free() * PAGE as u64,

@@ -53,9 +53,10 @@ struct StallMeter {
 /// Sampling is a few system calls, so it is done this often at most.
 const SAMPLE_EVERY: Duration = Duration::from_millis(1);
 
-/// The CPU time is not the one that getrusage gives: that lags by up to a tick of the kernel, which is longer than a
-/// stall.
-pub(crate) fn thread_cpu() -> Duration {
+/// What the calling thread has used of a CPU.
+///
+/// Not the time that getrusage gives: that lags by up to a tick of the kernel, which is longer than a stall.
+pub fn thread_cpu() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

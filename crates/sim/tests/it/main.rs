@@ -1,5 +1,8 @@
 //! Simulated runs: so many seeds in each test run, more on demand.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod node;
 mod planted;
 mod scenarios;

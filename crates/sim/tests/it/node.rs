@@ -20,7 +20,6 @@ fn same_seed_same_run() {
 }
 
 #[test]
-#[ignore = "1 of the first 200 seeds fails (184): a snapshot that is saved while its directory goes ends the node"]
 fn a_node_keeps_its_promises() {
     let suite = Suite {
         name: "a_node_keeps_its_promises",

@@ -20,7 +20,6 @@ fn same_seed_same_run() {
 }
 
 #[test]
-#[ignore = "6 of the first 2,000 seeds fail (324, 1024, 1183, 1354, 1791, 1808): violations of storage, not yet found out"]
 fn storage_keeps_its_promises() {
     let suite = Suite {
         name: "storage_keeps_its_promises",

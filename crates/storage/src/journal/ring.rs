@@ -21,7 +21,7 @@ use crate::{
     disk,
     home::Home,
     manifest::{Geometry, edit::JournalPoint},
-    space,
+    retry, space,
 };
 
 const MAGIC: &[u8; 4] = b"FBJR";
@@ -166,9 +166,8 @@ async fn open_file(
     };
     let file = File::open(&path, open).await.map_err(failed)?;
     if exists {
-        let front = iobuf::BufMut::with_capacity(BLOCK_BYTES);
-        let (read, front) = file.read_at(FilePos(0), front, BLOCK_BYTES).await;
-        read.map_err(failed)?;
+        let front = retry::read_at(&file, FilePos(0), BLOCK_BYTES).await;
+        let front = front.map_err(failed)?;
         match header_version(&front) {
             Some(VERSION) => {
                 // It may have been made just before the process died: nothing of it need be on media yet.

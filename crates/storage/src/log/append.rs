@@ -37,6 +37,9 @@ impl Log {
             return Err(AppendError::TooLarge { bytes, bytes_max });
         }
         let mut state = self.state.borrow_mut();
+        if state.is_truncating {
+            return Err(AppendError::Busy);
+        }
         let header = FrameHeader {
             kind: entry.kind,
             follows_direct: state.last_was_direct,

@@ -83,9 +83,7 @@ impl Log {
     pub(crate) fn advance(&self, durable_sequence: u64) {
         {
             let mut state = self.state.borrow_mut();
-            // A truncation under way has not cut the segments yet, but what they hold behind it is gone.
-            let written_next = state.written_next.min(state.next_offset);
-            let mut next = state.durable_next.max(written_next);
+            let mut next = state.durable_next.max(state.written_next);
             let from = state.entries_behind(next);
             for entry in state.entries.range(from..) {
                 if entry.journal_sequence > durable_sequence {

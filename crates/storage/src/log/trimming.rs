@@ -1,20 +1,15 @@
-//! Removing from either end: retention, record deletion, truncation; and rolling by age.
+//! Removing from the front: retention and record deletion; and rolling by age.
 use std::{rc::Rc, time::Duration};
 
-use base::{LogEpoch, Offset, TimestampMs};
-use iobuf::AppendBuf;
+use base::{Offset, TimestampMs};
 use runtime::{Class, sync::oneshot};
 
 use crate::{
-    AppendError, Log,
-    chunk::chunk_bytes_bound,
-    disk,
+    AppendError, Log, disk,
     frame::{self, FRAME_HEADER_BYTES, FrameHeader, Step},
     home::Home,
-    log::{FrameMark, LogState},
-    manifest::edit::Truncation,
-    segment::{FIRST_CHUNK_AT, Segment, SegmentName},
-    window::WindowReader,
+    log::LogState,
+    segment::{Segment, SegmentName},
 };
 
 /// So long retention waits for a roll before it goes on to the next log.
@@ -160,177 +155,9 @@ impl Log {
         written && !is_empty && staged.all(|e| is_expired(&state, e.max_timestamp, now))
     }
 
-    /// Removes the suffix from `next_offset` on (Raft); bumps the log epoch. Durable when it returns.
-    pub async fn truncate(&self, next_offset: Offset) -> Result<LogEpoch, AppendError> {
-        self.check_writable()?;
-        let _turn = self.turn.take().await;
-        if !self.write_gathered().await {
-            return Err(AppendError::Closed);
-        }
-        let _front_turn = self.front_turn.take().await;
-        self.check_writable()?;
-        let log_epoch = self.drop_tail(next_offset);
-        let removed = self.cut_segments(next_offset).await?;
-        self.commit_record().await;
-        self.remove_files(removed);
-        Ok(log_epoch)
-    }
-
-    /// Writes the chunks gathered for the segment: what they hold below a cut stands nowhere else. The caller holds the
-    /// turn. False when there was no space and the log was closed meanwhile.
-    async fn write_gathered(&self) -> bool {
-        loop {
-            let chunk = self.state.borrow_mut().direct.pop_front();
-            let Some(chunk) = chunk else { return true };
-            if !self.write_chunk(chunk.buf, chunk.marks).await {
-                return false;
-            }
-        }
-    }
-
-    /// Drops staged entries from `next_offset` on and begins the next log epoch.
-    fn drop_tail(&self, next_offset: Offset) -> LogEpoch {
-        let journal_sequence = self.home.journal.inner.borrow().sequence;
-        let (log_epoch, cleaned, uncached) = {
-            let mut state = self.state.borrow_mut();
-            let (mut cleaned, mut uncached) = (0, 0);
-            while let Some(last) = state.entries.back()
-                && last.next_offset > next_offset
-            {
-                let bytes = last.frame.len() as u64;
-                if last.next_offset > state.written_next {
-                    cleaned += bytes;
-                }
-                uncached += bytes;
-                state.entries.pop_back();
-                state.next_index.0 -= 1;
-            }
-            state.dirty_bytes -= cleaned;
-            state.log_epoch = state.log_epoch.next();
-            let log_epoch = state.log_epoch;
-            state.truncations.push(Truncation {
-                log_epoch,
-                next_offset,
-                journal_sequence,
-            });
-            state.next_offset = state.next_offset.min(next_offset);
-            state.durable_next = state.durable_next.min(next_offset);
-            state.scheduled_next = state.written_next.min(next_offset);
-            while state
-                .leader_epochs
-                .last()
-                .is_some_and(|(_, start)| *start >= next_offset)
-            {
-                state.leader_epochs.pop();
-            }
-            // Whatever stands before the cut and went straight to the segment is in it.
-            state.last_was_direct = false;
-            (log_epoch, cleaned, uncached)
-        };
-        self.home.cleaned(cleaned);
-        self.home.uncached(uncached);
-        self.fail_waiters(next_offset);
-        self.home.blocks.forget(self.log_id());
-        log_epoch
-    }
-
-    /// Cuts the segments at `next_offset`: later ones go, the one that holds it ends before the chunk it stands in,
-    /// and the frames of that chunk which stay begin a new segment.
-    async fn cut_segments(&self, next_offset: Offset) -> Result<Vec<SegmentName>, AppendError> {
-        if self.state.borrow().written_next <= next_offset {
-            return Ok(Vec::new());
-        }
-        let mut removed = Vec::new();
-        let cut = {
-            let mut state = self.state.borrow_mut();
-            while state.segments.len() > 1
-                && state
-                    .segments
-                    .last()
-                    .is_some_and(|s| s.name.base_offset >= next_offset)
-            {
-                removed.extend(state.segments.pop().map(|s| s.name));
-            }
-            state.segments.last().map(|s| (s.name, s.end))
-        };
-        let Some((name, old_end)) = cut else {
-            return Ok(removed);
-        };
-        let file = self.open_segment(name, false, true).await;
-        let file = file.ok_or(AppendError::Closed)?;
-        let mut reader = WindowReader::new(file, old_end.position);
-        let mut end = Segment::new(name, self.base_index_of(name)).end;
-        let mut kept = Vec::new();
-        let mut marks: Vec<FrameMark> = Vec::new();
-        let mut position = FIRST_CHUNK_AT;
-        // Chunk by chunk up to the one that holds the cut.
-        while position < old_end.position && end.next_offset < next_offset {
-            let chunk = reader
-                .frames_of_chunk(position)
-                .await
-                .map_err(|corrupt| self.refuse(corrupt.in_file(&self.segment_path(name))))?;
-            let last = chunk.frames.last().map(|(header, _)| *header);
-            let Some(last) = last else { break };
-            if last.next_offset() > next_offset {
-                for (header, bytes) in &chunk.frames {
-                    if header.next_offset() <= next_offset {
-                        marks.push(mark_of(header, bytes));
-                        kept.extend_from_slice(bytes);
-                    }
-                }
-                break;
-            }
-            for (_, bytes) in &chunk.frames {
-                let at = frame::max_timestamp(&bytes[FRAME_HEADER_BYTES..]);
-                end.max_timestamp = end.max_timestamp.max(at);
-            }
-            position += chunk.chunk_bytes;
-            end.position = position;
-            end.sequence += 1;
-            end.crc = chunk.crc;
-            end.next_offset = last.next_offset();
-            end.next_index = last.raft_index.next();
-        }
-        {
-            let mut state = self.state.borrow_mut();
-            let segment = state.segments.last_mut().expect("being cut");
-            segment.end = end;
-            segment.sealed = true;
-            segment.index = None;
-            state.written_next = end.next_offset;
-            state.scheduled_next = end.next_offset;
-            let next_index = marks.last().map_or(end.next_index, |m| m.index.next());
-            state.next_index = next_index;
-        }
-        if let Some(first) = marks.first().copied() {
-            if !self
-                .begin_segment(first.base_offset, first.index, true)
-                .await
-            {
-                return Err(AppendError::Closed);
-            }
-            let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(kept.len()));
-            buf.append(&[&kept]);
-            if !self.write_chunk(buf, marks).await {
-                return Err(AppendError::Closed);
-            }
-        }
-        Ok(removed)
-    }
-
-    fn base_index_of(&self, name: SegmentName) -> base::RaftIndex {
-        self.with_segment(name, |s| s.base_index)
-            .unwrap_or_default()
-    }
-
     pub(crate) fn segment_path(&self, name: SegmentName) -> String {
         let path = self.home.segments_dir().join(name.file_name());
         path.display().to_string()
-    }
-
-    fn refuse(&self, corrupt: crate::Corrupt) -> AppendError {
-        self.quarantine(corrupt.clone());
-        AppendError::Quarantined(corrupt)
     }
 }
 
@@ -346,16 +173,6 @@ fn sync_removals(home: &Rc<Home>) {
         home.syncing_removals.set(false);
         disk::sync_dir(&home.segments_dir()).await;
     });
-}
-
-fn mark_of(header: &FrameHeader, bytes: &[u8]) -> FrameMark {
-    FrameMark {
-        base_offset: header.base_offset,
-        next_offset: header.next_offset(),
-        index: header.raft_index,
-        bytes: bytes.len(),
-        max_timestamp: frame::max_timestamp(&bytes[FRAME_HEADER_BYTES..]),
-    }
 }
 
 fn is_expired(state: &LogState, max_timestamp: TimestampMs, now: TimestampMs) -> bool {
@@ -384,8 +201,9 @@ fn expired(state: &LogState, now: TimestampMs) -> usize {
     count
 }
 
-/// Frames of one chunk with their bytes; for callers that hold it in memory.
-pub(crate) fn frames_in(payload: &[u8]) -> Option<Vec<(FrameHeader, &[u8])>> {
+/// Frames of one chunk with their bytes, for callers that hold it in memory. `is_checked`: not with a body that its
+/// checksum does not fit.
+pub(crate) fn frames_in(payload: &[u8], is_checked: bool) -> Option<Vec<(FrameHeader, &[u8])>> {
     let mut out = Vec::new();
     let mut at = 0;
     loop {
@@ -394,7 +212,7 @@ pub(crate) fn frames_in(payload: &[u8]) -> Option<Vec<(FrameHeader, &[u8])>> {
             Step::Frame(header) => {
                 let bytes = payload.get(at..at + header.frame_bytes())?;
                 let (stored, computed) = frame::body_checksums(&bytes[FRAME_HEADER_BYTES..]);
-                if stored != computed {
+                if stored != computed && is_checked {
                     return None;
                 }
                 out.push((header, bytes));

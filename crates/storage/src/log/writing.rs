@@ -60,12 +60,17 @@ impl Log {
         }
     }
 
+    /// As `flush`, to see afterwards whether this time it gave up.
+    pub(crate) async fn flush_anew(self: &Rc<Self>) {
+        self.gave_up.set(false);
+        self.flush().await;
+    }
+
     /// Writes everything into segments, direct writes under way included, as far as there is space; keeps the index of a
     /// large active one.
     pub(crate) async fn flush_all(self: &Rc<Self>) {
-        self.gave_up.set(false);
         loop {
-            self.flush().await;
+            self.flush_anew().await;
             let full = self.home.waiting_for_space.get() > 0 || self.gave_up.get();
             let is_done = {
                 let state = self.state.borrow();
@@ -81,6 +86,11 @@ impl Log {
         {
             self.write_index(name).await;
         }
+    }
+
+    /// The last write found the disk full and did not wait.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.gave_up.get()
     }
 
     /// Takes all segments off the log, once nobody writes them.
@@ -194,7 +204,7 @@ impl Log {
 
     /// Writes to a segment file. On a full disk it waits until there is space, the log or the home is closed, or not at
     /// all; false when nothing was written.
-    async fn write_segment(
+    pub(crate) async fn write_segment(
         &self,
         file: &runtime::fs::File,
         position: u64,
@@ -240,21 +250,9 @@ impl Log {
             base_offset,
             created_epoch: self.log_epoch(),
         };
-        let Some(file) = self.open_segment(name, true, waits).await else {
-            return false;
-        };
-        let mut header = AppendBuf::with_capacity(BLOCK_BYTES);
-        header.append(&[&segment::encode_header(
-            self.home.store_id(),
-            name,
-            self.key,
-        )]);
-        header.pad_to(BLOCK_BYTES);
-        let header = header.view(0..BLOCK_BYTES);
-        if !self.write_segment(&file, 0, header, waits, false).await {
+        if self.create_segment(name, waits).await.is_none() {
             return false;
         }
-        self.home.manifest.segments_changed.set(true);
         let (record, sealed) = {
             let mut state = self.state.borrow_mut();
             let sealed = state.segments.last_mut().map(|segment| {
@@ -280,6 +278,29 @@ impl Log {
             });
         }
         true
+    }
+
+    /// A segment's file with its header on media; its directory entry will be before the next edit is. `None` as in
+    /// `open_segment`.
+    pub(crate) async fn create_segment(
+        &self,
+        name: SegmentName,
+        waits: bool,
+    ) -> Option<runtime::fs::File> {
+        let file = self.open_segment(name, true, waits).await?;
+        let mut header = AppendBuf::with_capacity(BLOCK_BYTES);
+        header.append(&[&segment::encode_header(
+            self.home.store_id(),
+            name,
+            self.key,
+        )]);
+        header.pad_to(BLOCK_BYTES);
+        let header = header.view(0..BLOCK_BYTES);
+        if !self.write_segment(&file, 0, header, waits, false).await {
+            return None;
+        }
+        self.home.manifest.segments_changed.set(true);
+        Some(file)
     }
 
     /// Gives preallocated space back and writes the index. Both may be lost: neither holds anything of its own.
@@ -388,11 +409,31 @@ fn note_written(
     crc: u32,
     marks: &[FrameMark],
 ) -> u64 {
-    debug_assert!(position >= FIRST_CHUNK_AT);
-    let last = marks.last().expect("a chunk has frames");
     let interval = state.config.index_interval_bytes;
     let segment = state.segments.last_mut().expect("being written");
-    let mut at = position;
+    debug_assert_eq!(position, segment.end.position);
+    let bytes = note_chunk(segment, interval, chunk_end, crc, marks);
+    let end = segment.end;
+    state.written_next = end.next_offset;
+    state.scheduled_next = state.scheduled_next.max(end.next_offset);
+    state.record_stale = true;
+    // Frames of recovery were never counted as dirty.
+    let cleaned = bytes.min(state.dirty_bytes);
+    state.dirty_bytes -= cleaned;
+    cleaned
+}
+
+/// A chunk of these frames lasts behind the segment's end. Returns the bytes of the frames.
+pub(crate) fn note_chunk(
+    segment: &mut Segment,
+    index_interval_bytes: u64,
+    chunk_end: u64,
+    crc: u32,
+    marks: &[FrameMark],
+) -> u64 {
+    debug_assert!(segment.end.position >= FIRST_CHUNK_AT);
+    let last = marks.last().expect("a chunk has frames");
+    let mut at = segment.end.position;
     let mut bytes = 0;
     for mark in marks {
         if let Some(index) = &mut segment.index {
@@ -401,7 +442,7 @@ fn note_written(
                 position: at,
                 max_timestamp_before: segment.end.max_timestamp,
             };
-            index.note(entry, interval);
+            index.note(entry, index_interval_bytes);
         }
         segment.end.max_timestamp = segment.end.max_timestamp.max(mark.max_timestamp);
         at += mark.bytes as u64;
@@ -415,11 +456,5 @@ fn note_written(
     if segment.first_append.is_none() {
         segment.first_append = Some(runtime::wall());
     }
-    state.written_next = last.next_offset;
-    state.scheduled_next = state.scheduled_next.max(last.next_offset);
-    state.record_stale = true;
-    // Frames of recovery, or of a log that was truncated meanwhile, were never counted as dirty.
-    let cleaned = bytes.min(state.dirty_bytes);
-    state.dirty_bytes -= cleaned;
-    cleaned
+    bytes
 }

@@ -11,6 +11,8 @@ pub(super) type Page = Rc<[u8; PAGE]>;
 #[derive(Clone, Default)]
 pub(super) struct Image {
     pages: Vec<Option<Page>>,
+    /// Of them, how many are no holes.
+    allocated: u64,
     pub(super) len: u64,
 }
 
@@ -69,11 +71,13 @@ pub(super) struct FileImage {
     pub(super) now: Image,
     durable: Image,
     pending: Vec<Effect>,
+    /// What readers see differs from what is on media by more than `pending`.
+    differs: bool,
 }
 
 impl Image {
     pub(super) fn pages_allocated(&self) -> u64 {
-        self.pages.iter().flatten().count() as u64
+        self.allocated
     }
 
     pub(super) fn read(&self, pos: u64, out: &mut [u8]) -> usize {
@@ -105,7 +109,11 @@ impl Image {
         if self.pages.len() <= page {
             self.pages.resize(page + 1, None);
         }
-        self.pages[page].get_or_insert_with(|| Rc::clone(zero))
+        let allocated = &mut self.allocated;
+        self.pages[page].get_or_insert_with(|| {
+            *allocated += 1;
+            Rc::clone(zero)
+        })
     }
 
     fn write(&mut self, pos: u64, data: &[u8], zero: &Page) {
@@ -114,8 +122,13 @@ impl Image {
             let at = pos as usize + done;
             let (page, start) = (at / PAGE, at % PAGE);
             let part = (PAGE - start).min(data.len() - done);
-            let target = Rc::make_mut(self.page_mut(page, zero));
-            target[start..start + part].copy_from_slice(&data[done..done + part]);
+            let target = self.page_mut(page, zero);
+            let bytes = &data[done..done + part];
+            match <&[u8; PAGE]>::try_from(bytes) {
+                // Nothing stays of a page that others hold, too: it need not be copied first.
+                Ok(whole) if Rc::strong_count(target) > 1 => *target = Rc::new(*whole),
+                _ => Rc::make_mut(target)[start..start + part].copy_from_slice(bytes),
+            }
             done += part;
         }
         self.len = self.len.max(pos + data.len() as u64);
@@ -137,7 +150,11 @@ impl Image {
 
     /// Nothing is kept behind the length: what a longer length shows later is zeroes.
     fn set_len_exactly(&mut self) {
-        self.pages.truncate((self.len as usize).div_ceil(PAGE));
+        let pages = (self.len as usize).div_ceil(PAGE);
+        if let Some(gone) = self.pages.get(pages..) {
+            self.allocated -= gone.iter().flatten().count() as u64;
+            self.pages.truncate(pages);
+        }
         let tail = self.len as usize % PAGE;
         if tail != 0
             && let Some(Some(page)) = self.pages.get_mut(self.len as usize / PAGE)
@@ -208,6 +225,7 @@ impl FileImage {
 
     pub(super) fn allocate(&mut self, seq: u64, pos: u64, bytes: u64, zero: &Page) {
         self.now.reserve(pos, bytes, zero);
+        self.differs = true;
         if pos + bytes > self.now.len {
             self.now.set_len(pos + bytes);
             let len = pos + bytes;
@@ -237,7 +255,10 @@ impl FileImage {
             for effect in &mut self.pending {
                 effect.mask(first, end);
             }
-            newest.apply(&mut self.durable, zero, sector, &mut |_| true);
+            // Whole pages are shared, parts of them copied.
+            let is_whole = pos % PAGE as u64 == 0 && bytes % PAGE as u64 == 0;
+            let unit = if is_whole { PAGE } else { sector };
+            newest.apply(&mut self.durable, zero, unit, &mut |_| true);
             self.durable.len = self.durable.len.max(end);
         } else {
             newest.apply(&mut self.durable, zero, sector, &mut |_| true);
@@ -272,6 +293,7 @@ impl FileImage {
     pub(super) fn fail_sync(&mut self, seq: u64, rng: &mut Rng, sector: usize, zero: &Page) {
         let later = self.pending.partition_point(|effect| effect.seq <= seq);
         let lost: Vec<Effect> = self.pending.drain(..later).collect();
+        self.differs = true;
         for effect in &lost {
             effect.apply(&mut self.durable, zero, sector, &mut |_| rng.chance(0.5));
         }
@@ -285,8 +307,9 @@ impl FileImage {
             {
                 for page in page_range(pos, bytes) {
                     let on_media = self.durable.pages.get(page).cloned().flatten();
-                    if let Some(seen) = self.now.pages.get_mut(page) {
-                        *seen = Some(on_media.unwrap_or_else(|| Rc::clone(zero)));
+                    if page < self.now.pages.len() {
+                        *self.now.page_mut(page, zero) =
+                            on_media.unwrap_or_else(|| Rc::clone(zero));
                     }
                 }
             }
@@ -295,6 +318,9 @@ impl FileImage {
 
     /// What the media hold after the power went.
     pub(super) fn cut(&mut self, how: Survival, rng: &mut Rng, sector: usize, zero: &Page) {
+        if self.pending.is_empty() && !self.differs {
+            return;
+        }
         for effect in std::mem::take(&mut self.pending) {
             let mut torn = false;
             let chance = match how {
@@ -322,6 +348,7 @@ impl FileImage {
         }
         self.durable.set_len_exactly();
         self.now = self.durable.clone();
+        self.differs = false;
     }
 
     pub(super) fn flip_bit(&mut self, byte: u64, bit: u8) -> bool {

@@ -16,7 +16,35 @@ pub(super) enum Node {
     Dir,
 }
 
-type Names = BTreeMap<(NodeId, Box<str>), NodeId>;
+/// Names by directory; a directory without entries has none here.
+#[derive(Clone, Default)]
+struct Names(BTreeMap<NodeId, BTreeMap<Box<str>, NodeId>>);
+
+impl Names {
+    fn get(&self, dir: NodeId, name: &str) -> Option<NodeId> {
+        self.0.get(&dir)?.get(name).copied()
+    }
+
+    /// Gives the name a new target, or none.
+    fn set(&mut self, dir: NodeId, name: &str, target: Option<NodeId>) {
+        let entries = self.0.entry(dir).or_default();
+        match (target, entries.get_mut(name)) {
+            (Some(target), Some(entry)) => *entry = target,
+            (Some(target), None) => {
+                entries.insert(name.into(), target);
+            }
+            (None, _) => {
+                entries.remove(name);
+            }
+        }
+    }
+
+    fn targets(&self) -> impl Iterator<Item = NodeId> {
+        self.0
+            .values()
+            .flat_map(|entries| entries.values().copied())
+    }
+}
 
 /// One atomic change of names: each name gets a new target, or none.
 #[derive(Clone)]
@@ -44,8 +72,8 @@ impl Tree {
         Self {
             nodes: BTreeMap::from([(ROOT, Node::Dir)]),
             node_next: 1,
-            now: Names::new(),
-            durable: Names::new(),
+            now: Names::default(),
+            durable: Names::default(),
             pending: Vec::new(),
             orphaned: 0,
         }
@@ -77,15 +105,13 @@ impl Tree {
     }
 
     pub(super) fn child(&self, dir: NodeId, name: &str) -> Option<NodeId> {
-        self.now.get(&(dir, name.into())).copied()
+        self.now.get(dir, name)
     }
 
     /// Entries of a directory, sorted by name.
     pub(super) fn children(&self, dir: NodeId) -> impl Iterator<Item = (&str, NodeId)> {
-        self.now
-            .range((dir, Box::from(""))..)
-            .take_while(move |((parent, _), _)| *parent == dir)
-            .map(|((_, name), id)| (&**name, *id))
+        let entries = self.now.0.get(&dir).into_iter().flatten();
+        entries.map(|(name, id)| (&**name, *id))
     }
 
     pub(super) fn create(&mut self, seq: u64, dir: NodeId, name: &str, node: Node) -> NodeId {
@@ -182,18 +208,20 @@ impl Tree {
 
     pub(super) fn sweep(&mut self, open: &[NodeId]) {
         self.orphaned = 0;
-        let mut alive: BTreeSet<NodeId> = open.iter().copied().collect();
-        alive.insert(ROOT);
-        alive.extend(self.now.values());
-        alive.extend(self.durable.values());
-        for change in &self.pending {
-            alive.extend(change.names.iter().filter_map(|(.., target)| *target));
-        }
-        self.nodes.retain(|id, _| alive.contains(id));
+        let mut is_alive = vec![false; self.node_next];
+        let pending = self.pending.iter().flat_map(|change| &change.names);
+        let all = pending
+            .filter_map(|(.., target)| *target)
+            .chain(self.now.targets())
+            .chain(self.durable.targets())
+            .chain(open.iter().copied())
+            .chain([ROOT]);
+        all.for_each(|id| is_alive[id.0] = true);
+        self.nodes.retain(|id, _| is_alive[id.0]);
         // Names inside a directory that was lost go with it.
         let nodes = &self.nodes;
-        self.now.retain(|(dir, _), _| nodes.contains_key(dir));
-        self.durable.retain(|(dir, _), _| nodes.contains_key(dir));
+        self.now.0.retain(|dir, _| nodes.contains_key(dir));
+        self.durable.0.retain(|dir, _| nodes.contains_key(dir));
     }
 
     pub(super) fn pages_allocated(&self) -> u64 {
@@ -218,10 +246,7 @@ impl NameChange {
 
     fn apply(&self, to: &mut Names) {
         for (dir, name, target) in &self.names {
-            match target {
-                Some(target) => to.insert((*dir, name.clone()), *target),
-                None => to.remove(&(*dir, name.clone())),
-            };
+            to.set(*dir, name, *target);
         }
     }
 }

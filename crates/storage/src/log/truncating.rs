@@ -1,0 +1,260 @@
+//! Removing from the end (Raft): what stood behind a cut goes, and with it the log epoch.
+//!
+//! # Crash
+//! What stays of the chunk that the cut goes through lasts in a segment of its own before the one edit that lists it,
+//! with the cut and the new log epoch. Until that edit lasts, everything is as it was: a flush of the manifest for
+//! other reasons never shows a cut half done, because the log's state changes in one stretch without a yield.
+//!
+//! # Yields
+//! Appends are `Busy` from the beginning to the end: an offset given out meanwhile would be one that is about to go, or
+//! one of a log epoch that is not durable yet.
+use base::{LogEpoch, Offset};
+use iobuf::AppendBuf;
+
+use crate::{
+    AppendError, Corrupt, Log,
+    chunk::{self, chunk_bytes_bound},
+    frame::{self, FRAME_HEADER_BYTES, FrameHeader},
+    log::{FrameMark, LogState, writing::note_chunk},
+    manifest::edit::{SegmentEnd, Truncation},
+    segment::{FIRST_CHUNK_AT, Segment, SegmentName},
+    window::WindowReader,
+};
+
+/// How a cut goes through a log's segments.
+struct Cut {
+    /// The segment that holds the cut, and where it ends: before the chunk that the cut goes through.
+    name: SegmentName,
+    end: SegmentEnd,
+    /// The frames of that chunk which stay.
+    kept: Vec<u8>,
+    marks: Vec<FrameMark>,
+}
+
+impl Log {
+    /// Removes the suffix from `next_offset` on (Raft); bumps the log epoch. Durable when it returns.
+    pub async fn truncate(&self, next_offset: Offset) -> Result<LogEpoch, AppendError> {
+        self.check_writable()?;
+        let _turn = self.turn.take().await;
+        self.check_writable()?;
+        self.state.borrow_mut().is_truncating = true;
+        let truncated = self.truncate_alone(next_offset).await;
+        self.state.borrow_mut().is_truncating = false;
+        self.home.room.notify_all();
+        truncated
+    }
+
+    /// The caller holds the turn, and nothing is appended.
+    async fn truncate_alone(&self, next_offset: Offset) -> Result<LogEpoch, AppendError> {
+        if !self.write_gathered().await {
+            return Err(AppendError::Closed);
+        }
+        let log_epoch = self.log_epoch().next();
+        let cut = self.plan_cut(next_offset).await?;
+        let rest = match &cut {
+            Some(cut) if !cut.marks.is_empty() => {
+                let rest = self.write_rest(log_epoch, cut).await;
+                Some(rest.ok_or(AppendError::Closed)?)
+            }
+            _ => None,
+        };
+        let _front_turn = self.front_turn.take().await;
+        self.check_writable()?;
+        self.drop_tail(next_offset, log_epoch);
+        // One behind the cut is of no use any more (`load_snapshot`), so any that comes now is newer.
+        self.snapshot_at.set(None);
+        let removed = match cut {
+            Some(cut) => self.apply_cut(next_offset, &cut, rest),
+            None => Vec::new(),
+        };
+        self.commit_record().await;
+        self.remove_files(removed);
+        Ok(log_epoch)
+    }
+
+    /// Writes the chunks gathered for the segment: what they hold below a cut stands nowhere else. False when there was
+    /// no space and the log was closed meanwhile.
+    async fn write_gathered(&self) -> bool {
+        loop {
+            let chunk = self.state.borrow_mut().direct.pop_front();
+            let Some(chunk) = chunk else { return true };
+            if !self.write_chunk(chunk.buf, chunk.marks).await {
+                return false;
+            }
+        }
+    }
+
+    /// Reads the segment that holds the cut, chunk by chunk up to the one that it goes through. `None` when segments
+    /// hold nothing behind the cut.
+    async fn plan_cut(&self, next_offset: Offset) -> Result<Option<Cut>, AppendError> {
+        let found = {
+            let state = self.state.borrow();
+            let is_behind = state.written_next > next_offset;
+            let holder = segment_of_cut(&state.segments, next_offset).filter(|_| is_behind);
+            holder.map(|at| {
+                let segment = &state.segments[at];
+                (segment.name, segment.base_index, segment.end)
+            })
+        };
+        let Some((name, base_index, old_end)) = found else {
+            return Ok(None);
+        };
+        let file = self.open_segment(name, false, true).await;
+        let file = file.ok_or(AppendError::Closed)?;
+        let mut reader = WindowReader::new(file, old_end.position);
+        let mut cut = Cut {
+            name,
+            end: Segment::new(name, base_index).end,
+            kept: Vec::new(),
+            marks: Vec::new(),
+        };
+        while cut.end.position < old_end.position && cut.end.next_offset < next_offset {
+            let chunk = reader
+                .frames_of_chunk(cut.end.position)
+                .await
+                .map_err(|damage| self.refuse(damage.in_file(&self.segment_path(name))))?;
+            let Some(last) = chunk.frames.last().map(|(header, _)| *header) else {
+                break;
+            };
+            if last.next_offset() > next_offset {
+                for (header, bytes) in &chunk.frames {
+                    if header.next_offset() <= next_offset {
+                        cut.marks.push(mark_of(header, bytes));
+                        cut.kept.extend_from_slice(bytes);
+                    }
+                }
+                break;
+            }
+            for (_, bytes) in &chunk.frames {
+                let at = frame::max_timestamp(&bytes[FRAME_HEADER_BYTES..]);
+                cut.end.max_timestamp = cut.end.max_timestamp.max(at);
+            }
+            cut.end.position += chunk.chunk_bytes;
+            cut.end.sequence += 1;
+            cut.end.crc = chunk.crc;
+            cut.end.next_offset = last.next_offset();
+            cut.end.next_index = last.raft_index.next();
+        }
+        Ok(Some(cut))
+    }
+
+    /// A segment of the new log epoch with the frames that stay, on media but not listed yet. `None` when the log was
+    /// closed before there was space.
+    async fn write_rest(&self, log_epoch: LogEpoch, cut: &Cut) -> Option<Segment> {
+        let first = cut.marks.first().expect("something stays");
+        let name = SegmentName {
+            log_id: self.log_id(),
+            base_offset: first.base_offset,
+            created_epoch: log_epoch,
+        };
+        let file = self.create_segment(name, true).await?;
+        let mut segment = Segment::new(name, first.index);
+        let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(cut.kept.len()));
+        buf.append(&[&cut.kept]);
+        let id = segment.next_chunk(self.home.store_id());
+        let sealed = chunk::seal(&mut buf, 0, &id);
+        let bytes = buf.view(0..sealed.chunk_bytes);
+        let written = self
+            .write_segment(&file, FIRST_CHUNK_AT, bytes, true, false)
+            .await;
+        if !written {
+            return None;
+        }
+        let chunk_end = FIRST_CHUNK_AT + sealed.chunk_bytes as u64;
+        let interval = self.index_interval_bytes();
+        note_chunk(&mut segment, interval, chunk_end, sealed.crc, &cut.marks);
+        Some(segment)
+    }
+
+    /// Drops staged entries from `next_offset` on and begins the next log epoch.
+    fn drop_tail(&self, next_offset: Offset, log_epoch: LogEpoch) {
+        let journal_sequence = self.home.journal.inner.borrow().sequence;
+        let (cleaned, uncached) = {
+            let mut state = self.state.borrow_mut();
+            let (mut cleaned, mut uncached) = (0, 0);
+            while let Some(last) = state.entries.back()
+                && last.next_offset > next_offset
+            {
+                let bytes = last.frame.len() as u64;
+                if last.next_offset > state.written_next {
+                    cleaned += bytes;
+                }
+                uncached += bytes;
+                state.entries.pop_back();
+                state.next_index.0 -= 1;
+            }
+            state.dirty_bytes -= cleaned;
+            state.log_epoch = log_epoch;
+            state.truncations.push(Truncation {
+                log_epoch,
+                next_offset,
+                journal_sequence,
+            });
+            state.next_offset = state.next_offset.min(next_offset);
+            state.durable_next = state.durable_next.min(next_offset);
+            state.scheduled_next = state.written_next;
+            while state
+                .leader_epochs
+                .last()
+                .is_some_and(|(_, start)| *start >= next_offset)
+            {
+                state.leader_epochs.pop();
+            }
+            // Whatever stands before the cut and went straight to the segment is in it.
+            state.last_was_direct = false;
+            (cleaned, uncached)
+        };
+        self.home.cleaned(cleaned);
+        self.home.uncached(uncached);
+        self.fail_waiters(next_offset);
+        self.home.blocks.forget(self.log_id());
+    }
+
+    /// Makes the list of segments what the cut leaves. Gives the names of those that are not needed any more.
+    fn apply_cut(&self, next_offset: Offset, cut: &Cut, rest: Option<Segment>) -> Vec<SegmentName> {
+        let mut state = self.state.borrow_mut();
+        let state: &mut LogState = &mut state;
+        let mut removed = Vec::new();
+        if let Some(at) = segment_of_cut(&state.segments, next_offset) {
+            removed.extend(state.segments.drain(at + 1..).map(|s| s.name));
+        }
+        let holder = state.segments.last_mut().filter(|s| s.name == cut.name);
+        let Some(segment) = holder else {
+            // Retention took the segment away while the cut was being prepared.
+            removed.extend(rest.map(|s| s.name));
+            state.written_next = state.next_offset;
+            state.scheduled_next = state.next_offset;
+            return removed;
+        };
+        segment.end = cut.end;
+        segment.sealed = true;
+        segment.index = None;
+        state.segments.extend(rest);
+        let end = state.segments.last().map_or(cut.end, |s| s.end);
+        state.written_next = end.next_offset;
+        state.scheduled_next = end.next_offset;
+        state.next_index = end.next_index;
+        removed
+    }
+
+    fn refuse(&self, corrupt: Corrupt) -> AppendError {
+        self.quarantine(corrupt.clone());
+        AppendError::Quarantined(corrupt)
+    }
+}
+
+/// The last segment that begins before the cut, or the first one of all.
+fn segment_of_cut(segments: &[Segment], next_offset: Offset) -> Option<usize> {
+    let before = segments.partition_point(|s| s.name.base_offset < next_offset);
+    (!segments.is_empty()).then(|| before.saturating_sub(1))
+}
+
+fn mark_of(header: &FrameHeader, bytes: &[u8]) -> FrameMark {
+    FrameMark {
+        base_offset: header.base_offset,
+        next_offset: header.next_offset(),
+        index: header.raft_index,
+        bytes: bytes.len(),
+        max_timestamp: frame::max_timestamp(&bytes[FRAME_HEADER_BYTES..]),
+    }
+}
