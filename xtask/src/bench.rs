@@ -74,9 +74,6 @@ impl Row {
     }
 }
 
-/// Seconds of load on a fresh node before its first row.
-const WARM_UP: u32 = 15;
-
 /// Every sample of each row and variant, in the order of the runs.
 pub type Samples = BTreeMap<(Row, Variant), Vec<Sample>>;
 
@@ -228,7 +225,7 @@ fn measure(
         .iter()
         .any(|row| !matches!(row, Row::Ready | Row::Memory))
     {
-        load.warm_up(node, WARM_UP)?;
+        load.warm_up(node)?;
     }
     let mut own_rate = None;
     for row in rows {

@@ -2,7 +2,6 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::Pin,
     rc::Rc,
     task::Poll,
 };
@@ -10,12 +9,60 @@ use std::{
 use base::ShardId;
 use runtime::Class;
 
-use crate::broker::Broker;
+use crate::{broker::Broker, request::LocalFuture};
 
 /// A question for one shard, in the order the client asked.
 pub struct Question<Q> {
     pub to: ShardId,
     pub ask: Q,
+}
+
+/// One shard's part of the questions: their places in the client's order, and themselves.
+struct Part<Q> {
+    to: ShardId,
+    places: Vec<usize>,
+    asks: Vec<Q>,
+}
+
+fn parts<Q>(questions: Vec<Question<Q>>) -> Vec<Part<Q>> {
+    let mut parts: Vec<Part<Q>> = Vec::new();
+    for (place, Question { to, ask }) in questions.into_iter().enumerate() {
+        // As many parts as shards at most, and mostly the last one is it.
+        match parts.iter_mut().rev().find(|part| part.to == to) {
+            Some(part) => {
+                part.places.push(place);
+                part.asks.push(ask);
+            }
+            None => parts.push(Part {
+                to,
+                places: vec![place],
+                asks: vec![ask],
+            }),
+        }
+    }
+    parts
+}
+
+/// Answers in the order of their questions.
+struct Ordered<A>(Vec<Option<A>>);
+
+impl<A> Ordered<A> {
+    fn new(count: usize) -> Self {
+        Self((0..count).map(|_| None).collect())
+    }
+
+    fn put(&mut self, places: &[usize], answers: Vec<A>) {
+        for (place, answer) in places.iter().zip(answers) {
+            self.0[*place] = Some(answer);
+        }
+    }
+
+    fn finish(self) -> Vec<A> {
+        let answers = self.0.into_iter();
+        answers
+            .map(|answer| answer.expect("a task gives one answer per question"))
+            .collect()
+    }
 }
 
 impl Broker {
@@ -35,48 +82,70 @@ impl Broker {
         F: FnOnce(Rc<Broker>, Vec<Q>) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = Vec<A>> + 'static,
     {
-        let shards = usize::from(runtime::shard_count());
-        let mut asked: Vec<(Vec<usize>, Vec<Q>)> = Vec::new();
-        asked.resize_with(shards, Default::default);
-        let count = questions.len();
-        for (at, question) in questions.into_iter().enumerate() {
-            let (places, asks) = &mut asked[usize::from(question.to.0)];
-            places.push(at);
-            asks.push(question.ask);
-        }
-        let mut waiting = Vec::new();
-        for (shard, (places, asks)) in Self::shards().zip(asked) {
-            if places.is_empty() {
-                continue;
-            }
+        let mut ordered = Ordered::new(questions.len());
+        let waiting = parts(questions).into_iter().map(|part| {
             let (broker, task) = (self.clone(), task.clone());
-            waiting.push(Box::pin(async move {
-                let answers = if shard == broker.shard {
-                    task(broker, asks).await
-                } else {
-                    let there = |broker| async move { task(broker, asks).await };
-                    broker.on_shard(shard, class, kind, there).await
-                };
-                (places, answers)
-            })
-                as Pin<Box<dyn Future<Output = (Vec<usize>, Vec<A>)>>>);
+            Box::pin(async move {
+                let Part { to, places, asks } = part;
+                let there = |broker| task(broker, asks);
+                (places, broker.on_shard(to, class, kind, there).await)
+            }) as LocalFuture<(Vec<usize>, Vec<A>)>
+        });
+        for (places, answers) in all(waiting.collect()).await {
+            ordered.put(&places, answers);
         }
-        let mut ordered: Vec<Option<A>> = Vec::new();
-        ordered.resize_with(count, || None);
-        for (places, answers) in all(waiting).await {
-            for (place, answer) in places.into_iter().zip(answers) {
-                ordered[place] = Some(answer);
+        ordered.finish()
+    }
+
+    /// As `ask_owners`, for work in two parts: gives the first answers, and a future of the second ones, which the shards
+    /// work towards meanwhile.
+    pub async fn ask_owners_in_two<Q, A, B, F, Fut, Second>(
+        self: &Rc<Self>,
+        class: Class,
+        kind: &'static str,
+        questions: Vec<Question<Q>>,
+        task: F,
+    ) -> (
+        Vec<A>,
+        impl Future<Output = Vec<B>> + use<Q, A, B, F, Fut, Second>,
+    )
+    where
+        Q: Send + 'static,
+        A: Send + 'static,
+        B: Send + 'static,
+        F: FnOnce(Rc<Broker>, Vec<Q>) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = (Vec<A>, Second)> + 'static,
+        Second: Future<Output = Vec<B>> + 'static,
+    {
+        let count = questions.len();
+        let waiting = parts(questions).into_iter().map(|part| {
+            let task = task.clone();
+            Box::pin(async move {
+                let Part { to, places, asks } = part;
+                let there = move || task(Self::local(), asks);
+                let (first, second) = runtime::invoke_in_two(to, class, kind, there).await;
+                (places, first, second)
+            }) as LocalFuture<(Vec<usize>, Vec<A>, LocalFuture<Vec<B>>)>
+        });
+        let mut ordered = Ordered::new(count);
+        let mut seconds = Vec::new();
+        for (places, first, second) in all(waiting.collect()).await {
+            ordered.put(&places, first);
+            seconds.push((places, second));
+        }
+        let later = async move {
+            let mut ordered = Ordered::new(count);
+            for (places, second) in seconds {
+                ordered.put(&places, second.await);
             }
-        }
-        let answers = ordered.into_iter();
-        answers
-            .map(|answer| answer.expect("a task gives one answer per question"))
-            .collect()
+            ordered.finish()
+        };
+        (ordered.finish(), later)
     }
 }
 
 /// Waits for all. For as many futures as there are shards: each wake asks every unfinished one.
-pub async fn all<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T>>>>) -> Vec<T> {
+pub async fn all<T>(mut futures: Vec<LocalFuture<T>>) -> Vec<T> {
     let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
     poll_fn(move |cx| {
         let mut is_pending = false;

@@ -451,7 +451,7 @@ impl Partition {
     /// After a segment roll or enough bytes: saves the windows as of now, once the log is durable up to now.
     fn snapshot_if_due(self: &Rc<Self>) {
         let segment = self.log.segment_base_offset();
-        let bytes = self.log.stats().appended_bytes;
+        let bytes = self.appended_bytes.get();
         let rolled = segment != self.snapshot_segment.get();
         let grown =
             bytes.saturating_sub(self.bytes_since_snapshot.get()) >= SNAPSHOT_INTERVAL_BYTES;

@@ -358,6 +358,14 @@ impl AppendBuf {
         }
     }
 
+    /// Makes the kernel give the buffer its first page: all of it for one of `HUGE_BYTES`, which takes the kernel as long
+    /// as filling it.
+    pub fn touch(&mut self) {
+        let bytes = self.remaining().min(1);
+        // What lies behind the length has no meaning, but the compiler does not know that the write has none.
+        std::hint::black_box(self.spare_mut(bytes)).fill(0);
+    }
+
     /// Appends the parts back to back and returns the view of them. Panics when they do not fit.
     pub fn append(&mut self, parts: &[&[u8]]) -> Buf {
         let start = self.len;

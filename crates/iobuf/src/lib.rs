@@ -11,7 +11,7 @@ mod pool;
 pub use buf::{AppendBuf, Buf, BufMut};
 pub use chain::IoBuf;
 pub use crc::{crc32c, crc32c_append, crc32c_chain};
-pub use pool::{PoolStats, pool_stats};
+pub use pool::{HUGE_BYTES, PoolStats, pool_stats};
 
 /// Alignment in bytes of every buffer of at least this size: O_DIRECT wants the device's logical block, 4 KiB covers all.
 pub const ALIGN: usize = 4096;

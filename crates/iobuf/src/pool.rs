@@ -8,8 +8,9 @@
 //!               3. Data of a block is initialised from its mapping on.
 //!               4. Only the thread that owns a pool touches its free lists; others push on the return stack, which
 //!                  the owner empties as a whole (no ABA).
-//! # Limits      classes of 512 B to 1 MiB; beyond, exact pages mapped and unmapped directly. Free blocks of
-//!               256 KiB and more are kept up to 16 MiB per class, smaller ones for ever (bounded by their peak).
+//! # Limits      classes of 512 B to 1 MiB, and one of `HUGE_BYTES`; other sizes beyond are exact pages mapped and
+//!               unmapped directly. Free blocks of 256 KiB and more are kept up to 16 MiB per class, smaller ones for
+//!               ever (bounded by their peak).
 //! # Instead of  a global allocator with over-aligned layouts: it keeps headers beside the data, and spreads one
 //!               shard's memory over arenas that other threads lock.
 
@@ -25,7 +26,12 @@ use std::{
 
 const CLASS_BITS_MIN: u32 = 9;
 const CLASS_BITS_MAX: u32 = 20;
-const CLASSES: usize = (CLASS_BITS_MAX - CLASS_BITS_MIN + 1) as usize;
+const HUGE_CLASS: usize = (CLASS_BITS_MAX - CLASS_BITS_MIN + 1) as usize;
+const CLASSES: usize = HUGE_CLASS + 1;
+/// A buffer of exactly this size lies in one huge page where the system has any: what is gathered from all over a cache
+/// of such buffers then costs a fraction of the address translations, and filling one a single page fault.
+pub const HUGE_BYTES: usize = 2 << 20;
+const _: () = assert!(class_bytes(HUGE_CLASS) == HUGE_BYTES);
 /// A chunk holds several blocks of one small class: 64 pages amortise the system call and the page table walk.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Free bytes kept per class whose blocks are mapped one by one.
@@ -207,7 +213,11 @@ impl Pool {
     fn grow(&mut self, class: usize) {
         let bytes = class_bytes(class);
         let count = (CHUNK_BYTES / bytes).max(1);
-        let chunk = map(count * bytes);
+        let chunk = if class == HUGE_CLASS {
+            map_huge()
+        } else {
+            map(count * bytes)
+        };
         self.home
             .reserved_bytes
             .fetch_add((count * bytes) as u64, Ordering::Relaxed);
@@ -241,6 +251,9 @@ const fn class_bytes(class: usize) -> usize {
 
 /// The class for `bytes`, unless they are too many for one.
 fn class_of(bytes: usize) -> Option<usize> {
+    if bytes == HUGE_BYTES {
+        return Some(HUGE_CLASS);
+    }
     let bits = bytes.max(1).next_power_of_two().trailing_zeros();
     (bits <= CLASS_BITS_MAX).then(|| bits.saturating_sub(CLASS_BITS_MIN) as usize)
 }
@@ -409,8 +422,36 @@ fn map(bytes: usize) -> NonNull<u8> {
     }
 }
 
+/// `HUGE_BYTES`, aligned to as much.
+#[cfg(not(miri))]
+fn map_huge() -> NonNull<u8> {
+    let data = map(2 * HUGE_BYTES);
+    let before = data.as_ptr().align_offset(HUGE_BYTES);
+    // SAFETY: `before` is below HUGE_BYTES, so the block lies inside the mapping.
+    let block = unsafe { data.add(before) };
+    if before > 0 {
+        // SAFETY: whole pages at the mapping's front, which nobody knows of.
+        unsafe { unmap(data, before) };
+    }
+    // SAFETY: the block ends inside the mapping, `HUGE_BYTES - before` bytes before its end.
+    let behind = unsafe { block.add(HUGE_BYTES) };
+    if before < HUGE_BYTES {
+        // SAFETY: whole pages at the mapping's end, which nobody knows of.
+        unsafe { unmap(behind, HUGE_BYTES - before) };
+    }
+    // SAFETY: advice on an own mapping; where it is refused the block has ordinary pages.
+    unsafe { libc::madvise(block.as_ptr().cast(), HUGE_BYTES, libc::MADV_HUGEPAGE) };
+    block
+}
+
+#[cfg(miri)]
+fn map_huge() -> NonNull<u8> {
+    map(HUGE_BYTES)
+}
+
 /// # Safety
-/// `data` came from `map` with the same `bytes`, and nobody uses it any more.
+/// `data` came from `map` with the same `bytes` or is whole pages of it, or from `map_huge`, and nobody uses it any
+/// more.
 #[cfg(not(miri))]
 unsafe fn unmap(data: NonNull<u8>, bytes: usize) {
     // SAFETY: the caller gives back exactly one mapping.

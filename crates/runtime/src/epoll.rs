@@ -151,7 +151,8 @@ impl Epoll {
             | Op::ReadDir { .. }
             | Op::Exists { .. }
             | Op::Space { .. }
-            | Op::Lock { .. } => offload::submit(Lane::Metadata, key, op, &self.remote),
+            | Op::Lock { .. }
+            | Op::Touch { .. } => offload::submit(Lane::Metadata, key, op, &self.remote),
         }
     }
 

@@ -33,6 +33,7 @@ pub use fatal::{Fatal, fatal};
 pub use process::{Backend, Config, Running, ShardsHandle, raise_open_files_limit, start};
 
 use base::{ShardId, TimestampMs};
+use iobuf::AppendBuf;
 use shard::Shard;
 use std::{
     cell::Cell,
@@ -165,6 +166,21 @@ pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Outp
 #[error("deadline has elapsed")]
 pub struct Elapsed;
 
+// ---- memory ----
+
+/// Gives the buffer back when the kernel has given it its memory: all of it for one of `iobuf::HUGE_BYTES`. Clearing
+/// that much takes a helper thread as long as a stall.
+pub async fn touched(buf: AppendBuf) -> AppendBuf {
+    // A simulated kernel has nothing to give.
+    if Shard::current().clock().is_virtual() {
+        return buf;
+    }
+    match ops::run(ops::Op::Touch { buf }).await {
+        (ops::Op::Touch { buf }, _) => buf,
+        _ => unreachable!("an operation comes back as it went"),
+    }
+}
+
 // ---- mesh ----
 
 /// Runs `f` on another shard (inline when it is this one) and returns what its future gives. Waits for credit of
@@ -187,6 +203,25 @@ where
     R: Send + 'static,
 {
     mesh::invoke_parked(to, class, kind, f).await
+}
+
+/// As `invoke_on`, for work in two parts: returns what the first part gives, and a future of what the second does. The
+/// second runs on without being asked for, so its end is known one trip earlier than by two calls; on the own shard it
+/// runs as the future is polled. The call's credit comes back at the end of the second part.
+pub async fn invoke_in_two<F, Fut, A, Second, B>(
+    to: ShardId,
+    class: Class,
+    kind: &'static str,
+    f: F,
+) -> (A, Pin<Box<dyn Future<Output = B>>>)
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = (A, Second)> + 'static,
+    A: Send + 'static,
+    Second: Future<Output = B> + 'static,
+    B: Send + 'static,
+{
+    mesh::invoke_in_two(to, class, kind, f).await
 }
 
 /// Fire and forget; waits only for credit of `class` towards `to`, which comes back when the future has ended.

@@ -2,7 +2,7 @@
 //!
 //! # Place       each shard holds its ends of one ring per other shard and direction
 //! # Invariants  1. A message and its answer travel over the ring of their ordered pair, first in, first out.
-//!               2. A credit is taken before a message is sent and comes back with the answer, even when the caller
+//!               2. A credit is taken before a message is sent and comes back with the last answer, even when the caller
 //!                  has gone: what is under way is bounded, and rings never overflow (asserted).
 //!               3. Wakes are sent once per turn and only to shards that sleep.
 //! # Limits      `CREDITS` messages of a class under way between two shards; callers then wait in line. Classes do
@@ -38,8 +38,8 @@ use std::{
 /// Messages of one class under way from one shard to another. Enough that a slow disk's whole round trip is filled
 /// with the calls that the next group commit will take.
 const CREDITS: u64 = 256;
-/// Each class's messages, and as many answers to the other side's.
-const RING_SLOTS: usize = (2 * CLASSES * CREDITS as usize).next_power_of_two();
+/// Each class's messages, and two answers to each of the other side's (`invoke_in_two`).
+const RING_SLOTS: usize = (3 * CLASSES * CREDITS as usize).next_power_of_two();
 
 /// Something to be run on the shard it is sent to.
 pub(crate) struct Envelope(ShardCall);
@@ -388,6 +388,51 @@ where
     };
     post(to, class, kind, there).await;
     Waiting(answer).await
+}
+
+/// What the second part of a call gives, later.
+pub(crate) type Later<R> = Pin<Box<dyn Future<Output = R>>>;
+
+pub(crate) async fn invoke_in_two<F, Fut, A, Second, B>(
+    to: ShardId,
+    class: Class,
+    kind: &'static str,
+    f: F,
+) -> (A, Later<B>)
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = (A, Second)> + 'static,
+    A: Send + 'static,
+    Second: Future<Output = B> + 'static,
+    B: Send + 'static,
+{
+    let origin = Shard::current().id;
+    if to == origin {
+        let (first, second) = f().await;
+        return (first, Box::pin(second));
+    }
+    let (first, second) = (Answer::new(), Answer::new());
+    let (first_put, first_wake) = (first.clone(), first.clone());
+    let (second_put, second_wake) = (second.clone(), second.clone());
+    let both = move || async move {
+        let (value, second) = f().await;
+        first_put.put(value);
+        let here = Shard::current();
+        let envelope = Envelope::new(move |_| first_wake.wake());
+        here.mesh.send(&here, origin, envelope);
+        second.await
+    };
+    send_call(
+        to,
+        class,
+        kind,
+        both,
+        move |value| second_put.put(value),
+        move || second_wake.wake(),
+    )
+    .await;
+    let value = Waiting(first).await;
+    (value, Box::pin(Waiting(second)))
 }
 
 pub(crate) async fn post<F, Fut>(to: ShardId, class: Class, kind: &'static str, f: F)

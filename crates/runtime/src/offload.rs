@@ -1,4 +1,4 @@
-//! Helper threads for operations that block: metadata, and with epoll all file I/O.
+//! Helper threads for operations that block: metadata, memory, and with epoll all file I/O.
 //!
 //! # Place       one set per process, started at first use, never ended
 //! # Limits      jobs are operations in flight, which the shards' slabs bound
@@ -33,7 +33,7 @@ struct Job {
 /// Which threads an operation goes to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Names, directories, locks: one thread, so that they happen in the order they were asked for.
+    /// Names, directories, locks, memory: one thread, so that they happen in the order they were asked for.
     Metadata,
     /// Reads, writes and syncs where io_uring is refused.
     Data,
@@ -229,6 +229,10 @@ fn perform_once(op: &mut Op) -> Outcome {
         },
         Op::Space { path } => space(path),
         Op::Lock { path } => lock(path),
+        Op::Touch { buf } => {
+            buf.touch();
+            Ok(Value::Done)
+        }
         Op::Listen { .. }
         | Op::Accept { .. }
         | Op::Connect { .. }

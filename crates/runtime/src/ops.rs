@@ -22,7 +22,7 @@ use crate::{
     remote::Remote,
     shard::Shard,
 };
-use iobuf::{BufMut, IoBuf};
+use iobuf::{AppendBuf, BufMut, IoBuf};
 use std::{
     future::Future,
     io,
@@ -118,6 +118,10 @@ pub(crate) enum Op {
     /// Gives `Value::Space`.
     Space {
         path: PathBuf,
+    },
+    /// Has the kernel give a buffer its memory. Gives `Value::Done`.
+    Touch {
+        buf: AppendBuf,
     },
     /// Opens or creates the file and takes an exclusive flock without waiting (EWOULDBLOCK when it is taken). Gives
     /// `Value::Fd`; closing it unlocks.

@@ -267,6 +267,8 @@ impl Shard {
     }
 
     /// As `run_one`, for a caller that has entered the shard and knows that it is `start` now; gives the time after it.
+    /// Not inlined: it is where stacks of stalls end.
+    #[inline(never)]
     pub(crate) fn run_one_entered(&self, pick: Pick, start: Instant) -> Option<Instant> {
         let key = self.ready.borrow_mut().take(pick)?;
         let taken = self.tasks.borrow_mut().take(key);

@@ -192,7 +192,8 @@ impl Uring {
             | Op::ReadDir { .. }
             | Op::Exists { .. }
             | Op::Space { .. }
-            | Op::Lock { .. } => {
+            | Op::Lock { .. }
+            | Op::Touch { .. } => {
                 offload::submit(Lane::Metadata, key, op, &self.remote);
                 return;
             }

@@ -2,16 +2,18 @@
 //!
 //! Every stall is counted, by the shard itself at the end of the poll (`stats`). This thread adds the stack: it looks
 //! at each shard's `Beat` every so often, and sends a signal to one that has been in the same poll for too long; the
-//! handler, on the shard's own thread, notes the return addresses. Names are looked up here, off the shard.
+//! handler, on the shard's own thread, notes the return addresses. Names are looked up here, off the shard (`names`).
 //!
 //! # Place       one thread per process; one `Beat` per shard, written by the shard, its signal handler and this thread
 //! # Invariants  1. The handler allocates nothing and takes no lock of ours. (The unwinder reads tables through
 //!                  `_dl_find_object`, which is lock-free; on C libraries without it a lock of the loader.)
 //!               2. Frames are those of the poll they are reported for: they carry its start.
 //! # Limits      looks come every `Config::stall` while a shard works, so a stall gets its stack for sure from twice
-//!               that on; naps grow to `NAP_MAX` while all shards are idle. One report per shard and
-//!               `Config::stall_report_every`, 64 stalls waiting to be reported; what is left out is counted in the
-//!               next report.
+//!               that on; naps grow to `NAP_MAX` while all shards are idle. One report with a stack and one without
+//!               per shard and `Config::stall_report_every`, 64 stalls waiting to be reported; what is left out is
+//!               counted in the next report.
+
+mod names;
 
 use crate::{
     Config, Instant,
@@ -19,10 +21,10 @@ use crate::{
     remote::{Message, Remote},
     stats::Stall,
 };
+use names::Names;
 use std::{
     cell::Cell,
-    collections::BTreeMap,
-    fmt::Write,
+    ffi::{c_int, c_void},
     io,
     mem::MaybeUninit,
     ptr,
@@ -37,8 +39,6 @@ use std::{
 
 const FRAMES_MAX: usize = 48;
 const NAP_MAX: Duration = Duration::from_millis(50);
-/// Addresses with their names kept; stalls come from few places.
-const NAMES_MAX: usize = 2048;
 const REPORTS_WAITING_MAX: usize = 64;
 
 /// Since when a shard runs its current task, for other threads to see.
@@ -70,6 +70,43 @@ impl Default for Frames {
             count: AtomicUsize::new(0),
         }
     }
+}
+
+/// The C++ ABI's unwinder, which the standard library links for panics.
+mod unwinder {
+    use std::ffi::{c_int, c_void};
+
+    pub(super) type Visit = extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+    pub(super) const GO_ON: c_int = 0;
+    pub(super) const STOP: c_int = 5;
+
+    unsafe extern "C" {
+        #[link_name = "_Unwind_Backtrace"]
+        pub(super) fn backtrace(visit: Visit, argument: *mut c_void) -> c_int;
+        #[link_name = "_Unwind_GetIP"]
+        pub(super) fn address(context: *mut c_void) -> usize;
+    }
+}
+
+extern "C" fn on_frame(context: *mut c_void, frames: *mut c_void) -> c_int {
+    // SAFETY: `unwind` passes its reference, which outlives the walk.
+    let frames = unsafe { &*frames.cast::<Frames>() };
+    let count = frames.count.load(Ordering::Relaxed);
+    if count == FRAMES_MAX {
+        return unwinder::STOP;
+    }
+    // SAFETY: the context is the unwinder's own, for the time of this call.
+    let address = unsafe { unwinder::address(context) };
+    frames.addresses[count].store(address, Ordering::Relaxed);
+    frames.count.store(count + 1, Ordering::Relaxed);
+    unwinder::GO_ON
+}
+
+/// Adds the return addresses of the calling thread's stack, innermost first.
+fn unwind(frames: &Frames) {
+    let argument = ptr::from_ref(frames).cast_mut().cast();
+    // SAFETY: the walk hands `argument` to `on_frame` and reads the stack and the program's unwind tables.
+    unsafe { unwinder::backtrace(on_frame, argument) };
 }
 
 struct Report {
@@ -113,17 +150,8 @@ impl Beat {
         if since == 0 || since != self.asked.load(Ordering::Relaxed) {
             return;
         }
-        let mut count = 0;
-        // SAFETY: only one thread unwinds itself here; the lock that the safe variant takes guards the symbol cache
-        // of other platforms' unwinders.
-        unsafe {
-            backtrace::trace_unsynchronized(|frame| {
-                self.frames.addresses[count].store(frame.ip() as usize, Ordering::Relaxed);
-                count += 1;
-                count < FRAMES_MAX
-            });
-        }
-        self.frames.count.store(count, Ordering::Relaxed);
+        self.frames.count.store(0, Ordering::Relaxed);
+        unwind(&self.frames);
         self.captured.store(since, Ordering::Relaxed);
     }
 
@@ -157,7 +185,7 @@ impl Beat {
     }
 }
 
-extern "C" fn on_signal(_signal: libc::c_int) {
+extern "C" fn on_signal(_signal: c_int) {
     let Ok(beat) = BEAT.try_with(Cell::get) else {
         return;
     };
@@ -172,12 +200,12 @@ extern "C" fn on_signal(_signal: libc::c_int) {
     unsafe { *libc::__errno_location() = errno };
 }
 
-fn signal() -> libc::c_int {
+fn signal() -> c_int {
     libc::SIGRTMIN() + 3
 }
 
 fn install_handler() -> io::Result<()> {
-    let handler: extern "C" fn(libc::c_int) = on_signal;
+    let handler: extern "C" fn(c_int) = on_signal;
     // SAFETY: all-zero is a valid sigaction; it is filled below.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = handler as usize;
@@ -188,7 +216,7 @@ fn install_handler() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     // The unwinder is loaded now, not in the handler.
-    backtrace::trace(|_| false);
+    unwind(&Frames::default());
     Ok(())
 }
 
@@ -214,7 +242,7 @@ impl Watchdog {
         let mut watch = Watch {
             limit: config.stall,
             report_every: config.stall_report_every,
-            next_report: vec![0; beats.len()],
+            next_report: vec![[0; 2]; beats.len()],
             suppressed: vec![0; beats.len()],
             names: Names::default(),
             last_seen: vec![0; beats.len()],
@@ -249,8 +277,8 @@ struct Watch {
     is_stopping: Arc<AtomicBool>,
     /// By shard: the start of the poll seen at the last look.
     last_seen: Vec<u64>,
-    /// By shard: when it may be reported again, in ns.
-    next_report: Vec<u64>,
+    /// By shard: when it may be reported again, in ns, without and with a stack.
+    next_report: Vec<[u64; 2]>,
     suppressed: Vec<u64>,
     names: Names,
 }
@@ -293,11 +321,14 @@ impl Watch {
         let now = monotonic_ns();
         let shard = report.shard;
         self.suppressed[shard] += report.unreported;
-        if now < self.next_report[shard] {
+        // A stack says more than another stall without one, so the first of each kind of report passes.
+        let has_stack = usize::from(!report.frames.is_empty());
+        let next = &mut self.next_report[shard][has_stack];
+        if now < *next {
             self.suppressed[shard] += 1;
             return;
         }
-        self.next_report[shard] = now + self.report_every.as_nanos() as u64;
+        *next = now + self.report_every.as_nanos() as u64;
         let suppressed = std::mem::take(&mut self.suppressed[shard]);
         let stack = self.names.stack_text(&report.frames);
         let Stall {
@@ -314,79 +345,8 @@ impl Watch {
     }
 }
 
-/// What is known of one return address.
-#[derive(Default)]
-struct Place {
-    /// One line per function, inlined ones first.
-    lines: String,
-    /// The executor's: what is further out says nothing.
-    is_end: bool,
+/// Where in memory the program's own headers are.
+fn program_headers_at() -> u64 {
+    // SAFETY: reads a number that the kernel left there when the program began.
+    unsafe { libc::getauxval(libc::AT_PHDR) }
 }
-
-/// Names of return addresses that were looked up before. A look-up that is not answered from here reads all of the
-/// program's debug information: about a second of CPU, and memory that is given back after it.
-#[derive(Default)]
-struct Names(BTreeMap<usize, Place>);
-
-impl Names {
-    /// One line per function from the innermost of the task to the executor.
-    fn stack_text(&mut self, frames: &[usize]) -> String {
-        if frames.is_empty() {
-            return "  (it ended before its stack was taken)\n".to_owned();
-        }
-        let mut text = String::new();
-        let mut has_resolved = false;
-        for frame in frames {
-            if self.0.len() >= NAMES_MAX && !self.0.contains_key(frame) {
-                self.0.clear();
-            }
-            let place = self.0.entry(*frame).or_insert_with(|| {
-                has_resolved = true;
-                resolve(*frame)
-            });
-            text.push_str(&place.lines);
-            if place.is_end {
-                break;
-            }
-        }
-        if has_resolved {
-            backtrace::clear_symbol_cache();
-            give_memory_back();
-        }
-        text
-    }
-}
-
-fn resolve(frame: usize) -> Place {
-    let mut place = Place::default();
-    backtrace::resolve(frame as *mut _, |symbol| {
-        let Some(name) = symbol.name() else { return };
-        let name = format!("{name:#}");
-        place.is_end |= name.contains("run_one_entered");
-        let is_ours = name.contains("watchdog::on_signal")
-            || name.contains("watchdog::Beat::capture")
-            || name.contains("backtrace::")
-            || name.contains("__restore_rt");
-        if is_ours || place.is_end {
-            return;
-        }
-        let line = symbol.lineno().unwrap_or(0);
-        let _ = match symbol.filename() {
-            Some(file) => writeln!(place.lines, "  {name} ({}:{line})", file.display()),
-            None => writeln!(place.lines, "  {name}"),
-        };
-    });
-    place
-}
-
-/// The debug information that resolving a stack reads takes tens of MiB, which the allocator would keep for ever: an
-/// idle node would look several times its size after its first stall. It is rare enough (see `Config::stall_report_every`) for the
-/// moment that the allocator holds each arena.
-#[cfg(target_env = "gnu")]
-fn give_memory_back() {
-    // SAFETY: takes a plain number and touches only the allocator's own free memory, under its locks.
-    unsafe { libc::malloc_trim(0) };
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn give_memory_back() {}

@@ -122,9 +122,40 @@ pub struct SealedChunk {
     pub crc: u32,
 }
 
+/// Checksums of a chunk's sectors, taken as its payload grows: sealing a large chunk then is short, and the bytes are
+/// summed while they are still in the processor's cache.
+#[derive(Debug, Default)]
+pub struct SectorTable {
+    encoded: Vec<u8>,
+    sectors: usize,
+}
+
+impl SectorTable {
+    /// Takes in the sectors that `buf[start..]`, the chunk so far, has whole.
+    pub fn extend(&mut self, buf: &AppendBuf, start: usize) {
+        self.extend_to(buf, start, buf.len() - start);
+    }
+
+    /// As `extend`, of the chunk's first `bytes`.
+    fn extend_to(&mut self, buf: &AppendBuf, start: usize, bytes: usize) {
+        let sectors = bytes / SECTOR_BYTES;
+        let view = buf.view(start + self.sectors * SECTOR_BYTES..start + sectors * SECTOR_BYTES);
+        for sector in view.chunks_exact(SECTOR_BYTES) {
+            self.encoded
+                .extend_from_slice(&crc32c(sector).to_le_bytes());
+        }
+        self.sectors = sectors;
+    }
+}
+
 /// Finishes the chunk whose payload is `buf[start..]`: tail mark (unless a manifest's), zeroes, table, footer.
-/// The buffer has room for `chunk_bytes_bound` of the payload.
-pub fn seal(buf: &mut AppendBuf, start: usize, id: &ChunkId) -> SealedChunk {
+/// The buffer has room for `chunk_bytes_bound` of the payload. `table` has taken in any number of its sectors.
+pub fn seal(
+    buf: &mut AppendBuf,
+    start: usize,
+    id: &ChunkId,
+    mut table: SectorTable,
+) -> SealedChunk {
     assert!(start.is_multiple_of(BLOCK_BYTES) && id.position.is_multiple_of(BLOCK_BYTES as u64));
     let mut payload_bytes = buf.len() - start;
     let with_tail = id.role != Role::Manifest;
@@ -144,11 +175,11 @@ pub fn seal(buf: &mut AppendBuf, start: usize, id: &ChunkId) -> SealedChunk {
         zeroes -= part;
     }
     let covered_end = layout.covered_sectors * SECTOR_BYTES;
-    let mut table = Vec::with_capacity(4 * layout.covered_sectors);
-    let covered = buf.view(start..start + covered_end);
-    for sector in covered.chunks_exact(SECTOR_BYTES) {
-        table.extend_from_slice(&crc32c(sector).to_le_bytes());
-    }
+    // The payload may reach into the first sector that is not covered, and fill it.
+    table.encoded.truncate(4 * layout.covered_sectors);
+    table.sectors = table.sectors.min(layout.covered_sectors);
+    table.extend_to(buf, start, covered_end);
+    let table = table.encoded;
     let mut footer = encode_identity(id);
     footer[40..44].copy_from_slice(&to_u32(layout.chunk_bytes).to_le_bytes());
     footer[44..48].copy_from_slice(&to_u32(payload_bytes).to_le_bytes());

@@ -30,12 +30,12 @@ use std::{
 };
 
 use base::{FilePos, LogEpoch, Offset};
-use iobuf::{AppendBuf, Buf};
+use iobuf::{AppendBuf, Buf, HUGE_BYTES};
 use runtime::sync::Notify;
 
 use crate::{
     LogId,
-    chunk::{self, BLOCK_BYTES, ChunkId, Role},
+    chunk::{self, BLOCK_BYTES, ChunkId, Role, SectorTable},
     home::Home,
     journal::ring::{RingFile, UsedFile},
     log::Log,
@@ -101,7 +101,11 @@ pub(crate) struct Inner {
     pub sequence: u64,
     pub previous_crc: u32,
     staging: Option<AppendBuf>,
+    /// What staging goes on in when its buffer is full.
+    spare: Option<AppendBuf>,
     start: usize,
+    /// Of the commit being staged.
+    table: SectorTable,
     touched: Vec<Touched>,
     entries: u64,
     round: u64,
@@ -138,7 +142,9 @@ impl Journal {
                 sequence: point.sequence,
                 previous_crc: point.previous_crc,
                 staging: None,
+                spare: None,
                 start: 0,
+                table: SectorTable::default(),
                 touched: Vec::new(),
                 entries: 0,
                 round: 1,
@@ -187,11 +193,25 @@ impl Journal {
             }
         }
         if inner.staging.is_none() {
-            inner.staging = Some(AppendBuf::with_capacity(self.chunk_bytes));
+            let spare = inner.spare.take();
+            inner.staging =
+                Some(spare.unwrap_or_else(|| AppendBuf::with_capacity(self.staging_bytes())));
+            if self.staging_bytes() == HUGE_BYTES {
+                self.ring_wake.notify_one();
+            }
             inner.start = 0;
         }
-        let staging = inner.staging.as_mut().expect("just made sure of");
+        let Inner {
+            staging: Some(staging),
+            start,
+            table,
+            ..
+        } = &mut *inner
+        else {
+            unreachable!("just made sure of a staging buffer")
+        };
         let frame = staging.append(&parts);
+        table.extend(staging, *start);
         inner.entries += 1;
         if member.round == inner.round {
             let at = member.touched_at;
@@ -214,6 +234,28 @@ impl Journal {
         Some((frame, sequence))
     }
 
+    /// Size of the buffers that commits are staged in: at full size one huge page with two of the largest commits.
+    fn staging_bytes(&self) -> usize {
+        if self.chunk_bytes == COMMIT_BYTES_MAX {
+            HUGE_BYTES
+        } else {
+            self.chunk_bytes
+        }
+    }
+
+    /// Keeps a huge buffer with its memory ready for staging.
+    async fn make_spare(&self) {
+        let is_wanted = {
+            let inner = self.inner.borrow();
+            inner.staging.is_some() && inner.spare.is_none() && self.staging_bytes() == HUGE_BYTES
+        };
+        if is_wanted {
+            let spare = AppendBuf::with_capacity(self.staging_bytes());
+            let spare = runtime::touched(spare).await;
+            self.inner.borrow_mut().spare = Some(spare);
+        }
+    }
+
     /// Ends the staged commit: decides its place and writes its footer. False when the ring has no room.
     fn seal(&self, inner: &mut Inner) -> bool {
         if inner.entries == 0 {
@@ -233,8 +275,9 @@ impl Journal {
             previous_crc: inner.previous_crc,
         };
         let start = inner.start;
+        let table = std::mem::take(&mut inner.table);
         let staging = inner.staging.as_mut().expect("entries are staged in it");
-        let sealed = chunk::seal(staging, start, &id);
+        let sealed = chunk::seal(staging, start, &id, table);
         let bytes = staging.view(start..start + sealed.chunk_bytes);
         let full = staging.remaining() < STAGING_ROOM_MIN.min(self.chunk_bytes / 2);
         let commit = Commit {

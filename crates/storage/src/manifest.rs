@@ -41,7 +41,7 @@ use runtime::{
 
 use crate::{
     Corrupt, LogId, OpenError, chunk,
-    chunk::{BLOCK_BYTES, ChunkId, Found, Role},
+    chunk::{BLOCK_BYTES, ChunkId, Found, Role, SectorTable},
     disk,
     manifest::edit::{Edit, JournalPoint, LogRecord, decode_edits},
     retry::{self, Patience},
@@ -272,7 +272,7 @@ impl Manifest {
             copies.position,
             copies.previous_crc,
         );
-        let sealed = chunk::seal(&mut buf, 0, &id);
+        let sealed = chunk::seal(&mut buf, 0, &id, SectorTable::default());
         let end = copies.position + sealed.chunk_bytes as u64;
         if end + RESERVE_BYTES > copies.allocated {
             let to = (end + RESERVE_BYTES).next_multiple_of(ALLOCATE_BYTES);

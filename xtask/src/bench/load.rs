@@ -11,6 +11,13 @@ use serde_json::Value;
 const WARM: u32 = 3;
 /// What the read row reads at most.
 const READ_MAX: u64 = 3_000_000;
+/// A warm-up goes on in steps of so many seconds,
+const WARM_STEP: u32 = 5;
+/// for at least so many steps and at most so many more,
+const WARM_STEPS: u32 = 6;
+const WARM_STEPS_MORE: u32 = 6;
+/// until a step is no faster than the fastest before by this factor: a JVM has then compiled what it will.
+const STEADY: f64 = 1.05;
 
 /// The load generator.
 pub struct Load {
@@ -59,10 +66,26 @@ impl Sample {
 
 impl Load {
     /// Load before anything is measured: a JVM compiles its hot code meanwhile, and both servers fill their pools.
-    pub fn warm_up(&self, node: &Node, seconds: u32) -> Result<()> {
-        let seconds = seconds.to_string();
-        let flags = ["-secs", &seconds, "-warm", "0", "-partitions", "4"];
-        self.run(node, "produce", "warm-up", &flags).map(drop)
+    pub fn warm_up(&self, node: &Node) -> Result<()> {
+        self.until_steady(node, "warm-up", &["-partitions", "4"], WARM_STEPS)?;
+        let read = ["-records", "300000", "-secs", "20", "-to-end"];
+        self.run(node, "consume", "warm-up", &read).map(drop)
+    }
+
+    /// Produces in steps, at least `steps`, until the rate no longer rises.
+    fn until_steady(&self, node: &Node, topic: &str, shape: &[&str], steps: u32) -> Result<()> {
+        let seconds = WARM_STEP.to_string();
+        let flags = [shape, &["-secs", &seconds, "-warm", "0"]].concat();
+        let mut fastest = 0.0;
+        for step in 1..=steps + WARM_STEPS_MORE {
+            let answer = self.run(node, "produce", topic, &flags)?;
+            let rate = answer["rec_s"].as_f64().context("no rate")?;
+            if step >= steps && rate <= fastest * STEADY {
+                break;
+            }
+            fastest = rate.max(fastest);
+        }
+        Ok(())
     }
 
     /// 1 KiB records with acks=all, as fast as it goes or at a rate.
@@ -107,14 +130,15 @@ impl Load {
             "-partitions",
             "1000",
         ];
-        // Another process touches, and warms up: a client that met the topic while Kafka was still making it retries for
+        // Other processes touch, and warm up: a client that met the topic while Kafka was still making it retries for
         // long after, and the first rounds over many partitions are new code to a JVM.
         let touch = [
             shape.as_slice(),
-            &["-touch", "2", "-secs", "6", "-warm", "0"],
+            &["-touch", "2", "-secs", "1", "-warm", "0"],
         ]
         .concat();
         self.run(node, "produce", "thousand", &touch)?;
+        self.until_steady(node, "thousand", &shape, 2)?;
         let flags = [shape.as_slice(), &["-secs", &seconds, "-warm", &warm]].concat();
         sample(&self.run(node, "produce", "thousand", &flags)?)
     }

@@ -62,7 +62,7 @@ pub fn markdown(samples: &Samples, stalls: &[Stalls], runs: usize, seconds: u32)
     )?;
     writeln!(
         text,
-        "{runs} runs of {seconds} s after a warm-up. Apache Kafka 4.3.1 with the JVM settings of its own scripts (heap 1 GiB)."
+        "{runs} runs of {seconds} s, after load until the rate was steady. Apache Kafka 4.3.1 with the JVM settings of its own scripts (heap 1 GiB)."
     )?;
     writeln!(
         text,
@@ -84,9 +84,9 @@ pub fn markdown(samples: &Samples, stalls: &[Stalls], runs: usize, seconds: u32)
 
 fn title(variant: Variant) -> &'static str {
     match variant {
-        Variant::Forebay => "Forebay",
-        Variant::Kafka => "Kafka as shipped",
-        Variant::KafkaFlush => "Kafka, flush per batch",
+        Variant::Forebay => "Forebay (synced)",
+        Variant::Kafka => "Kafka as shipped (not synced)",
+        Variant::KafkaFlush => "Kafka, flush per batch (synced)",
     }
 }
 
@@ -110,7 +110,7 @@ fn rates(text: &mut String, samples: &Samples) -> Result<()> {
     )?;
     writeln!(
         text,
-        "| load | Forebay | Kafka as shipped | Kafka, flush per batch | Forebay / shipped | Forebay / flush | records per CPU second, Forebay / shipped |"
+        "| load | Forebay (synced) | Kafka as shipped (not synced) | Kafka, flush per batch (synced) | Forebay / shipped | Forebay / flush | records per CPU second, Forebay / shipped |"
     )?;
     writeln!(text, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
     for row in [Row::One, Row::Sixteen, Row::Thousand, Row::Read] {

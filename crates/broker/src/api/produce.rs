@@ -6,9 +6,9 @@
 //! 2. With acks 1 and all the answer waits for durability alike: nothing is acknowledged that a power cut could take.
 //!
 //! # Cost
-//! Per request: the frame is borrowed, not copied; one message there and back per other shard for sequencing and one for
-//! durability; one wait per (request, shard) and batch, resolved by the shard's journal writes; the response is encoded
-//! once. Per batch: see `partition`.
+//! Per request: the frame is borrowed, not copied; one message to each other shard, answered when the batches have their
+//! places and again when they are durable; one wait per (request, shard) and batch, resolved by the shard's journal
+//! writes; the response is encoded once. Per batch: see `partition`.
 //!
 //! # Yields
 //! Between batches and inside long ones, so that a large request does not hold its shard.
@@ -47,7 +47,6 @@ struct Sent {
 /// One partition of the request, in the request's order.
 struct Slot {
     owner: Option<ShardId>,
-    key: PartitionKey,
     outcome: Result<Sequenced, Failure>,
 }
 
@@ -58,12 +57,12 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
         let (slots, sent) = resolve(&context, &request);
         (request.acks, slots, sent)
     };
-    let is_acks_all = acks == -1;
-    let sequence = move |broker: Rc<Broker>, sent: Vec<Sent>| async move {
-        sequence(&broker, sent, is_acks_all).await
+    let there = move |broker: Rc<Broker>, sent: Vec<Sent>| async move {
+        let (outcomes, awaited) = sequence(&broker, sent, acks).await;
+        (outcomes, wait_durable(broker, awaited))
     };
-    let outcomes = broker
-        .ask_owners(Class::Produce, "produce", sent, sequence)
+    let (outcomes, durable) = broker
+        .ask_owners_in_two(Class::Produce, "produce", sent, there)
         .await;
     let open = slots.iter_mut().filter(|slot| slot.owner.is_some());
     for (slot, outcome) in open.zip(outcomes) {
@@ -78,7 +77,14 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
         };
     }
     Ok(Reply::Later(Box::pin(async move {
-        wait_durable(&broker, &mut slots).await;
+        let durable = durable.await;
+        let open = slots.iter_mut().filter(|slot| slot.owner.is_some());
+        for (slot, is_durable) in open.zip(durable) {
+            if slot.outcome.is_ok() && !is_durable {
+                let text = "the log was closed before the batch was durable";
+                slot.outcome = Err(Failure::new(ErrorCode::NotLeaderOrFollower, text));
+            }
+        }
         respond(&context, slots)
     })))
 }
@@ -123,7 +129,6 @@ fn resolve(
                 .unwrap_or_else(|| ErrorCode::UnknownServerError.into());
             slots.push(Slot {
                 owner,
-                key,
                 outcome: Err(failure),
             });
         }
@@ -163,27 +168,35 @@ fn resolve_topic(
     })
 }
 
-/// On the owner's shard: every batch gets its place or its refusal.
+/// On the owner's shard: every batch gets its place or its refusal. Also what of it to wait for.
 async fn sequence(
     broker: &Rc<Broker>,
     sent: Vec<Sent>,
-    is_acks_all: bool,
-) -> Vec<Result<Sequenced, Failure>> {
+    acks: i16,
+) -> (Vec<Result<Sequenced, Failure>>, Vec<Option<Awaited>>) {
     let mut outcomes = Vec::with_capacity(sent.len());
+    let mut awaited = Vec::with_capacity(sent.len());
     for Sent { key, records } in sent {
-        outcomes.push(match broker.partition(key) {
+        let outcome = match broker.partition(key) {
             Some(partition) => partition
-                .produce(&records, is_acks_all)
+                .produce(&records, acks == -1)
                 .await
                 .map_err(Failure::from),
             // Deleted meanwhile, or the log could not be created yet.
             None => Err(ErrorCode::NotLeaderOrFollower.into()),
-        });
+        };
+        let sequenced = outcome.as_ref().ok().filter(|_| acks != 0);
+        awaited.push(sequenced.map(|sequenced| Awaited {
+            key,
+            log_epoch: sequenced.log_epoch,
+            next_offset: sequenced.next_offset,
+        }));
+        outcomes.push(outcome);
         if runtime::should_yield() {
             runtime::yield_now().await;
         }
     }
-    outcomes
+    (outcomes, awaited)
 }
 
 fn count(broker: &Broker, slots: &[Slot]) {
@@ -209,42 +222,23 @@ struct Awaited {
     next_offset: Offset,
 }
 
-async fn wait_durable(broker: &Rc<Broker>, slots: &mut [Slot]) {
-    let questions = slots.iter().filter_map(|slot| {
-        let (to, sequenced) = (slot.owner?, slot.outcome.as_ref().ok()?);
-        let ask = Awaited {
-            key: slot.key,
-            log_epoch: sequenced.log_epoch,
-            next_offset: sequenced.next_offset,
-        };
-        Some(Question { to, ask })
-    });
-    let questions = questions.collect();
-    let wait = |broker: Rc<Broker>, awaited: Vec<Awaited>| async move {
-        let mut durable = Vec::with_capacity(awaited.len());
-        for Awaited {
-            key,
-            log_epoch,
-            next_offset,
-        } in awaited
-        {
-            durable.push(match broker.partition(key) {
+/// On the owner's shard: whether each batch is durable; true where there is none to wait for.
+async fn wait_durable(broker: Rc<Broker>, awaited: Vec<Option<Awaited>>) -> Vec<bool> {
+    let mut durable = Vec::with_capacity(awaited.len());
+    for awaited in awaited {
+        durable.push(match awaited {
+            None => true,
+            Some(Awaited {
+                key,
+                log_epoch,
+                next_offset,
+            }) => match broker.partition(key) {
                 Some(partition) => partition.log().wait_durable(log_epoch, next_offset).await,
                 None => false,
-            });
-        }
-        durable
-    };
-    let durable = broker
-        .ask_owners(Class::Produce, "durable", questions, wait)
-        .await;
-    let open = slots.iter_mut().filter(|slot| slot.outcome.is_ok());
-    for (slot, is_durable) in open.zip(durable) {
-        if !is_durable {
-            let text = "the log was closed before the batch was durable";
-            slot.outcome = Err(Failure::new(ErrorCode::NotLeaderOrFollower, text));
-        }
+            },
+        });
     }
+    durable
 }
 
 fn respond(context: &RequestContext, slots: Vec<Slot>) -> Result<Response, RequestError> {

@@ -16,12 +16,30 @@ fn capacity_and_alignment_follow_the_class() {
         (300 * 1024, 512 * 1024),
         (1 << 20, 1 << 20),
         ((1 << 20) + 1, (1 << 20) + 4096),
+        (HUGE_BYTES, HUGE_BYTES),
+        (HUGE_BYTES + 1, HUGE_BYTES + 4096),
         (3_000_000, 3_002_368),
     ] {
         let buf = BufMut::with_capacity(asked);
         assert_eq!(buf.capacity(), capacity, "asked for {asked}");
         let align = ALIGN.min(capacity);
         assert_eq!(buf.as_ptr() as usize % align, 0, "asked for {asked}");
+    }
+}
+
+#[test]
+fn huge_blocks_are_aligned_to_their_size_and_hold_it() {
+    let mut buffers: Vec<BufMut> = (0..3).map(|_| BufMut::with_capacity(HUGE_BYTES)).collect();
+    for (i, buffer) in buffers.iter_mut().enumerate() {
+        if cfg!(not(miri)) {
+            assert_eq!(buffer.as_ptr() as usize % HUGE_BYTES, 0);
+        }
+        buffer.set_len(HUGE_BYTES);
+        buffer.fill(i as u8);
+    }
+    for (i, buffer) in buffers.iter().enumerate() {
+        assert_eq!(buffer[0], i as u8);
+        assert_eq!(buffer[HUGE_BYTES - 1], i as u8);
     }
 }
 

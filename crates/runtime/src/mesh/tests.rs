@@ -1,7 +1,7 @@
 //! Tests of calls between shards, in simulation: credits, callers that go.
 
 use crate::{
-    Class, invoke_on, invoke_parked,
+    Class, invoke_in_two, invoke_on, invoke_parked,
     sim::{Sim, SimConfig},
     sleep, spawn,
 };
@@ -125,5 +125,35 @@ fn credits_come_back_when_the_caller_has_gone() {
             sleep(Duration::from_millis(20)).await;
         }
         invoke_on(OTHER, Class::Query, "last", || async {}).await;
+    });
+}
+
+/// The second part runs although nobody asks for it, and its answer waits; the credit is back when it has ended.
+#[test]
+fn work_in_two_parts_answers_twice() {
+    on_two_shards(|| async {
+        let ended = Arc::new(Mutex::new(0));
+        for to in [OTHER, crate::shard()] {
+            for at in 0..600 {
+                let ended = ended.clone();
+                let there = move || async move {
+                    let second = async move {
+                        sleep(Duration::from_millis(1)).await;
+                        *ended.lock().expect("one thread") += 1;
+                        at + 1
+                    };
+                    (at, second)
+                };
+                let call = invoke_in_two(to, Class::Produce, "in two", there);
+                let (first, second) = call.await;
+                assert_eq!(first, at);
+                if to != OTHER || at % 3 == 0 {
+                    assert_eq!(second.await, at + 1);
+                }
+            }
+        }
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(*ended.lock().expect("one thread"), 1200);
+        invoke_on(OTHER, Class::Produce, "last", || async {}).await;
     });
 }

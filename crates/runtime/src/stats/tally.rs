@@ -125,10 +125,15 @@ impl StallMeter {
         let (base, parks, parked) = (self.base, self.parks, self.parked);
         self.sample(now);
         let usage = self.base;
+        let has_waited = usage.waits - base.waits > parks;
         if let (Some(before), Some(after)) = (base.queued, usage.queued) {
-            return spent.saturating_sub(after.saturating_sub(before));
+            let here = spent.saturating_sub(after.saturating_sub(before));
+            // A thread that waited for nothing was on the CPU, or the machine's host had the CPU, which is nobody's
+            // stall.
+            let cpu = usage.cpu.saturating_sub(base.cpu);
+            return if has_waited { here } else { here.min(cpu) };
         }
-        if usage.waits - base.waits > parks {
+        if has_waited {
             return spent;
         }
         let preempted = now

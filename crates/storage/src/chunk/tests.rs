@@ -36,7 +36,7 @@ fn chunk(id: &ChunkId, frames: usize, value: usize) -> Vec<u8> {
         buf.append(&[&header.encode(&body), &body[frame::BATCH_PREFIX_BYTES..]]);
     }
     let bound = chunk_bytes_bound(buf.len());
-    let sealed = seal(&mut buf, 0, id);
+    let sealed = seal(&mut buf, 0, id, SectorTable::default());
     assert!(sealed.chunk_bytes <= bound);
     buf.view(0..buf.len()).to_vec()
 }

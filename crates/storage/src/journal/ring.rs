@@ -208,12 +208,14 @@ async fn open_file(
     Ok(RingFile { file, written_to })
 }
 
-/// The Background task that zeroes new files ahead of the writer and makes the next one before it is needed.
+/// The Background task that zeroes new files ahead of the writer and makes the next one before it is needed; and the
+/// next buffer for staging.
 pub(crate) async fn prepare(home: Rc<Home>) {
     let journal = &home.journal;
     // Filled once: every piece is the same.
     let mut piece = None;
     while !home.closed.get() {
+        journal.make_spare().await;
         if zero_next_piece(&home, &mut piece).await {
             continue;
         }

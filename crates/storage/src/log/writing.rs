@@ -7,7 +7,7 @@ use runtime::Class;
 
 use crate::{
     Log,
-    chunk::{self, BLOCK_BYTES, chunk_bytes_bound},
+    chunk::{self, BLOCK_BYTES, SectorTable, chunk_bytes_bound},
     index::IndexEntry,
     log::{LogState, Staged},
     manifest::edit::Edit,
@@ -175,7 +175,7 @@ impl Log {
         let Some(file) = self.open_segment(name, false, true).await else {
             return false;
         };
-        let sealed = chunk::seal(&mut buf, 0, &id);
+        let sealed = chunk::seal(&mut buf, 0, &id, SectorTable::default());
         let chunk_end = position + sealed.chunk_bytes as u64;
         self.allocate_ahead(&file, chunk_end).await;
         let planted = self.home.config.planted.retry_failed_sync;

@@ -1,0 +1,3 @@
+//! Integration tests of the binary: what a running process takes.
+
+mod memory;
