@@ -66,6 +66,18 @@ impl Member {
         }
     }
 
+    /// Memory it takes, about.
+    pub fn size_bytes(&self) -> usize {
+        let instance = self.instance.as_ref().map_or(0, |id| id.as_str().len());
+        let texts = self.id.as_str().len() + self.client_id.len() + self.client_host.len();
+        let protocols = self
+            .protocols
+            .iter()
+            .map(Protocol::size_bytes)
+            .sum::<usize>();
+        size_of::<Self>() + texts + instance + protocols + self.assignment.len()
+    }
+
     pub fn matches(&self, protocols: &[Protocol]) -> bool {
         self.protocols == distinct(protocols)
     }
