@@ -49,6 +49,14 @@ pub struct Broker {
     pub reading: Budget,
     /// Record bytes on their way to clients.
     pub fetch: Budget,
+    /// Checks of batches that take more than a moment.
+    pub checks: Budget,
+    /// Searches for a time.
+    pub lookups: Budget,
+    /// What handlers make of requests, by an estimate from their size.
+    pub building: Budget,
+    /// Answers, records aside, until they are on the wire.
+    pub responses: Budget,
     /// Triggered when the node stops: long waits end.
     pub shutdown: Shutdown,
     pub(crate) fetch_sessions: RefCell<FetchSessions>,

@@ -4,8 +4,8 @@
 //! Two tasks on the shard that was handed the socket: one reads and sequences, one answers.
 //!
 //! # Invariants
-//! 1. A request's memory is granted before its body is read, and given back when its response is written or the
-//!    connection is gone.
+//! 1. A request's memory is granted before its body is read, and given back when its response is made, or the request is
+//!    parked. What its response takes is granted then, and given back when that is written or the connection is gone.
 //! 2. The next request is read only when the place of the one before it is decided; responses leave in request order.
 //! 3. A frame makes this node allocate at most four times the bytes received of it, until its sender has once sent one of
 //!    that size.
@@ -17,9 +17,13 @@
 //! `PIPELINE` unanswered requests, or `UNSENT_BYTES` of responses and one more, then the connection is not read. Frames up
 //! to `limits::REQUEST_BYTES_MAX`. A frame once begun must arrive within `FRAME_TIME` and a second per
 //! `FRAME_BYTES_PER_SECOND`; a response must be taken at the same rate. Both must keep moving while others wait for memory.
+//! What a handler makes of a request other than Produce counts as `BUILDING_FACTOR` times the request, and none begins
+//! while answers wait for memory; an answer that gets none within `FRAME_TIME` closes its connection. So does a connection
+//! that keeps more than `UNSENT_BYTES` waiting behind a parked join or sync while others wait for memory.
 //! What breaks a bound is closed, with a trace at debug: a stranger on the network must not fill the trace.
 
 mod frames;
+mod memory;
 
 use std::{cell::Cell, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
@@ -43,6 +47,8 @@ use crate::{
 };
 use frames::{FrameError, FrameReader};
 
+pub use memory::RequestMemory;
+
 /// Requests sequenced and not yet answered. librdkafka keeps many in flight; beyond this the socket's buffer holds them.
 const PIPELINE: usize = 64;
 
@@ -65,7 +71,14 @@ const FRAME_TIME: Duration = Duration::from_secs(30);
 /// And so much longer per byte: what the slowest honest client manages.
 const FRAME_BYTES_PER_SECOND: usize = 256 << 10;
 
+/// A handler's lists take this many times the bytes that name their items on the wire: a key of one byte with its length
+/// becomes a string, its place in a set and an answer of some hundred bytes, but keys that differ are longer than that.
+const BUILDING_FACTOR: u64 = 32;
+
 const API_VERSIONS_KEY: i16 = 18;
+
+/// Its records stay where they were received.
+const PRODUCE_KEY: i16 = 0;
 
 /// Who is on the other side.
 pub struct Peer {
@@ -77,8 +90,7 @@ struct Pending {
     /// Position in `dispatch::APIS`.
     api: usize,
     started: Instant,
-    /// For the request.
-    permit: Permit,
+    memory: Rc<RequestMemory>,
     /// Of what waits in `Unsent`.
     unsent: usize,
 }
@@ -87,6 +99,8 @@ struct Pending {
 #[derive(Default)]
 struct Unsent {
     bytes: Cell<usize>,
+    /// What requests hold that wait for their answers.
+    requests: Rc<Cell<u64>>,
     less: Notify,
     is_over: Cell<bool>,
 }
@@ -215,13 +229,26 @@ impl Reading {
     fn close(&self, closing: &Closing) {
         match closing {
             Closing::Frame(FrameError::Io(_) | FrameError::Idle) | Closing::Answering => {}
-            Closing::Request(RequestError::Stopping | RequestError::Unacknowledged(_)) => {}
+            Closing::Request(
+                RequestError::Stopping | RequestError::Unacknowledged(_) | RequestError::Memory,
+            ) => {}
             _ => self.broker.metrics.update(|m| m.connections_hostile += 1),
         }
         if let Closing::Request(RequestError::Encode(error)) = closing {
             return encode_failed(error);
         }
         tracing::debug!(peer = %self.peer.address, %closing, "closing a connection");
+    }
+
+    /// For what the handler of a request makes of it.
+    async fn building(&self, key: i16, bytes: usize) -> Option<Permit> {
+        if key == PRODUCE_KEY {
+            return None;
+        }
+        // Behind answers that wait for their memory: until they have it no more are made.
+        drop(self.broker.responses.acquire(1).await);
+        let bytes = BUILDING_FACTOR * bytes as u64;
+        Some(self.broker.building.acquire(bytes).await)
     }
 
     async fn handle(&mut self, (frame, permit): (Buf, Permit)) -> Result<(), Closing> {
@@ -233,17 +260,22 @@ impl Reading {
         let body_at = reader.position();
         let api = dispatch::api_index(key).ok_or(Closing::UnknownApi(key))?;
         let known = &dispatch::APIS[api];
+        let memory;
         let reply = if (known.answered_min..=known.version_max).contains(&version) {
+            let building = self.building(key, frame.len()).await;
+            memory = Rc::new(RequestMemory::new(permit, building, &self.unsent.requests));
             let context = RequestContext {
                 broker: self.broker.clone(),
                 peer: self.peer.clone(),
                 frame,
                 body_at,
+                memory: memory.clone(),
                 version,
                 correlation_id,
             };
             (known.handler)(context).await?
         } else if key == API_VERSIONS_KEY {
+            memory = Rc::new(RequestMemory::new(permit, None, &self.unsent.requests));
             Reply::Now(unsupported_api_versions(correlation_id)?)
         } else {
             // Kafka closes here too: no form of the response is sure to be understood.
@@ -251,7 +283,10 @@ impl Reading {
             return Err(Closing::UnknownVersion { name, version });
         };
         let answer = match reply {
-            Reply::Now(response) => Answer::Now(response),
+            Reply::Now(response) => {
+                memory.let_go();
+                Answer::Now(granted(&self.broker, response).await?)
+            }
             Reply::Later(response) => Answer::Later(response),
             Reply::Silent => {
                 self.broker
@@ -275,7 +310,7 @@ impl Reading {
             answer,
             api,
             started,
-            permit,
+            memory,
             unsent,
         };
         self.sender
@@ -283,6 +318,41 @@ impl Reading {
             .await
             .map_err(|_| Closing::Answering)
     }
+}
+
+/// The answer with its memory, waited for in line.
+async fn granted(broker: &Broker, mut response: Response) -> Result<Response, RequestError> {
+    if !try_grant(broker, &mut response) {
+        let permit = broker.responses.acquire(answer_bytes(&response));
+        let permit = runtime::timeout(FRAME_TIME, permit).await;
+        response.memory = Some(permit.map_err(|_| RequestError::Memory)?);
+    }
+    Ok(response)
+}
+
+/// Whether the answer has its memory.
+fn try_grant(broker: &Broker, response: &mut Response) -> bool {
+    if response.memory.is_none() {
+        response.memory = broker.responses.try_acquire(answer_bytes(response));
+    }
+    response.memory.is_some()
+}
+
+/// Without its records.
+fn answer_bytes(response: &Response) -> u64 {
+    let records = response.permit.as_ref().map_or(0, Permit::bytes);
+    (response.frame.len() as u64).saturating_sub(records)
+}
+
+/// Whether somebody waits for memory.
+fn others_wait(broker: &Broker) -> bool {
+    let budgets = [
+        &broker.network,
+        &broker.building,
+        &broker.responses,
+        &broker.fetch,
+    ];
+    budgets.iter().any(|budget| budget.waiting() > 0)
 }
 
 /// An ApiVersions request of a version from the future is answered in version 0, which says what is known (KIP-511).
@@ -295,6 +365,7 @@ fn unsupported_api_versions(correlation_id: i32) -> Result<Response, RequestErro
     Ok(Response {
         frame: encode_response(correlation_id, 0, &response)?,
         permit: None,
+        memory: None,
     })
 }
 
@@ -303,6 +374,7 @@ fn unsupported_api_versions(correlation_id: i32) -> Result<Response, RequestErro
 struct Gathered {
     frames: IoBuf,
     permits: Vec<Permit>,
+    requests: Vec<Rc<RequestMemory>>,
     /// Of what waits in `Unsent`.
     unsent: usize,
     /// Requests answered: position in `APIS` and start.
@@ -310,10 +382,17 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn push(&mut self, response: Response, api: usize, started: Instant, permit: Permit) {
+    fn push(
+        &mut self,
+        response: Response,
+        api: usize,
+        started: Instant,
+        memory: Rc<RequestMemory>,
+    ) {
         self.frames.append(response.frame);
-        self.permits.push(permit);
+        self.requests.push(memory);
         self.permits.extend(response.permit);
+        self.permits.extend(response.memory);
         self.answered.push((api, started));
     }
 }
@@ -338,7 +417,7 @@ async fn answer(
                 None => return,
             },
         };
-        let gathered = match gather(first, &mut pending, &mut carried).await {
+        let gathered = match gather(broker, unsent, first, &mut pending, &mut carried).await {
             Ok(gathered) => gathered,
             Err(error) => {
                 match &error {
@@ -370,10 +449,9 @@ async fn write(broker: &Broker, stream: &TcpStream, mut frames: IoBuf) -> bool {
         frames.advance(bytes);
         let written = loop {
             let waited = race::first(piece.as_mut(), runtime::sleep(PIECE_TIME)).await;
-            let others_wait = || broker.fetch.waiting() + broker.network.waiting() > 0;
             match waited {
                 Some(written) => break written,
-                None if runtime::now() >= deadline || others_wait() => return false,
+                None if runtime::now() >= deadline || others_wait(broker) => return false,
                 None => {}
             }
         };
@@ -386,6 +464,8 @@ async fn write(broker: &Broker, stream: &TcpStream, mut frames: IoBuf) -> bool {
 
 /// Waits for the first response and takes along those behind it that are ready as well. One that is not is `carried`.
 async fn gather(
+    broker: &Broker,
+    unsent: &Unsent,
     first: Pending,
     pending: &mut channel::Receiver<Pending>,
     carried: &mut Option<Pending>,
@@ -393,10 +473,11 @@ async fn gather(
     let mut gathered = Gathered::default();
     let response = match first.answer {
         Answer::Now(response) => response,
-        Answer::Later(response) => response.await?,
+        Answer::Later(response) => wait(broker, unsent, &first.memory, response).await?,
     };
+    let response = granted(broker, response).await?;
     gathered.unsent += first.unsent;
-    gathered.push(response, first.api, first.started, first.permit);
+    gathered.push(response, first.api, first.started, first.memory);
     while gathered.frames.len() < GATHER_BYTES {
         let Some(mut next) = pending.try_recv() else {
             break;
@@ -410,10 +491,36 @@ async fn gather(
                 }
             }
         }
-        if let Answer::Now(response) = next.answer {
+        if let Answer::Now(mut response) = next.answer {
+            if !try_grant(broker, &mut response) {
+                next.answer = Answer::Now(response);
+                *carried = Some(next);
+                break;
+            }
             gathered.unsent += next.unsent;
-            gathered.push(response, next.api, next.started, next.permit);
+            gathered.push(response, next.api, next.started, next.memory);
         }
     }
     Ok(gathered)
+}
+
+/// An answer that comes later. Whoever keeps much waiting behind one that has let go makes room for others.
+async fn wait(
+    broker: &Broker,
+    unsent: &Unsent,
+    memory: &RequestMemory,
+    mut response: LocalFuture<Result<Response, RequestError>>,
+) -> Result<Response, RequestError> {
+    loop {
+        match race::first(response.as_mut(), runtime::sleep(PIECE_TIME)).await {
+            Some(response) => return response,
+            None => {
+                let behind = unsent.requests.get() + unsent.bytes.get() as u64;
+                let is_much = behind > UNSENT_BYTES as u64;
+                if is_much && memory.is_let_go() && others_wait(broker) {
+                    return Err(RequestError::Memory);
+                }
+            }
+        }
+    }
 }

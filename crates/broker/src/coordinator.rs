@@ -5,7 +5,7 @@
 //! shard of their connection through `Broker::on_coordinator`.
 //!
 //! # Limits
-//! Those of `group`. A parked join or sync holds a task on the coordinating shard and its request's memory permit.
+//! Those of `group`. A parked join or sync holds a task on the coordinating shard.
 
 mod error;
 mod load;

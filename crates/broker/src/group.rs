@@ -38,8 +38,7 @@ use table::{Assigned, Context, Pending, StaticReplaced};
 /// Kafka's `offset.metadata.max.bytes`, in UTF-16 units as Java counts; longer gets OFFSET_METADATA_TOO_LARGE.
 pub const OFFSET_METADATA_CHARS_MAX: usize = 4_096;
 
-/// Groups per partition of `__consumer_offsets`: about 1 KiB each at rest, so a partition stays near 100 MB. More get
-/// COORDINATOR_NOT_AVAILABLE.
+/// Groups per partition of `__consumer_offsets`. More get COORDINATOR_NOT_AVAILABLE.
 pub const GROUPS_MAX: usize = 100_000;
 
 /// Offsets per group; a consumer of 100 topics of 1,000 partitions fits. More get INVALID_COMMIT_OFFSET_SIZE.
@@ -54,6 +53,10 @@ pub const PROTOCOLS_PER_MEMBER_MAX: usize = 64;
 
 /// Largest group record: a fourth of the largest batch, so that its batch always fits. More gets UNKNOWN_SERVER_ERROR.
 pub const GROUP_RECORD_BYTES_MAX: usize = base::limits::BATCH_BYTES_MAX / 4;
+
+/// Memory of one partition's groups: members with what they sent, offsets, ids. Four records of the largest size, or as many
+/// groups as above at rest. What would add to more gets COORDINATOR_NOT_AVAILABLE; what replaces as much goes on.
+pub const GROUPS_BYTES_MAX: usize = 4 * GROUP_RECORD_BYTES_MAX;
 
 /// How long a newcomer's join may be parked (Kafka's classicGroupNewMemberJoinTimeoutMs).
 const NEW_MEMBER_JOIN_TIMEOUT_MS: u64 = 5 * 60 * 1_000;

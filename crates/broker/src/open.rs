@@ -336,6 +336,10 @@ async fn open_shard(
         opening: Budget::new("opening", settings.network_bytes / 16),
         reading: Budget::new("reading", settings.network_bytes / 16),
         fetch: Budget::new("fetch", settings.fetch_bytes),
+        checks: Budget::new("checks", crate::partition::CHECKS_MAX),
+        lookups: Budget::new("lookups", crate::api::list_offsets::SEARCHES_MAX),
+        building: Budget::new("building", settings.network_bytes),
+        responses: Budget::new("responses", settings.network_bytes / 2),
         shutdown: Shutdown::new(),
         fetch_sessions: RefCell::new(FetchSessions::new(
             runtime::shard(),

@@ -37,6 +37,7 @@ use kafka::batch::{
 use runtime::{Class, sync::Notify};
 use storage::{AppendError, Corrupt, Durable, Entry, EntryKind, Log, LogConfig, ReadError};
 
+use crate::broker::Broker;
 use producers::{ProducerTable, SequenceError, Verdict};
 
 /// Bytes appended between two snapshots of the windows: what a start after a crash reads again at most.
@@ -47,6 +48,10 @@ const REPLAY_READ_BYTES: usize = 1 << 20;
 
 /// Bytes of a batch checked between two looks at the clock: some ten microseconds of work.
 const CHECK_STEP_BYTES: usize = 32 << 10;
+
+/// Checks under way at once on a shard that do not end in their first slice: each may hold the windows of a decompressor and
+/// a compressor, up to 128 MiB and some. The others wait in line, with what they have touched so far.
+pub const CHECKS_MAX: u64 = 4;
 
 /// Waiters kept before the dead ones among them are looked for.
 const WAITERS_SWEEP_MIN: usize = 16;
@@ -541,8 +546,12 @@ async fn check_at_door<'a>(
         },
     };
     let mut validation = Validation::new(records, &rules)?;
+    let mut permit = None;
     while !validation.advance(CHECK_STEP_BYTES)? {
         if runtime::should_yield() {
+            if permit.is_none() {
+                permit = Some(Broker::local().checks.acquire(1).await);
+            }
             runtime::yield_now().await;
         }
     }

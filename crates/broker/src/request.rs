@@ -17,7 +17,10 @@ use kafka::{
 };
 use runtime::budget::Permit;
 
-use crate::{broker::Broker, connection::Peer};
+use crate::{
+    broker::Broker,
+    connection::{Peer, RequestMemory},
+};
 
 /// A future on one shard.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -30,6 +33,7 @@ pub struct RequestContext {
     pub frame: Buf,
     /// Where the body starts in `frame`.
     pub body_at: usize,
+    pub memory: Rc<RequestMemory>,
     pub version: i16,
     pub correlation_id: i32,
 }
@@ -49,6 +53,8 @@ pub enum RequestError {
         partitions: usize,
         partitions_max: usize,
     },
+    #[error("no memory for the answer in time")]
+    Memory,
     #[error("the node is stopping")]
     Stopping,
 }
@@ -56,8 +62,10 @@ pub enum RequestError {
 /// An encoded response with its frame size in front, and the memory it was granted.
 pub struct Response {
     pub frame: IoBuf,
-    /// Given back when the response is on the wire.
+    /// For its records. Given back, as is `memory`, when the response is on the wire.
     pub permit: Option<Permit>,
+    /// For the rest of it, granted by the connection.
+    pub memory: Option<Permit>,
 }
 
 /// What a handler gives back.
@@ -74,10 +82,20 @@ impl RequestContext {
         M::decode(&mut Reader::new(&self.frame[self.body_at..]), self.version)
     }
 
+    /// Gives the frame and its memory back before a wait that others decide the length of. Nothing can be decoded after.
+    pub fn let_go(&mut self) {
+        self.frame = Buf::new();
+        self.body_at = 0;
+        self.memory.let_go();
+    }
+
     pub fn encode<'a, M: Message<'a>>(&self, body: &M) -> Result<Response, RequestError> {
         let frame = encode_response(self.correlation_id, self.version, body)?;
-        let permit = None;
-        Ok(Response { frame, permit })
+        Ok(Response {
+            frame,
+            permit: None,
+            memory: None,
+        })
     }
 
     /// The finished answer.

@@ -30,7 +30,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Kafka's `connections.max.idle.ms`.
     pub connection_idle: Duration,
-    /// Memory per shard for requests from before they are read until they are answered.
+    /// Memory per shard for requests from before they are read until they are answered; as much again for what handlers
+    /// make of them, and half as much for answers.
     pub network_bytes: u64,
     /// Memory per shard for record bytes on their way to clients.
     pub fetch_bytes: u64,

@@ -21,6 +21,7 @@ mod builder;
 mod compression;
 mod door;
 mod records;
+mod times;
 mod varint;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 pub use builder::BatchBuilder;
 pub use door::{DoorRules, ValidBatch, Validation, validate, validate_batch};
 pub use records::{Record, RecordHeader, for_each_record};
+pub use times::{RecordTimes, Search};
 
 use crate::error::ErrorCode;
 

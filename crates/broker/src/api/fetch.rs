@@ -105,7 +105,7 @@ impl PartitionRead {
     }
 }
 
-pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
+pub async fn handle(mut context: RequestContext) -> Result<Reply, RequestError> {
     let broker = context.broker.clone();
     let (terms, opened, wanted) = {
         let request: FetchRequest<'_> = context.decode()?;
@@ -121,6 +121,7 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
             Ok((opened, wanted)) => (terms(&broker, &request), opened, wanted),
         }
     };
+    context.let_go();
     let mut lines: Vec<_> = wanted
         .into_iter()
         .map(|(key, wanted)| line(&broker, key, wanted))

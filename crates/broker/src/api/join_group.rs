@@ -13,9 +13,12 @@ use crate::{
     request::{Reply, RequestContext, RequestError},
 };
 
-pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
+pub async fn handle(mut context: RequestContext) -> Result<Reply, RequestError> {
     Ok(Reply::Later(Box::pin(async move {
-        let outcome = match join_of(&context)? {
+        let join = join_of(&context)?;
+        // What is kept of it counts as the group's.
+        context.let_go();
+        let outcome = match join {
             Ok(join) => {
                 let group = join.group.clone();
                 let member_id = join.member_id.clone();

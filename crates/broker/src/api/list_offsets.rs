@@ -34,6 +34,9 @@ const EARLIEST_PENDING_UPLOAD: i64 = -6;
 /// From this version on the leader epoch is part of the answer.
 const VERSION_LEADER_EPOCH: i16 = 4;
 
+/// Searches by time at once on a shard: each holds a batch and a decompressor, whose window alone may be 128 MiB.
+pub const SEARCHES_MAX: u64 = 2;
+
 #[derive(Clone, Copy)]
 struct Ask {
     key: PartitionKey,
@@ -133,6 +136,11 @@ async fn find(broker: &Broker, ask: Ask) -> Answer {
             timestamp,
             leader_epoch,
         }))
+    };
+    let is_search = ask.timestamp == MAX_TIMESTAMP || ask.timestamp >= 0;
+    let _search = match is_search {
+        true => Some(broker.lookups.acquire(1).await),
+        false => None,
     };
     match ask.timestamp {
         LATEST => at(until),

@@ -11,9 +11,12 @@ use crate::{
     request::{Reply, RequestContext, RequestError},
 };
 
-pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
+pub async fn handle(mut context: RequestContext) -> Result<Reply, RequestError> {
     Ok(Reply::Later(Box::pin(async move {
-        let outcome = match sync_of(&context)? {
+        let sync = sync_of(&context)?;
+        // What is kept of it counts as the group's.
+        context.let_go();
+        let outcome = match sync {
             Ok(sync) => {
                 let group = sync.group.clone();
                 let act = |partition: std::rc::Rc<crate::coordinator::OffsetsPartition>| async move {

@@ -133,6 +133,10 @@ impl FrameReader {
         self.receive(total, total, &self.budget.clone()).await?;
         let frame = self.held.slice(SIZE_BYTES..total);
         self.held.advance(total);
+        if self.held.is_empty() {
+            // The frame alone keeps its bytes: who lets go of it frees them.
+            self.held = Buf::new();
+        }
         self.trusted_bytes = self.trusted_bytes.max(total);
         Ok(Some((frame, permit)))
     }

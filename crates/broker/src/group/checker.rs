@@ -137,6 +137,8 @@ impl History {
 
 /// The structure of all groups.
 pub(super) fn check_table(table: &GroupTable) {
+    let (counted, anew) = table.bytes_counted();
+    assert_eq!(counted, anew, "the memory of all groups");
     for (id, group) in &table.groups {
         assert_eq!(*id, group.id);
         check_members(group);

@@ -19,8 +19,8 @@ use super::{
     member::Member,
     offsets::OffsetTable,
     request::{
-        Answer, Blob, Description, GroupError, GroupId, InstanceId, JoinRefused, Joined, Listed,
-        MemberId, MemberRef, Protocol, Synced, Ticket,
+        Answer, Blob, Description, GroupError, GroupId, InstanceId, Join, JoinRefused, Joined,
+        Listed, MemberId, MemberRef, Protocol, Synced, Ticket,
     },
     subscription,
 };
@@ -47,6 +47,9 @@ impl State {
         }
     }
 }
+
+/// Memory of an id's place in a map or set.
+const MAP_ENTRY_BYTES: usize = 48;
 
 /// When the join phase ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,8 @@ pub(super) struct Group {
     pub pending_sync: BTreeSet<MemberId>,
     /// The generation whose assignments are being written.
     pub assigning: Option<i32>,
+    /// Of those assignments.
+    pub assigning_bytes: usize,
     pub new_member_added: bool,
     pub join_timer: Option<JoinTimer>,
     pub sync_deadline_ms: Option<u64>,
@@ -99,7 +104,12 @@ pub(super) struct Group {
     pub joining: usize,
     /// Topics of all members' subscriptions; none when they cannot be known.
     pub subscribed: Option<BTreeSet<String>>,
+    /// Memory of `subscribed`.
+    pub subscribed_bytes: usize,
     pub offsets: OffsetTable,
+    /// What the table counts it as: all but its offsets, and all.
+    pub own_bytes: usize,
+    pub counted_bytes: usize,
     /// Its entry among the table's wakes.
     pub wake_ms: Option<u64>,
 }
@@ -120,20 +130,56 @@ impl Group {
             pending_join: BTreeMap::new(),
             pending_sync: BTreeSet::new(),
             assigning: None,
+            assigning_bytes: 0,
             new_member_added: false,
             join_timer: None,
             sync_deadline_ms: None,
             votes: BTreeMap::new(),
             joining: 0,
             subscribed: None,
+            subscribed_bytes: 0,
             offsets: OffsetTable::default(),
+            own_bytes: 0,
+            counted_bytes: 0,
             wake_ms: None,
         }
+    }
+
+    /// Memory of all but its offsets, about.
+    pub fn size_bytes(&self) -> usize {
+        let ids = |id: &MemberId| id.as_str().len() + MAP_ENTRY_BYTES;
+        let members = self.members.values().map(Member::size_bytes).sum::<usize>();
+        let pending = self.pending_join.keys().map(ids).sum::<usize>();
+        let fixed = size_of::<Self>() + self.id.as_str().len();
+        fixed + members + pending + self.assigning_bytes + self.subscribed_bytes
     }
 
     pub fn set_state(&mut self, state: State, now: TimestampMs) {
         self.state = state;
         self.state_since = now;
+    }
+
+    /// What a member that joins again, with its id or its instance's, takes already.
+    pub fn bytes_of(&self, join: &Join) -> usize {
+        let named = join.instance.as_ref();
+        let named = named.and_then(|instance| self.static_members.get(instance));
+        let id = join.member_id.as_ref().or(named);
+        let member = id.and_then(|id| self.members.get(id));
+        member.map_or(0, Member::size_bytes)
+    }
+
+    pub fn assigned_bytes(&self) -> usize {
+        let assignments = self.members.values().map(|member| member.assignment.len());
+        assignments.sum()
+    }
+
+    /// Nobody has joined or committed, ever.
+    pub fn is_unused(&self) -> bool {
+        self.state == State::Empty
+            && self.generation == 0
+            && self.members.is_empty()
+            && self.pending_join.is_empty()
+            && self.offsets.count() == 0
     }
 
     pub fn is_leader(&self, member: &MemberId) -> bool {
@@ -430,6 +476,8 @@ impl Group {
                 }),
             _ => None,
         };
+        let topics = self.subscribed.iter().flatten();
+        self.subscribed_bytes = topics.map(|topic| topic.len() + MAP_ENTRY_BYTES).sum();
     }
 
     /// Unknown subscriptions of consumers count as subscribed: keeping an offset is the safe side.

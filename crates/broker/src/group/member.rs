@@ -15,6 +15,8 @@ pub(super) struct Member {
     pub session_timeout_ms: u64,
     pub rebalance_timeout_ms: u64,
     pub protocols: Vec<Protocol>,
+    /// Memory of `protocols`: they are many, and asked for at every step of the group.
+    pub protocols_bytes: usize,
     pub assignment: Blob,
     /// JoinGroup waiting for the generation.
     pub join: Option<Ticket>,
@@ -36,6 +38,7 @@ impl Member {
             session_timeout_ms: 0,
             rebalance_timeout_ms: 0,
             protocols: Vec::new(),
+            protocols_bytes: 0,
             assignment: Blob::from([]),
             join: None,
             sync: None,
@@ -52,6 +55,7 @@ impl Member {
         self.session_timeout_ms = session;
         self.rebalance_timeout_ms = rebalance;
         self.protocols = distinct(&join.protocols);
+        self.protocols_bytes = self.protocols.iter().map(Protocol::size_bytes).sum();
     }
 
     /// The new member under an old one's `group.instance.id`, which keeps its place and its assignment.
@@ -64,6 +68,13 @@ impl Member {
             session_deadline_ms: None,
             ..self
         }
+    }
+
+    /// Memory it takes, about.
+    pub fn size_bytes(&self) -> usize {
+        let instance = self.instance.as_ref().map_or(0, |id| id.as_str().len());
+        let texts = self.id.as_str().len() + self.client_id.len() + self.client_host.len();
+        size_of::<Self>() + texts + instance + self.protocols_bytes + self.assignment.len()
     }
 
     pub fn matches(&self, protocols: &[Protocol]) -> bool {

@@ -17,6 +17,10 @@ pub struct CommittedOffset {
 }
 
 impl CommittedOffset {
+    fn size_bytes(&self) -> usize {
+        size_of::<Self>() + ENTRY_BYTES + self.metadata.len()
+    }
+
     /// Whether it outlived `retention_ms`, counted from `since`, unless it carries its own end.
     pub(super) fn is_expired(
         &self,
@@ -36,6 +40,14 @@ impl CommittedOffset {
 pub struct OffsetTable {
     topics: BTreeMap<TopicName, BTreeMap<PartitionIndex, CommittedOffset>>,
     count: usize,
+    bytes: usize,
+}
+
+/// Memory of a map's entry beside its key and value.
+const ENTRY_BYTES: usize = 32;
+
+fn topic_bytes(topic: &TopicName) -> usize {
+    topic.as_str().len() + size_of::<BTreeMap<PartitionIndex, CommittedOffset>>() + 2 * ENTRY_BYTES
 }
 
 impl OffsetTable {
@@ -47,21 +59,30 @@ impl OffsetTable {
     ) {
         if !self.topics.contains_key(topic) {
             self.topics.insert(topic.clone(), BTreeMap::new());
+            self.bytes += topic_bytes(topic);
         }
         let partitions = self
             .topics
             .get_mut(topic)
             .expect("the topic was just inserted");
-        self.count += usize::from(partitions.insert(partition, offset).is_none());
+        self.bytes += offset.size_bytes();
+        match partitions.insert(partition, offset) {
+            Some(before) => self.bytes -= before.size_bytes(),
+            None => self.count += 1,
+        }
     }
 
     pub fn remove(&mut self, topic: &TopicName, partition: PartitionIndex) {
         let Some(partitions) = self.topics.get_mut(topic) else {
             return;
         };
-        self.count -= usize::from(partitions.remove(&partition).is_some());
+        if let Some(before) = partitions.remove(&partition) {
+            self.bytes -= before.size_bytes();
+            self.count -= 1;
+        }
         if partitions.is_empty() {
             self.topics.remove(topic);
+            self.bytes -= topic_bytes(topic);
         }
     }
 
@@ -74,6 +95,27 @@ impl OffsetTable {
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// Memory it takes, about.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What setting these offsets adds to it.
+    #[must_use]
+    pub fn added_bytes(&self, offsets: &[(TopicName, PartitionIndex, CommittedOffset)]) -> usize {
+        let added = offsets.iter().map(|(topic, partition, offset)| {
+            let topic_added = match self.topics.contains_key(topic) {
+                true => 0,
+                false => topic_bytes(topic),
+            };
+            let before = self.get(topic.as_str(), *partition);
+            let before = before.map_or(0, CommittedOffset::size_bytes);
+            topic_added + offset.size_bytes().saturating_sub(before)
+        });
+        added.sum()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&TopicName, PartitionIndex, &CommittedOffset)> {

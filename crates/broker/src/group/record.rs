@@ -254,6 +254,13 @@ impl MemberValue {
     /// The member as it was when its generation became stable.
     pub(super) fn into_member(self, protocol: Option<&Arc<str>>) -> Member {
         let session_timeout_ms = u64::try_from(self.session_timeout_ms).unwrap_or(0);
+        let protocols: Vec<Protocol> = protocol
+            .map(|name| Protocol {
+                name: name.clone(),
+                metadata: self.subscription,
+            })
+            .into_iter()
+            .collect();
         Member {
             id: self.id,
             instance: self.instance,
@@ -262,13 +269,8 @@ impl MemberValue {
             session_timeout_ms,
             rebalance_timeout_ms: u64::try_from(self.rebalance_timeout_ms)
                 .unwrap_or(session_timeout_ms),
-            protocols: protocol
-                .map(|name| Protocol {
-                    name: name.clone(),
-                    metadata: self.subscription,
-                })
-                .into_iter()
-                .collect(),
+            protocols_bytes: protocols.iter().map(Protocol::size_bytes).sum(),
+            protocols,
             assignment: self.assignment,
             join: None,
             sync: None,

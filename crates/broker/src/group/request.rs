@@ -84,6 +84,12 @@ pub struct Protocol {
     pub metadata: Blob,
 }
 
+impl Protocol {
+    pub(super) fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.metadata.len()
+    }
+}
+
 /// JoinGroup. `fresh_member_id` is used when `member_id` is none; the caller draws it (`<client or instance>-<uuid>`).
 #[derive(Clone, Debug)]
 pub struct Join {
@@ -103,6 +109,21 @@ pub struct Join {
     pub skips_assignment: bool,
     /// Why it joins (KIP-800).
     pub reason: Option<String>,
+}
+
+impl Join {
+    /// Memory of a member made of it, about.
+    pub(super) fn size_bytes(&self) -> usize {
+        let instance = self.instance.as_ref().map_or(0, |id| id.as_str().len());
+        let texts = self.client_id.len() + self.client_host.len();
+        let id = self.member_id.as_ref().unwrap_or(&self.fresh_member_id);
+        let protocols = self
+            .protocols
+            .iter()
+            .map(Protocol::size_bytes)
+            .sum::<usize>();
+        size_of::<super::member::Member>() + id.as_str().len() + texts + instance + protocols
+    }
 }
 
 /// SyncGroup; `assignments` only from the leader.

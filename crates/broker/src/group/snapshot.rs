@@ -116,9 +116,10 @@ impl GroupTable {
 impl Group {
     /// Becomes what the record says; offsets stay.
     pub(super) fn load(&mut self, value: GroupValue) {
-        let offsets = std::mem::take(&mut self.offsets);
+        let (offsets, counted_bytes) = (std::mem::take(&mut self.offsets), self.counted_bytes);
         *self = Self::new(self.id.clone(), value.state_since);
         self.offsets = offsets;
+        self.counted_bytes = counted_bytes;
         self.generation = value.generation;
         self.protocol_type = value.protocol_type;
         self.protocol = value.protocol;

@@ -66,6 +66,7 @@ impl Group {
         by_member.retain(|id, _| self.members.contains_key(id));
         let group_record = record::of_group(self, Some(&by_member));
         self.assigning = Some(self.generation);
+        self.assigning_bytes = by_member.values().map(|blob| blob.len()).sum();
         let assigned = Assigned {
             group: self.id.clone(),
             generation: self.generation,
@@ -84,6 +85,9 @@ impl Group {
         outcome: Result<(), GroupError>,
         cx: &mut Context<'_>,
     ) {
+        if self.assigning == Some(done.generation) {
+            self.assigning_bytes = 0;
+        }
         if self.state != State::CompletingRebalance || self.generation != done.generation {
             return;
         }

@@ -11,17 +11,17 @@
 //!
 //! # Limits
 //! [`super::GROUPS_MAX`] groups (joins and first commits beyond are refused), [`super::OFFSETS_PER_GROUP_MAX`] offsets in
-//! each, `group.max.size` members; a walk over all groups proceeds in steps that the caller sizes.
+//! each, `group.max.size` members, [`super::GROUPS_BYTES_MAX`] in all (what would add to more is refused); a walk over all groups proceeds in steps that the caller sizes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::{PartitionIndex, TopicName};
 
 use super::{
-    GROUPS_MAX, MEMBER_METADATA_BYTES_MAX, PROTOCOLS_PER_MEMBER_MAX,
+    GROUPS_BYTES_MAX, GROUPS_MAX, MEMBER_METADATA_BYTES_MAX, PROTOCOLS_PER_MEMBER_MAX,
     classic::{Group, State},
     commit::OffsetKey,
-    offsets::CommittedOffset,
+    offsets::{CommittedOffset, OffsetTable},
     record::{self, Key, RecordError},
     request::{
         Answer, Blob, Commit, Description, Effects, FetchedOffset, GroupError, GroupId, Join,
@@ -138,6 +138,8 @@ pub struct GroupTable {
     config: GroupConfig,
     pub(super) groups: BTreeMap<GroupId, Group>,
     wakes: BTreeSet<(u64, GroupId)>,
+    /// Sum of the groups' `counted_bytes`.
+    bytes: usize,
     pub(super) pending: BTreeMap<WriteToken, Pending>,
     next_token: u64,
 }
@@ -149,6 +151,7 @@ impl GroupTable {
             config,
             groups: BTreeMap::new(),
             wakes: BTreeSet::new(),
+            bytes: 0,
             pending: BTreeMap::new(),
             next_token: 0,
         }
@@ -169,6 +172,7 @@ impl GroupTable {
         self.step(&join.group, now, fx, |group, cx| {
             group.join(ticket, join, cx);
         });
+        self.forget_unused(&join.group);
     }
 
     /// What can be said before the group is looked at; creates it for a newcomer.
@@ -183,26 +187,57 @@ impl GroupTable {
         {
             return Err(GroupError::TooLarge);
         }
-        if self.groups.contains_key(&join.group) {
-            return Ok(());
-        }
-        if join.member_id.is_some() {
+        let group = self.groups.get(&join.group);
+        if group.is_none() && join.member_id.is_some() {
             return Err(GroupError::UnknownMember);
         }
+        let before = group.map_or(0, |group| group.bytes_of(join));
+        if !self.has_room(join.size_bytes().saturating_sub(before)) {
+            return Err(GroupError::NotAvailable);
+        }
+        if group.is_some() {
+            return Ok(());
+        }
         self.create(&join.group, now)
+    }
+
+    fn has_room(&self, added_bytes: usize) -> bool {
+        added_bytes == 0 || self.bytes + added_bytes <= GROUPS_BYTES_MAX
+    }
+
+    /// A group that was only asked for leaves nothing behind; the log says nothing of it.
+    fn forget_unused(&mut self, id: &GroupId) {
+        let is_unused = self.groups.get(id).is_some_and(Group::is_unused);
+        // What was asked for last is found first.
+        if is_unused && !self.pending.values().rev().any(|p| p.group() == Some(id)) {
+            self.forget(id);
+        }
     }
 
     fn create(&mut self, id: &GroupId, now: Moment) -> Result<(), GroupError> {
         if self.groups.len() >= GROUPS_MAX {
             return Err(GroupError::NotAvailable);
         }
-        self.groups
-            .insert(id.clone(), Group::new(id.clone(), now.wall));
+        let mut group = Group::new(id.clone(), now.wall);
+        group.own_bytes = group.size_bytes();
+        count(&mut self.bytes, &mut group);
+        self.groups.insert(id.clone(), group);
         Ok(())
     }
 
     pub fn on_sync(&mut self, now: Moment, ticket: Ticket, sync: Sync, fx: &mut Effects) {
         let id = sync.group.clone();
+        let added = sync
+            .assignments
+            .iter()
+            .map(|(_, blob)| blob.len())
+            .sum::<usize>();
+        let before = self.groups.get(&id).map_or(0, Group::assigned_bytes);
+        if !self.has_room(added.saturating_sub(before)) {
+            let answer = Answer::Sync(Err(GroupError::NotAvailable));
+            fx.answers.push((ticket, answer));
+            return;
+        }
         let known = self.step(&id, now, fx, |group, cx| group.sync(ticket, sync, cx));
         if known.is_none() {
             fx.answers
@@ -253,10 +288,18 @@ impl GroupTable {
         };
         group.commit(ticket, commit, &mut cx);
         self.wake_not_later(&id, &member);
+        self.forget_unused(&id);
     }
 
     fn admit_commit(&mut self, now: Moment, commit: &Commit) -> Result<(), GroupError> {
-        if self.groups.contains_key(&commit.group) {
+        let group = self.groups.get(&commit.group);
+        let added = match group {
+            Some(group) => group.offsets.added_bytes(&commit.offsets),
+            None => OffsetTable::default().added_bytes(&commit.offsets),
+        };
+        if !self.has_room(added) {
+            Err(GroupError::NotAvailable)
+        } else if group.is_some() {
             Ok(())
         } else if commit.member.generation < 0 {
             self.create(&commit.group, now)
@@ -359,6 +402,7 @@ impl GroupTable {
                     for (topic, partition, offset) in offsets {
                         group.offsets.insert(&topic, partition, offset);
                     }
+                    count(&mut self.bytes, group);
                 }
                 fx.answers.push((ticket, Answer::Written(outcome)));
             }
@@ -371,6 +415,7 @@ impl GroupTable {
                     for (topic, partition) in keys {
                         group.offsets.remove(&topic, partition);
                     }
+                    count(&mut self.bytes, group);
                 }
                 let ticket = ticket.into_iter();
                 fx.answers
@@ -394,9 +439,11 @@ impl GroupTable {
     }
 
     fn forget(&mut self, id: &GroupId) {
-        if let Some(group) = self.groups.remove(id)
-            && let Some(at) = group.wake_ms
-        {
+        let Some(group) = self.groups.remove(id) else {
+            return;
+        };
+        self.bytes -= group.counted_bytes;
+        if let Some(at) = group.wake_ms {
             self.wakes.remove(&(at, id.clone()));
         }
     }
@@ -418,6 +465,7 @@ impl GroupTable {
             .collect();
         for id in due {
             self.step(&id, now, fx, Group::expire);
+            self.forget_unused(&id);
         }
     }
 
@@ -570,8 +618,10 @@ impl GroupTable {
             (Key::Group(id), None) => self.forget(&id),
             (Key::Group(id), Some(value)) => {
                 let value = record::decode_group(value)?;
-                let group = self.replayed(&id);
-                group.load(value);
+                self.replayed(&id, |group| {
+                    group.load(value);
+                    group.own_bytes = group.size_bytes();
+                });
             }
             (
                 Key::Offset {
@@ -583,6 +633,7 @@ impl GroupTable {
             ) => {
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.offsets.remove(&topic, partition);
+                    count(&mut self.bytes, group);
                 }
             }
             (
@@ -594,18 +645,23 @@ impl GroupTable {
                 Some(value),
             ) => {
                 let offset = record::decode_offset(value)?;
-                self.replayed(&group)
-                    .offsets
-                    .insert(&topic, partition, offset);
+                self.replayed(&group, |group| {
+                    group.offsets.insert(&topic, partition, offset);
+                });
             }
         }
         Ok(())
     }
 
-    fn replayed(&mut self, id: &GroupId) -> &mut Group {
-        self.groups
-            .entry(id.clone())
-            .or_insert_with(|| Group::new(id.clone(), base::TimestampMs(-1)))
+    fn replayed(&mut self, id: &GroupId, act: impl FnOnce(&mut Group)) {
+        let new = || {
+            let mut group = Group::new(id.clone(), base::TimestampMs(-1));
+            group.own_bytes = group.size_bytes();
+            group
+        };
+        let group = self.groups.entry(id.clone()).or_insert_with(new);
+        act(group);
+        count(&mut self.bytes, group);
     }
 
     /// After the replay: members' sessions begin anew. Stepwise as `on_sweep`.
@@ -643,6 +699,8 @@ impl GroupTable {
             next_token: &mut self.next_token,
         };
         let result = act(group, &mut cx);
+        group.own_bytes = group.size_bytes();
+        count(&mut self.bytes, group);
         let deadline = group.next_deadline_ms();
         self.set_wake(id, deadline);
         Some(result)
@@ -682,6 +740,13 @@ impl GroupTable {
     }
 }
 
+/// Brings the sum up to date with a group.
+fn count(bytes: &mut usize, group: &mut Group) {
+    *bytes -= group.counted_bytes;
+    group.counted_bytes = group.own_bytes + group.offsets.size_bytes();
+    *bytes += group.counted_bytes;
+}
+
 fn fetched(committed: &CommittedOffset) -> FetchedOffset {
     FetchedOffset {
         offset: committed.offset,
@@ -692,6 +757,12 @@ fn fetched(committed: &CommittedOffset) -> FetchedOffset {
 
 #[cfg(test)]
 impl GroupTable {
+    /// What the groups are counted as, and what counting them anew gives.
+    pub(super) fn bytes_counted(&self) -> (usize, usize) {
+        let anew = |group: &Group| group.size_bytes() + group.offsets.size_bytes();
+        (self.bytes, self.groups.values().map(anew).sum())
+    }
+
     /// The wakes that stand for a group, for the checker.
     pub(super) fn wake_entries(&self, id: &GroupId) -> Vec<u64> {
         let entries = self.wakes.iter().filter(|(_, of)| of == id);

@@ -1,5 +1,7 @@
 //! Requests that are small, or large, out of all proportion: what they get, and that the node goes on.
 
+use std::time::Duration;
+
 use kafka::{
     error::ErrorCode,
     messages::{
@@ -11,6 +13,8 @@ use kafka::{
         describe_producers::{DescribeProducersRequest, DescribeProducersResponse, TopicRequest},
         fetch::{FetchPartition, FetchRequest, FetchTopic},
         find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse},
+        join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
+        metadata::MetadataRequest,
         offset_commit::{
             OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
         },
@@ -20,6 +24,7 @@ use kafka::{
         },
     },
 };
+use runtime::sim::SimConfig;
 
 use crate::harness::{Caller, World, batch};
 
@@ -291,4 +296,88 @@ fn a_fetch_of_more_partitions_than_any_node_has_is_refused() {
     client.call(12, &fetch(1_000));
     client.send(12, &fetch(100_001));
     assert!(client.read_frame().is_none());
+}
+
+#[test]
+fn parked_requests_hold_no_memory() {
+    let world = World::with(SimConfig::new(1), 1, |_| {});
+    let mut good = world.client();
+    good.create_topic("t", 1, &[]);
+    find(&mut good, &["g"]);
+    // Sixteen of these would take all memory for requests several times over.
+    let mut waiting = Vec::new();
+    for n in 0..16 {
+        let mut client = world.client();
+        let topic = FetchTopic {
+            topic: "t".into(),
+            partitions: vec![FetchPartition {
+                current_leader_epoch: -1,
+                partition_max_bytes: 1,
+                ..FetchPartition::default()
+            }]
+            .into(),
+            ..FetchTopic::default()
+        };
+        let request = FetchRequest {
+            max_wait_ms: 600_000,
+            min_bytes: 1,
+            max_bytes: 1,
+            topics: vec![topic].into(),
+            rack_id: "r".repeat(32_000).into(),
+            ..FetchRequest::default()
+        };
+        client.send(12, &request);
+        let protocol = JoinGroupRequestProtocol {
+            name: "range".into(),
+            metadata: vec![0; 1 << 19].into(),
+        };
+        let join = JoinGroupRequest {
+            group_id: format!("g{n}").into(),
+            session_timeout_ms: 60_000,
+            rebalance_timeout_ms: 60_000,
+            group_instance_id: Some("i".into()),
+            protocol_type: "consumer".into(),
+            protocols: vec![protocol].into(),
+            ..JoinGroupRequest::default()
+        };
+        let mut joining = world.client();
+        joining.send(7, &join);
+        waiting.push((client, joining));
+    }
+    world.sleep(Duration::from_secs(1));
+    assert_eq!(world.metric(|m| m.network_bytes_used), 0);
+    assert_eq!(good.produce("t", 0, &batch(&["x"])).error, ErrorCode::None);
+    for (client, _) in &mut waiting {
+        client.read_frame().expect("an answer");
+    }
+}
+
+#[test]
+fn answers_that_nobody_reads_are_bounded_over_all_connections() {
+    let world = World::with(SimConfig::new(1), 1, |settings| {
+        // Half of it is for answers.
+        settings.network_bytes = 4 << 20;
+    });
+    let mut good = world.client();
+    good.create_topic("wide", 5_000, &[]);
+    let all = || MetadataRequest {
+        topics: None,
+        ..MetadataRequest::default()
+    };
+    let one = good.call(12, &all()).bytes.len() as u64;
+    assert!(one > 100_000, "{one}");
+    let mut greedy: Vec<_> = (0..20).map(|_| world.client()).collect();
+    for client in &mut greedy {
+        for _ in 0..5 {
+            client.send(12, &all());
+        }
+    }
+    world.sleep(Duration::from_secs(2));
+    // What sockets hold is theirs.
+    let unsent = world.metric(|m| m.response_bytes_unsent);
+    assert!(unsent <= (2 << 20) + 4 * one, "{unsent} of {one} each");
+    let start = world.sim.elapsed();
+    good.call(12, &all());
+    let waited = world.sim.elapsed() - start;
+    assert!(waited < Duration::from_secs(24), "{waited:?}");
 }

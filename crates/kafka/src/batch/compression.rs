@@ -6,7 +6,10 @@
 //! frame's window, at most 2^27 bytes as in Kafka's own reader, touched only as far as output fills it.
 //! State worth keeping (zstd's context, buffers) is kept per thread, one of each, and only while small.
 
-use std::{cell::RefCell, io::Read};
+use std::{
+    cell::RefCell,
+    io::{Read, Write},
+};
 
 use flate2::{bufread::MultiGzDecoder, write::GzEncoder};
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
@@ -311,32 +314,114 @@ pub(super) fn compress(compression: Compression, input: &[u8], out: &mut Vec<u8>
     }
 }
 
+/// Compression of one batch's records a piece at a time, into a vector.
+pub(super) enum Compressor {
+    None(Vec<u8>),
+    Gzip(GzEncoder<Vec<u8>>),
+    Snappy { out: Vec<u8>, block: Vec<u8> },
+    Lz4(Box<FrameEncoder<Vec<u8>>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl Compressor {
+    /// `input_bytes` is how much will be written: zstd sizes its memory by it.
+    pub fn new(compression: Compression, input_bytes: u64) -> Self {
+        match compression {
+            Compression::None => Self::None(Vec::new()),
+            Compression::Gzip => Self::Gzip(gzip_encoder(Vec::new())),
+            Compression::Snappy => Self::Snappy {
+                out: XERIAL_HEAD.to_vec(),
+                block: Vec::new(),
+            },
+            Compression::Lz4 => Self::Lz4(Box::new(lz4_encoder(Vec::new()))),
+            Compression::Zstd => {
+                let encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL);
+                let mut encoder = encoder.expect("the level is one of zstd's");
+                let sized = encoder.set_pledged_src_size(Some(input_bytes));
+                sized.expect("nothing is written yet");
+                Self::Zstd(encoder)
+            }
+        }
+    }
+
+    pub fn write(&mut self, mut input: &[u8]) {
+        let written = match self {
+            Self::None(out) => out.write_all(input),
+            Self::Gzip(encoder) => encoder.write_all(input),
+            Self::Lz4(encoder) => encoder.write_all(input),
+            Self::Zstd(encoder) => encoder.write_all(input),
+            Self::Snappy { out, block } => {
+                while !input.is_empty() {
+                    let room = XERIAL_BLOCK_BYTES - block.len();
+                    let (now, later) = input.split_at(room.min(input.len()));
+                    block.extend_from_slice(now);
+                    input = later;
+                    if block.len() == XERIAL_BLOCK_BYTES {
+                        snappy_block(block, out);
+                        block.clear();
+                    }
+                }
+                Ok(())
+            }
+        };
+        written.expect("a vector takes every byte");
+    }
+
+    pub fn finish(self) -> Vec<u8> {
+        let finished = match self {
+            Self::None(out) => return out,
+            Self::Gzip(encoder) => encoder.finish().ok(),
+            Self::Lz4(encoder) => encoder.finish().ok(),
+            Self::Zstd(encoder) => encoder.finish().ok(),
+            Self::Snappy { mut out, block } => {
+                if !block.is_empty() {
+                    snappy_block(&block, &mut out);
+                }
+                return out;
+            }
+        };
+        finished.expect("a vector takes every byte, and as many came as were announced")
+    }
+}
+
 fn gzip(input: &[u8], out: &mut Vec<u8>) {
-    let mut encoder = GzEncoder::new(out, flate2::Compression::default());
-    std::io::Write::write_all(&mut encoder, input).expect("a vector takes every byte");
+    let mut encoder = gzip_encoder(out);
+    encoder.write_all(input).expect("a vector takes every byte");
     encoder.finish().expect("a vector takes every byte");
+}
+
+fn gzip_encoder<W: Write>(out: W) -> GzEncoder<W> {
+    GzEncoder::new(out, flate2::Compression::default())
 }
 
 fn snappy(input: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&XERIAL_HEAD);
-    let mut encoder = snap::raw::Encoder::new();
     for block in input.chunks(XERIAL_BLOCK_BYTES) {
-        let size_at = out.len();
-        let from = size_at + 4;
-        out.resize(from + snap::raw::max_compress_len(block.len()), 0);
-        let size = encoder
-            .compress(block, &mut out[from..])
-            .expect("the buffer holds the worst case");
-        out.truncate(from + size);
-        out[size_at..from].copy_from_slice(&(size as u32).to_be_bytes());
+        snappy_block(block, out);
     }
 }
 
+/// One block in the Java library's framing.
+fn snappy_block(block: &[u8], out: &mut Vec<u8>) {
+    let size_at = out.len();
+    let from = size_at + 4;
+    out.resize(from + snap::raw::max_compress_len(block.len()), 0);
+    let size = snap::raw::Encoder::new()
+        .compress(block, &mut out[from..])
+        .expect("the buffer holds the worst case");
+    out.truncate(from + size);
+    out[size_at..from].copy_from_slice(&(size as u32).to_be_bytes());
+}
+
 fn lz4(input: &[u8], out: &mut Vec<u8>) {
+    let mut encoder = lz4_encoder(out);
+    encoder.write_all(input).expect("a vector takes every byte");
+    encoder.finish().expect("a vector takes every byte");
+}
+
+fn lz4_encoder<W: Write>(out: W) -> FrameEncoder<W> {
     let frame = FrameInfo::new()
         .block_mode(BlockMode::Independent)
         .block_size(BlockSize::Max64KB);
-    let mut encoder = FrameEncoder::with_frame_info(frame, out);
-    std::io::Write::write_all(&mut encoder, input).expect("a vector takes every byte");
-    encoder.finish().expect("a vector takes every byte");
+    FrameEncoder::with_frame_info(frame, out)
 }

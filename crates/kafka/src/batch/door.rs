@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use base::{Offset, TimestampMs};
+use base::{Offset, TimestampMs, limits};
 
 use super::{
     ATTRIBUTES_AT, BATCH_HEADER_BYTES, BatchError, BatchHeader, COMPRESSION_MASK, Compression,
     LOG_APPEND_TIME, MAX_TIMESTAMP_AT, NO_TIMESTAMP, TimestampType, assemble,
-    compression::{Decompressor, compress},
+    compression::{Compressor, Decompressor},
     output_bytes_max,
-    records::{Chunked, Plain, Walk},
+    records::{CHUNK_BYTES, Chunked, Plain, Source, Walk},
     seal,
 };
 
@@ -66,13 +66,29 @@ pub struct Validation<'a> {
     unchecked: &'a [u8],
     crc: u32,
     walk: Walk,
-    source: Option<Source<'a>>,
+    source: Option<Opened<'a>>,
+    recompression: Option<Recompression<'a>>,
     ended: bool,
 }
 
-enum Source<'a> {
+enum Opened<'a> {
     Plain(Plain<'a>),
     Chunked(Chunked<'a>),
+}
+
+/// The records on their way into the topic's compression.
+struct Recompression<'a> {
+    from: Packed<'a>,
+    to: Compression,
+    compressor: Compressor,
+}
+
+enum Packed<'a> {
+    Plain(&'a [u8]),
+    Compressed {
+        decompressor: Decompressor<'a>,
+        chunk: Box<[u8]>,
+    },
 }
 
 impl<'a> Validation<'a> {
@@ -118,17 +134,22 @@ impl<'a> Validation<'a> {
             },
             header,
             source: None,
+            recompression: None,
             ended: false,
         })
     }
 
-    /// Works through about `bytes` more bytes (of the batch for its checksum, then of its records uncompressed; a record
-    /// is never split); whether all is done.
+    /// Works through about `bytes` more bytes (of the batch for its checksum, then of its records uncompressed, then of
+    /// those again into the topic's compression; a record is never split); whether all is done.
     pub fn advance(&mut self, bytes: usize) -> Result<bool, BatchError> {
         if self.ended {
             return Ok(true);
         }
         let mut budget = bytes.max(1);
+        if let Some(recompression) = &mut self.recompression {
+            self.ended = recompression.advance(budget)?;
+            return Ok(self.ended);
+        }
         if !self.unchecked.is_empty() {
             let (now, later) = self.unchecked.split_at(budget.min(self.unchecked.len()));
             self.crc = iobuf::crc32c_append(self.crc, now);
@@ -148,15 +169,57 @@ impl<'a> Validation<'a> {
             Some(source) => source,
             none => none.insert(open(self.compression, &self.batch[BATCH_HEADER_BYTES..])?),
         };
-        self.ended = match source {
-            Source::Plain(plain) => self.walk.advance(plain, budget as u64)?,
-            Source::Chunked(chunked) => self.walk.advance(chunked, budget as u64)?,
+        let (walked, plain_bytes) = match source {
+            Opened::Plain(plain) => {
+                let walked = self.walk.advance(plain, budget as u64)?;
+                (walked, plain.position())
+            }
+            Opened::Chunked(chunked) => {
+                let walked = self.walk.advance(chunked, budget as u64)?;
+                (walked, chunked.position())
+            }
         };
-        if self.ended {
+        if walked {
             // Hands the decompressor's state back for the next batch.
             self.source = None;
+            self.recompression = self.recompression(plain_bytes)?;
+            self.ended = self.recompression.is_none();
         }
         Ok(self.ended)
+    }
+
+    /// What is left to do for the topic's compression; the records are checked already and stay as they are.
+    fn recompression(&self, plain_bytes: u64) -> Result<Option<Recompression<'a>>, BatchError> {
+        let to = self.rules.compression;
+        let Some(to) = to.filter(|to| *to != self.compression) else {
+            return Ok(None);
+        };
+        // Before the work: no batch holds more, compressed or not.
+        let mut bytes_max = limits::BATCH_BYTES_MAX;
+        if to == Compression::None {
+            bytes_max = bytes_max.min(self.rules.batch_bytes_max);
+        }
+        let bytes = usize::try_from(plain_bytes).unwrap_or(usize::MAX);
+        let bytes = bytes.saturating_add(BATCH_HEADER_BYTES);
+        if bytes > bytes_max {
+            return Err(BatchError::TooLarge { bytes, bytes_max });
+        }
+        let packed = &self.batch[BATCH_HEADER_BYTES..];
+        let from = match self.compression {
+            Compression::None => Packed::Plain(packed),
+            compression => {
+                let bytes_max = output_bytes_max(packed.len());
+                Packed::Compressed {
+                    decompressor: Decompressor::new(compression, packed, bytes_max)?,
+                    chunk: vec![0; CHUNK_BYTES].into_boxed_slice(),
+                }
+            }
+        };
+        Ok(Some(Recompression {
+            from,
+            to,
+            compressor: Compressor::new(to, plain_bytes),
+        }))
     }
 
     /// The batch as it is to be stored. Panics when [`Self::advance`] has not said that all is done.
@@ -170,18 +233,55 @@ impl<'a> Validation<'a> {
         if self.rules.timestamp_type == TimestampType::LogAppendTime {
             header.attributes |= LOG_APPEND_TIME;
         }
-        if let Some(compression) = self.rules.compression
-            && compression != self.compression
-        {
-            return recompress(
-                header,
-                self.compression,
-                compression,
-                self.batch,
-                &self.rules,
-            );
+        match self.recompression {
+            Some(recompression) => recompression.finish(header, &self.rules),
+            None => Ok(restamp(header, self.batch)),
         }
-        Ok(restamp(header, self.batch))
+    }
+}
+
+impl Recompression<'_> {
+    /// Works through about `bytes` more bytes of plain records; whether all are through.
+    fn advance(&mut self, bytes: usize) -> Result<bool, BatchError> {
+        let mut left = bytes;
+        while left > 0 {
+            let plain = match &mut self.from {
+                Packed::Plain(rest) => {
+                    let (plain, later) = rest.split_at(left.min(CHUNK_BYTES).min(rest.len()));
+                    *rest = later;
+                    plain
+                }
+                Packed::Compressed {
+                    decompressor,
+                    chunk,
+                } => {
+                    let filled = decompressor.read(chunk)?;
+                    &chunk[..filled]
+                }
+            };
+            if plain.is_empty() {
+                return Ok(true);
+            }
+            self.compressor.write(plain);
+            left = left.saturating_sub(plain.len());
+        }
+        Ok(false)
+    }
+
+    fn finish<'a>(
+        self,
+        mut header: BatchHeader,
+        rules: &DoorRules,
+    ) -> Result<ValidBatch<'a>, BatchError> {
+        let records = self.compressor.finish();
+        check_size(BATCH_HEADER_BYTES + records.len(), rules)?;
+        header.attributes = (header.attributes & !COMPRESSION_MASK) | self.to as i16;
+        let bytes = assemble(&header, Cow::Owned(records));
+        let header = BatchHeader::decode(&bytes)?;
+        Ok(ValidBatch {
+            header,
+            bytes: Cow::Owned(bytes),
+        })
     }
 }
 
@@ -221,12 +321,12 @@ fn check_header(header: &BatchHeader) -> Result<(), BatchError> {
     Ok(())
 }
 
-fn open(compression: Compression, records: &[u8]) -> Result<Source<'_>, BatchError> {
+fn open(compression: Compression, records: &[u8]) -> Result<Opened<'_>, BatchError> {
     Ok(match compression {
-        Compression::None => Source::Plain(Plain::new(records)),
+        Compression::None => Opened::Plain(Plain::new(records)),
         _ => {
             let bytes_max = output_bytes_max(records.len());
-            Source::Chunked(Chunked::new(Decompressor::new(
+            Opened::Chunked(Chunked::new(Decompressor::new(
                 compression,
                 records,
                 bytes_max,
@@ -257,40 +357,4 @@ fn restamp(mut header: BatchHeader, batch: &[u8]) -> ValidBatch<'_> {
         header,
         bytes: Cow::Owned(bytes),
     }
-}
-
-/// The batch with its records in the topic's compression; they are checked already and stay as they are.
-fn recompress<'a>(
-    mut header: BatchHeader,
-    from: Compression,
-    to: Compression,
-    batch: &[u8],
-    rules: &DoorRules,
-) -> Result<ValidBatch<'a>, BatchError> {
-    let packed = &batch[BATCH_HEADER_BYTES..];
-    let plain = match from {
-        Compression::None => Cow::Borrowed(packed),
-        _ => {
-            let mut plain = Vec::new();
-            let bytes_max = output_bytes_max(packed.len());
-            Decompressor::new(from, packed, bytes_max)?.read_all(&mut plain)?;
-            Cow::Owned(plain)
-        }
-    };
-    let records = match to {
-        Compression::None => plain,
-        _ => {
-            let mut records = Vec::new();
-            compress(to, &plain, &mut records);
-            Cow::Owned(records)
-        }
-    };
-    check_size(BATCH_HEADER_BYTES + records.len(), rules)?;
-    header.attributes = (header.attributes & !COMPRESSION_MASK) | to as i16;
-    let bytes = assemble(&header, records);
-    let header = BatchHeader::decode(&bytes)?;
-    Ok(ValidBatch {
-        header,
-        bytes: Cow::Owned(bytes),
-    })
 }

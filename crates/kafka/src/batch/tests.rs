@@ -6,8 +6,8 @@ use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 
 use super::{
     ATTRIBUTES_AT, BATCH_HEADER_BYTES, BatchBuilder, BatchError, BatchHeader, Compression,
-    DoorRules, RecordFault, TimestampType, Validation, assemble, assign, batches, compress,
-    for_each_record, seal, validate, validate_batch,
+    DoorRules, RecordFault, RecordTimes, Search, TimestampType, Validation, assemble, assign,
+    batches, compress, for_each_record, seal, validate, validate_batch,
     varint::{put, size, varint, varlong},
 };
 use crate::error::ErrorCode;
@@ -562,4 +562,100 @@ fn varints_read_back_at_every_length() {
         Err(RecordFault::Varint)
     );
     assert!(varlong(&[0xff; 11]).is_err());
+}
+
+#[test]
+fn recompression_goes_in_steps_as_the_walk_does() {
+    let value: Vec<u8> = (0..1_u32 << 20)
+        .map(|n| n.wrapping_mul(n).to_le_bytes()[1])
+        .collect();
+    for from in Compression::ALL {
+        let mut builder = BatchBuilder::new(from);
+        for at in 0..4 {
+            builder.push(TimestampMs(NOW + at), None, Some(&value), &[]);
+        }
+        let batch = builder.finish();
+        for to in Compression::ALL {
+            let rules = DoorRules {
+                compression: Some(to),
+                ..rules()
+            };
+            let mut validation = Validation::new(&batch, &rules).expect("a batch");
+            let mut steps = 0;
+            while !validation.advance(64 << 10).expect("valid") {
+                steps += 1;
+            }
+            let steps_min = if to == from { 1 } else { 64 };
+            assert!(steps >= steps_min, "{steps} from {from:?} to {to:?}");
+            let stored = validation.finish().expect("valid");
+            assert_eq!(stored.header.compression(), Ok(to));
+            let mut count = 0;
+            for_each_record(&stored.bytes, 8 << 20, |record| {
+                assert_eq!(record.value.as_deref(), Some(&value[..]));
+                count += 1;
+                true
+            })
+            .expect("readable");
+            assert_eq!(count, 4);
+        }
+    }
+}
+
+#[test]
+fn what_no_batch_could_hold_is_not_recompressed() {
+    let mut builder = BatchBuilder::new(Compression::Snappy);
+    let value = vec![0; base::limits::BATCH_BYTES_MAX];
+    builder.push(TimestampMs(NOW), None, Some(&value), &[]);
+    let batch = builder.finish();
+    let rules = |compression| DoorRules {
+        compression: Some(compression),
+        ..rules()
+    };
+    assert!(validate_batch(&batch, &rules(Compression::Snappy)).is_ok());
+    let refused = validate_batch(&batch, &rules(Compression::Lz4));
+    assert!(matches!(refused, Err(BatchError::TooLarge { .. })));
+}
+
+#[test]
+fn times_are_found_in_steps_inside_one_record_too() {
+    for compression in Compression::ALL {
+        let batch = build(compression);
+        let mut expected = Vec::new();
+        for_each_record(&batch, 1 << 20, |record| {
+            expected.push((record.offset, record.timestamp));
+            true
+        })
+        .expect("readable");
+        let mut times = RecordTimes::new(&batch).expect("a batch");
+        let (mut found, mut steps) = (Vec::new(), 0);
+        loop {
+            match times.advance(1_000, |_, _| true).expect("readable") {
+                Search::Found(offset, timestamp) => found.push((offset, timestamp)),
+                Search::Open => steps += 1,
+                Search::Ended => break,
+            }
+        }
+        assert_eq!(found, expected);
+        // One of the values is 100,000 bytes long.
+        assert!(steps >= 100, "{steps}");
+    }
+}
+
+#[test]
+fn times_are_read_from_whatever_the_door_takes() {
+    // As far as a batch may expand, which is more than its size times the ratio when it is stored in fewer bytes.
+    let mut builder = BatchBuilder::new(Compression::Lz4);
+    let value = vec![0; 40 << 20];
+    builder.push(TimestampMs(NOW), None, Some(&value), &[]);
+    builder.push(TimestampMs(NOW + 1), None, Some(b"x"), &[]);
+    let batch = builder.finish();
+    let rules = DoorRules {
+        compression: Some(Compression::Zstd),
+        ..rules()
+    };
+    let stored = validate_batch(&batch, &rules).expect("valid");
+    let mut times = RecordTimes::new(&stored.bytes).expect("a batch");
+    let wanted = |_, timestamp| timestamp > TimestampMs(NOW);
+    let found = times.advance(usize::MAX, wanted).expect("readable");
+    assert_eq!(found, Search::Found(Offset(1), TimestampMs(NOW + 1)));
 }

@@ -1,13 +1,13 @@
 //! Finding records by time (ListOffsets).
 use base::{LeaderEpoch, Offset, TimestampMs};
-use kafka::batch::{BatchHeader, for_each_record};
+use kafka::batch::{BatchHeader, RecordTimes, Search};
 
 use crate::{Corrupt, Log, ReadError, TimestampedOffset, frame};
 
 /// Batches looked through per read.
 const READ_BYTES: usize = 1 << 20;
-/// Bound on one batch's decompressed records; the door checked them against the same.
-const RECORDS_BYTES_MAX: usize = 256 << 20;
+/// Records looked through before others may run: a small batch may hold much when decompressed.
+const STEP_BYTES: usize = 32 << 10;
 
 impl Log {
     /// First record with timestamp >= `at`, below `until` (exact record, compressed batches included).
@@ -27,7 +27,7 @@ impl Log {
                 if header.max_timestamp < at {
                     continue;
                 }
-                if let Some(found) = self.first_record(&header, batch, at, from)? {
+                if let Some(found) = self.first_record(&header, batch, at, from).await? {
                     return Ok(Some(found));
                 }
             }
@@ -70,9 +70,10 @@ impl Log {
                 }
                 let bytes = read.batches.to_contiguous();
                 for (header, batch) in self.batches(&bytes)? {
-                    largest = largest.max(self.max_timestamp_in(&header, batch)?);
+                    largest = largest.max(self.max_timestamp_in(&header, batch).await?);
                 }
                 from = read.next_offset;
+                runtime::yield_now().await;
             }
         }
         if largest == TimestampMs(-1) {
@@ -82,7 +83,7 @@ impl Log {
     }
 
     /// The largest timestamp of a batch, of its records that are not deleted.
-    fn max_timestamp_in(
+    async fn max_timestamp_in(
         &self,
         header: &BatchHeader,
         batch: &[u8],
@@ -92,14 +93,35 @@ impl Log {
             return Ok(header.max_timestamp);
         }
         let mut largest = TimestampMs(-1);
-        for_each_record(batch, RECORDS_BYTES_MAX, |record| {
-            if record.offset >= start {
-                largest = largest.max(record.timestamp);
+        self.search(batch, |offset, timestamp| {
+            if offset >= start {
+                largest = largest.max(timestamp);
             }
-            true
+            false
         })
-        .map_err(|e| self.undecodable(&e.to_string()))?;
+        .await?;
         Ok(largest)
+    }
+
+    /// The first record that is wanted; others run between its steps.
+    async fn search(
+        &self,
+        batch: &[u8],
+        mut is_wanted: impl FnMut(Offset, TimestampMs) -> bool,
+    ) -> Result<Option<(Offset, TimestampMs)>, ReadError> {
+        let undecodable = |error: kafka::batch::BatchError| self.undecodable(&error.to_string());
+        let mut times = RecordTimes::new(batch).map_err(undecodable)?;
+        loop {
+            match times
+                .advance(STEP_BYTES, &mut is_wanted)
+                .map_err(undecodable)?
+            {
+                Search::Found(offset, timestamp) => return Ok(Some((offset, timestamp))),
+                Search::Ended => return Ok(None),
+                Search::Open if runtime::should_yield() => runtime::yield_now().await,
+                Search::Open => {}
+            }
+        }
     }
 
     /// An offset that no record with timestamp >= `at` stands before.
@@ -142,24 +164,19 @@ impl Log {
         Ok(out)
     }
 
-    fn first_record(
+    async fn first_record(
         &self,
         header: &BatchHeader,
         batch: &[u8],
         at: TimestampMs,
         from: Offset,
     ) -> Result<Option<TimestampedOffset>, ReadError> {
-        let mut found = None;
         let log_start = self
             .log_start_offset()
             .max(Offset(from.0.min(header.base_offset.0)));
-        for_each_record(batch, RECORDS_BYTES_MAX, |record| {
-            if record.timestamp >= at && record.offset >= log_start {
-                found = Some((record.offset, record.timestamp));
-            }
-            found.is_none()
-        })
-        .map_err(|e| self.undecodable(&e.to_string()))?;
+        let is_wanted =
+            |offset: Offset, timestamp: TimestampMs| timestamp >= at && offset >= log_start;
+        let found = self.search(batch, is_wanted).await?;
         let leader_epoch: LeaderEpoch = header.leader_epoch;
         Ok(found.map(|(offset, timestamp)| TimestampedOffset {
             offset,

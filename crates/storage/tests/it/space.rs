@@ -440,3 +440,18 @@ fn real_files_give_their_blocks_back() {
         store.close().await;
     });
 }
+
+#[test]
+fn a_batch_above_the_limit_is_refused_and_the_log_goes_on() {
+    let dir = TempDir::new("too-large");
+    let path = dir.path().to_path_buf();
+    on_real_files(move || async move {
+        let (store, _) = Store::open(small(&path)).await.expect("opens");
+        let log = store.create(key(0), small_log()).await.expect("creates");
+        let value = vec![0; base::limits::BATCH_BYTES_MAX];
+        let refused = log.append(entry(&batch(1, 1_000, &value)));
+        assert!(matches!(refused, Err(AppendError::TooLarge { .. })));
+        append(&log, &numbered(0, 100)).await;
+        store.close().await;
+    });
+}

@@ -3,9 +3,10 @@
 use base::{Offset, PartitionIndex, TimestampMs, TopicName};
 
 use super::super::{
-    Answer, Commit, CommittedOffset, Effects, GROUP_RECORD_BYTES_MAX, GroupConfig, GroupError,
-    GroupTable, Join, JoinRefused, Joined, KeyValue, Leaving, MEMBER_METADATA_BYTES_MAX, MemberId,
-    MemberRef, Moment, Protocol, Sync, Synced, Ticket, partition_of, record,
+    Answer, Commit, CommittedOffset, Effects, GROUP_RECORD_BYTES_MAX, GROUPS_BYTES_MAX,
+    GroupConfig, GroupError, GroupTable, Join, JoinRefused, Joined, KeyValue, Leaving,
+    MEMBER_METADATA_BYTES_MAX, MemberId, MemberRef, Moment, Protocol, Sync, Synced, Ticket,
+    partition_of, record,
 };
 
 /// A table with its clock; writes are durable at once.
@@ -337,6 +338,65 @@ fn protocols_must_have_one_in_common() {
     other.protocol_type = "connect".into();
     let ticket = desk.join(&other);
     assert_eq!(desk.refused(ticket).error, GroupError::InconsistentProtocol);
+}
+
+#[test]
+fn refused_joins_and_commits_leave_no_group() {
+    let mut desk = Desk::new();
+    for n in 0..10 {
+        let mut join = newcomer("m", None, 9);
+        join.group = format!("g{n}").as_str().into();
+        join.protocols.clear();
+        let ticket = desk.join(&join);
+        assert_eq!(desk.refused(ticket).error, GroupError::InconsistentProtocol);
+        // Told to come again, and never does.
+        let mut join = newcomer("m", None, 9);
+        join.group = format!("h{n}").as_str().into();
+        let ticket = desk.join(&join);
+        assert_eq!(desk.refused(ticket).error, GroupError::MemberIdRequired);
+    }
+    assert_eq!(desk.table.group_count(), 10);
+    desk.pass(10_000);
+    assert_eq!(desk.table.group_count(), 0);
+    assert_eq!(desk.table.bytes_counted(), (0, 0));
+}
+
+#[test]
+fn groups_take_no_more_memory_than_they_may() {
+    let mut desk = Desk::new();
+    let metadata = vec![0; MEMBER_METADATA_BYTES_MAX];
+    let join = |n: usize| {
+        let mut join = newcomer(&format!("m{n}"), None, 0);
+        join.group = format!("g{n}").as_str().into();
+        join.protocols = vec![protocol("range", &metadata)];
+        join
+    };
+    let room = GROUPS_BYTES_MAX / MEMBER_METADATA_BYTES_MAX - 1;
+    let tickets: Vec<Ticket> = (0..room).map(|n| desk.join(&join(n))).collect();
+    let refused = desk.join(&join(room));
+    assert_eq!(desk.refused(refused).error, GroupError::NotAvailable);
+    desk.pass(3_000);
+    for _ in 0..room {
+        desk.pass(1);
+    }
+    // Whoever is there goes on.
+    for (n, ticket) in tickets.into_iter().enumerate() {
+        let joined = desk.joined(ticket);
+        let mut again = join(n);
+        again.member_id = Some(joined.member_id);
+        let ticket = desk.join(&again);
+        desk.joined(ticket);
+    }
+    let (counted, anew) = desk.table.bytes_counted();
+    assert_eq!(counted, anew);
+    assert!(counted <= GROUPS_BYTES_MAX);
+    // Sessions end, and with them what their members took.
+    for _ in 0..2 * room {
+        desk.pass(60_000);
+    }
+    assert!(desk.table.bytes_counted().0 < 1 << 20);
+    let ticket = desk.join(&join(room));
+    assert_eq!(desk.take(ticket), None, "waits for the initial delay");
 }
 
 #[test]
