@@ -16,7 +16,7 @@ use iobuf::{AppendBuf, crc32c, crc32c_append};
 use kafka::batch::{BatchBuilder, BatchHeader, Compression};
 use storage::{
     Corrupt, EntryKind, LogConfig, LogId,
-    chunk::{self, BLOCK_BYTES, ChunkId, Found, Role},
+    chunk::{self, BLOCK_BYTES, ChunkId, Found, Role, SectorTable},
     frame::{self, FrameHeader, Step},
     index,
     manifest::{
@@ -135,7 +135,7 @@ fn chunk_id(role: Role) -> ChunkId {
 fn sealed(payload: &[u8], id: &ChunkId) -> Vec<u8> {
     let mut buf = AppendBuf::with_capacity(chunk::chunk_bytes_bound(payload.len()));
     buf.append(&[payload]);
-    let sealed = chunk::seal(&mut buf, 0, id);
+    let sealed = chunk::seal(&mut buf, 0, id, SectorTable::default());
     buf.view(0..sealed.chunk_bytes).to_vec()
 }
 

@@ -13,7 +13,7 @@ use iobuf::AppendBuf;
 
 use crate::{
     AppendError, Corrupt, Log,
-    chunk::{self, chunk_bytes_bound},
+    chunk::{self, SectorTable, chunk_bytes_bound},
     frame::{self, FRAME_HEADER_BYTES, FrameHeader},
     log::{FrameMark, LogState, writing::note_chunk},
     manifest::edit::{SegmentEnd, Truncation},
@@ -152,7 +152,7 @@ impl Log {
         let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(cut.kept.len()));
         buf.append(&[&cut.kept]);
         let id = segment.next_chunk(self.home.store_id());
-        let sealed = chunk::seal(&mut buf, 0, &id);
+        let sealed = chunk::seal(&mut buf, 0, &id, SectorTable::default());
         let bytes = buf.view(0..sealed.chunk_bytes);
         let written = self
             .write_segment(&file, FIRST_CHUNK_AT, bytes, true, false)
