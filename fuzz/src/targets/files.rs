@@ -448,7 +448,7 @@ fn commands() -> Vec<Command> {
         },
         Command::CreatePartitions {
             id: TopicId([3; 16]),
-            have: 1,
+            have: 2,
             homes: vec![HomeId(1)],
         },
         Command::AllocateProducerIds { count: 1000 },
