@@ -13,3 +13,4 @@ pub mod seeds;
 pub mod storage_plan;
 pub mod storage_run;
 mod storage_work;
+mod trace_checker;

@@ -5,6 +5,7 @@ use crate::{
     node_work,
     record_checker::History,
     seeds::{Ran, Seed},
+    trace_checker,
 };
 use broker::{Broker, OpenError, open::leading_shard};
 use runtime::{
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     ip: Cell<IpAddr>,
     is_serving: Cell<bool>,
     may_fail: Cell<bool>,
+    may_be_full: Cell<bool>,
     /// The topic is there.
     pub(crate) has_topic: Cell<bool>,
     /// Producers send what they have and end.
@@ -55,7 +57,8 @@ impl Shared {
     }
 
     fn on_open_error(&self, error: &OpenError) {
-        assert!(self.may_fail.get(), "the node does not open: {error}");
+        let is_excused = self.may_fail.get() || self.may_be_full.get();
+        assert!(is_excused, "the node does not open: {error}");
     }
 }
 
@@ -115,6 +118,7 @@ impl Drop for Run {
 
 impl Run {
     fn new(seed: Seed, bugs: NodeBugs) -> Self {
+        trace_checker::listen(seed.trace_lines > 0);
         let plan = NodePlan::draw(seed.seed, bugs);
         let mut config = SimConfig::new(seed.seed);
         config.disk = plan.sound_disk();
@@ -125,6 +129,7 @@ impl Run {
             ip: Cell::new(Ipv4Addr::UNSPECIFIED.into()),
             is_serving: Cell::new(false),
             may_fail: Cell::new(false),
+            may_be_full: Cell::new(false),
             has_topic: Cell::new(false),
             is_draining: Cell::new(false),
             is_over: Cell::new(false),
@@ -215,6 +220,7 @@ impl Run {
         let plan = &self.shared.plan;
         let is_faulty = self.sim.draw(2) == 0;
         self.shared.may_fail.set(plan.may_fail && is_faulty);
+        self.shared.may_be_full.set(plan.may_be_full && is_faulty);
         let disk = if is_faulty {
             plan.disk.clone()
         } else {
@@ -236,6 +242,7 @@ impl Run {
                 "the node ended itself without a fault: {reason}"
             );
         }
+        trace_checker::check(self.shared.may_fail.get() || self.shared.may_be_full.get());
     }
 
     fn stop(&self) {
@@ -256,6 +263,7 @@ impl Run {
     /// Without faults everything must come back and be served: once after a crash, once after a clean stop.
     fn finish(&mut self) {
         self.shared.may_fail.set(false);
+        self.shared.may_be_full.set(false);
         self.sim
             .set_disk_faults(self.node, self.shared.plan.sound_disk());
         self.sim.set_net_faults(NetFaults::none());

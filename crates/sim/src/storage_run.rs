@@ -5,7 +5,7 @@ use crate::{
     log_model::LogModel,
     seeds::{Ran, Seed},
     storage_plan::StoragePlan,
-    storage_work,
+    storage_work, trace_checker,
 };
 use base::{PartitionIndex, PartitionKey, TopicId};
 use runtime::sim::{HostId, Sim, SimConfig};
@@ -149,6 +149,7 @@ struct Run {
 
 /// Runs one seed. Panics when something promised was not kept.
 pub fn run(seed: Seed, planted: PlantedBugs) -> Ran {
+    trace_checker::listen(seed.trace_lines > 0);
     let plan = StoragePlan::draw(seed.seed, planted);
     let mut config = SimConfig::new(seed.seed);
     config.disk = plan.no_faults();
@@ -264,12 +265,12 @@ impl Run {
 
     fn check_fatal(&self) {
         if let Some(reason) = self.sim.fatal_reason(self.host) {
-            let is_excused = self.shared.may_fail.get() || self.shared.may_be_full.get();
             assert!(
-                is_excused,
+                self.shared.may_fail.get(),
                 "the host ended itself without a fault: {reason}"
             );
         }
+        trace_checker::check(self.shared.may_be_full.get());
     }
 
     fn close(&self) {
@@ -278,7 +279,7 @@ impl Run {
             let store = runtime::local::<Store>().expect("the store is open");
             store.close().await;
         });
-        let is_excused = self.shared.may_fail.get() || self.shared.may_be_full.get();
+        let is_excused = self.shared.may_fail.get();
         assert!(closed.is_some() || is_excused, "closing does not end");
         self.check_fatal();
     }

@@ -16,7 +16,12 @@ use std::{
 
 use runtime::{Class, sync::Notify};
 
-use crate::{home::Home, journal::ring::UsedFile, log::Log, manifest::edit::Edit};
+use crate::{
+    home::Home,
+    journal::ring::{RING_FILES_MIN, UsedFile},
+    log::Log,
+    manifest::edit::Edit,
+};
 
 const WORKERS: usize = 8;
 const WORKERS_CALM: usize = 2;
@@ -199,7 +204,7 @@ pub(crate) async fn drain(home: &Rc<Home>) {
             continue;
         }
         let is_full = home.waiting_for_space.get() > 0 || logs.iter().any(|log| log.has_given_up());
-        if is_full {
+        if is_full || home.journal.inner.borrow().ring.len() < RING_FILES_MIN {
             return;
         }
         // A direct write holds the oldest file, or another task is about to free it.

@@ -41,6 +41,8 @@ pub(crate) struct Home {
     /// A sync of the directory of removed files is about to come.
     pub syncing_removals: Cell<bool>,
     pub closed: Cell<bool>,
+    /// Not open yet: nothing waits for space, for whoever could free some is not there before.
+    pub recovering: Cell<bool>,
     /// Appends that were refused as `Busy` wait here.
     pub room: Notify,
     pub direct_writes: Cell<usize>,
@@ -68,6 +70,7 @@ impl Home {
             waiting_for_space: Cell::new(0),
             syncing_removals: Cell::new(false),
             closed: Cell::new(false),
+            recovering: Cell::new(true),
             room: Notify::new(),
             direct_writes: Cell::new(0),
             direct_freed: Notify::new(),

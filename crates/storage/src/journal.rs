@@ -334,18 +334,20 @@ impl Journal {
         true
     }
 
-    /// Goes on at `point`, after recovery: nothing before it is needed any more.
-    pub(crate) fn restart(&self, point: &JournalPoint) {
+    /// Goes on at `point`, after recovery. `used` are the files whose content is still needed, the last of them the one
+    /// that `point` is in; without any, nothing before `point` is.
+    pub(crate) fn restart(&self, point: &JournalPoint, used: VecDeque<UsedFile>) {
         let mut inner = self.inner.borrow_mut();
         inner.slot = point.slot as usize;
         inner.position = point.position;
         inner.sequence = point.sequence;
         inner.previous_crc = point.previous_crc;
         inner.durable_sequence = point.sequence - 1;
-        inner.used.clear();
-        inner
-            .used
-            .push_back(UsedFile::new(point.slot as usize, point));
+        inner.used = used;
+        if inner.used.is_empty() {
+            let file = UsedFile::new(point.slot as usize, point);
+            inner.used.push_back(file);
+        }
     }
 
     /// Where the next commit would begin.

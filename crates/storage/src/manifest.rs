@@ -341,11 +341,7 @@ impl Manifest {
         let bytes =
             (2 * chunk::chunk_bytes_bound(payload_bytes) as u64).next_multiple_of(ALLOCATE_BYTES);
         let mut files = self.make_copies(generation, bytes).await;
-        if files.is_err()
-            && fs::remove_file(&self.dir.join(retry::BALLAST))
-                .await
-                .is_ok()
-        {
+        if files.is_err() && retry::give_up_ballast(&self.dir).await {
             files = self.make_copies(generation, bytes).await;
         }
         if files.is_err() {
@@ -382,6 +378,9 @@ impl Manifest {
                 }
             }
         }
+        // What the old generation took is room for the next one: also a start on a full disk writes one.
+        disk::sync_dir(&self.dir).await;
+        retry::make_ballast(&self.dir, 2 * bytes).await;
         Ok(())
     }
 }

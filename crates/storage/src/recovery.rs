@@ -5,13 +5,14 @@
 //! 2. A chain of chunks ends at a tear only if nothing of the chain stands behind it and no single flipped bit explains
 //!    the difference; everything else is damage, and the logs it may have touched are refused.
 //! 3. The journal is empty afterwards: what only it held is in segments, and the manifest says so. What it held of
-//!    refused logs is kept aside, and the manifest keeps them refused.
+//!    refused logs is kept aside, and the manifest keeps them refused. On a full disk what finds no space stays in the
+//!    journal, staged as if it had just been committed, and the journal begins where it began before.
 //!
 //! # Crash
 //! Recovery may be interrupted anywhere and started again: frames that segments already have are skipped, and the
 //! journal's beginning moves last.
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     rc::Rc,
 };
@@ -28,7 +29,7 @@ use crate::{
     index::{Index, IndexEntry},
     journal::{
         replay::{Item, Replay, ReplayedChunk},
-        ring::RingFile,
+        ring::{RingFile, UsedFile},
     },
     log::{FrameMark, Log, frames_in},
     manifest::edit::{Edit, JournalPoint, SegmentEnd},
@@ -69,9 +70,9 @@ pub(crate) async fn recover(
     disk::sync_dir(&snapshots).await;
     let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
     report.partitions = logs.len();
-    let end = if point.clean {
+    let (end, used) = if point.clean {
         make_ring(home, &point).await?;
-        point
+        (point, VecDeque::new())
     } else {
         let torn = Rc::new(std::cell::Cell::new(0));
         let sum = Rc::clone(&torn);
@@ -86,15 +87,18 @@ pub(crate) async fn recover(
         report.torn_tail_bytes = torn.get();
         replay(home, point, &mut report).await?
     };
-    home.journal.restart(&end);
+    let begins_here = used.is_empty();
+    home.journal.restart(&end, used);
     let mut edits: Vec<_> = logs
         .iter()
         .filter_map(|log| log.take_stale_record().map(Edit::Put))
         .collect();
-    edits.push(Edit::Journal(JournalPoint {
-        clean: false,
-        ..end
-    }));
+    if begins_here {
+        edits.push(Edit::Journal(JournalPoint {
+            clean: false,
+            ..end
+        }));
+    }
     home.manifest.commit(edits).await;
     for log in logs {
         if let Some(corrupt) = log.quarantined() {
@@ -328,6 +332,8 @@ struct Held {
     cut: bool,
     bytes: Vec<u8>,
     marks: Vec<FrameMark>,
+    /// Of the commit that each frame stands in.
+    sequences: Vec<u64>,
 }
 
 struct Replaying<'a> {
@@ -367,7 +373,7 @@ async fn replay(
     home: &Rc<Home>,
     point: JournalPoint,
     report: &mut RecoveryReport,
-) -> Result<JournalPoint, OpenError> {
+) -> Result<(JournalPoint, VecDeque<UsedFile>), OpenError> {
     let is_missing = make_ring(home, &point).await?;
     let ring = std::mem::take(&mut home.journal.inner.borrow_mut().ring);
     let unchecked = home.config.planted.skip_checksums_in_recovery;
@@ -412,8 +418,24 @@ async fn replay(
             .await
             .map_err(|e| disk::open_error(&home.journal.dir, &e))?;
     }
+    let used = still_used(home, replay.used);
     home.journal.inner.borrow_mut().ring = ring;
-    Ok(end)
+    Ok((end, used))
+}
+
+/// The files gone through, if any of the logs has frames that found no space in its segment. Every such log counts for
+/// every file: the first look of the flusher at each drops those that have nothing there.
+fn still_used(home: &Rc<Home>, mut used: VecDeque<UsedFile>) -> VecDeque<UsedFile> {
+    let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
+    let staged = logs.into_iter().filter(|log| log.dirty_bytes() > 0);
+    let staged: Vec<_> = staged.map(|log| log.log_id()).collect();
+    if staged.is_empty() {
+        return VecDeque::new();
+    }
+    for file in &mut used {
+        file.logs.clone_from(&staged);
+    }
+    used
 }
 
 /// Copies the journal's files aside, for whoever repairs the refused logs: the ring itself will be written over.
@@ -464,7 +486,7 @@ impl Replaying<'_> {
                     let expected = format!("the entry before offset {}", header.base_offset);
                     let gap = corrupt(expected, "a gap");
                     self.note_refused(header);
-                    self.take_frame(header, frame, gap);
+                    self.take_frame(header, frame, chunk.sequence, gap);
                 }
                 Item::Damaged(header) => {
                     let damage = corrupt("a whole frame".into(), "a damaged one");
@@ -492,10 +514,11 @@ impl Replaying<'_> {
             cut: false,
             bytes: Vec::new(),
             marks: Vec::new(),
+            sequences: Vec::new(),
         })
     }
 
-    fn take_frame(&mut self, header: &FrameHeader, frame: &[u8], gap: Corrupt) {
+    fn take_frame(&mut self, header: &FrameHeader, frame: &[u8], sequence: u64, gap: Corrupt) {
         let Some(log) = self.log_of(header) else {
             return;
         };
@@ -530,6 +553,7 @@ impl Replaying<'_> {
         held.next_offset = header.next_offset();
         held.next_index = header.raft_index.next();
         held.bytes.extend_from_slice(frame);
+        held.sequences.push(sequence);
         held.marks.push(FrameMark {
             base_offset: header.base_offset,
             next_offset: header.next_offset(),
@@ -593,15 +617,16 @@ impl Replaying<'_> {
             }
             let bytes = std::mem::take(&mut held.bytes);
             let marks = std::mem::take(&mut held.marks);
+            let sequences = std::mem::take(&mut held.sequences);
             logs.extend(self.home.log(*log_id));
-            work.insert(*log_id, (bytes, marks));
+            work.insert(*log_id, (bytes, marks, sequences));
         }
         let work = Rc::new(std::cell::RefCell::new(work));
         flusher::for_all(logs, move |log| {
             let taken = work.borrow_mut().remove(&log.log_id());
             async move {
-                if let Some((bytes, marks)) = taken {
-                    write_log(&log, &bytes, &marks).await;
+                if let Some((bytes, marks, sequences)) = taken {
+                    write_log(&log, &bytes, &marks, &sequences).await;
                 }
             }
         })
@@ -609,21 +634,25 @@ impl Replaying<'_> {
     }
 }
 
-async fn write_log(log: &Rc<Log>, bytes: &[u8], marks: &[FrameMark]) {
+async fn write_log(log: &Rc<Log>, bytes: &[u8], marks: &[FrameMark], sequences: &[u64]) {
     let mut from = 0;
     let mut byte = 0;
-    while from < marks.len() {
+    // Behind frames that found no space, nothing can be written.
+    while from < marks.len() && log.dirty_bytes() == 0 {
         let mut to = from;
         let mut size = 0;
         while to < marks.len() && (size == 0 || size + marks[to].bytes <= CHUNK_FRAMES_BYTES) {
             size += marks[to].bytes;
             to += 1;
         }
-        log.write_replayed(&bytes[byte..byte + size], marks[from..to].to_vec())
-            .await;
+        let written = log.write_replayed(&bytes[byte..byte + size], marks[from..to].to_vec());
+        if !written.await {
+            break;
+        }
         byte += size;
         from = to;
     }
+    log.stage_replayed(&bytes[byte..], &marks[from..], &sequences[from..]);
     if let Some(last) = marks.last() {
         log.recovered_to(last.next_offset, last.index.next());
     }

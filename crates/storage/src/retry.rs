@@ -15,8 +15,10 @@ use base::FilePos;
 use iobuf::{Buf, BufMut, IoBuf};
 use runtime::{
     Fatal,
-    fs::{Durability, File},
+    fs::{Durability, File, Open},
 };
+
+use crate::disk;
 
 /// How long to wait for space before the next try.
 const FULL_RETRY: Duration = Duration::from_millis(100);
@@ -30,7 +32,7 @@ const READ_RETRIES: [Duration; 4] = [
 ];
 
 /// Name of the ballast file that is given up for metadata when the disk is full.
-pub(crate) const BALLAST: &str = "ballast";
+const BALLAST: &str = "ballast";
 
 /// How one kind of operation meets a full disk.
 pub(crate) struct Patience<'a> {
@@ -40,6 +42,47 @@ pub(crate) struct Patience<'a> {
     pub gives_up: &'a dyn Fn() -> bool,
     /// The home whose ballast may be given up for this.
     pub ballast_of: Option<&'a Path>,
+}
+
+/// Makes sure that the home's ballast takes at least `bytes`, if there is room.
+pub(crate) async fn make_ballast(home: &Path, bytes: u64) {
+    let path = home.join(BALLAST);
+    let open = Open {
+        write: true,
+        create: true,
+        ..Open::default()
+    };
+    let Ok(file) = File::open(&path, open).await else {
+        return;
+    };
+    let held = file.len().await.unwrap_or(bytes);
+    if held >= bytes {
+        return;
+    }
+    if file.allocate(FilePos(held), bytes - held).await.is_ok() {
+        // Or a power cut would leave its space to others.
+        disk::sync_all(&file).await;
+        disk::sync_dir(home).await;
+    } else if held == 0 {
+        let _ = runtime::fs::remove_file(&path).await;
+    }
+}
+
+/// Frees the ballast's space; false when there was none. Truncated first: a removed file may keep its space until its
+/// directory is on media.
+pub(crate) async fn give_up_ballast(home: &Path) -> bool {
+    let path = home.join(BALLAST);
+    let open = Open {
+        write: true,
+        ..Open::default()
+    };
+    let Ok(file) = File::open(&path, open).await else {
+        return false;
+    };
+    let held = file.len().await.unwrap_or(0);
+    let is_free = held > 0 && file.truncate(0).await.is_ok();
+    let _ = runtime::fs::remove_file(&path).await;
+    is_free
 }
 
 /// Counts its holder among those that wait for space.
@@ -75,7 +118,7 @@ where
             Err(error) => return Err(error),
         }
         if let Some(home) = patience.ballast_of
-            && runtime::fs::remove_file(&home.join(BALLAST)).await.is_ok()
+            && give_up_ballast(home).await
         {
             continue;
         }
@@ -88,6 +131,12 @@ where
         }
         runtime::sleep(FULL_RETRY).await;
     }
+}
+
+/// One pause of somebody who tries again in a way of its own; counted in `waiting` if that is for want of space.
+pub(crate) async fn pause(waiting: Option<&Cell<u32>>) {
+    let _waiting = waiting.map(Waiting::new);
+    runtime::sleep(FULL_RETRY).await;
 }
 
 /// Reads, again after each pause of `READ_RETRIES` while it fails; nothing is waited for where there is no such file.

@@ -5,17 +5,16 @@
 //!    acknowledged (its journal space is allocated, its segment space comes from here), for metadata and deletes.
 //! 2. A write that meets a full disk all the same (others use it, too) makes the home refuse appends until it went
 //!    through (`retry`).
-//! 3. The ballast file is given up when even metadata finds no room; it is made again when there is plenty.
+//! 3. The ballast file is given up when even metadata finds no room. It is made again with each generation of the
+//!    manifest, as large as the next one will be, and larger when there is plenty.
 //!
 //! # Limits
-//! Without a reserve (`free_bytes_min` of 0) a manifest edit may have to wait for space that only others can free, and a
-//! start finds no room for a new generation of the manifest.
+//! Without a reserve (`free_bytes_min` of 0) a manifest edit may have to wait for space that only others can free.
 use std::{rc::Rc, time::Duration};
 
-use base::FilePos;
-use runtime::fs::{self, File, Open};
+use runtime::fs;
 
-use crate::{DiskState, home::Home, retry::BALLAST};
+use crate::{DiskState, home::Home, retry};
 
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_SHORT: Duration = Duration::from_millis(100);
@@ -59,21 +58,10 @@ pub(crate) async fn has_room_for_file(home: &Home, bytes: u64) -> bool {
         && space.is_ok_and(|space| space.available_bytes > home.config.free_bytes_min + 2 * bytes)
 }
 
-async fn make_ballast(home: &Home) {
-    let path = home.config.dir.join(BALLAST);
-    if !matches!(fs::exists(&path).await, Ok(false)) {
-        return;
-    }
-    let open = Open {
-        write: true,
-        create: true,
-        ..Open::default()
-    };
-    if let Ok(file) = File::open(&path, open).await
-        && file.allocate(FilePos(0), BALLAST_BYTES).await.is_err()
-    {
-        let _ = fs::remove_file(&path).await;
-    }
+/// Whether the disk has that much left, reserve included. An unreadable answer says yes: the write itself will tell.
+pub(crate) async fn has_bytes(home: &Home, bytes: u64) -> bool {
+    let space = fs::space(&home.config.dir).await;
+    space.map_or(true, |space| space.available_bytes >= bytes)
 }
 
 /// The task that looks again and again.
@@ -83,7 +71,7 @@ pub(crate) async fn watch(home: Rc<Home>) {
         let wait = match home.disk_state() {
             DiskState::Ok => {
                 if is_ample {
-                    make_ballast(&home).await;
+                    retry::make_ballast(&home.config.dir, BALLAST_BYTES).await;
                 }
                 LOOK
             }

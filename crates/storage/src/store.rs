@@ -62,6 +62,7 @@ impl Store {
         let store = Rc::new(Store { home });
         let home = &store.home;
         let report = recovery::recover(home, point).await?;
+        home.recovering.set(false);
         space::look(home).await;
         runtime::spawn(Class::Produce, "journal", Journal::run(Rc::clone(home)));
         runtime::spawn(

@@ -137,6 +137,9 @@ impl Disk {
             Some(node) => node,
             None if open.create || open.create_new => {
                 if self.pages_free() == 0 {
+                    self.sweep_all();
+                }
+                if self.pages_free() == 0 {
                     return Err(errno(libc::ENOSPC));
                 }
                 let seq = self.next_seq();

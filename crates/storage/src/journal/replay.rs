@@ -1,5 +1,5 @@
 //! Reading the journal back: every chunk from where the manifest says it begins.
-use std::io;
+use std::{collections::VecDeque, io};
 
 use iobuf::Buf;
 
@@ -7,7 +7,7 @@ use crate::{
     LogId,
     chunk::{BLOCK_BYTES, ChunkId, Role},
     frame::{self, FRAME_HEADER_BYTES, FrameHeader, Step as FrameStep, TAIL_BYTES},
-    journal::ring::{RingFile, file_name},
+    journal::ring::{RingFile, UsedFile, file_name},
     manifest::{Geometry, edit::JournalPoint},
     window::{Step, WindowReader},
 };
@@ -24,6 +24,7 @@ pub(crate) enum Item {
 /// Items of one chunk, with its place for error reports.
 pub(crate) struct ReplayedChunk {
     pub file: String,
+    pub sequence: u64,
     /// Position of each item's first byte.
     pub items: Vec<(u64, Item)>,
 }
@@ -36,6 +37,8 @@ pub(crate) struct Replay<'a> {
     pub point: JournalPoint,
     /// Something of a chunk behind the end was written.
     pub torn: bool,
+    /// The files gone through so far.
+    pub used: VecDeque<UsedFile>,
     unchecked: bool,
 }
 
@@ -52,6 +55,7 @@ impl<'a> Replay<'a> {
             reader: None,
             point,
             torn: false,
+            used: VecDeque::from([UsedFile::new(point.slot as usize, &point)]),
             unchecked,
         }
     }
@@ -85,6 +89,16 @@ impl<'a> Replay<'a> {
             return reader.step_unchecked(&id, chunk_bytes).await;
         }
         reader.step(&id, chunk_bytes).await
+    }
+
+    /// The chunk at `point` was found.
+    fn note_used(&mut self) {
+        let slot = self.point.slot as usize;
+        if self.used.back().is_none_or(|file| file.slot != slot) {
+            self.used.push_back(UsedFile::new(slot, &self.point));
+        }
+        let file = self.used.back_mut().expect("just made sure of");
+        file.sequence_last = self.point.sequence;
     }
 
     /// The next chunk, or `None` at the end of the journal.
@@ -126,11 +140,17 @@ impl<'a> Replay<'a> {
                 payload_bytes,
                 crc,
             } => {
+                let sequence = self.point.sequence;
+                self.note_used();
                 self.point.position += bytes.len() as u64;
                 self.point.sequence += 1;
                 self.point.previous_crc = crc;
                 let items = items(&bytes, payload_bytes, at, self.unchecked);
-                Ok(Some(ReplayedChunk { file, items }))
+                Ok(Some(ReplayedChunk {
+                    file,
+                    sequence,
+                    items,
+                }))
             }
             Step::Damaged { later } => {
                 self.point = JournalPoint {
@@ -142,7 +162,11 @@ impl<'a> Replay<'a> {
                     next_log_id: LogId(0),
                 };
                 let items = vec![(here.position, Item::Unknown)];
-                Ok(Some(ReplayedChunk { file, items }))
+                Ok(Some(ReplayedChunk {
+                    file,
+                    sequence: here.sequence,
+                    items,
+                }))
             }
             Step::End { .. } => Ok(None),
         }

@@ -28,6 +28,8 @@ const MAGIC: &[u8; 4] = b"FBJR";
 const VERSION: u32 = 1;
 /// Zeroes are written in pieces of this size: larger ones delay commits by milliseconds.
 const ZERO_BYTES: u64 = 256 << 10;
+/// With fewer, nothing that was written once can be written over.
+pub(crate) const RING_FILES_MIN: usize = 2;
 /// So far the first file is zeroed before the home is ready.
 const ZERO_FIRST_BYTES: u64 = 256 << 10;
 
@@ -226,7 +228,9 @@ pub(crate) async fn prepare(home: Rc<Home>) {
             let used_up = inner.position > journal.file_bytes / 4;
             last && oldest_in_use && used_up && inner.ring.len() < journal.files_max
         };
-        if wants_file && space::has_room_for_file(&home, journal.file_bytes).await {
+        // A ring of one file can never be written again: the second one may take of the reserve.
+        let is_alone = journal.inner.borrow().ring.len() < RING_FILES_MIN;
+        if wants_file && (is_alone || space::has_room_for_file(&home, journal.file_bytes).await) {
             let slot = journal.inner.borrow().ring.len();
             match open_file(&journal.dir, &home.manifest.geometry, slot, false).await {
                 Ok(file) => {
@@ -239,6 +243,12 @@ pub(crate) async fn prepare(home: Rc<Home>) {
                     // A full disk: the ring stays smaller, appends wait for segments to be written.
                     tracing::info!(%error, "no further journal file");
                     let _ = fs::remove_file(&journal.dir.join(file_name(slot))).await;
+                    if is_alone {
+                        // Nothing can be appended before there is one.
+                        let is_full = !space::has_bytes(&home, journal.file_bytes).await;
+                        retry::pause(is_full.then_some(&home.waiting_for_space)).await;
+                        continue;
+                    }
                 }
             }
         }

@@ -2,9 +2,15 @@
 use std::rc::Rc;
 
 use base::{LeaderEpoch, Offset, RaftIndex};
+use iobuf::Buf;
 
 use crate::{
-    Log, frame::FrameHeader, home::Home, manifest::edit::SegmentEnd, recovery::TailScan,
+    Log,
+    frame::FrameHeader,
+    home::Home,
+    log::{FrameMark, Staged},
+    manifest::edit::SegmentEnd,
+    recovery::TailScan,
     segment::SegmentName,
 };
 
@@ -48,6 +54,27 @@ impl Log {
         state.next_index = next_index;
         state.durable_next = next_offset;
         state.scheduled_next = state.written_next;
+    }
+
+    /// Takes frames that only the journal holds, and goes on holding, as if they had just been committed.
+    pub(crate) fn stage_replayed(&self, frames: &[u8], marks: &[FrameMark], sequences: &[u64]) {
+        let frames = Buf::copy_from_slice(frames);
+        let mut at = 0;
+        for (mark, sequence) in marks.iter().zip(sequences) {
+            let mut state = self.state.borrow_mut();
+            state.entries.push_back(Staged {
+                frame: frames.slice(at..at + mark.bytes),
+                base_offset: mark.base_offset,
+                next_offset: mark.next_offset,
+                max_timestamp: mark.max_timestamp,
+                journal_sequence: *sequence,
+            });
+            state.dirty_bytes += mark.bytes as u64;
+            drop(state);
+            self.home
+                .staged(self.log_id, mark.base_offset, mark.bytes as u64);
+            at += mark.bytes;
+        }
     }
 
     pub(crate) fn note_leader_epoch(&self, leader_epoch: LeaderEpoch, start: Offset) {

@@ -223,7 +223,9 @@ impl Log {
     }
 
     fn gives_up(&self, waits: bool) -> bool {
-        let gives_up = !waits || self.home.closed.get() || self.state.borrow().closed;
+        let home = &self.home;
+        let is_alone = home.closed.get() || home.recovering.get();
+        let gives_up = !waits || is_alone || self.state.borrow().closed;
         self.gave_up.set(gives_up);
         gives_up
     }
@@ -386,11 +388,13 @@ impl Log {
     }
 
     /// Begins recovery's writing of frames that only the journal held.
-    pub(crate) async fn write_replayed(&self, frames: &[u8], marks: Vec<FrameMark>) {
+    ///
+    /// False when there was no space for them.
+    pub(crate) async fn write_replayed(&self, frames: &[u8], marks: Vec<FrameMark>) -> bool {
         let _turn = self.turn.take().await;
         let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(frames.len()));
         buf.append(&[frames]);
-        self.write_chunk(buf, marks).await;
+        self.write_chunk(buf, marks).await
     }
 
     /// The names of all segment files, for deletion.

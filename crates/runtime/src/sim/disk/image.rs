@@ -43,6 +43,8 @@ enum EffectKind {
     },
     Extend {
         len: u64,
+        /// Position and bytes of the space that was taken ahead with it.
+        reserved: (u64, u64),
     },
 }
 
@@ -215,7 +217,8 @@ impl FileImage {
         let kind = if len < self.now.len {
             EffectKind::Truncate { len }
         } else {
-            EffectKind::Extend { len }
+            let reserved = (len, 0);
+            EffectKind::Extend { len, reserved }
         };
         if len != self.now.len {
             self.now.set_len(len);
@@ -225,15 +228,13 @@ impl FileImage {
 
     pub(super) fn allocate(&mut self, seq: u64, pos: u64, bytes: u64, zero: &Page) {
         self.now.reserve(pos, bytes, zero);
-        self.differs = true;
-        if pos + bytes > self.now.len {
-            self.now.set_len(pos + bytes);
-            let len = pos + bytes;
-            self.pending.push(Effect {
-                seq,
-                kind: EffectKind::Extend { len },
-            });
-        }
+        let len = self.now.len.max(pos + bytes);
+        self.now.set_len(len);
+        let reserved = (pos, bytes);
+        self.pending.push(Effect {
+            seq,
+            kind: EffectKind::Extend { len, reserved },
+        });
     }
 
     /// Makes everything that happened up to `seq` durable.
@@ -381,7 +382,11 @@ impl Effect {
     fn forget_length_above(&mut self, bound: u64) {
         match &mut self.kind {
             EffectKind::Write { len, .. } => *len = len.map(|len| len.min(bound)),
-            EffectKind::Extend { len } | EffectKind::Truncate { len } => *len = (*len).min(bound),
+            EffectKind::Truncate { len } => *len = (*len).min(bound),
+            EffectKind::Extend { len, reserved } => {
+                *len = (*len).min(bound);
+                reserved.1 = reserved.1.min(bound.saturating_sub(reserved.0));
+            }
         }
     }
 
@@ -400,9 +405,10 @@ impl Effect {
                     image.set_len((*len).min(image.len));
                 }
             }
-            EffectKind::Extend { len } => {
+            EffectKind::Extend { len, reserved } => {
                 if survives(0) {
                     image.set_len((*len).max(image.len));
+                    image.reserve(reserved.0, reserved.1, zero);
                 }
             }
             EffectKind::Write {
