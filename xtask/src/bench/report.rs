@@ -12,15 +12,16 @@ use super::{Row, Samples, Stalls, Variant};
 const EXPLAINED: &[(&str, &str)] = &[
     (
         "flusher",
-        "copies and checksums 256 KiB into a segment's write; the first use of its memory faults pages in",
+        "copies 256 KiB into a segment's write; an index that grows: its memory is used for the first time (page faults)",
     ),
     (
         "journal files",
-        "fills and hands over a piece of zeroes for a new journal file",
+        "hands a piece of zeroes to a helper thread, and waits for the queue's lock when that thread lost its processor",
     ),
     (
         "connection",
-        "the kernel gives memory to a cache that still grows (mmap and page faults under a copy)",
+        "lists and buffers of the cache grow: the allocator prepares a fresh page (up to 8 ms of page faults); a request of \
+         hundreds of partitions is read in one go",
     ),
     (
         "produce",
@@ -29,6 +30,35 @@ const EXPLAINED: &[(&str, &str)] = &[
     (
         "journal",
         "after a commit, every partition in it moves its durable position and wakes who waits",
+    ),
+    (
+        "answers",
+        "no stack was caught; by the code: answers of many partitions are written out in one go",
+    ),
+    (
+        "cold read",
+        "no stack was caught; by the code: a block's memory is used for the first time when a reader comes",
+    ),
+    (
+        "seal",
+        "encodes a segment's index into fresh memory (page faults)",
+    ),
+    (
+        "manifest",
+        "no stack was caught; by the code: encodes a checkpoint of every partition",
+    ),
+    (
+        "open",
+        "start: opens the shard's home, before the node serves",
+    ),
+    ("main", "start: before the node serves"),
+    (
+        "producer snapshot",
+        "no stack was caught; by the code: encodes a partition's producers",
+    ),
+    (
+        "space",
+        "no stack was caught; by the code: hands a question to a helper thread, as `journal files` does",
     ),
 ];
 
@@ -305,7 +335,7 @@ fn stalled(text: &mut String, stalls: &[Stalls]) -> Result<()> {
                 .map(u64::to_string)
                 .collect::<Vec<_>>()
                 .join(", "),
-            why.map_or("not explained", |(_, why)| why)
+            why.map_or("not explained: no stack was caught", |(_, why)| why)
         )?;
     }
     let longest: Vec<_> = stalls
@@ -328,7 +358,9 @@ fn median(
         .filter_map(field)
         .collect();
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let upper = values.get(values.len() / 2)?;
+    let lower = values.get((values.len() - 1) / 2)?;
+    Some(f64::midpoint(*lower, *upper))
 }
 
 fn ratio(upper: Option<f64>, lower: Option<f64>) -> String {
