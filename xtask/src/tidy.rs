@@ -2,6 +2,7 @@
 //!
 //! Each rule is a function from the tree to its findings, so that the tests can hand it a small tree that breaks it.
 
+mod absences;
 mod crates;
 mod docs;
 mod files;
@@ -107,6 +108,7 @@ const RULES: &[(&str, Rule)] = &[
     ("unsafe", words::unsafe_files),
     ("hidden lint", words::hidden_lints),
     ("glob re-export", words::glob_exports),
+    ("absence", absences::raft),
     ("crate edge", crates::edges),
     ("dependency without a reason", crates::reasons),
     ("link", docs::links),

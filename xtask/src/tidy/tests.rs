@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::source::{code_of, parts};
-use super::{Finding, Tree, check, crates, docs, files, words};
+use super::{Finding, Tree, absences, check, crates, docs, files, words};
 
 fn tree(list: &[(&str, &str)]) -> Tree {
     Tree {
@@ -288,4 +288,27 @@ fn literals_and_comments_are_blank() {
     }
     assert_eq!(parts("FetchSessionTable"), ["Fetch", "Session", "Table"]);
     assert_eq!(parts("log_end_offset"), ["log", "end", "offset"]);
+}
+
+#[test]
+fn raft_stays_pure() {
+    let page = format!("# Architecture\n\n## `raft`\n\n{}\n", absences::RAFT_LINE);
+    let found = |source: &str, page: &str| {
+        let files = [
+            ("crates/raft/src/lib.rs", source),
+            ("ARCHITECTURE.md", page),
+        ];
+        absences::raft(&tree(&files)).len()
+    };
+    assert_eq!(found("//! A core.\nfn f() {}\n", &page), 0);
+    assert_eq!(found("//! A core.\nuse std::time::Instant;\n", &page), 2);
+    assert_eq!(found("//! A core.\nasync fn f() {}\n", &page), 1);
+    assert_eq!(
+        found(
+            "//! A core.\n",
+            "# Architecture\n\n## `raft`\n\nIt is pure.\n"
+        ),
+        1
+    );
+    assert_eq!(absences::raft(&tree(&[])).len(), 0);
 }

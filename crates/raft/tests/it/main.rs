@@ -1,0 +1,12 @@
+//! The consensus core under a simulated network and disks, with checkers, planted bugs and costs.
+
+mod checkers;
+mod cost;
+mod disk;
+mod faults;
+mod group;
+mod planted;
+mod rng;
+mod seeds;
+mod storms;
+mod world;
