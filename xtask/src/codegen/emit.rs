@@ -67,7 +67,7 @@ pub fn table(modules: &[Module]) -> String {
         };
         let _ = writeln!(
             out,
-            "Some(Api {{ key: ApiKey::{}, name: \"{}\", version_min: {}, version_max: {}, flexible_version: {flexible} }}),",
+            "Some(row(ApiKey::{}, \"{}\", {}, {}, {flexible})),",
             api.name, api.name, api.versions.first, api.versions.last
         );
     }
@@ -90,6 +90,22 @@ pub fn table(modules: &[Module]) -> String {
 }
 
 const TABLE_CODE: &str = "];
+
+const fn row(
+    key: ApiKey,
+    name: &'static str,
+    version_min: i16,
+    version_max: i16,
+    flexible_version: i16,
+) -> Api {
+    Api {
+        key,
+        name,
+        version_min,
+        version_max,
+        flexible_version,
+    }
+}
 
 fn api(api_key: i16) -> Option<&'static Api> {
     APIS.get(usize::try_from(api_key).ok()?)?.as_ref()
@@ -380,23 +396,24 @@ fn read(out: &mut String, message: &Message, item: &Struct) {
         };
     } else {
         body = format!("let mut item = {body};\n");
-        tail.push_str("for _ in 0..reader.tag_count()? {\nlet (tag, mut field) = reader.tag()?;\n");
-        for (at, field) in tagged.iter().enumerate() {
+        tail.push_str(
+            "for _ in 0..reader.tag_count()? {\nlet (tag, mut field) = reader.tag()?;\nmatch tag {\n",
+        );
+        for field in &tagged {
             let guard = test(
                 field.versions.and(item.versions),
                 flexible_part(message, item),
             )
-            .map_or(String::new(), |test| format!(" && {test}"));
+            .map_or(String::new(), |test| format!(" if {test}"));
             let _ = writeln!(
                 tail,
-                "{}if tag == {}{guard} {{\nitem.{} = {};\nfield.tag_end(tag)?;\n}}",
-                if at == 0 { "" } else { "else " },
+                "{}{guard} => item.{} = {},",
                 field.tag.unwrap_or(0),
                 field_name(field),
                 read_value(field, "field", field.versions)
             );
         }
-        tail.push_str("}\nOk(item)");
+        tail.push_str("_ => continue,\n}\nfield.tag_end(tag)?;\n}\nOk(item)");
     }
     let version = if tests_version(&body) || tests_version(&tail) {
         "let version = reader.version();\n"
@@ -445,13 +462,28 @@ fn read_value(field: &Field, reader: &str, around: Versions) -> String {
 
 fn write(out: &mut String, message: &Message, item: &Struct) {
     let mut body = String::new();
+    // Neighbours that the same versions have share their test.
+    let mut groups: Vec<(Option<String>, String, String)> = Vec::new();
     for field in item.fields.iter().filter(|field| field.tag.is_none()) {
+        let test = test(field.versions, item.versions);
         let value = write_value(field, item.versions.and(field.versions));
-        let absent = format!("writer.absent({}, \"{}\")?;", set(field), field.name);
-        let line = match (test(field.versions, item.versions), field.ignorable) {
-            (None, _) => value,
-            (Some(test), true) => format!("if {test} {{ {value} }}"),
-            (Some(test), false) => format!("if {test} {{ {value} }} else {{ {absent} }}"),
+        let absent = match field.ignorable {
+            true => String::new(),
+            false => format!("writer.absent({}, \"{}\")?;", set(field), field.name),
+        };
+        match groups.last_mut() {
+            Some((shared, values, absents)) if *shared == test => {
+                values.push_str(&value);
+                absents.push_str(&absent);
+            }
+            _ => groups.push((test, value, absent)),
+        }
+    }
+    for (test, values, absents) in groups {
+        let line = match test {
+            None => values,
+            Some(test) if absents.is_empty() => format!("if {test} {{ {values} }}"),
+            Some(test) => format!("if {test} {{ {values} }} else {{ {absents} }}"),
         };
         let _ = writeln!(body, "{line}");
     }

@@ -19,7 +19,7 @@ use runtime::{
     net::TcpStream,
 };
 
-use super::time_for;
+use super::{PRODUCE_KEY, time_for};
 use crate::{broker::Broker, group::GROUP_RECORD_BYTES_MAX, race};
 
 /// Bytes of the size in front of each frame.
@@ -37,8 +37,6 @@ const OPENING_BYTES: usize = 64 << 10;
 /// Requests other than Produce carry no records: a sync with everybody's assignments is the largest, and those must fit a
 /// group's record.
 const PLAIN_REQUEST_BYTES_MAX: usize = GROUP_RECORD_BYTES_MAX + (1 << 20);
-
-const PRODUCE_KEY: i16 = 0;
 
 /// See the invariants.
 const GROWTH: usize = 4;

@@ -9,7 +9,7 @@ use super::{
     LOG_APPEND_TIME, MAX_TIMESTAMP_AT, NO_TIMESTAMP, TimestampType, assemble,
     compression::{Compressor, Decompressor},
     output_bytes_max,
-    records::{CHUNK_BYTES, Chunked, Plain, Source, Walk},
+    records::{CHUNK_BYTES, Opened, Source, Walk},
     seal,
 };
 
@@ -69,11 +69,6 @@ pub struct Validation<'a> {
     source: Option<Opened<'a>>,
     recompression: Option<Recompression<'a>>,
     ended: bool,
-}
-
-enum Opened<'a> {
-    Plain(Plain<'a>),
-    Chunked(Chunked<'a>),
 }
 
 /// The records on their way into the topic's compression.
@@ -167,7 +162,11 @@ impl<'a> Validation<'a> {
         }
         let source = match &mut self.source {
             Some(source) => source,
-            none => none.insert(open(self.compression, &self.batch[BATCH_HEADER_BYTES..])?),
+            none => {
+                let records = &self.batch[BATCH_HEADER_BYTES..];
+                let bytes_max = output_bytes_max(records.len());
+                none.insert(Opened::new(self.compression, records, bytes_max)?)
+            }
         };
         let (walked, plain_bytes) = match source {
             Opened::Plain(plain) => {
@@ -319,20 +318,6 @@ fn check_header(header: &BatchHeader) -> Result<(), BatchError> {
         return Err(BatchError::TimestampType);
     }
     Ok(())
-}
-
-fn open(compression: Compression, records: &[u8]) -> Result<Opened<'_>, BatchError> {
-    Ok(match compression {
-        Compression::None => Opened::Plain(Plain::new(records)),
-        _ => {
-            let bytes_max = output_bytes_max(records.len());
-            Opened::Chunked(Chunked::new(Decompressor::new(
-                compression,
-                records,
-                bytes_max,
-            )?))
-        }
-    })
 }
 
 /// The batch under `header`, copied only when timestamp or attributes changed.

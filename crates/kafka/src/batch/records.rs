@@ -38,6 +38,29 @@ impl From<RecordFault> for Stop {
     }
 }
 
+/// A batch's records, ready to be walked.
+pub(super) enum Opened<'a> {
+    Plain(Plain<'a>),
+    Chunked(Chunked<'a>),
+}
+
+impl<'a> Opened<'a> {
+    /// Out of a decompressor come at most `bytes_max`.
+    pub fn new(
+        compression: Compression,
+        records: &'a [u8],
+        bytes_max: usize,
+    ) -> Result<Self, BatchError> {
+        Ok(match compression {
+            Compression::None => Self::Plain(Plain::new(records)),
+            _ => {
+                let decompressor = Decompressor::new(compression, records, bytes_max)?;
+                Self::Chunked(Chunked::new(decompressor))
+            }
+        })
+    }
+}
+
 /// Uncompressed records.
 pub(super) struct Plain<'a> {
     left: &'a [u8],

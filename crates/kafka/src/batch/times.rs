@@ -3,10 +3,8 @@
 use base::{Offset, TimestampMs, limits};
 
 use super::{
-    BATCH_HEADER_BYTES, BatchError, BatchHeader, Compression, RecordFault, TimestampType,
-    compression::Decompressor,
-    output_bytes_max,
-    records::{Chunked, Plain, Source, Stop},
+    BATCH_HEADER_BYTES, BatchError, BatchHeader, RecordFault, TimestampType, output_bytes_max,
+    records::{Opened, Source, Stop},
 };
 
 /// Where a search stands.
@@ -21,13 +19,8 @@ pub enum Search {
 
 /// A walk over a batch's records for callers that must not hold their shard while a large one is decompressed.
 pub struct RecordTimes<'a> {
-    source: Packed<'a>,
+    source: Opened<'a>,
     cursor: Cursor,
-}
-
-enum Packed<'a> {
-    Plain(Plain<'a>),
-    Chunked(Chunked<'a>),
 }
 
 struct Cursor {
@@ -47,15 +40,9 @@ impl<'a> RecordTimes<'a> {
             needed: header.size_bytes(),
             left: batch.len(),
         })?;
-        let source = match header.compression()? {
-            Compression::None => Packed::Plain(Plain::new(records)),
-            compression => {
-                // The door's bound; what it recompressed may since have become smaller, of a bounded size.
-                let bytes_max = output_bytes_max(records.len()).max(limits::BATCH_BYTES_MAX);
-                let decompressor = Decompressor::new(compression, records, bytes_max)?;
-                Packed::Chunked(Chunked::new(decompressor))
-            }
-        };
+        // The door's bound; what it recompressed may since have become smaller, of a bounded size.
+        let bytes_max = output_bytes_max(records.len()).max(limits::BATCH_BYTES_MAX);
+        let source = Opened::new(header.compression()?, records, bytes_max)?;
         let cursor = Cursor {
             header,
             begun: 0,
@@ -73,8 +60,8 @@ impl<'a> RecordTimes<'a> {
         let bytes = bytes.max(1) as u64;
         let cursor = &mut self.cursor;
         let searched = match &mut self.source {
-            Packed::Plain(plain) => cursor.advance(plain, bytes, &mut is_wanted),
-            Packed::Chunked(chunked) => cursor.advance(chunked, bytes, &mut is_wanted),
+            Opened::Plain(plain) => cursor.advance(plain, bytes, &mut is_wanted),
+            Opened::Chunked(chunked) => cursor.advance(chunked, bytes, &mut is_wanted),
         };
         searched.map_err(|stop| match stop {
             Stop::Record(fault) => BatchError::Record {

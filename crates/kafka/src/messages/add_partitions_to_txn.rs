@@ -56,28 +56,19 @@ impl<'a> Wire<'a> for AddPartitionsToTxnRequest<'a> {
         }
         if version <= 3 {
             writer.string(&self.v3_and_below_transactional_id)?;
+            writer.i64(self.v3_and_below_producer_id);
+            writer.i16(self.v3_and_below_producer_epoch);
+            self.v3_and_below_topics.write(writer)?;
         } else {
             writer.absent(
                 !self.v3_and_below_transactional_id.is_empty(),
                 "V3AndBelowTransactionalId",
             )?;
-        }
-        if version <= 3 {
-            writer.i64(self.v3_and_below_producer_id);
-        } else {
             writer.absent(self.v3_and_below_producer_id != 0, "V3AndBelowProducerId")?;
-        }
-        if version <= 3 {
-            writer.i16(self.v3_and_below_producer_epoch);
-        } else {
             writer.absent(
                 self.v3_and_below_producer_epoch != 0,
                 "V3AndBelowProducerEpoch",
             )?;
-        }
-        if version <= 3 {
-            self.v3_and_below_topics.write(writer)?;
-        } else {
             writer.absent(!self.v3_and_below_topics.is_empty(), "V3AndBelowTopics")?;
         }
         writer.no_tags();
@@ -201,8 +192,6 @@ impl<'a> Wire<'a> for AddPartitionsToTxnResponse<'a> {
         writer.i32(self.throttle_time_ms);
         if version >= 4 {
             writer.i16(self.error_code);
-        }
-        if version >= 4 {
             self.results_by_transaction.write(writer)?;
         } else {
             writer.absent(

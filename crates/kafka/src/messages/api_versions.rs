@@ -38,8 +38,6 @@ impl<'a> Wire<'a> for ApiVersionsRequest<'a> {
         let version = writer.version();
         if version >= 3 {
             writer.string(&self.client_software_name)?;
-        }
-        if version >= 3 {
             writer.string(&self.client_software_version)?;
         }
         writer.no_tags();
@@ -102,19 +100,14 @@ impl<'a> Wire<'a> for ApiVersionsResponse<'a> {
         };
         for _ in 0..reader.tag_count()? {
             let (tag, mut field) = reader.tag()?;
-            if tag == 0 {
-                item.supported_features = List::read(&mut field)?;
-                field.tag_end(tag)?;
-            } else if tag == 1 {
-                item.finalized_features_epoch = field.i64()?;
-                field.tag_end(tag)?;
-            } else if tag == 2 {
-                item.finalized_features = List::read(&mut field)?;
-                field.tag_end(tag)?;
-            } else if tag == 3 {
-                item.zk_migration_ready = field.bool()?;
-                field.tag_end(tag)?;
+            match tag {
+                0 => item.supported_features = List::read(&mut field)?,
+                1 => item.finalized_features_epoch = field.i64()?,
+                2 => item.finalized_features = List::read(&mut field)?,
+                3 => item.zk_migration_ready = field.bool()?,
+                _ => continue,
             }
+            field.tag_end(tag)?;
         }
         Ok(item)
     }

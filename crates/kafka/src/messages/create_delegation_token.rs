@@ -57,6 +57,7 @@ impl<'a> Wire<'a> for CreateDelegationTokenRequest<'a> {
         let version = writer.version();
         if version >= 3 {
             writer.nullable_string(self.owner_principal_type.as_deref())?;
+            writer.nullable_string(self.owner_principal_name.as_deref())?;
         } else {
             writer.absent(
                 self.owner_principal_type
@@ -64,10 +65,6 @@ impl<'a> Wire<'a> for CreateDelegationTokenRequest<'a> {
                     .is_none_or(|value| !value.is_empty()),
                 "OwnerPrincipalType",
             )?;
-        }
-        if version >= 3 {
-            writer.nullable_string(self.owner_principal_name.as_deref())?;
-        } else {
             writer.absent(
                 self.owner_principal_name
                     .as_ref()
@@ -181,15 +178,12 @@ impl<'a> Wire<'a> for CreateDelegationTokenResponse<'a> {
         writer.string(&self.principal_name)?;
         if version >= 3 {
             writer.string(&self.token_requester_principal_type)?;
+            writer.string(&self.token_requester_principal_name)?;
         } else {
             writer.absent(
                 !self.token_requester_principal_type.is_empty(),
                 "TokenRequesterPrincipalType",
             )?;
-        }
-        if version >= 3 {
-            writer.string(&self.token_requester_principal_name)?;
-        } else {
             writer.absent(
                 !self.token_requester_principal_name.is_empty(),
                 "TokenRequesterPrincipalName",

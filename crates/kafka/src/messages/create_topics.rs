@@ -253,10 +253,11 @@ impl<'a> Wire<'a> for CreatableTopicResult<'a> {
         };
         for _ in 0..reader.tag_count()? {
             let (tag, mut field) = reader.tag()?;
-            if tag == 0 {
-                item.topic_config_error_code = field.i16()?;
-                field.tag_end(tag)?;
+            match tag {
+                0 => item.topic_config_error_code = field.i16()?,
+                _ => continue,
             }
+            field.tag_end(tag)?;
         }
         Ok(item)
     }
@@ -271,11 +272,7 @@ impl<'a> Wire<'a> for CreatableTopicResult<'a> {
         writer.nullable_string(self.error_message.as_deref())?;
         if version >= 5 {
             writer.i32(self.num_partitions);
-        }
-        if version >= 5 {
             writer.i16(self.replication_factor);
-        }
-        if version >= 5 {
             writer.nullable_list(self.configs.as_ref())?;
         }
         if version >= 5 {

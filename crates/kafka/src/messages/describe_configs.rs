@@ -243,8 +243,6 @@ impl<'a> Wire<'a> for DescribeConfigsResourceResult<'a> {
         self.synonyms.write(writer)?;
         if version >= 3 {
             writer.i8(self.config_type);
-        }
-        if version >= 3 {
             writer.nullable_string(self.documentation.as_deref())?;
         }
         writer.no_tags();

@@ -167,15 +167,12 @@ impl<'a> Wire<'a> for DescribedDelegationToken<'a> {
         writer.string(&self.principal_name)?;
         if version >= 3 {
             writer.string(&self.token_requester_principal_type)?;
+            writer.string(&self.token_requester_principal_name)?;
         } else {
             writer.absent(
                 !self.token_requester_principal_type.is_empty(),
                 "TokenRequesterPrincipalType",
             )?;
-        }
-        if version >= 3 {
-            writer.string(&self.token_requester_principal_name)?;
-        } else {
             writer.absent(
                 !self.token_requester_principal_name.is_empty(),
                 "TokenRequesterPrincipalName",

@@ -163,8 +163,6 @@ impl<'a> Wire<'a> for DescribeLogDirsResult<'a> {
         self.topics.write(writer)?;
         if version >= 4 {
             writer.i64(self.total_bytes);
-        }
-        if version >= 4 {
             writer.i64(self.usable_bytes);
         }
         if version >= 5 {

@@ -382,8 +382,6 @@ impl<'a> Wire<'a> for ReplicaState {
         writer.i64(self.log_end_offset);
         if version >= 1 {
             writer.i64(self.last_fetch_timestamp);
-        }
-        if version >= 1 {
             writer.i64(self.last_caught_up_timestamp);
         }
         writer.no_tags();

@@ -92,8 +92,6 @@ impl<'a> Wire<'a> for EndTxnResponse {
         writer.i16(self.error_code);
         if version >= 5 {
             writer.i64(self.producer_id);
-        }
-        if version >= 5 {
             writer.i16(self.producer_epoch);
         }
         writer.no_tags();

@@ -83,13 +83,12 @@ impl<'a> Wire<'a> for FetchRequest<'a> {
         };
         for _ in 0..reader.tag_count()? {
             let (tag, mut field) = reader.tag()?;
-            if tag == 0 {
-                item.cluster_id = field.nullable_string()?;
-                field.tag_end(tag)?;
-            } else if tag == 1 && version >= 15 {
-                item.replica_state = ReplicaState::read(&mut field)?;
-                field.tag_end(tag)?;
+            match tag {
+                0 => item.cluster_id = field.nullable_string()?,
+                1 if version >= 15 => item.replica_state = ReplicaState::read(&mut field)?,
+                _ => continue,
             }
+            field.tag_end(tag)?;
         }
         Ok(item)
     }
@@ -107,8 +106,6 @@ impl<'a> Wire<'a> for FetchRequest<'a> {
         writer.i8(self.isolation_level);
         if version >= 7 {
             writer.i32(self.session_id);
-        }
-        if version >= 7 {
             writer.i32(self.session_epoch);
         }
         self.topics.write(writer)?;
@@ -288,13 +285,12 @@ impl<'a> Wire<'a> for FetchPartition {
         };
         for _ in 0..reader.tag_count()? {
             let (tag, mut field) = reader.tag()?;
-            if tag == 0 && version >= 17 {
-                item.replica_directory_id = field.uuid()?;
-                field.tag_end(tag)?;
-            } else if tag == 1 && version >= 18 {
-                item.high_watermark = field.i64()?;
-                field.tag_end(tag)?;
+            match tag {
+                0 if version >= 17 => item.replica_directory_id = field.uuid()?,
+                1 if version >= 18 => item.high_watermark = field.i64()?,
+                _ => continue,
             }
+            field.tag_end(tag)?;
         }
         Ok(item)
     }
@@ -416,10 +412,11 @@ impl<'a> Wire<'a> for FetchResponse<'a> {
         };
         for _ in 0..reader.tag_count()? {
             let (tag, mut field) = reader.tag()?;
-            if tag == 0 && version >= 16 {
-                item.node_endpoints = List::read(&mut field)?;
-                field.tag_end(tag)?;
+            match tag {
+                0 if version >= 16 => item.node_endpoints = List::read(&mut field)?,
+                _ => continue,
             }
+            field.tag_end(tag)?;
         }
         Ok(item)
     }
@@ -429,8 +426,6 @@ impl<'a> Wire<'a> for FetchResponse<'a> {
         writer.i32(self.throttle_time_ms);
         if version >= 7 {
             writer.i16(self.error_code);
-        }
-        if version >= 7 {
             writer.i32(self.session_id);
         } else {
             writer.absent(self.session_id != 0, "SessionId")?;
@@ -564,16 +559,13 @@ impl<'a> Wire<'a> for PartitionData<'a> {
         };
         for _ in 0..reader.tag_count()? {
             let (tag, mut field) = reader.tag()?;
-            if tag == 0 {
-                item.diverging_epoch = EpochEndOffset::read(&mut field)?;
-                field.tag_end(tag)?;
-            } else if tag == 1 {
-                item.current_leader = LeaderIdAndEpoch::read(&mut field)?;
-                field.tag_end(tag)?;
-            } else if tag == 2 {
-                item.snapshot_id = SnapshotId::read(&mut field)?;
-                field.tag_end(tag)?;
+            match tag {
+                0 => item.diverging_epoch = EpochEndOffset::read(&mut field)?,
+                1 => item.current_leader = LeaderIdAndEpoch::read(&mut field)?,
+                2 => item.snapshot_id = SnapshotId::read(&mut field)?,
+                _ => continue,
             }
+            field.tag_end(tag)?;
         }
         Ok(item)
     }

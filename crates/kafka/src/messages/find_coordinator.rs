@@ -143,17 +143,11 @@ impl<'a> Wire<'a> for FindCoordinatorResponse<'a> {
         }
         if version <= 3 {
             writer.i32(self.node_id);
-        } else {
-            writer.absent(self.node_id != 0, "NodeId")?;
-        }
-        if version <= 3 {
             writer.string(&self.host)?;
-        } else {
-            writer.absent(!self.host.is_empty(), "Host")?;
-        }
-        if version <= 3 {
             writer.i32(self.port);
         } else {
+            writer.absent(self.node_id != 0, "NodeId")?;
+            writer.absent(!self.host.is_empty(), "Host")?;
             writer.absent(self.port != 0, "Port")?;
         }
         if version >= 4 {

@@ -49,12 +49,9 @@ impl<'a> Wire<'a> for InitProducerIdRequest<'a> {
         writer.i32(self.transaction_timeout_ms);
         if version >= 3 {
             writer.i64(self.producer_id);
-        } else {
-            writer.absent(self.producer_id != -1, "ProducerId")?;
-        }
-        if version >= 3 {
             writer.i16(self.producer_epoch);
         } else {
+            writer.absent(self.producer_id != -1, "ProducerId")?;
             writer.absent(self.producer_epoch != -1, "ProducerEpoch")?;
         }
         writer.no_tags();

@@ -65,16 +65,13 @@ impl<'a> Wire<'a> for OffsetFetchRequest<'a> {
         let version = writer.version();
         if version <= 7 {
             writer.string(&self.group_id)?;
-        } else {
-            writer.absent(!self.group_id.is_empty(), "GroupId")?;
-        }
-        if version <= 7 {
             if version >= 2 {
                 writer.nullable_list(self.topics.as_ref())?;
             } else {
                 writer.required(self.topics.as_ref())?.write(writer)?;
             }
         } else {
+            writer.absent(!self.group_id.is_empty(), "GroupId")?;
             writer.absent(
                 self.topics.as_ref().is_none_or(|value| !value.is_empty()),
                 "Topics",
@@ -172,8 +169,6 @@ impl<'a> Wire<'a> for OffsetFetchRequestGroup<'a> {
         writer.string(&self.group_id)?;
         if version >= 9 {
             writer.nullable_string(self.member_id.as_deref())?;
-        }
-        if version >= 9 {
             writer.i32(self.member_epoch);
         }
         writer.nullable_list(self.topics.as_ref())?;

@@ -148,10 +148,11 @@ impl<'a> Wire<'a> for ProduceResponse<'a> {
         };
         for _ in 0..reader.tag_count()? {
             let (tag, mut field) = reader.tag()?;
-            if tag == 0 && version >= 10 {
-                item.node_endpoints = List::read(&mut field)?;
-                field.tag_end(tag)?;
+            match tag {
+                0 if version >= 10 => item.node_endpoints = List::read(&mut field)?,
+                _ => continue,
             }
+            field.tag_end(tag)?;
         }
         Ok(item)
     }
@@ -284,10 +285,11 @@ impl<'a> Wire<'a> for PartitionProduceResponse<'a> {
         };
         for _ in 0..reader.tag_count()? {
             let (tag, mut field) = reader.tag()?;
-            if tag == 0 && version >= 10 {
-                item.current_leader = LeaderIdAndEpoch::read(&mut field)?;
-                field.tag_end(tag)?;
+            match tag {
+                0 if version >= 10 => item.current_leader = LeaderIdAndEpoch::read(&mut field)?,
+                _ => continue,
             }
+            field.tag_end(tag)?;
         }
         Ok(item)
     }
@@ -303,8 +305,6 @@ impl<'a> Wire<'a> for PartitionProduceResponse<'a> {
         }
         if version >= 8 {
             self.record_errors.write(writer)?;
-        }
-        if version >= 8 {
             writer.nullable_string(self.error_message.as_deref())?;
         }
         if version >= 9 {

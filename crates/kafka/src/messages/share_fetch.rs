@@ -89,8 +89,6 @@ impl<'a> Wire<'a> for ShareFetchRequest<'a> {
         writer.i32(self.batch_size);
         if version >= 2 {
             writer.i8(self.share_acquire_mode);
-        }
-        if version >= 2 {
             writer.bool(self.is_renew_ack);
         } else {
             writer.absent(self.is_renew_ack, "IsRenewAck")?;

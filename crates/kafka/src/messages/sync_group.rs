@@ -67,8 +67,6 @@ impl<'a> Wire<'a> for SyncGroupRequest<'a> {
         }
         if version >= 5 {
             writer.nullable_string(self.protocol_type.as_deref())?;
-        }
-        if version >= 5 {
             writer.nullable_string(self.protocol_name.as_deref())?;
         }
         self.assignments.write(writer)?;
@@ -159,8 +157,6 @@ impl<'a> Wire<'a> for SyncGroupResponse<'a> {
         writer.i16(self.error_code);
         if version >= 5 {
             writer.nullable_string(self.protocol_type.as_deref())?;
-        }
-        if version >= 5 {
             writer.nullable_string(self.protocol_name.as_deref())?;
         }
         writer.bytes(&self.assignment)?;

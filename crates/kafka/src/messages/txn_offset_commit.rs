@@ -75,20 +75,14 @@ impl<'a> Wire<'a> for TxnOffsetCommitRequest<'a> {
         writer.i16(self.producer_epoch);
         if version >= 3 {
             writer.i32(self.generation_id_or_member_epoch);
+            writer.string(&self.member_id)?;
+            writer.nullable_string(self.group_instance_id.as_deref())?;
         } else {
             writer.absent(
                 self.generation_id_or_member_epoch != -1,
                 "GenerationIdOrMemberEpoch",
             )?;
-        }
-        if version >= 3 {
-            writer.string(&self.member_id)?;
-        } else {
             writer.absent(!self.member_id.is_empty(), "MemberId")?;
-        }
-        if version >= 3 {
-            writer.nullable_string(self.group_instance_id.as_deref())?;
-        } else {
             writer.absent(self.group_instance_id.is_some(), "GroupInstanceId")?;
         }
         self.topics.write(writer)?;
