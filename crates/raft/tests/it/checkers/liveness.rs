@@ -2,14 +2,16 @@
 
 use raft::{Replica, Role};
 
-/// The leader, when all `members` of its configuration follow it and hold everything; else what is missing.
+/// The leader, when all `members` of its configuration follow it and hold everything; else what is missing. Replicas that
+/// its configuration leaves out may be in any term: one that stood for election when it was removed is above the group,
+/// and its pre-votes change nothing there (thesis 4.2.3).
 pub fn converged<'a>(replicas: &[&'a Replica]) -> Result<&'a Replica, String> {
-    let newest = replicas.iter().map(|r| r.term()).max().unwrap_or_default();
     let leader = replicas
         .iter()
-        .find(|r| r.role() == Role::Leader && r.term() == newest);
+        .filter(|r| r.role() == Role::Leader)
+        .max_by_key(|r| r.term());
     let Some(leader) = leader else {
-        return Err(format!("liveness: nobody leads in term {newest}"));
+        return Err("liveness: nobody leads".into());
     };
     let last = leader.last().index;
     if leader.configuration().is_joint() || leader.configuration_index() > leader.commit_index() {
@@ -25,12 +27,14 @@ pub fn converged<'a>(replicas: &[&'a Replica]) -> Result<&'a Replica, String> {
             return Err(format!("liveness: member {id} does not exist"));
         };
         if member.leader() != Some(leader.id())
+            || member.term() != leader.term()
             || member.last() != leader.last()
             || member.commit_index() != last
             || member.durable() != last
         {
             return Err(format!(
-                "liveness: {id} is at {:?}, commit {}, durable {}; the leader {} at {last}",
+                "liveness: {id} is in term {} at {:?}, commit {}, durable {}; the leader {} at {last}",
+                member.term(),
                 member.last(),
                 member.commit_index(),
                 member.durable(),
