@@ -123,8 +123,10 @@ pub struct Replica {
     /// Candidate: the leader asked it to stand.
     is_transfer_candidate: bool,
 
-    /// Leader: what it sent last, oldest first, up to the log's end.
+    /// Leader: what it sent last, oldest first, up to the log's end, and at least all of its own that is not committed.
     tail: VecDeque<Descriptor>,
+    /// Payload bytes of the entries in `tail` that are not committed.
+    uncommitted_bytes: u64,
     commit_due: bool,
     transfer: Option<Transfer>,
     reads: VecDeque<Read>,
@@ -201,6 +203,7 @@ impl Replica {
             vote_reply_due: false,
             is_transfer_candidate: false,
             tail: VecDeque::new(),
+            uncommitted_bytes: 0,
             commit_due: false,
             transfer: None,
             reads: VecDeque::new(),
@@ -310,6 +313,13 @@ impl Replica {
             .iter()
             .find(|peer| leads && peer.id == id)
             .map(|peer| peer.matched)
+    }
+
+    /// Payload bytes that this leader has appended and that are not committed; 0 on others, and on a single voter without
+    /// other members.
+    #[must_use]
+    pub fn uncommitted_bytes(&self) -> u64 {
+        self.uncommitted_bytes
     }
 
     /// One tick of the node's clock.
@@ -545,6 +555,11 @@ impl Replica {
             configurations,
         });
         self.on_configuration_in_force(out);
+    }
+
+    fn forget_tail(&mut self) {
+        self.tail.clear();
+        self.uncommitted_bytes = 0;
     }
 
     fn open_ballots(&mut self) {

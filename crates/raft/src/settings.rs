@@ -16,9 +16,13 @@ pub struct Settings {
     pub in_flight_messages_max: u16,
     pub in_flight_entries_max: u32,
     pub in_flight_bytes_max: u32,
-    /// Proposed and not committed; beyond it proposals are refused as `Full`.
+    /// Not committed; from there on proposals are refused as `Full`. A single voter without other members is exempt from
+    /// this and the next: what is not committed there is what is on its way to its own disk, which the node bounds.
     pub uncommitted_entries_max: u32,
-    /// Descriptors a leader keeps so that sending needs no read; 16 bytes each.
+    /// Payload of what this leader has appended and not committed; from there on proposals are refused as `Full`. One
+    /// call of `propose` is taken whole, so its last may go beyond.
+    pub uncommitted_bytes_max: u64,
+    /// Descriptors a leader keeps so that sending needs no read, beside those that are not committed; 16 bytes each.
     pub tail_entries_max: u32,
     /// Reads that wait for their round at once.
     pub reads_max: u16,
@@ -39,6 +43,7 @@ impl Default for Settings {
             in_flight_entries_max: 1024,
             in_flight_bytes_max: 8 << 20,
             uncommitted_entries_max: 2048,
+            uncommitted_bytes_max: 64 << 20,
             tail_entries_max: 2048,
             reads_max: 256,
             planted: PlantedBugs::default(),

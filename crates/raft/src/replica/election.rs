@@ -224,7 +224,7 @@ impl Replica {
         self.round = 0;
         self.round_due = false;
         self.transfer = None;
-        self.tail.clear();
+        self.forget_tail();
         self.ack_due = false;
         self.commit_due = true;
         let next = self.log.last().next();
@@ -262,7 +262,7 @@ impl Replica {
                 });
             }
             self.transfer = None;
-            self.tail.clear();
+            self.forget_tail();
             for peer in &mut self.peers {
                 peer.forget_in_flight();
             }

@@ -10,26 +10,40 @@ use crate::{
 };
 
 impl Replica {
-    /// Proposes entries with these payloads, in this order; the position of the first. The same turn's effects ask for
-    /// them to be stored.
+    /// What `propose` would say now. After an `Ok`, and before any other handler of this replica, `propose` cannot fail:
+    /// payloads may be staged in between.
+    pub fn may_propose(&self) -> Result<(), ProposeError> {
+        if self.role != Role::Leader {
+            let leader = self.leader;
+            return Err(ProposeError::NotLeader { leader });
+        }
+        if self.peers.is_empty() {
+            // Nobody to hand over to, and the bound is the node's (`Settings::uncommitted_entries_max`).
+            return Ok(());
+        }
+        if self.transfer.is_some() {
+            return Err(ProposeError::Transferring);
+        }
+        let entries = self.log.last().0 - self.commit_index.0;
+        if entries >= u64::from(self.settings.uncommitted_entries_max)
+            || self.uncommitted_bytes >= self.settings.uncommitted_bytes_max
+        {
+            return Err(ProposeError::Full);
+        }
+        Ok(())
+    }
+
+    /// Proposes entries with these payloads, at least one, in this order; the position of the first. The same turn's
+    /// effects ask for them to be stored.
     pub fn propose(
         &mut self,
         payloads: &[Payload],
         out: &mut Effects,
     ) -> Result<LogPosition, ProposeError> {
-        if self.role != Role::Leader {
-            let leader = self.leader;
-            return Err(ProposeError::NotLeader { leader });
-        }
+        assert!(!payloads.is_empty(), "a proposal has a first entry");
+        self.may_propose()?;
         let first = self.log.last().next();
         if !self.peers.is_empty() {
-            if self.transfer.is_some() {
-                return Err(ProposeError::Transferring);
-            }
-            let uncommitted = self.log.last().0 - self.commit_index.0;
-            if uncommitted >= u64::from(self.settings.uncommitted_entries_max) {
-                return Err(ProposeError::Full);
-            }
             self.wake();
             self.idle_ticks = 0;
         }
@@ -48,9 +62,7 @@ impl Replica {
             out.append(first, self.log_epoch, &[only]);
         } else {
             let span = out.append_all(first, self.log_epoch, described);
-            if !self.peers.is_empty() {
-                self.tail.extend(out.entries(span));
-            }
+            self.keep(out.entries(span));
         }
         self.commit_due |= self.settings.planted.count_unsynced_own;
         Ok(LogPosition { term, index: first })
@@ -69,20 +81,41 @@ impl Replica {
             checksum: 0,
             kind,
         };
-        self.keep(&[descriptor]);
         let index = self.log.last().next();
         match configuration {
             Some(configuration) => self.store(&[descriptor], &[(index, configuration)], out),
             None => self.store(&[descriptor], &[], out),
         }
+        // After a configuration is in force: it may have brought the first whom it is to be sent to, or left nobody.
+        self.keep(&[descriptor]);
         self.idle_ticks = 0;
     }
 
     /// Keeps descriptors for sending, if there is anybody to send to.
     fn keep(&mut self, entries: &[Descriptor]) {
-        if !self.peers.is_empty() {
-            self.tail.extend(entries);
+        if self.peers.is_empty() {
+            return;
         }
+        for entry in entries {
+            self.uncommitted_bytes += u64::from(entry.bytes);
+            self.tail.push_back(*entry);
+        }
+    }
+
+    /// The index of the first entry in `tail`.
+    fn tail_first(&self) -> RaftIndex {
+        RaftIndex(self.log.last().0 + 1 - self.tail.len() as u64)
+    }
+
+    /// Everything up to `index` is committed.
+    fn commit_up_to(&mut self, index: RaftIndex, out: &mut Effects) {
+        let kept_from = self.tail_first().0;
+        let place = |index: RaftIndex| (index.0 + 1).saturating_sub(kept_from) as usize;
+        let committed = self.tail.range(place(self.commit_index)..place(index));
+        let bytes: u64 = committed.map(|entry| u64::from(entry.bytes)).sum();
+        self.uncommitted_bytes -= bytes;
+        self.commit_index = index;
+        self.on_committed(out);
     }
 
     /// Asks whether this replica still leads; `Effect::ReadReady` says so, with the index a state machine must have
@@ -271,7 +304,8 @@ impl Replica {
             for at in 0..self.peers.len() {
                 self.send_appends(at, out);
             }
-            let kept = self.settings.tail_entries_max as usize;
+            let uncommitted = (self.log.last().0 - self.commit_index.0) as usize;
+            let kept = uncommitted.max(self.settings.tail_entries_max as usize);
             if self.tail.len() > kept {
                 self.tail.drain(..self.tail.len() - kept);
             }
@@ -325,8 +359,7 @@ impl Replica {
             || self.is_only_voter()
             || self.settings.planted.commit_older_term;
         if reached > self.commit_index && counts {
-            self.commit_index = reached;
-            self.on_committed(out);
+            self.commit_up_to(reached, out);
         }
     }
 
@@ -374,7 +407,7 @@ impl Replica {
                 }
                 return;
             }
-            let kept_from = last.0 + 1 - self.tail.len() as u64;
+            let kept_from = self.tail_first().0;
             if next.0 < kept_from {
                 let to = peer.id;
                 self.peers[at].is_reading = true;

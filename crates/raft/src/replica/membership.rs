@@ -110,7 +110,7 @@ impl Replica {
         self.update_peers();
         self.commit_due = true;
         if self.peers.is_empty() {
-            self.tail.clear();
+            self.forget_tail();
         }
         let index = self.configuration_index();
         self.told.configuration_committed = self.told.configuration_committed.min(index);

@@ -8,6 +8,7 @@ pub mod liveness;
 pub mod log_matching;
 pub mod membership;
 pub mod monotonic;
+pub mod proposals;
 pub mod reads;
 pub mod state_machine;
 
@@ -21,5 +22,6 @@ pub struct Checkers {
     pub logs: log_matching::LogMatching,
     pub machines: state_machine::StateMachines,
     pub monotonic: monotonic::Monotonic,
+    pub proposals: proposals::Proposals,
     pub reads: reads::Reads,
 }

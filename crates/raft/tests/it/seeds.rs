@@ -19,6 +19,8 @@ pub struct Outcome {
     pub committed: u64,
     pub elections: u64,
     pub reads: u64,
+    /// Proposals that the bound of bytes refused.
+    pub full: u64,
 }
 
 /// Small bounds, so that every one is reached.
@@ -38,6 +40,7 @@ fn settings(rng: &mut Rng, planted: PlantedBugs) -> Settings {
         in_flight_messages_max: *rng.pick(&bounds).expect("four") as u16,
         in_flight_entries_max: 1 + rng.below(40) as u32,
         in_flight_bytes_max: 1 + rng.below(20_000) as u32,
+        uncommitted_bytes_max: *rng.pick(&[500, 3000, 1 << 20]).expect("three"),
         uncommitted_entries_max: 10 + rng.below(60) as u32,
         tail_entries_max: *rng.pick(&tails).expect("four"),
         reads_max: 4,
@@ -94,6 +97,7 @@ pub fn run(seed: u64, planted: PlantedBugs, trace: bool) -> Result<Outcome, Stri
         committed: world.checkers.machines.last().0,
         elections: world.checkers.elections.elected() as u64,
         reads: world.checkers.reads.answered,
+        full: world.checkers.proposals.full,
     })
 }
 
@@ -218,6 +222,7 @@ fn seeds_hold() {
                 sum.committed += outcome.committed;
                 sum.elections += outcome.elections;
                 sum.reads += outcome.reads;
+                sum.full += outcome.full;
             }
             Err(why) => {
                 eprintln!("seed {seed}: {why}");
@@ -228,5 +233,9 @@ fn seeds_hold() {
     }
     let pace = count as f64 / (cpu_seconds() - began);
     eprintln!("{count} seeds, {pace:.0} per CPU second: {sum:?}");
+    assert!(
+        count < 1000 || sum.full > 0,
+        "the bound of bytes is reached"
+    );
     assert!(failed.is_empty(), "seeds {failed:?} fail");
 }

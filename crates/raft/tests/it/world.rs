@@ -266,6 +266,7 @@ impl World {
             at.commit_checked = replica.commit_index();
         }
         self.checkers.monotonic.on_step(replica)?;
+        self.checkers.proposals.on_step(replica);
         if at.has_turn {
             // A turn may flush more than once before what it asks for is carried out.
             return match self.rng.thousandth(300) {
@@ -292,6 +293,7 @@ impl World {
         replica.flush(&mut at.effects);
         self.checkers.elections.on_step(replica)?;
         self.checkers.monotonic.on_step(replica)?;
+        self.checkers.proposals.on_step(replica);
         checkers::membership::on_flushed(replica)?;
         if replica.role() == Role::Leader && at.was_leader_of != replica.term() {
             at.was_leader_of = replica.term();
@@ -327,7 +329,11 @@ impl World {
         verdict?;
         let node = &self.nodes[node];
         match &node.replica {
-            Some(replica) => checkers::membership::on_staged(replica, &node.disk),
+            Some(replica) => {
+                let proposals = &self.checkers.proposals;
+                proposals.on_staged(replica, &node.disk, &self.settings)?;
+                checkers::membership::on_staged(replica, &node.disk)
+            }
             None => Ok(()),
         }
     }
@@ -642,11 +648,18 @@ impl World {
         let reads = self.rng.thousandth(300);
         let ticket = reads.then(|| self.checkers.reads.on_asked(self.checkers.machines.last()));
         let mut refused = None;
+        self.checkers.proposals.on_asked(&payloads);
+        let entries_max = u64::from(self.settings.uncommitted_entries_max);
+        let (mut announced, mut said, mut by_bytes) = (Ok(()), Ok(()), false);
         self.with(at, |replica, out| {
+            announced = replica.may_propose();
+            by_bytes = replica.last().index.0 - replica.commit_index().0 < entries_max;
             // Refusals are the client's to repeat; a run that only refuses fails the liveness check.
-            let _ = replica.propose(&payloads, out);
+            said = replica.propose(&payloads, out).map(|_| ());
             refused = ticket.filter(|ticket| replica.read(*ticket).is_err());
         })?;
+        let proposals = &mut self.checkers.proposals;
+        proposals.on_answered(announced, said, by_bytes)?;
         if let Some(ticket) = refused {
             self.checkers.reads.on_failed(ticket);
         }
