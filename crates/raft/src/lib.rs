@@ -38,11 +38,12 @@
 //! 9. **Joint consensus for every change of voters** (thesis 4.3), in force as soon as it is in the log (4.1), rolled back
 //!    with it. Whoever leads finishes a joint configuration it finds committed, also one it did not begin.
 //! 10. **A replica that a configuration not yet committed leaves out still stands for election** (thesis 4.2.2): its log
-//!     may be the only one that says so. A leader that is left out counts others only, and steps back, naming an
-//!     heir, when that is committed (raft-rs panics there).
+//!     may be the only one that says so. So does a learner, when nobody else leads for long. A leader that does not vote
+//!     counts others only, and steps back, naming an heir, when that is committed (raft-rs panics there).
 //! 11. **A replica that lost its disk is a new replica** under a new id (as KRaft's directory ids): an id never forgets.
 //! 12. **A snapshot is the log's start**, its configuration and a small state, followed by ordinary appends. Members that
-//!     the configuration lacks take it: they are being added (raft-rs refuses, and they never catch up).
+//!     the configuration lacks take it: they are being added (raft-rs refuses, and they never catch up). A new replica
+//!     takes one first, also of a log that begins at its beginning: no log is without the configuration it starts with.
 //! 13. **Backtracking asks once per term** (thesis 3.5, end; etcd's hints on both sides) by the runs of terms.
 //! 14. **Lost appends are found by rounds**: an answer to a later heartbeat tells how much arrived of what was sent before
 //!     an earlier one. A queued append is never extended (raft-rs merged entries onto an empty one at another place).
@@ -52,11 +53,12 @@
 //!
 //! # Crash
 //! What `Restored` says: hard state, the log's start with its configuration, entries, all durable. Log and hard state may
-//! last in any order: entries prove their term, and no vote was sent that did not last.
+//! last in any order: entries prove their term, and no vote was sent that did not last. A commit index may be kept beside
+//! them if it is `lasting_commit_index`.
 //!
 //! # Limits
-//! `Settings`. Proposals beyond the bound of uncommitted entries are `Full`; members that lag behind the tail in memory
-//! are sent what `Effect::ReadEntries` brings; reads beyond the bound are `Full`.
+//! `Settings`. Proposals beyond the bounds of uncommitted entries and bytes are `Full`; members that lag behind the tail
+//! in memory are sent what `Effect::ReadEntries` brings; reads beyond the bound are `Full`.
 //!
 //! # Cost
 //! Budgets: 2.5 KiB per idle replica, 10 us for a tick of ten thousand groups asleep, 0.5 us of CPU per committed batch in a

@@ -2,7 +2,10 @@
 
 use base::RaftIndex;
 
-use crate::{LogPosition, ReplicaId, Term};
+use crate::{Configuration, Descriptor, EntryKind, LogPosition, ReplicaId, Term};
+
+/// Where every log has ended: no sum of an index and the entries of a message overflows.
+const INDEX_MAX: RaftIndex = RaftIndex(1 << 62);
 
 /// A stretch of one of the lists in `Effects`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,4 +86,71 @@ pub enum Body {
     },
     /// "Start an election now": leadership is handed over (thesis 3.10).
     TimeoutNow,
+}
+
+impl Message {
+    /// Whether some replica, in some state, could have sent this with these beside it. A peer's bytes decode to whatever
+    /// they say: what contradicts itself is dropped before it changes anything.
+    #[must_use]
+    pub fn is_well_formed(
+        &self,
+        entries: &[Descriptor],
+        configurations: &[(RaftIndex, Configuration)],
+    ) -> bool {
+        let exists = |at: LogPosition| at.index <= INDEX_MAX && at.term >= Term(0);
+        let can_be_in_log = |at: LogPosition| exists(at) && at.term <= self.term;
+        self.term >= Term(0)
+            && match self.body {
+                Body::PreVote { next_term, last } => next_term > self.term && can_be_in_log(last),
+                Body::Vote { last, .. } => can_be_in_log(last) && last.term < self.term,
+                Body::Append {
+                    prev, commit_index, ..
+                } => {
+                    can_be_in_log(prev)
+                        && commit_index <= INDEX_MAX
+                        && follow(prev, self.term, entries, configurations)
+                }
+                Body::Heartbeat {
+                    commit_index,
+                    hibernate_at,
+                    ..
+                } => commit_index <= INDEX_MAX && hibernate_at.is_none_or(can_be_in_log),
+                Body::Ack {
+                    durable, received, ..
+                } => durable <= received && received <= INDEX_MAX,
+                Body::Reject { prev, hint } => prev <= INDEX_MAX && can_be_in_log(hint),
+                Body::Snapshot { at, .. } => {
+                    can_be_in_log(at)
+                        && matches!(configurations, [(_, one)] if !one.voters.is_empty())
+                }
+                Body::PreVoteReply { .. }
+                | Body::VoteReply { .. }
+                | Body::StaleTerm
+                | Body::TimeoutNow => true,
+            }
+    }
+}
+
+/// Whether the entries may stand behind `prev` in the log of a leader of `term`, and exactly those configurations among
+/// them.
+fn follow(
+    prev: LogPosition,
+    term: Term,
+    entries: &[Descriptor],
+    configurations: &[(RaftIndex, Configuration)],
+) -> bool {
+    let mut before = prev;
+    let mut carried = configurations.iter();
+    let ascend = entries.iter().all(|entry| {
+        let ascends = entry.term >= before.term && entry.term <= term;
+        before = LogPosition {
+            term: entry.term,
+            index: before.index.next(),
+        };
+        let is_carried =
+            |(at, one): &(RaftIndex, Configuration)| *at == before.index && !one.voters.is_empty();
+        ascends
+            && (entry.kind != EntryKind::Configuration || carried.next().is_some_and(is_carried))
+    });
+    ascend && carried.next().is_none()
 }

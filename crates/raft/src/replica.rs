@@ -54,13 +54,13 @@ pub struct Restored<'a> {
     /// The entry before the log's first; index 0 and term 0 in a new group.
     pub start: LogPosition,
     /// Ascending: the configuration as of `start` with an index up to there, then those that stand in the log. Empty in
-    /// a replica that waits to be told.
+    /// a replica that waits to be told, by a snapshot; its log is empty, too.
     pub configurations: &'a [(RaftIndex, Configuration)],
     /// First index of each term's run of entries after `start`, ascending.
     pub terms: &'a [(Term, RaftIndex)],
     pub last: RaftIndex,
     pub log_epoch: LogEpoch,
-    /// A commit index that was once known; `start.index` when none was kept.
+    /// A `lasting_commit_index` that was once kept; `start.index` when none was.
     pub commit_index: RaftIndex,
 }
 
@@ -139,6 +139,8 @@ pub struct Replica {
     election_timeout: u16,
     heartbeat_elapsed: u16,
     idle_ticks: u16,
+    /// Election timeouts since a leader was heard.
+    unled_timeouts: u8,
     /// Timeouts drawn in this run.
     drawn: u32,
 
@@ -214,6 +216,7 @@ impl Replica {
             election_timeout: 0,
             heartbeat_elapsed: 0,
             idle_ticks: 0,
+            unled_timeouts: 0,
             drawn: 0,
             told: Told {
                 role: Role::Follower,
@@ -254,6 +257,17 @@ impl Replica {
     #[must_use]
     pub fn commit_index(&self) -> RaftIndex {
         self.commit_index
+    }
+
+    /// What may be kept for `Restored::commit_index`, at any time. Never the commit index itself: it may speak of entries
+    /// that replace others here, when neither that truncation nor the entries last yet; a crash would bring the others
+    /// back under it.
+    #[must_use]
+    pub fn lasting_commit_index(&self) -> RaftIndex {
+        if self.settings.planted.keep_volatile_commit_index {
+            return self.commit_index;
+        }
+        self.commit_index.min(self.durable)
     }
 
     /// Everything up to here lasts on this replica.
@@ -344,7 +358,8 @@ impl Replica {
         configurations: &[(RaftIndex, Configuration)],
         out: &mut Effects,
     ) {
-        if message.to != self.id || message.from == self.id {
+        let is_ours = message.to == self.id && message.from != self.id;
+        if !is_ours || !message.is_well_formed(entries, configurations) {
             return;
         }
         match message.body {
@@ -380,8 +395,8 @@ impl Replica {
                 received,
                 round,
             } => self.on_ack(message.from, durable, received, round),
-            Body::Reject { prev, hint } => self.on_reject(message.from, prev, hint),
-            Body::TimeoutNow => self.on_timeout_now(),
+            Body::Reject { prev, hint } => self.on_reject(message.from, prev, hint, out),
+            Body::TimeoutNow => self.on_timeout_now(message.from),
             Body::Append { .. } | Body::Heartbeat { .. } | Body::Snapshot { .. } => {
                 self.on_leader_message(message, entries, configurations, out);
             }
@@ -439,11 +454,11 @@ impl Replica {
         }
     }
 
-    /// Retention drops entries up to and with `index`: at most what is committed and lasts here. The log then begins
+    /// Retention drops entries up to and with `index`: at most what was reported as committed and lasts here. The log then begins
     /// after the position returned; the node keeps it with `configuration_at` it, durably, before it deletes anything. Not
     /// while effects of this replica wait to be carried out: a snapshot among them must find the state it speaks of.
     pub fn trim(&mut self, index: RaftIndex) -> LogPosition {
-        let index = index.min(self.commit_index).min(self.durable);
+        let index = index.min(self.told.commit_index).min(self.durable);
         if index > self.log.start().index {
             self.log.trim(index);
             let of_start = self

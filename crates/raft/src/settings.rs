@@ -80,6 +80,8 @@ pub struct PlantedBugs {
     pub joint_counts_new_half: bool,
     /// A configuration stays in force when its entry is truncated.
     pub keep_truncated_configuration: bool,
+    /// A commit index is kept for a restart although its entries do not last here.
+    pub keep_volatile_commit_index: bool,
     /// Agreement with the last leader is taken for agreement with the next.
     pub keep_matched_across_terms: bool,
     /// A read is answered without asking whether somebody else leads by now.

@@ -5,6 +5,9 @@ use crate::{
     peer::Ballot, replica::Replica,
 };
 
+/// Elections that time out before a learner stands: voters are to win first, since a leader that does not vote hands over.
+const LEARNER_WAITS: u8 = 3;
+
 impl Replica {
     /// Asks for an election now: the node knows that the leader is gone. Nothing happens on a replica that does not
     /// vote, leads, or whose last vote is still on its way to the disk.
@@ -29,14 +32,19 @@ impl Replica {
         self.election_elapsed = 0;
         self.draw_timeout();
         self.leader = None;
+        self.unled_timeouts = self.unled_timeouts.saturating_add(1);
         let saving = self.hard_durable != self.hard_state();
+        let Some(next_term) = self.next_term() else {
+            return;
+        };
         let body = Body::PreVote {
-            next_term: Term(self.term.0 + 1),
+            next_term,
             last: self.log.last_position(),
         };
         if !self.may_stand() || saving {
-            // A disk that cannot even save a vote makes a bad leader; and so at most one vote is ever on its way. A
-            // learner asks all the same, and forgets the answers: the leader may sleep and not know that it is missed.
+            // A disk that cannot even save a vote makes a bad leader; and so at most one vote is ever on its way. Who
+            // may not stand asks all the same, and forgets the answers: the leader may sleep and not know that it is
+            // missed.
             self.ask_voters(body, out);
             return;
         }
@@ -49,10 +57,20 @@ impl Replica {
         self.ask_voters(body, out);
     }
 
+    /// There is none after the last: a peer may claim that one, and a log must be made anew then.
+    fn next_term(&self) -> Option<Term> {
+        self.term.0.checked_add(1).map(Term)
+    }
+
     /// Votes, as far as it knows, or did before a change that is not committed: without a leader that has left itself
-    /// out its successors could lack the entry that says so (thesis 4.2.2). Whoever stands is elected by the
-    /// configuration in force.
+    /// out its successors could lack the entry that says so (thesis 4.2.2). A learner stands when nobody else has taken
+    /// the lead for long: a leader whose disk is lost may have sent entries to it alone, and a voter with another change
+    /// in its log needs the vote of this replica, which its log refuses. Whoever stands is elected by the configuration
+    /// in force.
     pub(super) fn may_stand(&self) -> bool {
+        if self.unled_timeouts > LEARNER_WAITS && self.configuration().contains(self.id) {
+            return true;
+        }
         let committed = self
             .configurations
             .partition_point(|(at, _)| *at <= self.commit_index);
@@ -71,7 +89,10 @@ impl Replica {
 
     /// Votes for itself in the next term. Others are asked when that lasts.
     pub(super) fn campaign(&mut self, is_transfer: bool) {
-        self.term = Term(self.term.0 + 1);
+        let Some(next_term) = self.next_term() else {
+            return;
+        };
+        self.term = next_term;
         self.vote = Some(self.id);
         self.leader = None;
         self.role = Role::Candidate;
@@ -101,7 +122,7 @@ impl Replica {
     }
 
     pub(super) fn on_pre_vote_reply(&mut self, from: ReplicaId, next_term: Term, granted: bool) {
-        if self.role != Role::PreCandidate || next_term.0 != self.term.0 + 1 {
+        if self.role != Role::PreCandidate || Some(next_term) != self.next_term() {
             return;
         }
         self.count(from, granted);
@@ -223,6 +244,7 @@ impl Replica {
         self.idle_ticks = 0;
         self.round = 0;
         self.round_due = false;
+        self.unled_timeouts = 0;
         self.transfer = None;
         self.forget_tail();
         self.ack_due = false;
@@ -231,13 +253,12 @@ impl Replica {
         for peer in &mut self.peers {
             peer.begin(next);
         }
-        if self.is_only_voter() && self.peers.is_empty() {
-            // Nobody can lead without its vote, so nothing that lasts here can be replaced, whatever its term; and
-            // nobody has a tail that an entry of this term must cut off.
-            if self.settings.planted.lone_voter_leads_early {
-                self.commit_index = self.log.last();
-            }
-        } else {
+        if self.is_only_voter() && self.settings.planted.lone_voter_leads_early {
+            self.commit_index = self.log.last();
+        }
+        // Nobody can lead without the vote of an only voter, so nothing that lasts there can be replaced, whatever its
+        // term. Without other members nobody has a tail either that an entry of this term must cut off.
+        if !(self.is_only_voter() && self.peers.is_empty()) {
             self.append_own(EntryKind::TermStart, None, out);
         }
         self.is_awake = !self.peers.is_empty();
@@ -282,9 +303,9 @@ impl Replica {
     }
 
     /// The leader hands over: no pre-vote, and a live leader is no reason to refuse.
-    pub(super) fn on_timeout_now(&mut self) {
+    pub(super) fn on_timeout_now(&mut self, from: ReplicaId) {
         let can = self.role == Role::Follower
-            && self.leader.is_some()
+            && self.leader == Some(from)
             && self.configuration().is_voter(self.id)
             && self.hard_durable == self.hard_state();
         if can {

@@ -3,8 +3,8 @@
 use base::RaftIndex;
 
 use crate::{
-    Body, Configuration, Descriptor, Effect, Effects, EntryKind, LogPosition, Message, ReplicaId,
-    Role, replica::Replica,
+    Body, Configuration, Descriptor, Effect, Effects, LogPosition, Message, ReplicaId, Role,
+    replica::Replica,
 };
 
 impl Replica {
@@ -35,6 +35,7 @@ impl Replica {
         }
         self.wake();
         self.election_elapsed = 0;
+        self.unled_timeouts = 0;
         self.round = self.round.max(round);
         match message.body {
             Body::Append {
@@ -83,7 +84,11 @@ impl Replica {
         configurations: &[(RaftIndex, Configuration)],
         out: &mut Effects,
     ) {
-        if !self.is_well_formed(prev, entries, configurations) {
+        if self.configurations.is_empty() {
+            // It would hold entries and not know the configuration they stand behind: whose votes count if the first
+            // change among them is truncated, and what to tell others when retention has dropped what lies before it.
+            let (prev, hint) = (prev.index, self.log.start());
+            self.send(from, Body::Reject { prev, hint }, out);
             return;
         }
         let rejected = prev.index;
@@ -122,25 +127,6 @@ impl Replica {
             self.drop_from(end.next(), out);
         }
         self.matched = self.matched.max(end);
-    }
-
-    /// Whether a peer's append could stand in any log; a leader of ours sends no other.
-    fn is_well_formed(
-        &self,
-        prev: LogPosition,
-        entries: &[Descriptor],
-        configurations: &[(RaftIndex, Configuration)],
-    ) -> bool {
-        let mut term = prev.term;
-        let mut index = prev.index;
-        entries.iter().all(|entry| {
-            let ascends = entry.term >= term && entry.term <= self.term;
-            term = entry.term;
-            index = RaftIndex(index.0.saturating_add(1));
-            ascends
-                && (entry.kind != EntryKind::Configuration
-                    || configurations.iter().any(|(at, _)| *at == index))
-        })
     }
 
     /// Cuts off what is committed here, which agrees with any leader by leader completeness (thesis 3.6.3). `None` when
@@ -186,14 +172,21 @@ impl Replica {
         if absent && self.settings.planted.refuse_snapshot_if_absent {
             return;
         }
-        if at.index <= self.commit_index {
+        let is_told = !self.configurations.is_empty();
+        if is_told && at.index <= self.commit_index {
             self.matched = self.matched.max(self.commit_index);
             return;
         }
-        if self.log.term(at.index) == Some(at.term) {
+        if is_told && self.log.term(at.index) == Some(at.term) {
             // Our log goes on behind it and agrees up to there: nothing is thrown away (thesis 5.1).
             self.matched = self.matched.max(at.index);
             self.learn_commit(at.index, out);
+            return;
+        }
+        if self.log.term(self.commit_index) > Some(at.term) {
+            out.push(Effect::Contradiction {
+                index: self.commit_index,
+            });
             return;
         }
         self.log.reset(at);

@@ -187,7 +187,7 @@ impl Replica {
                     // The probe, or its answer, may be lost.
                     Flow::Probe { awaits } => *awaits = false,
                     Flow::Snapshot { at } if peer.waited >= self.settings.election_ticks => {
-                        peer.next = *at;
+                        peer.next = (*at).max(RaftIndex(1));
                         peer.flow = Flow::Probe { awaits: false };
                         peer.waited = 0;
                     }
@@ -223,7 +223,7 @@ impl Replica {
         round: u64,
     ) {
         let Some(at) = self.peer_at(from) else { return };
-        if self.role != Role::Leader || received > self.log.last() || durable > received {
+        if self.role != Role::Leader || received > self.log.last() || round > self.round {
             return;
         }
         if !self.is_awake && round >= self.round {
@@ -263,7 +263,13 @@ impl Replica {
         }
     }
 
-    pub(super) fn on_reject(&mut self, from: ReplicaId, prev: RaftIndex, hint: LogPosition) {
+    pub(super) fn on_reject(
+        &mut self,
+        from: ReplicaId,
+        prev: RaftIndex,
+        hint: LogPosition,
+        out: &mut Effects,
+    ) {
         let Some(at) = self.peer_at(from) else { return };
         if self.role != Role::Leader {
             return;
@@ -273,17 +279,25 @@ impl Replica {
         peer.was_heard = true;
         let is_stale = match peer.flow {
             Flow::Probe { .. } => prev.next() != peer.next,
-            Flow::Replicate => prev <= peer.matched || prev >= peer.next,
+            Flow::Replicate => {
+                // Nobody but who waits to be told lacks what stands before every log.
+                let known = prev <= peer.matched && peer.matched > RaftIndex::ZERO;
+                known || prev >= peer.next
+            }
             Flow::Snapshot { .. } => true,
         };
         if is_stale {
             return;
         }
-        let known = agreed
-            .max(peer.matched)
-            .min(RaftIndex(prev.0.saturating_sub(1)));
-        peer.probe(known.next());
         self.is_awake = true;
+        if prev <= self.log.start().index {
+            // It agrees with that, or should: it waits to be told the configuration.
+            self.send_snapshot(at, out);
+            return;
+        }
+        let peer = &mut self.peers[at];
+        let known = agreed.max(peer.matched).min(RaftIndex(prev.0 - 1));
+        peer.probe(known.next());
     }
 
     pub(super) fn flush_leader(&mut self, out: &mut Effects) {

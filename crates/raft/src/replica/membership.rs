@@ -162,12 +162,15 @@ impl Replica {
         if now.is_joint() {
             let left = now.left();
             self.append_own(EntryKind::Configuration, Some(left), out);
-        } else if !now.voters.contains(self.id) && !self.settings.planted.removed_leader_goes_on {
+        } else if !now.voters.contains(self.id)
+            && self.has_committed_in_term()
+            && !self.settings.planted.removed_leader_goes_on
+        {
             self.leave(out);
         }
     }
 
-    /// A leader that is no voter any more has managed the group up to here (thesis 4.2.2). It tells the others that the
+    /// A leader that is no voter, any more or at all, has managed the group up to here (thesis 4.2.2). It tells the others that the
     /// change is committed and who should lead.
     fn leave(&mut self, out: &mut Effects) {
         self.round += 1;

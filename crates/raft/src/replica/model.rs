@@ -177,6 +177,7 @@ impl Replica {
         self.heartbeat_elapsed = 0;
         self.idle_ticks = 0;
         self.drawn = 0;
+        self.unled_timeouts = 0;
         self.round = 0;
         self.told.term = self.term;
         self.told.role = self.role;
@@ -253,6 +254,17 @@ impl State {
                 member.log.truncate(from.0 as usize - 1);
                 member.durable = member.durable.min(member.log.len());
                 member.configurations.retain(|(at, _)| *at < from);
+                member.log_epoch = log_epoch;
+            }
+            Effect::Reset {
+                at: start,
+                log_epoch,
+                configurations,
+            } => {
+                assert_eq!(start, LogPosition::default(), "nothing is trimmed");
+                member.log.clear();
+                member.durable = 0;
+                member.configurations = out.configurations(configurations).to_vec();
                 member.log_epoch = log_epoch;
             }
             Effect::Committed(index) => self.commit(at, index)?,

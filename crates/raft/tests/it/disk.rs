@@ -96,6 +96,8 @@ pub struct Disk {
     pub durable: Image,
     ops: VecDeque<Op>,
     pub hard: HardState,
+    /// A hint that lasts as soon as it is written: the worst for what it speaks of.
+    pub commit_index: RaftIndex,
     hard_queue: VecDeque<HardState>,
 }
 
@@ -188,7 +190,7 @@ impl Disk {
             terms: &self.durable.terms(),
             last: self.durable.last(),
             log_epoch: self.durable.log_epoch,
-            commit_index: self.durable.start.index,
+            commit_index: self.commit_index,
         })
     }
 }

@@ -66,13 +66,17 @@ impl Storm {
                 self.strike(world)?;
             }
             Event::Mend(kind) if !self.is_over => mend(world, kind),
+            Event::StallLog(at) if !self.is_over => {
+                world.nodes[at].log_stalled_until = world.now + 3000;
+            }
+            Event::Crash(at) if !self.is_over => crash_for_a_while(world, at),
             _ => {}
         }
         Ok(())
     }
 
     fn strike(&mut self, world: &mut World) -> Verdict {
-        let kind = world.rng.below(18) as u32;
+        let kind = world.rng.below(19) as u32;
         let living = world.living();
         let Some(&one) = world.rng.pick(&living) else {
             return Ok(());
@@ -113,7 +117,8 @@ impl Storm {
                 world.weather.completion_late = world.rng.below(600);
                 world.at(lasts, Event::Mend(3));
             }
-            8 => world.nodes[one].stalled_until = world.now + lasts,
+            8 if world.rng.thousandth(500) => world.nodes[one].stalled_until = world.now + lasts,
+            8 => world.nodes[one].log_stalled_until = world.now + lasts,
             9 => happened = self.wipe(world, one),
             10 | 11 => self.retarget(world),
             12 => {
@@ -139,6 +144,7 @@ impl Storm {
                 self.quiet = !self.quiet;
                 world.weather.turn = world.rng.below(60);
             }
+            17 => happened = strand(world, lasts),
             _ => {
                 if let Some(&leader) = world.leaders().first() {
                     let count = 5 + world.rng.below(40);
@@ -201,7 +207,8 @@ impl Storm {
             .map(|n| n.id)
             .collect();
         let mut voters = Vec::new();
-        for _ in 0..1 + world.rng.below(5) {
+        let count = [1, 1, 1, 2, 3, 4, 5][world.rng.below(7) as usize];
+        for _ in 0..count {
             if !pool.is_empty() {
                 voters.push(pool.swap_remove(world.rng.below(pool.len() as u64) as usize));
             }
@@ -209,6 +216,18 @@ impl Storm {
         let learners: Vec<ReplicaId> = pool.into_iter().take(world.rng.below(3) as usize).collect();
         if let Ok(target) = Configuration::new(&voters, &learners) {
             self.target = target;
+        }
+        if let [only] = voters[..] {
+            // It is to decide alone, and just then its log's disk stalls and whoever leads dies.
+            let only = only.0 as usize - 1;
+            let after = world.rng.between(50, 1000);
+            world.at(after, Event::StallLog(only));
+            for leader in world.leaders() {
+                if leader != only {
+                    let after = after + world.rng.below(100);
+                    world.at(after, Event::Crash(leader));
+                }
+            }
         }
     }
 
@@ -271,6 +290,7 @@ impl Storm {
         }
         for at in 0..world.nodes.len() {
             world.nodes[at].stalled_until = 0;
+            world.nodes[at].log_stalled_until = 0;
             world.restart(at)?;
         }
         for node in 0..world.nodes.len() {
@@ -303,6 +323,19 @@ fn crash_for_a_while(world: &mut World, at: usize) {
         world.rng.between(200, 4000)
     };
     world.at(after, Event::Restart(at));
+}
+
+/// A leader is cut off and goes on; when it is heard again, its log's disk stalls, and then it crashes: what it has to
+/// give up lasts, what replaces that does not.
+fn strand(world: &mut World, lasts: u64) -> bool {
+    let Some(&one) = world.leaders().first() else {
+        return false;
+    };
+    cut(world, lasts, |from, to| (from == one) != (to == one));
+    world.at(lasts, Event::StallLog(one));
+    let after = lasts + world.rng.between(50, 1500);
+    world.at(after, Event::Crash(one));
+    true
 }
 
 /// Cuts links for a while; nodes mostly notice.

@@ -7,6 +7,7 @@ mod faults;
 mod group;
 mod planted;
 mod rng;
+mod scenarios;
 mod seeds;
 mod storms;
 mod world;

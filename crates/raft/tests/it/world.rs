@@ -46,6 +46,8 @@ pub enum Event {
     Fault,
     /// A fault ends; the number says which.
     Mend(u32),
+    StallLog(usize),
+    Crash(usize),
 }
 
 /// How the network and the disks behave for now; out of a thousand, or in virtual time.
@@ -84,6 +86,8 @@ pub struct Node {
     pub applied: (RaftIndex, u64),
     /// Disk is stalled until then.
     pub stalled_until: u64,
+    /// What goes to the log is, while hard states still last: large entries go another way.
+    pub log_stalled_until: u64,
     /// Its disk was wiped, or it was removed for good.
     pub is_gone: bool,
     was_leader_of: Term,
@@ -165,6 +169,7 @@ impl World {
             run: 0,
             applied: (RaftIndex::ZERO, 0),
             stalled_until: 0,
+            log_stalled_until: 0,
             is_gone: false,
             was_leader_of: Term(0),
             commit_checked: RaftIndex::ZERO,
@@ -327,7 +332,11 @@ impl World {
         effects.clear();
         self.nodes[node].effects = effects;
         verdict?;
-        let node = &self.nodes[node];
+        let keeps = self.rng.thousandth(300);
+        let node = &mut self.nodes[node];
+        if let Some(replica) = node.replica.as_ref().filter(|_| keeps) {
+            node.disk.commit_index = replica.lasting_commit_index();
+        }
         match &node.replica {
             Some(replica) => {
                 let proposals = &self.checkers.proposals;
@@ -513,9 +522,10 @@ impl World {
     fn wake_disk(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         let stalled = node.stalled_until.saturating_sub(self.now);
+        let log_stalled = node.log_stalled_until.saturating_sub(self.now).max(stalled);
         let run = node.run;
         if node.disk.has_log_work() && !std::mem::replace(&mut node.syncs_log, true) {
-            let after = stalled + 1 + self.rng.below(self.weather.sync);
+            let after = log_stalled + 1 + self.rng.below(self.weather.sync);
             self.at(after, Event::SyncLog(at, run));
         }
         let node = &mut self.nodes[at];
@@ -535,7 +545,8 @@ impl World {
             return;
         }
         self.nodes[at].syncs_log = false;
-        if self.nodes[at].stalled_until <= self.now {
+        let node = &self.nodes[at];
+        if node.stalled_until.max(node.log_stalled_until) <= self.now {
             let count = 1 + self.rng.below(6) as usize;
             let (epoch, index) = self.nodes[at].disk.sync_log(count);
             let after = self.completion_after();

@@ -11,7 +11,19 @@ pub fn converged<'a>(replicas: &[&'a Replica]) -> Result<&'a Replica, String> {
         .filter(|r| r.role() == Role::Leader)
         .max_by_key(|r| r.term());
     let Some(leader) = leader else {
-        return Err("liveness: nobody leads".into());
+        let describe = |r: &&Replica| {
+            format!(
+                "\n  {} in term {} at {:?}, committed {}, {:?} as of {}",
+                r.id(),
+                r.term(),
+                r.last(),
+                r.commit_index(),
+                r.configuration(),
+                r.configuration_index()
+            )
+        };
+        let all: String = replicas.iter().map(describe).collect();
+        return Err(format!("liveness: nobody leads:{all}"));
     };
     let last = leader.last().index;
     if leader.configuration().is_joint() || leader.configuration_index() > leader.commit_index() {

@@ -8,7 +8,8 @@ use crate::disk::Disk;
 
 /// To be asked after each flush.
 pub fn on_flushed(replica: &Replica) -> Verdict {
-    let committed = replica.configuration_index() <= replica.commit_index();
+    let committed = replica.configuration_index() <= replica.commit_index()
+        && replica.term_at(replica.commit_index()) == Some(replica.term());
     let member = replica.configuration().is_voter(replica.id());
     if replica.role() == Role::Leader && committed && !member {
         return Err(format!("membership: {} leads and is removed", replica.id()));
