@@ -152,5 +152,5 @@ fn follow(
         ascends
             && (entry.kind != EntryKind::Configuration || carried.next().is_some_and(is_carried))
     });
-    ascend && carried.next().is_none()
+    ascend && before.index <= INDEX_MAX && carried.next().is_none()
 }

@@ -40,6 +40,12 @@ impl Image {
         self.entries.get(at as usize)
     }
 
+    pub fn last_term(&self) -> Term {
+        self.entries
+            .last()
+            .map_or(self.start.term, |entry| entry.term)
+    }
+
     /// Whether the entry with this term is in it, or was before retention dropped it.
     pub fn holds(&self, index: RaftIndex, term: Term) -> bool {
         index <= self.start.index || self.get(index).is_some_and(|e| e.term == term)

@@ -399,9 +399,13 @@ pub fn trim(world: &mut World, at: usize) {
     }
 }
 
-/// The configurations that may still decide anything: the newest that is committed, and all after it in any log.
+/// The configurations that may still decide anything: the newest that is committed, and all after it in any log or on
+/// their way to one.
 fn still_counting(world: &World) -> Vec<Configuration> {
-    let mut known: Vec<(RaftIndex, bool, Configuration)> = Vec::new();
+    let on_their_way = world.on_their_way().into_iter();
+    let mut known: Vec<(RaftIndex, bool, Configuration)> = on_their_way
+        .map(|(index, configuration)| (index, false, configuration))
+        .collect();
     for node in world.nodes.iter().filter(|n| !n.is_gone) {
         for image in [&node.disk.staged, &node.disk.durable] {
             for (index, configuration) in &image.configurations {

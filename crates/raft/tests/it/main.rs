@@ -5,6 +5,7 @@ mod cost;
 mod disk;
 mod faults;
 mod group;
+mod hostile;
 mod planted;
 mod rng;
 mod scenarios;

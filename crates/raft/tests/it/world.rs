@@ -632,6 +632,27 @@ impl World {
             .is_none_or(|(alive, _)| *alive)
     }
 
+    /// The configurations that are on their way to some log, in the network or at the end of a turn.
+    pub fn on_their_way(&self) -> Vec<(RaftIndex, Configuration)> {
+        let mut found = Vec::new();
+        for event in self.events.iter().flatten() {
+            if let Event::Deliver(packet) = event {
+                found.extend_from_slice(&packet.configurations);
+            }
+        }
+        for node in self.nodes.iter().filter(|n| n.replica.is_some()) {
+            for effect in &node.effects.list {
+                let (Effect::Append { configurations, .. } | Effect::Reset { configurations, .. }) =
+                    *effect
+                else {
+                    continue;
+                };
+                found.extend_from_slice(node.effects.configurations(configurations));
+            }
+        }
+        found
+    }
+
     pub fn leaders(&self) -> Vec<usize> {
         let leads = |n: &Node| n.replica.as_ref().is_some_and(|r| r.role() == Role::Leader);
         (0..self.nodes.len())
