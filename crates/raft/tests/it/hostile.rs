@@ -161,7 +161,12 @@ impl Victim {
         for effect in &out.list {
             self.carry_out(effect, &out);
         }
-        let in_log = self.disk.staged.configurations.last().copied();
+        let image = &self.disk.staged;
+        for (index, _) in image.configurations.iter() {
+            let entry = image.get(*index);
+            assert!(entry.is_none_or(|entry| entry.kind == EntryKind::Configuration));
+        }
+        let in_log = image.configurations.last().copied();
         let (index, configuration) = in_log.unwrap_or_default();
         assert_eq!(index, self.replica.configuration_index());
         assert_eq!(configuration, *self.replica.configuration());
@@ -193,7 +198,8 @@ impl Victim {
                 log_epoch,
                 configurations,
             } => {
-                assert!(at.index >= self.committed, "what is committed stays");
+                let before = self.disk.staged.get(self.committed).map(|entry| entry.term);
+                assert!(at.index >= self.committed && before <= Some(at.term));
                 self.seen.resets += 1;
                 let configuration = out.configurations(configurations)[0].1;
                 self.disk.stage_reset(at, 0, log_epoch, configuration);
