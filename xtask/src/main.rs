@@ -22,8 +22,9 @@ cargo xtask TASK
   tidy                     the rules of the house that no lint of the compiler knows
   codegen [--check]        the Kafka codec from Kafka's message descriptors
   fuzz [TARGET] [--secs N]  fuzz targets, all of them when none is named
-  sim [--seeds N] [--base N]
-                           simulated runs, 2000 seeds and planted bugs unless told otherwise
+  sim [--raft] [--seeds N] [--base N]
+                           simulated runs, 2000 seeds and planted bugs unless told otherwise;
+                           --raft: raft groups alone, which take a million seeds in minutes
   e2e [SUITE...] [--against kafka] [--binary PATH]
                            real clients alone: matrix, groups, tools, crash, damage, full, hostile, epoll
   crash [--rounds N]       kill -9 under load, 50 rounds unless told otherwise

@@ -65,25 +65,24 @@ pub fn sim(root: &Path, args: &[String]) -> Result<()> {
     command.args(["test", "--package", "sim", "--test", "it", "--"]);
     // The suites use every core themselves: one after the other, so that their figures mean something.
     command.args(["--nocapture", "--test-threads", "1"]);
-    let mut is_narrow = false;
+    // Planted bugs have a number of seeds of their own.
+    let mut only = None;
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
         match arg.as_str() {
             "--seeds" => {
                 command.env("FOREBAY_SEEDS", value()?.parse::<u64>()?.to_string());
-                is_narrow = true;
+                only = only.or(Some("keeps_its_promises"));
             }
             "--base" => {
                 command.env("FOREBAY_SEED_BASE", value()?.parse::<u64>()?.to_string());
             }
-            other => bail!("sim takes --seeds N and --base N, not {other:?}"),
+            "--raft" => only = Some("a_raft_group_keeps_its_promises"),
+            other => bail!("sim takes --raft, --seeds N and --base N, not {other:?}"),
         }
     }
-    if is_narrow {
-        // Planted bugs have a number of seeds of their own.
-        command.arg("keeps_its_promises");
-    }
+    command.args(only);
     run::checked(&mut command)
 }
 

@@ -1,4 +1,4 @@
-//! Simulation harness: workloads, faults and checkers over the real storage and whole nodes, one seed per run.
+//! Simulation harness: workloads, faults and checkers over raft groups, the real storage and whole nodes, one seed per run.
 //!
 //! A run is a function of its seed. `seeds` runs many; a plan draws what a run is like; a run drives the simulated
 //! world through crashes; the model remembers what was promised; checkers compare.
@@ -8,6 +8,7 @@ pub mod log_model;
 pub mod node_plan;
 pub mod node_run;
 mod node_work;
+pub mod raft_run;
 pub mod record_checker;
 pub mod seeds;
 pub mod storage_plan;

@@ -138,12 +138,12 @@ impl Suite {
 
     fn report(&self, total: &Total, base: u64, wall: Duration) {
         println!(
-            "{}: {} seeds from {base} on in {:.1} s ({:.0} seeds/s), {:.0} s simulated ({:.0} x), {} crashes, {} \
+            "{}: {} seeds from {base} on in {:.1} s ({:.0} per CPU second), {:.0} s simulated ({:.0} x), {} crashes, {} \
              acknowledged",
             self.name,
             total.seeds,
             wall.as_secs_f64(),
-            total.seeds as f64 / wall.as_secs_f64(),
+            total.seeds as f64 / total.cpu.as_secs_f64(),
             total.simulated.as_secs_f64(),
             total.simulated.as_secs_f64() / total.cpu.as_secs_f64(),
             total.crashes,

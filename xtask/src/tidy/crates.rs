@@ -11,6 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("kafka-oracle", &["kafka", "fuzz"]),
     ("client", &["base", "iobuf", "kafka", "runtime"]),
     ("raft", &["base"]),
+    ("raft_sim", &["base", "raft"]),
     ("cluster", &["base"]),
     ("storage", &["base", "iobuf", "kafka", "runtime"]),
     (
@@ -31,8 +32,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "sim",
         &[
-            "base", "iobuf", "kafka", "runtime", "client", "raft", "cluster", "storage", "broker",
-            "streams", "sql", "server",
+            "base", "iobuf", "kafka", "runtime", "client", "raft", "raft_sim", "cluster",
+            "storage", "broker", "streams", "sql", "server",
         ],
     ),
     (

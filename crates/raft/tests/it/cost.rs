@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use raft::{AwakeSet, Effects, Payload, Replica, Settings};
-
-use crate::group::Group;
+use raft_sim::group::Group;
 
 const PAYLOAD: Payload = Payload {
     bytes: 168,

@@ -9,8 +9,7 @@ use raft::{
     Body, Configuration, Descriptor, Effect, Effects, EntryKind, HardState, LogPosition, MemberSet,
     Message, Payload, Replica, ReplicaId, Role, Settings, Span, Term,
 };
-
-use crate::{disk::Disk, rng::Rng};
+use raft_sim::{disk::Disk, rng::Rng};
 
 const ME: ReplicaId = ReplicaId(1);
 
@@ -87,7 +86,7 @@ impl Victim {
             22 => {
                 let payload = Payload {
                     bytes: self.rng.below(1000) as u32,
-                    checksum: self.rng.next() as u32,
+                    checksum: self.rng.draw() as u32,
                 };
                 let some = vec![payload; 1 + self.rng.below(3) as usize];
                 let announced = self.replica.may_propose();
@@ -302,7 +301,7 @@ impl Victim {
             entries.push(Descriptor {
                 term,
                 bytes: *self.rng.pick(&sizes).expect("four"),
-                checksum: self.rng.next() as u32,
+                checksum: self.rng.draw() as u32,
                 kind,
             });
             let belongs = kind == EntryKind::Configuration;

@@ -2,8 +2,6 @@
 
 use raft::PlantedBugs;
 
-use crate::seeds;
-
 /// Seeds within which each bug must show.
 const SEEDS_MAX: u64 = 2000;
 
@@ -63,7 +61,7 @@ fn planted_bugs_are_found() {
     let mut missed = Vec::new();
     for (name, planted) in ALL {
         let found = (0..SEEDS_MAX).find_map(|seed| {
-            let why = seeds::run_caught(seed, *planted).err()?;
+            let why = raft_sim::run_caught(seed, *planted).err()?;
             Some((seed, why))
         });
         match found {

@@ -2,8 +2,7 @@
 
 use base::RaftIndex;
 use raft::{Configuration, Descriptor, EntryKind, HardState, ReplicaId, Role, Settings, Term};
-
-use crate::{checkers::liveness, disk::Image, world::World};
+use raft_sim::{checkers::liveness, disk::Image, world::World};
 
 fn ids(ids: &[u32]) -> Vec<ReplicaId> {
     ids.iter().copied().map(ReplicaId).collect()

@@ -1,8 +1,7 @@
 //! Wake storms: a node dies that leads a thousand groups asleep, and all of them wake at once.
 
 use raft::{Role, Settings};
-
-use crate::group::Group;
+use raft_sim::group::Group;
 
 const GROUPS: u64 = 1000;
 

@@ -5,5 +5,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod node;
 mod planted;
+mod raft_group;
 mod scenarios;
 mod storage;

@@ -117,6 +117,7 @@ pub struct World {
     free: Vec<usize>,
     order: u64,
     pub proposed: u32,
+    pub crashes: u64,
     pub trace: bool,
 }
 
@@ -141,6 +142,7 @@ impl World {
             free: Vec::new(),
             order: 0,
             proposed: 0,
+            crashes: 0,
             trace,
         };
         for at in 0..voters + spares {
@@ -189,7 +191,7 @@ impl World {
         self.events[place] = Some(event);
         self.order += 1;
         // Events of one time come in any order: the low bits are drawn, then the place.
-        let drawn = self.rng.next() << 44;
+        let drawn = self.rng.draw() << 44;
         let key = drawn >> 4 | place as u64;
         self.queue.push(Reverse((self.now + after, key)));
     }
@@ -596,6 +598,7 @@ impl World {
         if self.nodes[at].replica.take().is_none() {
             return;
         }
+        self.crashes += 1;
         let node = &mut self.nodes[at];
         node.run += 1;
         node.effects.clear();

@@ -94,7 +94,7 @@ impl Storm {
             }
             2 => cut(world, lasts, |from, to| (from == one) != (to == one)),
             3 => {
-                let side = world.rng.next();
+                let side = world.rng.draw();
                 let of = |at: usize| side & (1 << at) != 0;
                 cut(world, lasts, |from, to| of(from) != of(to));
             }
