@@ -435,7 +435,8 @@ impl Replica {
     }
 
     /// The node's word whether another replica's node lives. A restart of that node is "dead", then "alive": a replica
-    /// that hibernates relies on hearing of it.
+    /// that hibernates relies on hearing of it. A member that a configuration brings counts as alive until the node says
+    /// otherwise, which it does at `Effect::Configuration`.
     pub fn on_liveness(&mut self, id: ReplicaId, is_alive: bool) {
         let mut was_alive = true;
         if let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) {
