@@ -9,7 +9,7 @@ use raft::{
     Body, Configuration, Descriptor, Effect, Effects, EntryKind, HardState, LogPosition, MemberSet,
     Message, Payload, Replica, ReplicaId, Role, Settings, Span, Term,
 };
-use raft_sim::{disk::Disk, rng::Rng};
+use raft_sim::{disk::Disk, group::Group, rng::Rng};
 
 const ME: ReplicaId = ReplicaId(1);
 
@@ -452,6 +452,47 @@ fn configuration(rng: &mut Rng, is_sane: bool) -> Configuration {
         outgoing: if is_joint { outgoing } else { MemberSet::EMPTY },
         learners,
     }
+}
+
+/// A group of three that 1 leads, and a message of its term.
+fn led() -> (Group, impl Fn(u32, u32, Body) -> Message) {
+    let mut group = Group::new(3, 1, Settings::default());
+    group.elect();
+    let term = group.replicas[0].term();
+    (group, move |from, to, body| Message {
+        from: ReplicaId(from),
+        to: ReplicaId(to),
+        term,
+        body,
+    })
+}
+
+#[test]
+fn an_answer_to_a_round_that_was_not_begun_confirms_no_read() {
+    let (mut group, message) = led();
+    let leader = &mut group.replicas[0];
+    leader.read(7).expect("it leads");
+    let mut out = Effects::default();
+    let answer = Body::Ack {
+        durable: RaftIndex::ZERO,
+        received: RaftIndex::ZERO,
+        round: u64::MAX,
+    };
+    leader.receive(&message(2, 1, answer), &[], &[], &mut out);
+    leader.flush(&mut out);
+    let is_read = |effect: &Effect| matches!(effect, Effect::ReadReady { .. });
+    assert!(!out.list.iter().any(is_read), "{:?}", out.list);
+}
+
+#[test]
+fn only_the_leader_hands_over() {
+    let (mut group, message) = led();
+    let mut out = Effects::default();
+    let follower = &mut group.replicas[1];
+    follower.receive(&message(3, 2, Body::TimeoutNow), &[], &[], &mut out);
+    assert_eq!(follower.role(), Role::Follower);
+    follower.receive(&message(1, 2, Body::TimeoutNow), &[], &[], &mut out);
+    assert_eq!(follower.role(), Role::Candidate);
 }
 
 #[test]
