@@ -77,7 +77,8 @@ pub enum Body {
     },
     /// "There is a higher term", which the message's own term says.
     StaleTerm,
-    /// The log before `at` is gone; its state machine's state, small, goes beside.
+    /// The log before `at` is gone; its state machine's state as of there, small, goes beside. Dropped by a sender whose
+    /// log begins elsewhere by now.
     Snapshot {
         at: LogPosition,
         round: u64,

@@ -455,9 +455,10 @@ impl Replica {
         }
     }
 
-    /// Retention drops entries up to and with `index`: at most what was reported as committed and lasts here. The log then begins
-    /// after the position returned; the node keeps it with `configuration_at` it, durably, before it deletes anything. Not
-    /// while effects of this replica wait to be carried out: a snapshot among them must find the state it speaks of.
+    /// Retention drops entries up to and with `index`: at most what was reported as committed and lasts here. The log then
+    /// begins after the position returned; the node keeps it with `configuration_at` it, durably, before it deletes
+    /// anything. A message that still waits to be carried out may speak of what is gone, a snapshot of another start or an
+    /// append of payloads that cannot be read: the node drops it as if it were lost, and the core sends anew.
     pub fn trim(&mut self, index: RaftIndex) -> LogPosition {
         let index = index.min(self.told.commit_index).min(self.durable);
         if index > self.log.start().index {

@@ -387,10 +387,6 @@ pub fn trim(world: &mut World, at: usize) {
     let Some(replica) = &mut node.replica else {
         return;
     };
-    // A snapshot that is queued must leave with the state it was queued for.
-    if !node.effects.is_empty() {
-        return;
-    }
     let before = replica.start();
     let start = replica.trim(wanted);
     let state = world.checkers.machines.state_at(start.index);

@@ -479,6 +479,11 @@ impl World {
         };
         let leader = self.nodes.get(to).filter(leads).map(|n| &n.disk);
         checkers::acknowledgement::on_sent(&message, &self.nodes[node].disk, leader)?;
+        let start = self.nodes[node].disk.staged.start;
+        if matches!(message.body, Body::Snapshot { at, .. } if at != start) {
+            // Retention came first; the core sends the new start when nobody answers.
+            return Ok(());
+        }
         if to >= self.nodes.len() || self.cut[node] & (1 << to) != 0 {
             return Ok(());
         }
