@@ -76,7 +76,8 @@ pub enum Effect {
     ReadFailed {
         ticket: u64,
     },
-    /// The leader's log contradicts what is committed here, so one of the two disks lied: fence this replica.
+    /// The leader's log contradicts what is committed here, so one of the two disks lied, or log epochs are used up: fence
+    /// this replica.
     Contradiction {
         index: RaftIndex,
     },

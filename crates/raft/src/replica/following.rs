@@ -113,6 +113,9 @@ impl Replica {
         if known < entries.len() {
             // Only where a term differs: what an append does not mention may be newer than it (Redpanda f0c5772188).
             if first_new <= self.log.last() {
+                if self.is_worn_out(out) {
+                    return;
+                }
                 self.drop_from(first_new, out);
             }
             self.store(&entries[known..], configurations, out);
@@ -189,6 +192,9 @@ impl Replica {
             });
             return;
         }
+        if self.is_worn_out(out) {
+            return;
+        }
         self.log.reset(at);
         self.log_epoch = self.log_epoch.next();
         self.durable = RaftIndex::ZERO;
@@ -205,6 +211,17 @@ impl Replica {
         });
         self.on_configuration_in_force(out);
         self.on_committed(out);
+    }
+
+    /// Whether log epochs are used up: only a peer that cuts off the same entries for days brings a replica there.
+    fn is_worn_out(&self, out: &mut Effects) -> bool {
+        let is_last = self.log_epoch == base::LogEpoch(u32::MAX);
+        if is_last {
+            out.push(Effect::Contradiction {
+                index: self.commit_index,
+            });
+        }
+        is_last
     }
 
     /// What this replica may say lasts and agrees with the leader's log.

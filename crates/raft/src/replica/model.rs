@@ -475,7 +475,7 @@ const TWO: Bounds = Bounds {
     states_max: 15_000,
 };
 
-/// Searches within growing bounds.
+/// Searches within growing bounds; the first ends by itself.
 fn search(states_max: usize) {
     let two = Bounds { states_max, ..TWO };
     let three = Bounds {
@@ -485,7 +485,14 @@ fn search(states_max: usize) {
         ..two
     };
     let searches = [
-        ("two voters, one term", Bounds { term_max: 1, ..two }),
+        (
+            "two voters, one term",
+            Bounds {
+                term_max: 1,
+                states_max: states_max.max(40_000),
+                ..two
+            },
+        ),
         ("two voters", two),
         (
             "two voters, a crash",
@@ -514,9 +521,10 @@ fn search(states_max: usize) {
             },
         ),
     ];
-    for (name, bounds) in searches {
+    for (at, (name, bounds)) in searches.into_iter().enumerate() {
         let (states, all) =
             explore(bounds, PlantedBugs::default()).unwrap_or_else(|why| panic!("{name}: {why}"));
+        assert!(all || at > 0, "{name}: more than {states} states");
         let ends = if all { "all" } else { "cut off" };
         eprintln!("{name}: {states} states, {ends}");
     }

@@ -55,6 +55,10 @@ impl Victim {
             ..Settings::default()
         };
         let mut disk = Disk::default();
+        if rng.thousandth(100) {
+            disk.durable.log_epoch = LogEpoch(u32::MAX - 2);
+            disk.staged = disk.durable.clone();
+        }
         if !rng.thousandth(200) {
             let first = configuration(&mut rng, true);
             disk.durable.configurations = vec![(RaftIndex::ZERO, first)];
