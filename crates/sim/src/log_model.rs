@@ -4,7 +4,7 @@
 //! 1. Entries are dense: each begins where the one before ends.
 //! 2. Durable entries come before those that are not.
 
-use base::{LeaderEpoch, LogEpoch, Offset, PartitionKey, TimestampMs};
+use base::{LeaderEpoch, LogEpoch, Offset, PartitionKey, RaftIndex, TimestampMs};
 use std::collections::VecDeque;
 use storage::{Appended, Durable};
 
@@ -13,6 +13,7 @@ use storage::{Appended, Durable};
 pub struct ModelEntry {
     /// Unlike offsets, never used twice.
     pub number: u64,
+    pub index: RaftIndex,
     pub base_offset: Offset,
     pub last_offset: Offset,
     /// As on the wire, with base offset and leader epoch patched.
@@ -54,6 +55,8 @@ pub struct LogModel {
     /// Where the log starts for sure, and where it may start when a removal under way is done.
     pub start_confirmed: Offset,
     pub start_wanted: Offset,
+    /// Entries below are never truncated.
+    pub committed: RaftIndex,
     pub next_offset: Offset,
     pub leader_epoch: LeaderEpoch,
     pub snapshot: SnapshotModel,
@@ -73,6 +76,7 @@ impl LogModel {
             entries: VecDeque::new(),
             start_confirmed: Offset::ZERO,
             start_wanted: Offset::ZERO,
+            committed: RaftIndex(1),
             next_offset: Offset::ZERO,
             leader_epoch: LeaderEpoch(0),
             snapshot: SnapshotModel::default(),
@@ -87,7 +91,7 @@ impl LogModel {
     pub fn on_append(&mut self, draft: Draft, appended: Appended) -> u64 {
         let count = draft.timestamps.len() as i64;
         assert_eq!(
-            (appended.base_offset, appended.last_offset),
+            (appended.base_offset, Offset(appended.next_offset.0 - 1)),
             (self.next_offset, self.next_offset.plus(count - 1)),
             "{:?}: offsets are dense",
             self.key
@@ -99,8 +103,9 @@ impl LogModel {
         self.number_next += 1;
         self.entries.push_back(ModelEntry {
             number: self.number_next,
+            index: appended.index,
             base_offset: appended.base_offset,
-            last_offset: appended.last_offset,
+            last_offset: Offset(appended.next_offset.0 - 1),
             bytes,
             leader_epoch: draft.leader_epoch,
             timestamps: draft.timestamps,

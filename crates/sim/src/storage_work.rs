@@ -150,7 +150,10 @@ fn excuse_read(shared: &Shared, key: PartitionKey, at: Offset, error: &ReadError
     let is_excused = match error {
         ReadError::Closed => shared.is_closing.get(),
         // A failing read is tried again by the store itself.
-        ReadError::Io(_) | ReadError::OutOfRange { .. } | ReadError::Quarantined(_) => false,
+        ReadError::Io(_)
+        | ReadError::OutOfRange { .. }
+        | ReadError::IndexOutOfRange { .. }
+        | ReadError::Quarantined(_) => false,
     };
     assert!(is_excused, "{key:?}: reading at {at}: {error}");
 }
@@ -311,7 +314,7 @@ async fn append(shared: &Rc<Shared>, log: &Rc<Log>) -> bool {
 }
 
 async fn acknowledge(shared: &Rc<Shared>, log: &Rc<Log>, number: u64, appended: storage::Appended) {
-    let next = appended.last_offset.plus(1);
+    let next = appended.next_offset;
     let is_durable = log.wait_durable(appended.log_epoch, next).await;
     let is_ending =
         shared.is_closing.get() || !existing(shared).iter().any(|(key, _)| *key == log.key());
@@ -467,8 +470,18 @@ async fn keep_house(shared: Rc<Shared>, store: Rc<Store>) {
     }
 }
 
+/// What lasts counts as committed, as in a group of one.
+fn commit(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let next_index = log.durable().next_index;
+    log.set_committed(next_index);
+    shared.with(log.key(), |model| {
+        model.committed = model.committed.max(next_index)
+    });
+}
+
 async fn trim(shared: &Rc<Shared>, log: &Rc<Log>) {
     let key = log.key();
+    commit(shared, log);
     let (start, end) = (log.log_start_offset(), log.durable().next_offset);
     let to = Offset(start.0 + below((end.0 - start.0 + 1) as u64) as i64);
     shared.with(key, |model| model.start_wanted = model.start_wanted.max(to));
@@ -484,6 +497,7 @@ async fn trim(shared: &Rc<Shared>, log: &Rc<Log>) {
 
 async fn retain(shared: &Rc<Shared>, log: &Rc<Log>) {
     let key = log.key();
+    commit(shared, log);
     shared.with(key, |model| {
         model.start_wanted = model.durable_next().max(model.start_wanted)
     });
@@ -541,20 +555,21 @@ async fn truncate(shared: &Rc<Shared>, log: &Rc<Log>) {
             .last()
             .map_or(model.start_wanted, |(at, _)| *at);
         let keep = model.entries.len().saturating_sub(1 + below(4) as usize);
-        let to = model.entries.get(keep)?.base_offset;
-        if to < least || to < model.start_wanted {
+        let entry = model.entries.get(keep)?;
+        let (from, to) = (entry.index, entry.base_offset);
+        if from < model.committed || to < least || to < model.start_wanted {
             return None;
         }
         model.is_truncating = true;
         model.on_truncate_begin(to);
-        Some(to)
+        Some((from, to))
     });
-    let Some(Some(to)) = chosen else {
+    let Some(Some((from, to))) = chosen else {
         return;
     };
     let before = log.log_epoch();
     shared.note(|| format!("truncate {key:?} to {to}"));
-    match log.truncate(to).await {
+    match log.truncate(from).await {
         Ok(epoch) => {
             shared.note(|| format!("truncated {key:?} to {to}: {epoch:?}"));
             assert!(epoch > before, "{key:?}: a truncation raises the log epoch");

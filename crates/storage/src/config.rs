@@ -53,6 +53,8 @@ pub struct PlantedBugs {
     pub trust_stale_index: bool,
     /// Group commit wakes the newest waiter instead of those whose bytes last.
     pub wake_wrong_waiter: bool,
+    /// A state of a log's owner does not make the log's record stale: it goes with the ring file that has it.
+    pub forget_state_at_ring_reuse: bool,
 }
 
 /// Per-partition settings, from topic configs.

@@ -15,14 +15,15 @@ use cluster::{
 use iobuf::{AppendBuf, crc32c, crc32c_append};
 use kafka::batch::{BatchBuilder, BatchHeader, Compression};
 use storage::{
-    Corrupt, EntryKind, LogConfig, LogId,
+    Corrupt, EntryKind, LogConfig, LogId, LogStart,
     chunk::{self, BLOCK_BYTES, ChunkId, Found, Role, SectorTable},
-    frame::{self, FrameHeader, Step},
+    frame::{self, FrameHeader, FrameKind, Step},
     index,
     manifest::{
         self,
         edit::{
-            Edit, JournalPoint, LogRecord, SegmentEnd, SegmentRecord, Truncation, decode_edits,
+            Edit, JournalPoint, LogRecord, SavedState, SegmentEnd, SegmentRecord, Truncation,
+            decode_edits,
         },
     },
     snapshot,
@@ -60,8 +61,9 @@ fn batch() -> Vec<u8> {
 fn whole_frame(follows_direct: bool) -> Vec<u8> {
     let batch = batch();
     let header = FrameHeader {
-        kind: EntryKind::Records,
+        kind: FrameKind::Entry(EntryKind::Records),
         follows_direct,
+        follows_state: false,
         log_id: LOG,
         log_epoch: LogEpoch(2),
         record_count: 3,
@@ -233,21 +235,28 @@ fn edits() -> Vec<u8> {
             partition: PartitionIndex(2),
         },
         config: LogConfig::default(),
-        log_start_offset: Offset(3),
+        start: LogStart {
+            offset: Offset(3),
+            ..LogStart::default()
+        },
         log_epoch: LogEpoch(1),
         truncations: vec![Truncation {
             log_epoch: LogEpoch(1),
-            next_offset: Offset(8),
+            next_index: RaftIndex(5),
             journal_sequence: 40,
         }],
         segments: vec![SegmentRecord {
             base_offset: Offset(0),
-            base_index: RaftIndex(0),
+            base_index: RaftIndex(1),
             created_epoch: LogEpoch(0),
             sealed: false,
             end: end(8192),
         }],
-        leader_epochs: vec![(LeaderEpoch(0), Offset(0))],
+        leader_epochs: vec![(LeaderEpoch(0), RaftIndex(1), Offset(0))],
+        state: Some(SavedState {
+            sequence: 39,
+            bytes: b"vote"[..].into(),
+        }),
         refused: Some(Corrupt {
             file: "segments/a".to_owned(),
             at: 4096,

@@ -108,13 +108,13 @@ impl Log {
             // A direct write is under way that contains what stands before it.
             return None;
         }
-        let from = state.entries_behind(state.scheduled_next);
-        let index_end = state.next_index.0 - (state.entries.len() - from) as u64;
+        let first = state.scheduled_next;
+        let from = state.entries_from(first);
         let mut bytes = 0;
         let mut count = 0;
-        for entry in state.entries.range(from..) {
+        for (index, entry) in (first.0..).zip(state.entries.range(from..)) {
             let too_many = count > 0 && bytes + entry.frame.len() > FLUSH_BYTES;
-            if too_many || entry.next_offset > state.durable_next {
+            if too_many || index >= state.durable_next.0 {
                 break;
             }
             bytes += entry.frame.len();
@@ -125,11 +125,11 @@ impl Log {
         }
         let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(bytes));
         let mut marks = Vec::with_capacity(count);
-        for (at, entry) in state.entries.range(from..from + count).enumerate() {
+        for (index, entry) in (first.0..).zip(state.entries.range(from..from + count)) {
             buf.append(&[&entry.frame]);
-            marks.push(FrameMark::of(entry, RaftIndex(index_end + at as u64)));
+            marks.push(FrameMark::of(entry, RaftIndex(index)));
         }
-        state.scheduled_next = marks.last().expect("at least one").next_offset;
+        state.scheduled_next = RaftIndex(first.0 + count as u64);
         Some((buf, marks))
     }
 
@@ -249,7 +249,7 @@ impl Log {
     ) -> bool {
         let name = SegmentName {
             log_id: self.log_id,
-            base_offset,
+            base_index,
             created_epoch: self.log_epoch(),
         };
         if self.create_segment(name, waits).await.is_none() {
@@ -261,13 +261,13 @@ impl Log {
                 segment.sealed = true;
                 segment.name
             });
-            state.segments.push(Segment::new(name, base_index));
+            state.segments.push(Segment::new(name, base_offset));
             let mut record = self.record(&state);
             if self.home.config.planted.segment_roll_off_by_one && record.segments.len() > 1 {
                 let segment = record.segments.last_mut().expect("just pushed");
                 segment.base_offset = segment.base_offset.plus(1);
                 let last = state.segments.last_mut().expect("just pushed");
-                last.name.base_offset = last.name.base_offset.plus(1);
+                last.base_offset = last.base_offset.plus(1);
             }
             state.record_stale = false;
             (record, sealed)
@@ -418,8 +418,8 @@ fn note_written(
     debug_assert_eq!(position, segment.end.position);
     let bytes = note_chunk(segment, interval, chunk_end, crc, marks);
     let end = segment.end;
-    state.written_next = end.next_offset;
-    state.scheduled_next = state.scheduled_next.max(end.next_offset);
+    state.written_next = end.next_index;
+    state.scheduled_next = state.scheduled_next.max(end.next_index);
     state.record_stale = true;
     // Frames of recovery were never counted as dirty.
     let cleaned = bytes.min(state.dirty_bytes);
@@ -443,6 +443,7 @@ pub(crate) fn note_chunk(
         if let Some(index) = &mut segment.index {
             let entry = IndexEntry {
                 offset: mark.base_offset,
+                raft_index: mark.index,
                 position: at,
                 max_timestamp_before: segment.end.max_timestamp,
             };

@@ -65,7 +65,7 @@ async fn append_until_full(log: &Rc<Log>, bytes: usize, pause: Duration) -> i64 
         let next = log.next_offset().0;
         match log.append(entry(&numbered(next, bytes))) {
             Ok(appended) => {
-                let wait = log.wait_durable(appended.log_epoch, appended.last_offset.plus(1));
+                let wait = log.wait_durable(appended.log_epoch, appended.next_offset);
                 // Without an answer it is not acknowledged; the client's time runs out.
                 let _ = runtime::timeout(Duration::from_secs(2), wait).await;
             }
@@ -82,7 +82,7 @@ async fn append_again(log: &Log, bytes: usize, how: Freed) {
         let next = log.next_offset().0;
         match log.append(entry(&numbered(next, bytes))) {
             Ok(appended) => {
-                let durable = log.wait_durable(appended.log_epoch, appended.last_offset.plus(1));
+                let durable = log.wait_durable(appended.log_epoch, appended.next_offset);
                 assert!(durable.await);
                 return;
             }
@@ -152,6 +152,7 @@ fn fill_and_free(seed: u64, free_bytes_min: u64, bytes: usize, how: Freed) {
             }
             Freed::Trimmed => {
                 let half = Offset(log.durable().next_offset.0 / 2);
+                log.set_committed(log.durable().next_index);
                 assert_eq!(log.trim(half).await, Ok(half));
             }
             Freed::Retained => {
@@ -159,6 +160,7 @@ fn fill_and_free(seed: u64, free_bytes_min: u64, bytes: usize, how: Freed) {
                     retention_bytes: 1 << 20,
                     ..small_log()
                 });
+                log.set_committed(log.durable().next_index);
                 assert!(log.apply_retention(TimestampMs(0)).await.expect("retains") > 10);
             }
             Freed::LargerDisk => {}
@@ -376,6 +378,7 @@ async fn read_while_cut(log: Rc<Log>, by_time: bool) {
     for round in 0..400 {
         let next = log.next_offset().0;
         append(&log, &numbered(next, 900 + 37 * (round % 100))).await;
+        log.set_committed(log.durable().next_index);
         if round % 20 == 19 {
             let now = if by_time { 1_000 + next } else { 0 };
             log.apply_retention(TimestampMs(now))
@@ -434,6 +437,8 @@ fn retention_by_time_removes_what_is_older_and_rolls_by_age() {
             let (start, next) = (log.log_start_offset().0, log.next_offset().0);
             assert!((next - 200..next - 60).contains(&start), "{start}..{next}");
             // Everything has expired, the active segment's content, too.
+            log.wait_durable(log.log_epoch(), log.next_offset()).await;
+            log.set_committed(log.next_index());
             log.apply_retention(TimestampMs(10_000))
                 .await
                 .expect("retains");
