@@ -1,4 +1,4 @@
-//! Removing from the end (Raft): what stood behind a cut goes, and with it the log epoch.
+//! Removing from the end, or everything (Raft): what stood behind a cut goes, and with it the log epoch.
 //!
 //! # Crash
 //! What stays of the chunk that the cut goes through lasts in a segment of its own before the one edit that lists it,
@@ -12,7 +12,7 @@ use base::{LogEpoch, Offset, RaftIndex};
 use iobuf::AppendBuf;
 
 use crate::{
-    AppendError, Corrupt, Log,
+    AppendError, Corrupt, Log, LogStart,
     chunk::{self, SectorTable, chunk_bytes_bound},
     frame::{self, FRAME_HEADER_BYTES, FrameHeader},
     log::{FrameMark, LogState, writing::note_chunk},
@@ -52,6 +52,66 @@ impl Log {
         self.state.borrow_mut().is_truncating = false;
         self.home.room.notify_all();
         truncated
+    }
+
+    /// Removes everything (Raft's installation of a snapshot): the log then begins behind `at`, in a new log epoch.
+    /// Durable when it returns.
+    pub async fn reset(&self, at: LogStart) -> Result<LogEpoch, AppendError> {
+        assert!(
+            at.next_offset <= at.offset,
+            "a log does not start before its first entry"
+        );
+        self.check_writable()?;
+        let _turn = self.turn.take().await;
+        let _front_turn = self.front_turn.take().await;
+        self.check_writable()?;
+        let (log_epoch, removed) = self.drop_all(at);
+        self.snapshot_at.set(None);
+        // An append now would be in a log epoch that does not last yet.
+        self.state.borrow_mut().is_truncating = true;
+        self.commit_record().await;
+        self.state.borrow_mut().is_truncating = false;
+        self.home.room.notify_all();
+        self.remove_files(removed);
+        Ok(log_epoch)
+    }
+
+    /// Empties the log and begins the next log epoch behind `at`. Gives the names of its segments.
+    fn drop_all(&self, at: LogStart) -> (LogEpoch, Vec<SegmentName>) {
+        let journal_sequence = self.home.journal.inner.borrow().sequence;
+        let (log_epoch, cleaned, uncached, removed) = {
+            let mut state = self.state.borrow_mut();
+            let log_epoch = state.log_epoch.next();
+            let entries = std::mem::take(&mut state.entries);
+            let uncached: usize = entries.iter().map(|entry| entry.frame.len()).sum();
+            state.direct.clear();
+            // It covers what the ones before it did.
+            state.truncations.clear();
+            state.truncations.push(Truncation {
+                log_epoch,
+                next_index: RaftIndex(0),
+                journal_sequence,
+            });
+            let next_index = at.index.next();
+            state.start = at;
+            state.log_epoch = log_epoch;
+            state.leader_epochs.clear();
+            (state.next_index, state.next_offset) = (next_index, at.next_offset);
+            (state.durable_next, state.durable_offset) = (next_index, at.next_offset);
+            (state.committed_next, state.committed_offset) = (next_index, at.next_offset);
+            state.written_next = next_index;
+            state.scheduled_next = next_index;
+            state.last_was_direct = false;
+            state.follows_state = true;
+            let removed: Vec<_> = state.segments.drain(..).map(|s| s.name).collect();
+            let cleaned = std::mem::take(&mut state.dirty_bytes);
+            (log_epoch, cleaned, uncached as u64, removed)
+        };
+        self.home.cleaned(cleaned);
+        self.home.uncached(uncached);
+        self.fail_waiters(Offset(i64::MIN));
+        self.home.blocks.forget(self.log_id());
+        (log_epoch, removed)
     }
 
     /// The caller holds the turn, and nothing is appended.
