@@ -149,11 +149,13 @@ impl<'a> Replaying<'a> {
             .uncertain
             .as_ref()
             .is_some_and(|(_, logs)| logs.contains(&log.log_id()));
+        let planted = self.home.config.planted.place_by_offset;
         let held = self.held_of(&log);
         if held.cut {
             return;
         }
-        let fits = header.raft_index == held.next_index;
+        let is_passed = planted && header.next_offset() <= held.next_offset;
+        let fits = header.raft_index == held.next_index && !is_passed;
         if header.raft_index > held.next_index {
             if header.follows_direct && !uncertain {
                 held.cut = true;
