@@ -1,4 +1,4 @@
-//! The home's journal: small batches of all its logs, made durable by one write at a time.
+//! The home's journal: small batches of all its logs, and states of their owners, made durable by one write at a time.
 //!
 //! # Place       one per home, owned by its shard; appends stage synchronously, one writer task commits
 //! # Invariants
