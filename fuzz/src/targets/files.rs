@@ -75,10 +75,30 @@ fn whole_frame(follows_direct: bool) -> Vec<u8> {
     [&header.encode(&batch)[..], &batch[21..]].concat()
 }
 
+/// A frame that takes no offset.
+fn empty_frame(kind: FrameKind) -> Vec<u8> {
+    let batch = frame::empty_batch(b"members");
+    let header = FrameHeader {
+        kind,
+        follows_direct: false,
+        follows_state: true,
+        log_id: LOG,
+        log_epoch: LogEpoch(2),
+        record_count: 0,
+        raft_index: RaftIndex(u64::from(kind != FrameKind::State)),
+        body_bytes: batch.len() as u32,
+        base_offset: Offset(0),
+        leader_epoch: LeaderEpoch(1),
+    };
+    [&header.encode(&batch)[..], &batch[21..]].concat()
+}
+
 pub fn frame_seeds() -> Vec<Vec<u8>> {
     vec![
         whole_frame(false),
         whole_frame(true),
+        empty_frame(FrameKind::State),
+        empty_frame(FrameKind::Entry(EntryKind::TermStart)),
         frame::tail(64).to_vec(),
         [&whole_frame(false)[..], &frame::tail(4096)].concat(),
     ]
@@ -100,7 +120,12 @@ fn walk_frames(bytes: &[u8]) {
     let mut at = 0;
     while let Ok(Step::Frame(header)) = frame::decode(&bytes[at..]) {
         let end = at + header.frame_bytes();
-        assert!(end > at && header.next_offset() > header.base_offset);
+        let may_be_empty = match header.kind {
+            FrameKind::Entry(kind) => kind.may_be_empty(),
+            FrameKind::State => true,
+        };
+        let takes = header.next_offset() > header.base_offset;
+        assert!(end > at && (takes || may_be_empty && header.record_count == 0));
         let Some(whole) = bytes.get(at..end) else {
             return;
         };

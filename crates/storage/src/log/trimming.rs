@@ -87,7 +87,9 @@ impl Log {
         let at = {
             let state = self.state.borrow();
             let whole = state.scheduled_next == state.written_next && !state.closed;
-            let last = state.segments.last().filter(|s| whole && !s.sealed);
+            // One without a chunk would have its successor's name.
+            let rolls = |s: &&Segment| whole && !s.sealed && s.end.sequence > 0;
+            let last = state.segments.last().filter(rolls);
             last.map(|s| (s.end.next_offset, s.end.next_index))
         };
         if let Some((base_offset, base_index)) = at {

@@ -245,6 +245,7 @@ impl Log {
                 from >= state.committed_next,
                 "committed entries are never truncated"
             );
+            let removes = from < state.next_index;
             let (mut cleaned, mut uncached) = (0, 0);
             while state.next_index > from
                 && let Some(last) = state.entries.pop_back()
@@ -259,7 +260,7 @@ impl Log {
             }
             let next_offset = cut_offset.unwrap_or(state.next_offset);
             assert!(
-                next_offset >= state.start.offset,
+                !removes || next_offset >= state.start.offset,
                 "deleted records were committed"
             );
             state.next_offset = next_offset;
