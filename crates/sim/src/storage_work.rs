@@ -646,14 +646,20 @@ async fn truncate(shared: &Rc<Shared>, log: &Rc<Log>) {
     }
 }
 
-/// Replaces the log by its start somewhere behind its end, as a follower does that installs a snapshot.
+/// Replaces the log by a start that is not below what is committed, as a follower does that installs a snapshot.
 async fn reset(shared: &Rc<Shared>, log: &Rc<Log>) {
     let key = log.key();
     let chosen = shared.with(key, |model| {
-        let offset = model.next_offset.plus(below(50) as i64);
+        let saves = &model.snapshot.saves;
+        let least = saves.last().map_or(model.start_wanted, |(at, _)| *at);
+        let least = least.max(model.start_wanted);
+        let offsets = (model.next_offset.0 - least.0).max(0) as u64;
+        let offset = least.plus(below(offsets + 50) as i64);
+        let committed = model.committed.0 - 1;
+        let entries = model.next_index.0 - committed;
         let at = LogStart {
             leader_epoch: LeaderEpoch(model.leader_epoch.0 + 1),
-            index: RaftIndex(model.next_index.0 + below(20)),
+            index: RaftIndex(committed + below(entries + 20)),
             offset,
             next_offset: offset,
         };

@@ -352,6 +352,10 @@ impl Log {
     pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
         let state = self.state.borrow();
         let runs = served_epochs(&state);
+        if runs.is_empty() {
+            let known = epoch_of_empty(&state).filter(|known| *known <= epoch)?;
+            return Some((known, state.next_offset));
+        }
         let end_of = |at: usize| {
             let next = runs.get(at + 1);
             next.map_or(state.next_offset, |(_, _, offset)| *offset)
@@ -363,12 +367,15 @@ impl Log {
         Some((runs[found].0, end_of(found)))
     }
 
-    /// The leader epoch of the entry that holds `offset`.
+    /// The leader epoch of the entry that holds `offset`; of the one before the start, in a log that holds none.
     #[must_use]
     pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
         let state = self.state.borrow();
         let runs = served_epochs(&state);
         let after = runs.partition_point(|(_, _, start)| *start <= offset);
+        if runs.is_empty() {
+            return epoch_of_empty(&state);
+        }
         Some(runs.get(after.checked_sub(1)?)?.0)
     }
 
@@ -525,6 +532,11 @@ impl Log {
         self.fail_states();
         self.callbacks.borrow_mut().clear();
     }
+}
+
+/// The epoch of the entry before the start, in a log that holds none.
+fn epoch_of_empty(state: &LogState) -> Option<LeaderEpoch> {
+    (state.start.index > RaftIndex(0)).then_some(state.start.leader_epoch)
 }
 
 /// The runs that matter to readers: from the one in force at the log start offset on.

@@ -186,13 +186,20 @@ fn remove_before(state: &mut LogState, start: Offset) -> Vec<SegmentName> {
     removed.into_iter().map(|s| s.name).collect()
 }
 
-/// Forgets the runs of epochs before the first entry that is held; the one it stands in begins with it.
+/// Forgets the runs of epochs before the first entry that is held; the one it stands in begins with it. Without an entry
+/// there is no run: the start itself knows the epoch.
 fn keep_epochs_from(state: &mut LogState) {
     let (first, offset) = (state.start.index.next(), state.start.next_offset);
     let begun = state
         .leader_epochs
         .partition_point(|(_, index, _)| *index <= first);
-    state.leader_epochs.drain(..begun.saturating_sub(1));
+    let is_empty = state.next_index == first;
+    let gone = if is_empty {
+        begun
+    } else {
+        begun.saturating_sub(1)
+    };
+    state.leader_epochs.drain(..gone);
     if let Some(run) = state.leader_epochs.first_mut()
         && run.1 < first
     {

@@ -290,6 +290,39 @@ fn the_start_knows_index_and_epoch() {
     }
 }
 
+/// The epoch in force at the end of removed entries stayed as a run, and the next one began at the same index.
+#[test]
+fn the_epoch_of_removed_entries_is_no_run() {
+    let (sim, host) = machine(5);
+    run(&sim, host, async {
+        let store = opened().await;
+        let expiring = LogConfig {
+            retention_ms: 1,
+            ..small_log()
+        };
+        let log = store.create(key(0), expiring).await.expect("creates");
+        append_in(&log, 4, &batch(3, 1, b"old"));
+        durable(&log).await;
+        log.set_committed(log.next_index());
+        log.apply_retention(TimestampMs(1_000))
+            .await
+            .expect("retains");
+        let start = log.start();
+        assert_eq!(
+            (start.index, start.leader_epoch),
+            (RaftIndex(1), LeaderEpoch(4))
+        );
+        assert_eq!(log.leader_epochs(), []);
+        assert_eq!(
+            log.end_of_epoch(LeaderEpoch(9)),
+            Some((LeaderEpoch(4), Offset(3)))
+        );
+        append_empty(&log, EntryKind::TermStart, 5, b"");
+        let run = (LeaderEpoch(5), RaftIndex(2), Offset(3));
+        assert_eq!(log.leader_epochs(), [run]);
+    });
+}
+
 #[test]
 fn a_reset_log_begins_behind_the_snapshot() {
     let at = LogStart {
@@ -321,6 +354,9 @@ fn a_reset_log_begins_behind_the_snapshot() {
             assert_eq!(log.reset(at).await, Ok(LogEpoch(1)));
             assert!(!waits.await, "it was cut off");
             assert_eq!((log.start(), log.next_index()), (at, RaftIndex(501)));
+            assert_eq!(log.end_of_epoch(LeaderEpoch(6)), None);
+            let end = (LeaderEpoch(7), Offset(900));
+            assert_eq!(log.end_of_epoch(LeaderEpoch(8)), Some(end));
             let appended = append_in(&log, 7, &batch(9, 1, b"new"));
             assert_eq!(appended.base_offset, Offset(900));
             log.wait_durable(LogEpoch(1), appended.next_offset).await;
