@@ -144,7 +144,7 @@ impl Log {
 
     /// Writes the chunks gathered for the segment: what they hold below a cut stands nowhere else. False when there was
     /// no space and the log was closed meanwhile.
-    async fn write_gathered(&self) -> bool {
+    pub(super) async fn write_gathered(&self) -> bool {
         loop {
             let chunk = self.state.borrow_mut().direct.pop_front();
             let Some(chunk) = chunk else { return true };

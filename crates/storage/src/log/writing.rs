@@ -9,7 +9,7 @@ use crate::{
     Log,
     chunk::{self, BLOCK_BYTES, SectorTable, chunk_bytes_bound},
     index::IndexEntry,
-    log::{LogState, Staged},
+    log::{DirectChunk, LogState, Staged},
     manifest::edit::Edit,
     retry::{self, Patience},
     segment::{self, FIRST_CHUNK_AT, Segment, SegmentName},
@@ -46,9 +46,13 @@ impl FrameMark {
 }
 
 impl Log {
-    /// Writes all frames that are durable in the journal into the segment.
+    /// Writes all frames that are durable in the journal into the segment; when the home is closed also those that were
+    /// gathered for it, whose own task may have given up.
     pub(crate) async fn flush(self: &Rc<Self>) {
         let _turn = self.turn.take().await;
+        if self.home.closed.get() && !self.write_gathered().await {
+            return;
+        }
         while let Some((buf, marks)) = self.next_flush() {
             // Copying the frames and checksumming them would be too long for one stretch.
             if runtime::should_yield() {
@@ -155,8 +159,33 @@ impl Log {
     }
 
     /// Writes the frames in `buf` as the next chunk. The caller holds the turn. False when it gave up on a full disk,
-    /// because the log or the home is closed: the frames then are where they were before.
-    pub(crate) async fn write_chunk(&self, mut buf: AppendBuf, marks: Vec<FrameMark>) -> bool {
+    /// because the log or the home is closed: the frames then are the first of those gathered for the segment.
+    pub(crate) async fn write_chunk(&self, buf: AppendBuf, marks: Vec<FrameMark>) -> bool {
+        let written = self.try_write_chunk(buf, &marks).await;
+        if !written {
+            self.gather_again(marks);
+        }
+        written
+    }
+
+    /// Takes back what found no space: what was scheduled behind it must not be written before it.
+    fn gather_again(&self, marks: Vec<FrameMark>) {
+        let mut state = self.state.borrow_mut();
+        let first = marks.first().expect("a chunk has frames").index;
+        if state.closed || first < state.front_index() || first >= state.next_index {
+            // Nothing is written any more, or recovery is about to stage them.
+            return;
+        }
+        let bytes = marks.iter().map(|mark| mark.bytes).sum();
+        let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(bytes));
+        let from = state.entries_from(first);
+        for entry in state.entries.range(from..from + marks.len()) {
+            buf.append(&[&entry.frame]);
+        }
+        state.direct.push_front(DirectChunk { buf, marks });
+    }
+
+    async fn try_write_chunk(&self, mut buf: AppendBuf, marks: &[FrameMark]) -> bool {
         let first = marks.first().expect("a chunk has frames");
         let bound = chunk_bytes_bound(buf.len()) as u64;
         if self.wants_roll(bound)
@@ -193,7 +222,7 @@ impl Log {
         }
         let cleaned = {
             let mut state = self.state.borrow_mut();
-            note_written(&mut state, position, chunk_end, sealed.crc, &marks)
+            note_written(&mut state, position, chunk_end, sealed.crc, marks)
         };
         self.home.cleaned(cleaned);
         let durable_sequence = self.home.journal.inner.borrow().durable_sequence;

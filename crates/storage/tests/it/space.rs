@@ -334,6 +334,59 @@ fn a_home_on_a_full_disk_closes_and_keeps_what_its_journal_has() {
     }
 }
 
+/// A write that had given up for want of space was forgotten, and with it what was to make room in the ring.
+#[test]
+fn a_home_with_a_ring_full_of_states_closes_on_a_full_disk() {
+    let tiny = || StoreConfig {
+        journal_file_bytes: 64 << 10,
+        journal_files_max: 2,
+        ..config(0)
+    };
+    let (sim, host) = machine_with(4 << 20, 6);
+    let state = |number: u32| number.to_be_bytes().repeat(1000);
+    let done = sim.run_on(host, LIMIT, async move {
+        let (store, _) = Store::open(tiny()).await.expect("opens");
+        let log = store.create(key(0), small_log()).await.expect("creates");
+        for _ in 0..6 {
+            append_again(&log, 300, Freed::LargerDisk).await;
+        }
+        runtime::sleep(Duration::from_secs(1)).await;
+        fill_but(0).await;
+        let mut asked = Vec::new();
+        for number in 0..40 {
+            asked.push(log.save_state(&state(number)));
+            runtime::sleep(Duration::from_millis(20)).await;
+        }
+        let closes = runtime::timeout(Duration::from_secs(20), store.close());
+        assert!(closes.await.is_ok(), "closing does not end");
+        let mut saved = 0;
+        for saving in asked {
+            match saving.await {
+                Ok(()) => saved += 1,
+                Err(error) => assert_eq!(error, AppendError::Closed),
+            }
+        }
+        (saved, log.durable().next_offset)
+    });
+    let (saved, next) = done.unwrap_or_else(|| panic!("{:?}", sim.fatal_reason(host)));
+    assert!((1..40).contains(&saved), "{saved}");
+    sim.power_cut(host);
+    sim.set_disk_faults(host, faults(64 << 20));
+    sim.restart(host);
+    let found = sim.run_on(host, LIMIT, async move {
+        let (store, report) = Store::open(tiny()).await.expect("opens");
+        assert_eq!(report.quarantined, Vec::new());
+        let log = store.get(key(0)).expect("created");
+        (log.next_offset(), log.state().map(|state| state.to_vec()))
+    });
+    let (found_next, found_state) = found.expect("recovers");
+    assert_eq!(found_next, next);
+    let least = (saved - 1..40)
+        .map(state)
+        .any(|state| Some(state) == found_state);
+    assert!(least, "an old state");
+}
+
 /// Bytes in files under a home's `segments`.
 fn segment_bytes(sim: &Sim, host: HostId) -> u64 {
     let files = sim.files(host);
