@@ -90,7 +90,10 @@ pub(crate) struct LogState {
     pub last_was_direct: bool,
     /// The journal may hold a state of the log behind its last entry.
     pub follows_state: bool,
-    pub owner: OwnerState,
+    /// A state of the owner is in a commit that does not last yet.
+    pub has_staged_states: bool,
+    /// Apart, because appends and commits pass by it.
+    pub owner: Box<OwnerState>,
     pub member: Membership,
     pub dirty_bytes: u64,
     pub quarantined: Option<Corrupt>,
@@ -215,7 +218,8 @@ impl Log {
                 direct_running: false,
                 last_was_direct: false,
                 follows_state: true,
-                owner: OwnerState::new(record.state),
+                has_staged_states: false,
+                owner: Box::new(OwnerState::new(record.state)),
                 member: Membership::default(),
                 dirty_bytes: 0,
                 refused_for_good: record.refused.is_some(),

@@ -139,6 +139,7 @@ impl Log {
         state.follows_state = true;
         let staged = SavedState { sequence, bytes };
         state.owner.staged.push_back((number, staged));
+        state.has_staged_states = true;
         true
     }
 
@@ -158,6 +159,9 @@ impl Log {
         let mut settled = Vec::new();
         {
             let mut state = self.state.borrow_mut();
+            if !state.has_staged_states {
+                return;
+            }
             let state: &mut LogState = &mut state;
             let owner = &mut state.owner;
             while let Some((number, staged)) = owner.staged.front()
@@ -172,6 +176,7 @@ impl Log {
                     settled.extend(owner.waiters.pop_front());
                 }
             }
+            state.has_staged_states = !owner.staged.is_empty();
         }
         for (_, done) in settled {
             done.send(Ok(()));
