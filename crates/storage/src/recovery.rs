@@ -4,9 +4,10 @@
 //! 1. Work is proportional to the journal and to what active segments grew since the manifest last noted their ends.
 //! 2. A chain of chunks ends at a tear only if nothing of the chain stands behind it and no single flipped bit explains
 //!    the difference; everything else is damage, and the logs it may have touched are refused.
-//! 3. The journal is empty afterwards: what only it held is in segments and records, and the manifest says so. What it held of
-//!    refused logs is kept aside, and the manifest keeps them refused. On a full disk what finds no space stays in the
-//!    journal, staged as if it had just been committed, and the journal begins where it began before.
+//! 3. What only the journal held is in segments and records afterwards, and the manifest says that the journal is empty. Or,
+//!    when it is little, nothing is damaged, or the disk is full, it stays there, staged as if it had just been
+//!    committed, and the journal begins where it began before. So ten thousand logs with an entry each do not wait for
+//!    as many files. What the journal held of refused logs is kept aside, and the manifest keeps them refused.
 //!
 //! # Crash
 //! Recovery may be interrupted anywhere and started again: frames that segments already have are skipped, and the
@@ -373,7 +374,14 @@ async fn replay(
             state.write_held().await;
         }
     }
-    state.write_held().await;
+    // A ring that is half full should not begin its next life so.
+    let is_short = 2 * replay.used.len() <= home.journal.files_max;
+    if is_short && state.may_stay() {
+        state.stage_held().await;
+    } else {
+        state.write_held().await;
+    }
+    state.end_cuts(replay.point.sequence);
     state.refuse_uncertain();
     report.journal_entries = state.entries;
     if state.left_behind {

@@ -9,7 +9,7 @@ use crate::{
     frame::FrameHeader,
     home::Home,
     log::{FrameMark, Staged},
-    manifest::edit::SegmentEnd,
+    manifest::edit::{SegmentEnd, Truncation},
     recovery::TailScan,
     segment::SegmentName,
 };
@@ -91,6 +91,19 @@ impl Log {
         {
             state.leader_epochs.push((leader_epoch, index, offset));
         }
+    }
+
+    /// What the journal holds from `from` on, which may stay there, does not count: a log epoch ends here.
+    pub(crate) fn recovered_cut(&self, from: RaftIndex, journal_sequence: u64) {
+        let mut state = self.state.borrow_mut();
+        let log_epoch = state.log_epoch.next();
+        state.log_epoch = log_epoch;
+        state.truncations.push(Truncation {
+            log_epoch,
+            next_index: from,
+            journal_sequence,
+        });
+        state.record_stale = true;
     }
 
     /// No truncation superseded this frame.

@@ -21,6 +21,8 @@ use crate::{
     manifest::edit::SavedState,
 };
 
+/// So much of the cache, one of so many parts, may be taken by what stays in the journal.
+const STAYS_PART: u64 = 8;
 /// Frames of one log written as one chunk.
 const CHUNK_FRAMES_BYTES: usize = 1 << 20;
 
@@ -53,6 +55,9 @@ pub(super) struct Replaying<'a> {
     uncertain_states: BTreeMap<LogId, Doubt>,
     /// The index after the last frame seen of each log, superseded ones included.
     seen_next: BTreeMap<LogId, RaftIndex>,
+    /// Something in the journal is damaged, or of a refused log: it is not to be read again.
+    is_damaged: bool,
+    has_written: bool,
     /// The journal holds something that neither a segment nor a record will have, because its log is refused.
     pub left_behind: bool,
 }
@@ -67,12 +72,15 @@ impl<'a> Replaying<'a> {
             uncertain: None,
             uncertain_states: BTreeMap::new(),
             seen_next: BTreeMap::new(),
+            is_damaged: false,
+            has_written: false,
             left_behind: false,
         }
     }
 
     /// Damage that may have held frames of any log.
     pub(super) fn doubt_all(&mut self, damage: &Corrupt) {
+        self.is_damaged = true;
         let damage = Rc::new(damage.clone());
         let log_ids = self.home.log_ids();
         for log_id in &log_ids {
@@ -110,6 +118,7 @@ impl<'a> Replaying<'a> {
                     }
                 }
                 Item::Damaged(header) => {
+                    self.is_damaged = true;
                     let damage = corrupt("a whole frame".into(), "a damaged one");
                     match header.kind {
                         FrameKind::Entry(_) => self.refuse_damaged(header, damage),
@@ -291,9 +300,40 @@ impl<'a> Replaying<'a> {
         }
     }
 
+    /// What is held may stay in the journal: it is little, so that the next replay is short, and memory not in want.
+    pub(super) fn may_stay(&self) -> bool {
+        let bytes_max = self.home.config.cache_bytes / STAYS_PART;
+        let is_sound = !self.is_damaged && !self.left_behind;
+        is_sound && !self.has_written && self.held_bytes as u64 <= bytes_max
+    }
+
+    /// Stages what is held as if it had just been committed.
+    pub(super) async fn stage_held(&mut self) {
+        for (log_id, held) in &mut self.held {
+            if let Some(log) = self.home.log(*log_id) {
+                stage_log(&log, &held.bytes, &held.marks, &held.sequences);
+            }
+            held.bytes = Vec::new();
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
+        }
+    }
+
+    /// Frames behind a cut may stay in the journal, which goes on at `sequence`: what is appended from now on must not
+    /// be taken for their successors.
+    pub(super) fn end_cuts(&self, sequence: u64) {
+        for (log_id, held) in self.held.iter().filter(|(_, held)| held.cut) {
+            if let Some(log) = self.home.log(*log_id) {
+                log.recovered_cut(held.next_index, sequence);
+            }
+        }
+    }
+
     /// Writes what is held into segments.
     pub(super) async fn write_held(&mut self) {
         self.held_bytes = 0;
+        self.has_written = true;
         let mut work = BTreeMap::new();
         let mut logs = Vec::new();
         for (log_id, held) in &mut self.held {
@@ -337,7 +377,16 @@ async fn write_log(log: &Rc<Log>, bytes: &[u8], marks: &[FrameMark], sequences: 
         byte += size;
         from = to;
     }
-    log.stage_replayed(&bytes[byte..], &marks[from..], &sequences[from..]);
+    if from == marks.len()
+        && let Some(last) = marks.last()
+    {
+        log.recovered_to(last.next_offset, last.index.next());
+    }
+    stage_log(log, &bytes[byte..], &marks[from..], &sequences[from..]);
+}
+
+fn stage_log(log: &Rc<Log>, bytes: &[u8], marks: &[FrameMark], sequences: &[u64]) {
+    log.stage_replayed(bytes, marks, sequences);
     if let Some(last) = marks.last() {
         log.recovered_to(last.next_offset, last.index.next());
     }
