@@ -336,7 +336,7 @@ pub fn manifest_edits(input: &[u8]) {
 fn manifest_copy(payload: &[u8]) -> Vec<u8> {
     let mut out = vec![0; BLOCK_BYTES];
     out[..4].copy_from_slice(b"FBMF");
-    out[4..8].copy_from_slice(&1u32.to_le_bytes());
+    out[4..8].copy_from_slice(&2u32.to_le_bytes());
     out[8..16].copy_from_slice(&STORE_ID.to_le_bytes());
     out[16..24].copy_from_slice(&GENERATION.to_le_bytes());
     out[24..32].copy_from_slice(&(1u64 << 20).to_le_bytes());
@@ -385,14 +385,15 @@ fn reseal_file(input: &[u8]) -> Vec<u8> {
 /// A seed without its fields' meaning: header, segment end, count and entries as `docs/formats` has them.
 pub fn index_seeds() -> Vec<Vec<u8>> {
     let mut out = b"FBIX".to_vec();
-    out.extend_from_slice(&1u32.to_le_bytes());
+    out.extend_from_slice(&2u32.to_le_bytes());
     out.extend_from_slice(&STORE_ID.to_le_bytes());
-    // Log id, epoch of creation, base offset, then the segment's end.
-    out.extend_from_slice(&[0; 16]);
+    // Log id, epoch of creation, base index, then the segment's end.
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&1u64.to_le_bytes());
     out.extend_from_slice(&[1; 44]);
     out.extend_from_slice(&4096u64.to_le_bytes());
     out.extend_from_slice(&2u32.to_le_bytes());
-    out.extend_from_slice(&[2; 48 + 4]);
+    out.extend_from_slice(&[2; 64 + 4]);
     let seed = reseal_file(&out);
     assert_eq!(index::entries_in(&seed, STORE_ID), Some(2));
     vec![seed]
@@ -401,7 +402,7 @@ pub fn index_seeds() -> Vec<Vec<u8>> {
 pub fn indexes(input: &[u8]) {
     let _ = index::entries_in(input, STORE_ID);
     if let Some(count) = index::entries_in(&reseal_file(input), STORE_ID) {
-        assert!(count * 24 <= input.len());
+        assert!(count * 32 <= input.len());
     }
 }
 

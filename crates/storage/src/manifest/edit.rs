@@ -291,7 +291,8 @@ fn decode_record(body: &mut FieldReader<'_>) -> Option<LogRecord> {
     };
     let start = LogStart {
         leader_epoch: LeaderEpoch(body.i32()?),
-        index: RaftIndex(body.u64()?),
+        // The highest index is never given out: there would be no next one.
+        index: RaftIndex(body.u64().filter(|index| *index < u64::MAX)?),
         offset: Offset(body.i64()?),
         next_offset: Offset(body.i64()?),
     };
@@ -306,13 +307,17 @@ fn decode_record(body: &mut FieldReader<'_>) -> Option<LogRecord> {
     }
     let mut segments = Vec::new();
     for _ in 0..body.count(65)? {
-        segments.push(SegmentRecord {
+        let segment = SegmentRecord {
             base_offset: Offset(body.i64()?),
             base_index: RaftIndex(body.u64()?),
             created_epoch: LogEpoch(body.u32()?),
             sealed: body.u8()? == 1,
             end: decode_end(body)?,
-        });
+        };
+        let has_place = segment.base_index > RaftIndex(0)
+            && segment.end.next_index >= segment.base_index
+            && segment.end.next_index < RaftIndex(u64::MAX);
+        segments.push(has_place.then_some(segment)?);
     }
     let mut leader_epochs = Vec::new();
     for _ in 0..body.count(20)? {
