@@ -78,7 +78,9 @@ impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         let code = match &error {
             ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            ReadError::Quarantined(_) => ErrorCode::KafkaStorageError,
+            ReadError::IndexOutOfRange { .. } | ReadError::Quarantined(_) => {
+                ErrorCode::KafkaStorageError
+            }
             ReadError::Closed => ErrorCode::NotLeaderOrFollower,
             ReadError::Io(_) => ErrorCode::KafkaStorageError,
         };

@@ -168,7 +168,7 @@ pub async fn append(log: &Log, commands: &[Command]) -> Result<(), AppendError> 
     }
     let Some(appended) = last else { return Ok(()) };
     match log
-        .wait_durable(appended.log_epoch, appended.last_offset.plus(1))
+        .wait_durable(appended.log_epoch, appended.next_offset)
         .await
     {
         true => Ok(()),
@@ -325,6 +325,7 @@ async fn save_snapshot(log: &Log, image: &Image) {
     let at = log.next_offset();
     let saved = async {
         log.save_snapshot(at, image.encode_snapshot()).await?;
+        log.set_committed(log.durable().next_index);
         log.trim(at).await
     };
     // The log without a snapshot says the same, only at more length.

@@ -160,9 +160,9 @@ impl Partition {
             }
         }));
         // It may have moved before the callback was there.
-        partition
-            .high_watermark
-            .set(partition.log.durable().next_offset);
+        let durable = partition.log.durable();
+        partition.log.set_committed(durable.next_index);
+        partition.high_watermark.set(durable.next_offset);
         partition
     }
 
@@ -232,6 +232,7 @@ impl Partition {
     }
 
     fn on_durable(&self, durable: Durable) {
+        self.log.set_committed(durable.next_index);
         let mut in_flight = self.in_flight.borrow_mut();
         while let Some((end, bytes)) = in_flight.front().copied()
             && end <= durable.next_offset
@@ -330,7 +331,7 @@ impl Partition {
         })?;
         producers.on_append(header, appended.base_offset, now);
         drop(windows);
-        self.count_appended(appended.last_offset.plus(1), batch.bytes.len());
+        self.count_appended(appended.next_offset, batch.bytes.len());
         self.snapshot_if_due();
         let stamped = header.timestamp_type() == TimestampType::LogAppendTime;
         Ok(Sequenced {
@@ -341,7 +342,7 @@ impl Partition {
                 TimestampMs(-1)
             },
             log_epoch: appended.log_epoch,
-            next_offset: appended.last_offset.plus(1),
+            next_offset: appended.next_offset,
             ..sequenced
         })
     }
@@ -382,7 +383,7 @@ impl Partition {
                 Err(AppendError::Busy) => self.log.append_ready().await,
                 Err(error) => return Err(error),
                 Ok(appended) => {
-                    let next_offset = appended.last_offset.plus(1);
+                    let next_offset = appended.next_offset;
                     self.count_appended(next_offset, batch.len());
                     return Ok((appended.base_offset, appended.log_epoch, next_offset));
                 }

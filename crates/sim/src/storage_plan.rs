@@ -36,6 +36,12 @@ pub struct StoragePlan {
     pub faults: DiskFaults,
     pub may_be_full: bool,
     pub may_fail: bool,
+    /// Of 100 entries, how many take no offset.
+    pub empty_percent: u64,
+    /// Of 1000 turns of a producer, how many save a state of the log's owner.
+    pub state_permille: u64,
+    /// As in `Maintenance`.
+    pub reset_permille: u64,
 }
 
 impl StoragePlan {
@@ -131,6 +137,9 @@ impl StoragePlan {
             faults,
             may_be_full,
             may_fail,
+            empty_percent: rng.below(3) * rng.below(20),
+            state_permille: rng.below(3) * rng.below(300),
+            reset_permille: if rng.below(4) == 0 { rng.below(60) } else { 0 },
         }
     }
 

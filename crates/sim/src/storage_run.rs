@@ -106,7 +106,7 @@ impl Shared {
                 self.note(|| format!("recovered {key:?} {:?}", recovered(&log)));
                 if partition.existence != Existence::Deleting {
                     partition.existence = Existence::Exists;
-                    log_checker::on_recovered(&mut partition.log, recovered(&log));
+                    log_checker::on_recovered(&mut partition.log, &recovered(&log));
                 }
                 true
             }
@@ -120,9 +120,12 @@ impl Shared {
 
 fn recovered(log: &Log) -> Recovered {
     Recovered {
-        log_start_offset: log.log_start_offset(),
+        start: log.start(),
+        next_index: log.next_index(),
         next_offset: log.next_offset(),
         durable: log.durable(),
+        leader_epochs: log.leader_epochs(),
+        state: log.state().map(|state| state.to_vec()),
     }
 }
 

@@ -5,11 +5,11 @@ use crate::{
     log_model::{Draft, LogModel},
     storage_run::{Existence, PartitionModel, Shared},
 };
-use base::{Offset, PartitionKey, TimestampMs};
+use base::{LeaderEpoch, Offset, PartitionKey, RaftIndex, TimestampMs};
 use kafka::batch::{BatchBuilder, Compression};
 use runtime::Class;
 use std::{rc::Rc, time::Duration};
-use storage::{AppendError, Entry, EntryKind, Log, ReadError, Store};
+use storage::{AppendError, Entry, EntryKind, Log, LogStart, ReadError, Store, empty_batch};
 
 fn below(bound: u64) -> u64 {
     runtime::random_u64() % bound.max(1)
@@ -110,6 +110,7 @@ async fn verify_log(shared: &Rc<Shared>, log: &Log) {
             Err(error) => return excuse_read(shared, key, at, &error),
         }
     }
+    verify_entries(shared, log).await;
     verify_snapshot(shared, log).await;
     let newest = shared.with(key, |model| log_checker::newest_timestamp(model));
     match log.max_timestamp(end).await {
@@ -122,6 +123,21 @@ async fn verify_log(shared: &Rc<Shared>, log: &Log) {
     }
 }
 
+async fn verify_entries(shared: &Rc<Shared>, log: &Log) {
+    let key = log.key();
+    let (mut at, end) = (log.start().index.next(), log.next_index());
+    while at < end {
+        let (entries_max, bytes_max) = (1 + below(100) as usize, below(64 << 10) as usize);
+        match log.read_entries(at, entries_max, bytes_max).await {
+            Ok(read) => {
+                shared.with(key, |model| log_checker::on_read_entries(model, at, &read));
+                at = RaftIndex(at.0 + read.len() as u64);
+            }
+            Err(error) => return excuse_read(shared, key, log.next_offset(), &error),
+        }
+    }
+}
+
 async fn verify_snapshot(shared: &Rc<Shared>, log: &Log) {
     let key = log.key();
     let loaded = match log.load_snapshot().await {
@@ -129,20 +145,7 @@ async fn verify_snapshot(shared: &Rc<Shared>, log: &Log) {
         Err(error) => return excuse_read(shared, key, Offset::ZERO, &error),
     };
     shared.with(key, |model| {
-        let saves = &model.snapshot.saves;
-        let least = model.snapshot.confirmed;
-        match loaded {
-            None => assert_eq!(least, None, "{key:?}: the snapshot is gone"),
-            Some(loaded) => {
-                let at = saves.iter().position(|save| *save == loaded);
-                let at = at.unwrap_or_else(|| panic!("{key:?}: a snapshot that was never saved"));
-                assert!(
-                    least.is_none_or(|least| at >= least),
-                    "{key:?}: an old snapshot"
-                );
-                model.snapshot.confirmed = Some(at);
-            }
-        }
+        model.snapshot.on_found(key, "snapshot", loaded.as_ref())
     });
 }
 
@@ -150,7 +153,10 @@ fn excuse_read(shared: &Shared, key: PartitionKey, at: Offset, error: &ReadError
     let is_excused = match error {
         ReadError::Closed => shared.is_closing.get(),
         // A failing read is tried again by the store itself.
-        ReadError::Io(_) | ReadError::OutOfRange { .. } | ReadError::Quarantined(_) => false,
+        ReadError::Io(_)
+        | ReadError::OutOfRange { .. }
+        | ReadError::IndexOutOfRange { .. }
+        | ReadError::Quarantined(_) => false,
     };
     assert!(is_excused, "{key:?}: reading at {at}: {error}");
 }
@@ -234,10 +240,42 @@ async fn produce(shared: Rc<Shared>, store: Rc<Store>) {
                 break;
             }
         }
+        if below(1000) < shared.plan.state_permille
+            && let Some(log) = pick(&shared, &store)
+        {
+            save_state(&shared, &log);
+        }
     }
 }
 
-fn draft(shared: &Shared, model: &LogModel) -> Draft {
+/// What a leader appends beside records.
+fn draft_empty(shared: &Shared, model: &mut LogModel) -> Draft {
+    let is_large = below(100) < shared.plan.large_percent;
+    let bytes = if is_large {
+        shared.plan.store.direct_bytes_min as u64 + below(8 << 10)
+    } else {
+        below(shared.plan.record_bytes_max)
+    };
+    let mut payload = vec![runtime::random_u64() as u8; bytes as usize + 8];
+    payload[..8].copy_from_slice(&runtime::random_u64().to_be_bytes());
+    let kind = if below(2) == 0 {
+        model.leader_epoch.0 += 1;
+        EntryKind::TermStart
+    } else {
+        EntryKind::Configuration
+    };
+    Draft {
+        kind,
+        bytes: empty_batch(&payload),
+        timestamps: Vec::new(),
+        leader_epoch: model.leader_epoch,
+    }
+}
+
+fn draft(shared: &Shared, model: &mut LogModel) -> Draft {
+    if below(100) < shared.plan.empty_percent {
+        return draft_empty(shared, model);
+    }
     let is_large = below(100) < shared.plan.large_percent;
     let count = if is_large { 1 } else { 1 + below(4) };
     let mut builder = BatchBuilder::new(Compression::None);
@@ -256,6 +294,7 @@ fn draft(shared: &Shared, model: &LogModel) -> Draft {
         timestamps.push(timestamp);
     }
     Draft {
+        kind: EntryKind::Records,
         bytes: builder.finish(),
         timestamps,
         leader_epoch: model.leader_epoch,
@@ -274,7 +313,7 @@ async fn append(shared: &Rc<Shared>, log: &Rc<Log>) -> bool {
         };
         let batch = draft.bytes.clone();
         let entry = Entry {
-            kind: EntryKind::Records,
+            kind: draft.kind,
             leader_epoch: draft.leader_epoch,
             batch: &batch,
             record_count: draft.timestamps.len() as u32,
@@ -290,7 +329,9 @@ async fn append(shared: &Rc<Shared>, log: &Rc<Log>) -> bool {
                     )
                 });
                 let number = shared.with(key, |model| model.on_append(draft, appended));
-                if let Some(number) = number {
+                // Waits go by offset, so those for an entry without one say nothing of it.
+                if let Some(number) = number.filter(|_| appended.next_offset > appended.base_offset)
+                {
                     let (shared, log) = (shared.clone(), log.clone());
                     drop(runtime::spawn(Class::Produce, "acknowledger", async move {
                         acknowledge(&shared, &log, number, appended).await;
@@ -311,7 +352,7 @@ async fn append(shared: &Rc<Shared>, log: &Rc<Log>) -> bool {
 }
 
 async fn acknowledge(shared: &Rc<Shared>, log: &Rc<Log>, number: u64, appended: storage::Appended) {
-    let next = appended.last_offset.plus(1);
+    let next = appended.next_offset;
     let is_durable = log.wait_durable(appended.log_epoch, next).await;
     let is_ending =
         shared.is_closing.get() || !existing(shared).iter().any(|(key, _)| *key == log.key());
@@ -361,26 +402,23 @@ async fn read(shared: Rc<Shared>, store: Rc<Store>) {
         let Some(log) = pick(&shared, &store) else {
             continue;
         };
-        if below(4) == 0 {
-            look_up_time(&shared, &log).await;
-        } else {
-            read_once(&shared, &log).await;
+        match below(5) {
+            0 => look_up_time(&shared, &log).await,
+            1 => read_entries(&shared, &log).await,
+            _ => read_once(&shared, &log).await,
         }
     }
 }
 
 /// What changes while a read waits: a check that began before is void.
-fn version(shared: &Shared, key: PartitionKey) -> Option<(Offset, base::LogEpoch)> {
+fn version(shared: &Shared, key: PartitionKey) -> Option<(LogStart, u64)> {
     let partitions = shared.partitions.borrow();
     let partition = partitions.get(&key)?;
     let model = &partition.log;
     let is_stable = partition.existence == Existence::Exists
         && !model.is_truncating
-        && model.start_wanted == model.start_confirmed;
-    let epoch = model
-        .durable_seen
-        .map_or(base::LogEpoch(0), |seen| seen.log_epoch);
-    is_stable.then_some((model.start_confirmed, epoch))
+        && model.start_wanted == model.start.offset;
+    is_stable.then_some((model.start, model.cuts))
 }
 
 async fn read_once(shared: &Rc<Shared>, log: &Rc<Log>) {
@@ -408,6 +446,31 @@ async fn read_once(shared: &Rc<Shared>, log: &Rc<Log>) {
             });
         }
         Err(error) => excuse_read(shared, key, from, &error),
+    }
+}
+
+async fn read_entries(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let key = log.key();
+    let Some(before) = version(shared, key) else {
+        return;
+    };
+    let (start, end) = (log.start().index.next(), log.next_index());
+    let from = RaftIndex(start.0 + below(end.0 - start.0 + 1));
+    let (entries_max, bytes_max) = (1 + below(20) as usize, below(32 << 10) as usize);
+    let read = log.read_entries(from, entries_max, bytes_max).await;
+    if version(shared, key) != Some(before) {
+        return;
+    }
+    match read {
+        Ok(read) => {
+            shared.with(key, |model| {
+                // At the log's end nothing was there to read; by now something may be.
+                if from < end {
+                    log_checker::on_read_entries(model, from, &read);
+                }
+            });
+        }
+        Err(error) => excuse_read(shared, key, log.next_offset(), &error),
     }
 }
 
@@ -460,6 +523,9 @@ async fn keep_house(shared: Rc<Shared>, store: Rc<Store>) {
         if below(1000) < chances.truncate {
             truncate(&shared, &log).await;
         }
+        if below(1000) < shared.plan.reset_permille {
+            reset(&shared, &log).await;
+        }
         if below(1000) < chances.recreate {
             delete(&shared, &store, log.key()).await;
             create(&shared, &store).await;
@@ -467,8 +533,18 @@ async fn keep_house(shared: Rc<Shared>, store: Rc<Store>) {
     }
 }
 
+/// What lasts counts as committed, as in a group of one.
+fn commit(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let next_index = log.durable().next_index;
+    log.set_committed(next_index);
+    shared.with(log.key(), |model| {
+        model.committed = model.committed.max(next_index)
+    });
+}
+
 async fn trim(shared: &Rc<Shared>, log: &Rc<Log>) {
     let key = log.key();
+    commit(shared, log);
     let (start, end) = (log.log_start_offset(), log.durable().next_offset);
     let to = Offset(start.0 + below((end.0 - start.0 + 1) as u64) as i64);
     shared.with(key, |model| model.start_wanted = model.start_wanted.max(to));
@@ -476,7 +552,7 @@ async fn trim(shared: &Rc<Shared>, log: &Rc<Log>) {
     match log.trim(to).await {
         Ok(start) => {
             assert_eq!(start, to, "{key:?}: trimmed");
-            shared.with(key, |model| model.on_start_moved(start));
+            shared.with(key, |model| model.on_start_moved(log.start()));
         }
         Err(error) => excuse_append(shared, key, &error),
     }
@@ -484,20 +560,21 @@ async fn trim(shared: &Rc<Shared>, log: &Rc<Log>) {
 
 async fn retain(shared: &Rc<Shared>, log: &Rc<Log>) {
     let key = log.key();
+    commit(shared, log);
     shared.with(key, |model| {
-        model.start_wanted = model.durable_next().max(model.start_wanted)
+        model.start_wanted = model.durable_next().1.max(model.start_wanted)
     });
     shared.note(|| format!("retain {key:?}"));
     match log.apply_retention(runtime::wall()).await {
         Ok(_) => {
-            let start = log.log_start_offset();
+            let start = log.start();
             shared.with(key, |model| {
                 assert!(
-                    start <= model.durable_next(),
+                    start.offset <= model.durable_next().1.max(model.start.offset),
                     "{key:?}: retention removed what was not durable"
                 );
                 model.on_start_moved(start);
-                model.start_wanted = model.start_confirmed;
+                model.start_wanted = start.offset;
             });
         }
         Err(error) => excuse_append(shared, key, &error),
@@ -524,7 +601,8 @@ async fn save_snapshot(shared: &Rc<Shared>, log: &Rc<Log>) {
     match log.save_snapshot(at, state).await {
         Ok(()) => {
             shared.with(key, |model| {
-                model.snapshot.confirmed = Some(model.snapshot.saves.len() - 1)
+                let at = model.snapshot.saves.len() - 1;
+                model.snapshot.on_saved(at);
             });
         }
         Err(error) => excuse_append(shared, key, &error),
@@ -541,30 +619,104 @@ async fn truncate(shared: &Rc<Shared>, log: &Rc<Log>) {
             .last()
             .map_or(model.start_wanted, |(at, _)| *at);
         let keep = model.entries.len().saturating_sub(1 + below(4) as usize);
-        let to = model.entries.get(keep)?.base_offset;
-        if to < least || to < model.start_wanted {
+        let entry = model.entries.get(keep)?;
+        let (from, to) = (entry.index, entry.base_offset);
+        if from < model.committed || to < least || to < model.start_wanted {
             return None;
         }
-        model.is_truncating = true;
-        model.on_truncate_begin(to);
-        Some(to)
+        model.on_truncate_begin(from);
+        Some((from, to))
     });
-    let Some(Some(to)) = chosen else {
+    let Some(Some((from, to))) = chosen else {
         return;
     };
     let before = log.log_epoch();
-    shared.note(|| format!("truncate {key:?} to {to}"));
-    match log.truncate(to).await {
+    shared.note(|| format!("truncate {key:?} from {from} to {to}"));
+    match log.truncate(from).await {
         Ok(epoch) => {
             shared.note(|| format!("truncated {key:?} to {to}: {epoch:?}"));
             assert!(epoch > before, "{key:?}: a truncation raises the log epoch");
             assert_eq!(log.next_offset(), to, "{key:?}: truncated");
             shared.with(key, |model| {
-                model.on_truncate_end(to);
-                model.leader_epoch.0 += 1;
-                model.is_truncating = false;
+                model.on_truncate_end(from);
+                log_checker::on_leader_epochs(model, &log.leader_epochs());
             });
         }
         Err(error) => excuse_append(shared, key, &error),
     }
+}
+
+/// Replaces the log by a start that is not below what is committed, as a follower does that installs a snapshot.
+async fn reset(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let key = log.key();
+    let chosen = shared.with(key, |model| {
+        let saves = &model.snapshot.saves;
+        let least = saves.last().map_or(model.start_wanted, |(at, _)| *at);
+        let least = least.max(model.start_wanted);
+        let offsets = (model.next_offset.0 - least.0).max(0) as u64;
+        let offset = least.plus(below(offsets + 50) as i64);
+        let committed = model.committed.0 - 1;
+        let entries = model.next_index.0 - committed;
+        let at = LogStart {
+            leader_epoch: LeaderEpoch(model.leader_epoch.0 + 1),
+            index: RaftIndex(committed + below(entries + 20)),
+            offset,
+            next_offset: offset,
+        };
+        model.on_reset_begin(at);
+        at
+    });
+    let Some(at) = chosen else {
+        return;
+    };
+    let before = log.log_epoch();
+    shared.note(|| format!("reset {key:?} to {at:?}"));
+    match log.reset(at).await {
+        Ok(epoch) => {
+            shared.note(|| format!("reset {key:?}: {epoch:?}"));
+            assert!(epoch > before, "{key:?}: a reset raises the log epoch");
+            assert_eq!((log.start(), log.next_index()), (at, at.index.next()));
+            shared.with(key, |model| model.on_reset_end(at));
+        }
+        Err(error) => excuse_append(shared, key, &error),
+    }
+}
+
+/// Saves a state of the log's owner; the answer may take its time.
+fn save_state(shared: &Rc<Shared>, log: &Rc<Log>) {
+    let key = log.key();
+    let mut state = vec![runtime::random_u64() as u8; 8 + below(600) as usize];
+    state[..8].copy_from_slice(&runtime::random_u64().to_be_bytes());
+    let saved = shared.with(key, |model| {
+        model.state.saves.push(state.clone());
+        model.state.saves.len() - 1
+    });
+    let Some(number) = saved else { return };
+    shared.note(|| format!("{:?} {key:?} state {number}", runtime::now()));
+    let asked = log.save_state(&state);
+    let (shared, log) = (shared.clone(), log.clone());
+    drop(runtime::spawn(Class::Produce, "state saver", async move {
+        match asked.await {
+            Ok(()) => {
+                shared.note(|| format!("{:?} {key:?} state {number} lasts", runtime::now()));
+                shared.with(key, |model| {
+                    model.state.on_saved(number);
+                    let found = log.state().map(|state| state.to_vec());
+                    let found = found.as_ref();
+                    let at = model
+                        .state
+                        .saves
+                        .iter()
+                        .position(|save| Some(save) == found);
+                    assert!(at >= Some(number), "{key:?}: state {number}, found {at:?}");
+                });
+            }
+            Err(error) => {
+                let is_deleted = !existing(&shared).iter().any(|(there, _)| *there == key);
+                if !(is_deleted && error == AppendError::Closed) {
+                    excuse_append(&shared, key, &error);
+                }
+            }
+        }
+    }));
 }

@@ -55,7 +55,7 @@ pub enum Role {
 pub struct ChunkId {
     pub role: Role,
     pub store_id: u64,
-    /// Journal: the ring file's number. Segment: its base offset. Manifest: its generation.
+    /// Journal: the ring file's number. Segment: its base index. Manifest: its generation.
     pub file: u64,
     /// Segment: the log's id, and the log epoch it was created in; 0 elsewhere.
     pub owner: u32,

@@ -53,6 +53,10 @@ pub struct PlantedBugs {
     pub trust_stale_index: bool,
     /// Group commit wakes the newest waiter instead of those whose bytes last.
     pub wake_wrong_waiter: bool,
+    /// A state of a log's owner does not make the log's record stale: it goes with the ring file that has it.
+    pub forget_state_at_ring_reuse: bool,
+    /// Recovery judges the place of a journal's frame by its offsets: one that takes none counts as there already.
+    pub place_by_offset: bool,
 }
 
 /// Per-partition settings, from topic configs.

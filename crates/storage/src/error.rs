@@ -1,12 +1,12 @@
 //! Outcomes of opening, appending and reading, and what damage looks like.
 
-use base::Offset;
+use base::{Offset, RaftIndex};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     #[error("{0}")]
     Io(String),
-    #[error("data directory format {found} is newer than this program's {known}")]
+    #[error("the data has format version {found}, this program reads and writes version {known}")]
     Version { found: u32, known: u32 },
     #[error("{0}")]
     Corrupt(Corrupt),
@@ -33,7 +33,7 @@ pub enum AppendError {
     /// The staging budget is used up, or the log is being truncated: wait with `Log::append_ready` and try again.
     #[error("the journal cannot take more right now")]
     Busy,
-    #[error("a batch of {bytes} bytes; the limit is {bytes_max}")]
+    #[error("{bytes} bytes at once; the limit is {bytes_max}")]
     TooLarge { bytes: usize, bytes_max: usize },
 }
 
@@ -44,6 +44,12 @@ pub enum ReadError {
         wanted: Offset,
         start: Offset,
         end: Offset,
+    },
+    #[error("index {wanted} is outside {start}..{end}")]
+    IndexOutOfRange {
+        wanted: RaftIndex,
+        start: RaftIndex,
+        end: RaftIndex,
     },
     #[error("the partition is quarantined: {0}")]
     Quarantined(Corrupt),

@@ -3,7 +3,7 @@
 //! # Place       a few Background tasks per home, and one that frees files
 //! # Invariants
 //! 1. A journal file is freed only when no log has a frame in it that its segment lacks, and the manifest says so
-//!    first, together with the segments' ends as of then.
+//!    first, together with the segments' ends and the owners' states as of then.
 //!
 //! # Limits
 //! `WORKERS` tasks, of which all but `WORKERS_CALM` rest unless space is getting short. One write of 256 KiB each.
@@ -60,7 +60,7 @@ impl FlushQueue {
                 .take(behind)
                 .filter(|file| {
                     file.sequence_last > self.planned.get()
-                        && file.sequence_last <= inner.durable_sequence
+                        && file.sequence_last <= inner.settled_sequence
                 })
                 .map(|file| (file.sequence_last, file.logs.clone()))
                 .collect()
@@ -156,9 +156,10 @@ fn oldest_is_clean(home: &Rc<Home>) -> bool {
             if inner.used.len() < 2 {
                 return false;
             }
-            let durable_sequence = inner.durable_sequence;
+            // Not the durable one: of the logs in the last commit some may not be noted yet.
+            let settled_sequence = inner.settled_sequence;
             let file = inner.used.front_mut().expect("two of them");
-            if file.sequence_last > durable_sequence {
+            if file.sequence_last > settled_sequence {
                 return false;
             }
             match file.logs.last() {

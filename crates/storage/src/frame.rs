@@ -6,7 +6,7 @@
 //! 2. A frame names its partition log and log epoch, so a misdirected write or a truncated incarnation is recognised.
 //!
 //! # Layout
-//! Little-endian, version 1; the batch is Kafka's (big-endian). Specified in `docs/formats/frame.md`.
+//! Little-endian, version 2; the batch is Kafka's (big-endian). Specified in `docs/formats/frame.md`.
 //! ```text
 //! 0    4          8           12      16         20            24          32
 //! | Fr | checksum | body_bytes| log_id| log_epoch| record_count| raft_index| batch ... |
@@ -32,15 +32,29 @@ pub const FRAME_PREFIX_BYTES: usize = FRAME_HEADER_BYTES + BATCH_PREFIX_BYTES;
 /// The mark after the last frame of a chunk.
 pub const TAIL_BYTES: usize = 16;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// Bit of the kind byte: `follows_direct`, `follows_state`.
+const FOLLOWS_DIRECT: u8 = 0x80;
+const FOLLOWS_STATE: u8 = 0x40;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    Entry(EntryKind),
+    /// State of the log's owner, which is no entry: it takes neither index nor offset, and only journals have it.
+    State,
+}
 
 /// A frame's header together with the batch fields it vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    pub kind: EntryKind,
+    pub kind: FrameKind,
     /// The entry before it went straight to the segment: a gap in the journal before this frame is no damage, the
     /// other write just did not last.
     pub follows_direct: bool,
+    /// The journal may hold a state of the log between its entry before and this one.
+    pub follows_state: bool,
     pub log_id: LogId,
     pub log_epoch: LogEpoch,
     /// Offsets the entry takes.
@@ -69,12 +83,12 @@ impl FrameHeader {
     #[must_use]
     pub fn encode(&self, batch: &[u8]) -> [u8; FRAME_PREFIX_BYTES] {
         let mut out = [0; FRAME_PREFIX_BYTES];
-        out[0..4].copy_from_slice(&[
-            b'F',
-            b'r',
-            VERSION,
-            kind_code(self.kind) | (u8::from(self.follows_direct) << 7),
-        ]);
+        let flags = if self.follows_direct {
+            FOLLOWS_DIRECT
+        } else {
+            0
+        } | if self.follows_state { FOLLOWS_STATE } else { 0 };
+        out[0..4].copy_from_slice(&[b'F', b'r', VERSION, kind_code(self.kind) | flags]);
         out[8..12].copy_from_slice(&self.body_bytes.to_le_bytes());
         out[12..16].copy_from_slice(&self.log_id.0.to_le_bytes());
         out[16..20].copy_from_slice(&self.log_epoch.0.to_le_bytes());
@@ -93,12 +107,25 @@ fn header_crc(bytes: &[u8]) -> u32 {
     iobuf::crc32c_append(iobuf::crc32c(&bytes[..4]), &bytes[8..FRAME_PREFIX_BYTES])
 }
 
-fn kind_code(kind: EntryKind) -> u8 {
+fn kind_code(kind: FrameKind) -> u8 {
     match kind {
-        EntryKind::Records => 1,
-        EntryKind::Control => 2,
-        EntryKind::Configuration => 3,
+        FrameKind::Entry(EntryKind::Records) => 1,
+        FrameKind::Entry(EntryKind::Control) => 2,
+        FrameKind::Entry(EntryKind::Configuration) => 3,
+        FrameKind::Entry(EntryKind::TermStart) => 4,
+        FrameKind::State => 5,
     }
+}
+
+fn kind_of(code: u8) -> Option<FrameKind> {
+    Some(match code {
+        1 => FrameKind::Entry(EntryKind::Records),
+        2 => FrameKind::Entry(EntryKind::Control),
+        3 => FrameKind::Entry(EntryKind::Configuration),
+        4 => FrameKind::Entry(EntryKind::TermStart),
+        5 => FrameKind::State,
+        _ => return None,
+    })
 }
 
 /// What stands at a position where a frame may begin.
@@ -156,17 +183,14 @@ fn decode_frame(bytes: &[u8]) -> Result<Step, FrameError> {
     if bytes[2] != VERSION {
         return Err(FrameError::Version { found: bytes[2] });
     }
-    let kind = match bytes[3] & 0x7f {
-        1 => EntryKind::Records,
-        2 => EntryKind::Control,
-        3 => EntryKind::Configuration,
-        _ => return Err(FrameError::Fields),
-    };
+    let kind = kind_of(bytes[3] & !(FOLLOWS_DIRECT | FOLLOWS_STATE));
+    let kind = kind.ok_or(FrameError::Fields)?;
     let be_u32 = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
     let base = i64::from_be_bytes(bytes[32..40].try_into().expect("eight bytes"));
     let header = FrameHeader {
         kind,
-        follows_direct: bytes[3] & 0x80 != 0,
+        follows_direct: bytes[3] & FOLLOWS_DIRECT != 0,
+        follows_state: bytes[3] & FOLLOWS_STATE != 0,
         log_id: LogId(u32_at(bytes, 12)),
         log_epoch: LogEpoch(u32_at(bytes, 16)),
         record_count: u32_at(bytes, 20),
@@ -176,8 +200,14 @@ fn decode_frame(bytes: &[u8]) -> Result<Step, FrameError> {
         leader_epoch: LeaderEpoch(be_u32(44).cast_signed()),
     };
     let length_agrees = u64::from(be_u32(40)) + 12 == u64::from(header.body_bytes);
-    let offsets_agree =
-        base >= 0 && header.record_count > 0 && base < i64::MAX - i64::from(u32::MAX);
+    let index = header.raft_index.0;
+    let place_agrees = match kind {
+        FrameKind::Entry(kind) => {
+            (header.record_count > 0 || kind.may_be_empty()) && index > 0 && index < u64::MAX
+        }
+        FrameKind::State => header.record_count == 0 && index == 0,
+    };
+    let offsets_agree = base >= 0 && place_agrees && base < i64::MAX - i64::from(u32::MAX);
     let sane = length_agrees
         && offsets_agree
         && header.body_bytes as usize >= BATCH_HEADER_BYTES
@@ -219,8 +249,50 @@ pub fn tail(skip_bytes: u32) -> [u8; TAIL_BYTES] {
 /// Kafka's checksum of the batch: the one stored in it, and the one its bytes have. `batch` is at least a header long.
 #[must_use]
 pub fn body_checksums(batch: &[u8]) -> (u32, u32) {
-    let stored = u32::from_be_bytes(batch[17..21].try_into().expect("four bytes"));
-    (stored, iobuf::crc32c(&batch[BATCH_PREFIX_BYTES..]))
+    (
+        stored_checksum(batch),
+        iobuf::crc32c(&batch[BATCH_PREFIX_BYTES..]),
+    )
+}
+
+/// Kafka's checksum as the batch states it. `batch` is at least a header long.
+#[must_use]
+pub fn stored_checksum(batch: &[u8]) -> u32 {
+    u32::from_be_bytes(batch[17..21].try_into().expect("four bytes"))
+}
+
+/// A batch without records, shaped as Kafka's, that carries `payload` behind its header: for entries that take no offset.
+/// Marked as control, so that whoever reads it as records skips it.
+#[must_use]
+pub fn empty_batch(payload: &[u8]) -> Vec<u8> {
+    const MAGIC: u8 = 2;
+    const ATTRIBUTES_CONTROL: i16 = 0x20;
+    let mut out = Vec::with_capacity(BATCH_HEADER_BYTES + payload.len());
+    out.extend(0_i64.to_be_bytes());
+    let length = BATCH_HEADER_BYTES - 12 + payload.len();
+    let length = u32::try_from(length).expect("payloads are small");
+    out.extend(length.to_be_bytes());
+    out.extend((-1_i32).to_be_bytes());
+    out.push(MAGIC);
+    out.extend([0; 4]);
+    out.extend(ATTRIBUTES_CONTROL.to_be_bytes());
+    // No record, so the last offset is the one before the base offset.
+    out.extend((-1_i32).to_be_bytes());
+    // Timestamps and producer id: none.
+    out.extend([0xff; 24]);
+    // Producer epoch and sequence: none.
+    out.extend([0xff; 6]);
+    out.extend(0_i32.to_be_bytes());
+    out.extend(payload);
+    let (_, crc) = body_checksums(&out);
+    out[17..BATCH_PREFIX_BYTES].copy_from_slice(&crc.to_be_bytes());
+    out
+}
+
+/// What an `empty_batch` carries.
+#[must_use]
+pub fn payload_of(batch: &[u8]) -> &[u8] {
+    batch.get(BATCH_HEADER_BYTES..).unwrap_or_default()
 }
 
 /// The largest timestamp in the batch, from its header (bytes 35 to 43).

@@ -10,10 +10,10 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
     path::PathBuf,
-    rc::Rc,
+    rc::{Rc, Weak},
 };
 
-use base::{Offset, PartitionKey};
+use base::{PartitionKey, RaftIndex};
 use runtime::sync::Notify;
 
 use crate::{
@@ -43,13 +43,16 @@ pub(crate) struct Home {
     pub closed: Cell<bool>,
     /// Not open yet: nothing waits for space, for whoever could free some is not there before.
     pub recovering: Cell<bool>,
+    /// Logs with a state of their owner that found no room in the journal.
+    pub waiting_states: RefCell<VecDeque<Weak<Log>>>,
+    pub staging_states: Cell<bool>,
     /// Appends that were refused as `Busy` wait here.
     pub room: Notify,
     pub direct_writes: Cell<usize>,
     pub direct_freed: Notify,
     pub dirty_bytes: Cell<u64>,
     cached_bytes: Cell<u64>,
-    cached: RefCell<VecDeque<(LogId, Offset)>>,
+    cached: RefCell<VecDeque<(LogId, RaftIndex)>>,
 }
 
 impl Home {
@@ -71,6 +74,8 @@ impl Home {
             syncing_removals: Cell::new(false),
             closed: Cell::new(false),
             recovering: Cell::new(true),
+            waiting_states: RefCell::default(),
+            staging_states: Cell::new(false),
             room: Notify::new(),
             direct_writes: Cell::new(0),
             direct_freed: Notify::new(),
@@ -125,10 +130,10 @@ impl Home {
     }
 
     /// A frame was staged.
-    pub(crate) fn staged(&self, log_id: LogId, base: Offset, bytes: u64) {
+    pub(crate) fn staged(&self, log_id: LogId, index: RaftIndex, bytes: u64) {
         self.dirty_bytes.set(self.dirty_bytes.get() + bytes);
         self.cached_bytes.set(self.cached_bytes.get() + bytes);
-        self.cached.borrow_mut().push_back((log_id, base));
+        self.cached.borrow_mut().push_back((log_id, index));
     }
 
     /// Frames of `bytes` are in a segment now, or gone.
@@ -153,12 +158,12 @@ impl Home {
                 runtime::yield_now().await;
                 continue;
             }
-            let Some(&(log_id, base)) = self.cached.borrow().front() else {
+            let Some(&(log_id, index)) = self.cached.borrow().front() else {
                 return;
             };
             let evictable = match self.log(log_id) {
                 None => true,
-                Some(log) => log.evict_front(base),
+                Some(log) => log.evict_front(index),
             };
             if !evictable {
                 return;

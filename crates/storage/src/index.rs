@@ -1,4 +1,4 @@
-//! Sparse index of one segment: offset and time to file position.
+//! Sparse index of one segment: offset, raft index and time to file position.
 //!
 //! # Layout
 //! In memory a sorted list; on disk `<segment>.index`, written when the segment is sealed and when the home closes:
@@ -11,27 +11,40 @@
 //! # Limits
 //! `ENTRIES_MAX` entries per segment: the distance between entries doubles when it would take more.
 
-use base::{Offset, TimestampMs};
+use base::{Offset, RaftIndex, TimestampMs};
 
 use crate::{
     codec::{FieldReader, FieldWriter},
     manifest::edit::{SegmentEnd, decode_end, encode_end},
-    segment::SegmentName,
+    segment::{FIRST_CHUNK_AT, SegmentName},
 };
 
-/// 24 bytes each: at most 96 KiB per segment, and a 1 GiB segment is still cut into pieces of 256 KiB.
+/// 32 bytes each: at most 128 KiB per segment, and a 1 GiB segment is still cut into pieces of 256 KiB.
 pub const ENTRIES_MAX: usize = 4096;
 const MAGIC: &[u8; 4] = b"FBIX";
-const VERSION: u32 = 1;
-const ENTRY_BYTES: usize = 24;
+const VERSION: u32 = 2;
+const ENTRY_BYTES: usize = 32;
 
 /// One place in the segment where a frame begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
     pub offset: Offset,
+    pub raft_index: RaftIndex,
     pub position: u64,
     /// Largest timestamp of all frames before this one.
     pub max_timestamp_before: TimestampMs,
+}
+
+impl IndexEntry {
+    /// The place of a segment's first frame, all but its offset.
+    pub(crate) fn front_of(name: SegmentName) -> Self {
+        Self {
+            offset: Offset(0),
+            raft_index: name.base_index,
+            position: FIRST_CHUNK_AT,
+            max_timestamp_before: TimestampMs(-1),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +84,12 @@ impl Index {
         self.entries.get(after.checked_sub(1)?).copied()
     }
 
+    /// The last entry at or before `raft_index`.
+    pub(crate) fn by_raft_index(&self, raft_index: RaftIndex) -> Option<IndexEntry> {
+        let after = self.entries.partition_point(|e| e.raft_index <= raft_index);
+        self.entries.get(after.checked_sub(1)?).copied()
+    }
+
     /// The last entry before which every timestamp is below `at`: the first record at or after `at` stands behind it.
     pub(crate) fn by_timestamp(&self, at: TimestampMs) -> Option<IndexEntry> {
         let after = self
@@ -86,12 +105,13 @@ impl Index {
         out.u64(store_id);
         out.u32(name.log_id.0);
         out.u32(name.created_epoch.0);
-        out.i64(name.base_offset.0);
+        out.u64(name.base_index.0);
         encode_end(&mut out, end);
         out.u64(self.interval_bytes);
         out.count(self.entries.len());
         for entry in &self.entries {
             out.i64(entry.offset.0);
+            out.u64(entry.raft_index.0);
             out.u64(entry.position);
             out.i64(entry.max_timestamp_before.0);
         }
@@ -116,7 +136,7 @@ impl Index {
             && body.u64()? == store_id
             && body.u32()? == name.log_id.0
             && body.u32()? == name.created_epoch.0
-            && body.i64()? == name.base_offset.0;
+            && body.u64()? == name.base_index.0;
         if !ours {
             return None;
         }
@@ -127,6 +147,7 @@ impl Index {
         for _ in 0..count.min(ENTRIES_MAX) {
             entries.push(IndexEntry {
                 offset: Offset(body.i64()?),
+                raft_index: RaftIndex(body.u64()?),
                 position: body.u64()?,
                 max_timestamp_before: TimestampMs(body.i64()?),
             });
@@ -140,12 +161,12 @@ impl Index {
     }
 }
 
-/// Pure decoding of an index file, for fuzzing: the number of entries of a file that belongs to log 0, offset 0.
+/// Pure decoding of an index file, for fuzzing: the number of entries of a file that belongs to log 0, index 1.
 #[must_use]
 pub fn entries_in(bytes: &[u8], store_id: u64) -> Option<usize> {
     let name = SegmentName {
         log_id: crate::LogId(0),
-        base_offset: Offset(0),
+        base_index: RaftIndex(1),
         created_epoch: base::LogEpoch(0),
     };
     Index::decode(bytes, store_id, name).map(|(index, _)| index.entries.len())

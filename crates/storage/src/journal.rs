@@ -1,4 +1,4 @@
-//! The home's journal: small batches of all its logs, made durable by one write at a time.
+//! The home's journal: small batches of all its logs, and states of their owners, made durable by one write at a time.
 //!
 //! # Place       one per home, owned by its shard; appends stage synchronously, one writer task commits
 //! # Invariants
@@ -29,7 +29,7 @@ use std::{
     rc::{Rc, Weak},
 };
 
-use base::{FilePos, LogEpoch, Offset};
+use base::{FilePos, LogEpoch, RaftIndex};
 use iobuf::{AppendBuf, Buf, HUGE_BYTES};
 use runtime::sync::Notify;
 
@@ -62,7 +62,7 @@ pub(crate) struct Membership {
 pub(crate) struct Touched {
     pub log: Weak<Log>,
     pub log_epoch: LogEpoch,
-    pub next_offset: Offset,
+    pub next_index: RaftIndex,
 }
 
 /// A finished commit on its way to disk.
@@ -112,6 +112,8 @@ pub(crate) struct Inner {
     sealed: VecDeque<Commit>,
     in_flight: bool,
     pub durable_sequence: u64,
+    /// Commits up to here last, and every log in them knows.
+    pub settled_sequence: u64,
     pub used: VecDeque<UsedFile>,
     /// Bytes of a ring file that are being zeroed right now: no commit may be written there meanwhile.
     pub zeroing: Option<(usize, std::ops::Range<u64>)>,
@@ -151,6 +153,7 @@ impl Journal {
                 sealed: VecDeque::new(),
                 in_flight: false,
                 durable_sequence: point.sequence - 1,
+                settled_sequence: point.sequence - 1,
                 used,
                 zeroing: None,
                 wants_file: false,
@@ -343,6 +346,7 @@ impl Journal {
         inner.sequence = point.sequence;
         inner.previous_crc = point.previous_crc;
         inner.durable_sequence = point.sequence - 1;
+        inner.settled_sequence = point.sequence - 1;
         inner.used = used;
         if inner.used.is_empty() {
             let file = UsedFile::new(point.slot as usize, point);
@@ -470,6 +474,7 @@ impl Journal {
                 runtime::yield_now().await;
             }
         }
+        self.inner.borrow_mut().settled_sequence = commit.sequence;
         home.flush.consider(home);
         home.room.notify_all();
         self.completed.notify_all();

@@ -37,11 +37,12 @@ mod turn;
 mod window;
 
 use base::{LeaderEpoch, LogEpoch, Offset, PartitionKey, RaftIndex, TimestampMs};
-use iobuf::IoBuf;
+use iobuf::{Buf, IoBuf};
 
 pub use config::{LogConfig, PlantedBugs, StoreConfig};
 pub use error::{AppendError, Corrupt, OpenError, ReadError};
-pub use log::Log;
+pub use frame::{empty_batch, payload_of};
+pub use log::{Log, STATE_BYTES_MAX};
 pub use store::Store;
 
 /// Number of a partition's log in its home; never used again after deletion.
@@ -53,6 +54,16 @@ pub enum EntryKind {
     Records,
     Control,
     Configuration,
+    /// The first entry of a leader.
+    TermStart,
+}
+
+impl EntryKind {
+    /// Entries of these kinds may take no offset; they never reach a client.
+    #[must_use]
+    pub fn may_be_empty(self) -> bool {
+        matches!(self, Self::Configuration | Self::TermStart)
+    }
 }
 
 /// A validated batch to append, as on the wire; base offset and leader epoch are patched on the way.
@@ -60,7 +71,7 @@ pub struct Entry<'a> {
     pub kind: EntryKind,
     pub leader_epoch: LeaderEpoch,
     pub batch: &'a [u8],
-    /// Offsets the batch takes: its last offset delta plus one.
+    /// Offsets the batch takes: its last offset delta plus one. 0 only where the kind may be empty, see `empty_batch`.
     pub record_count: u32,
     pub max_timestamp: TimestampMs,
 }
@@ -68,15 +79,32 @@ pub struct Entry<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     pub base_offset: Offset,
-    pub last_offset: Offset,
+    /// The first offset behind the entry; its base offset when it takes none.
+    pub next_offset: Offset,
     pub index: RaftIndex,
     pub log_epoch: LogEpoch,
+    /// The batch's own CRC32C.
+    pub checksum: u32,
 }
 
 /// Durable position: valid only together with its log epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Durable {
     pub log_epoch: LogEpoch,
+    pub next_index: RaftIndex,
+    pub next_offset: Offset,
+}
+
+/// Where a log begins: the position before the first entry that it still holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStart {
+    /// Of the entry at `index`; 0 in a log that lost nothing yet.
+    pub leader_epoch: LeaderEpoch,
+    /// The first entry that is held has the index after it; 0 in a log that lost nothing yet.
+    pub index: RaftIndex,
+    /// The log start offset: what stands below is not served, though it may still be held.
+    pub offset: Offset,
+    /// Base offset of the first entry that is held; at most `offset`.
     pub next_offset: Offset,
 }
 
@@ -119,6 +147,18 @@ pub struct ReadBatches {
     pub batches: IoBuf,
     /// The offset after the last batch; where to read on.
     pub next_offset: Offset,
+}
+
+/// An entry of any kind, as it was appended.
+#[derive(Clone, Debug)]
+pub struct ReadEntry {
+    pub index: RaftIndex,
+    pub leader_epoch: LeaderEpoch,
+    pub kind: EntryKind,
+    pub record_count: u32,
+    pub base_offset: Offset,
+    /// As on the wire.
+    pub batch: Buf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

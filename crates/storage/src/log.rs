@@ -2,9 +2,10 @@
 //!
 //! # Place       owned by its home's shard; everything but reads from disk and waiting is synchronous
 //! # Invariants
-//! 1. `written_next <= scheduled_next` and `durable_next <= next_offset`; `durable_next` is the end of the longest
-//!    contiguous prefix that lasts, in segments or in the journal.
-//! 2. Frames from `written_next` on are in `entries`, contiguous, never evicted.
+//! 1. Places inside the log are raft indexes: entries may take no offset. `written_next <= scheduled_next` and
+//!    `durable_next <= next_index`; `durable_next` is the end of the longest contiguous prefix that lasts, in segments
+//!    or in the journal.
+//! 2. Frames from `written_next` on are in `entries`, contiguous by index up to `next_index`, never evicted.
 //! 3. Durability is reported for the present log epoch only: truncation removes the entries a late completion
 //!    could vouch for.
 //!
@@ -15,6 +16,8 @@
 
 mod append;
 mod durable;
+mod entries;
+mod owner_state;
 mod reading;
 mod recovered;
 mod times;
@@ -32,7 +35,7 @@ use base::{LeaderEpoch, LogEpoch, Offset, PartitionKey, RaftIndex, TimestampMs};
 use iobuf::{AppendBuf, Buf};
 
 use crate::{
-    AppendError, Corrupt, Durable, LogConfig, LogId, LogStats, ReadError,
+    AppendError, Corrupt, Durable, LogConfig, LogId, LogStart, LogStats, ReadError,
     home::Home,
     journal::Membership,
     manifest::edit::{Edit, LogRecord, Truncation},
@@ -40,6 +43,8 @@ use crate::{
     turn::Turn,
 };
 
+use owner_state::OwnerState;
+pub use owner_state::STATE_BYTES_MAX;
 pub(crate) use trimming::frames_in;
 pub(crate) use writing::FrameMark;
 
@@ -63,20 +68,32 @@ pub(crate) struct DirectChunk {
 
 pub(crate) struct LogState {
     pub config: LogConfig,
-    pub log_start_offset: Offset,
+    pub start: LogStart,
     pub log_epoch: LogEpoch,
     pub truncations: Vec<Truncation>,
-    pub leader_epochs: Vec<(LeaderEpoch, Offset)>,
+    pub leader_epochs: Vec<(LeaderEpoch, RaftIndex, Offset)>,
     pub segments: Vec<Segment>,
     pub next_offset: Offset,
     pub next_index: RaftIndex,
     pub entries: VecDeque<Staged>,
-    pub durable_next: Offset,
-    pub written_next: Offset,
-    pub scheduled_next: Offset,
+    pub durable_next: RaftIndex,
+    /// Offset of `durable_next`.
+    pub durable_offset: Offset,
+    pub written_next: RaftIndex,
+    pub scheduled_next: RaftIndex,
+    /// Entries from here on may still be truncated, so nothing that removes from the front passes it.
+    pub committed_next: RaftIndex,
+    /// An offset up to which entries are committed: that of `committed_next` wherever it was known when that was set.
+    pub committed_offset: Offset,
     pub direct: VecDeque<DirectChunk>,
     pub direct_running: bool,
     pub last_was_direct: bool,
+    /// The journal may hold a state of the log behind its last entry.
+    pub follows_state: bool,
+    /// A state of the owner is in a commit that does not last yet.
+    pub has_staged_states: bool,
+    /// Apart, because appends and commits pass by it.
+    pub owner: Box<OwnerState>,
     pub member: Membership,
     pub dirty_bytes: u64,
     pub quarantined: Option<Corrupt>,
@@ -92,6 +109,23 @@ pub(crate) struct LogState {
 }
 
 impl LogState {
+    /// Index of the first staged entry; `next_index` when there is none.
+    fn front_index(&self) -> RaftIndex {
+        RaftIndex(self.next_index.0 - self.entries.len() as u64)
+    }
+
+    /// Where the staged entries from `index` on begin.
+    pub(crate) fn entries_from(&self, index: RaftIndex) -> usize {
+        let at = index.0.saturating_sub(self.front_index().0);
+        usize::try_from(at).map_or(self.entries.len(), |at| at.min(self.entries.len()))
+    }
+
+    /// The offset behind all that segments hold.
+    pub(crate) fn written_offset(&self) -> Offset {
+        let last = self.segments.last();
+        last.map_or(self.start.next_offset, |segment| segment.end.next_offset)
+    }
+
     /// Where the entries behind `offset` begin. Looked for from the newest back: what is asked for is mostly near the
     /// end, and the old entries of a large cache are cold memory.
     pub(crate) fn entries_behind(&self, offset: Offset) -> usize {
@@ -153,8 +187,9 @@ impl Log {
             .collect();
         let (next_offset, next_index) = match segments.last() {
             Some(segment) => (segment.end.next_offset, segment.end.next_index),
-            None => (record.log_start_offset, RaftIndex(0)),
+            None => (record.start.next_offset, record.start.index.next()),
         };
+        let start = record.start;
         if let Some(corrupt) = &record.refused {
             tracing::error!(partition = %record.key, file = %corrupt.file, at = corrupt.at, "partition still refused, an earlier start found damage: {corrupt}");
         }
@@ -165,7 +200,7 @@ impl Log {
             key: record.key,
             state: RefCell::new(LogState {
                 config: record.config,
-                log_start_offset: record.log_start_offset,
+                start,
                 log_epoch: record.log_epoch,
                 truncations: record.truncations,
                 leader_epochs: record.leader_epochs,
@@ -173,12 +208,18 @@ impl Log {
                 next_offset,
                 next_index,
                 entries: VecDeque::new(),
-                durable_next: next_offset,
-                written_next: next_offset,
-                scheduled_next: next_offset,
+                durable_next: next_index,
+                durable_offset: next_offset,
+                written_next: next_index,
+                scheduled_next: next_index,
+                committed_next: start.index.next(),
+                committed_offset: start.next_offset,
                 direct: VecDeque::new(),
                 direct_running: false,
                 last_was_direct: false,
+                follows_state: true,
+                has_staged_states: false,
+                owner: Box::new(OwnerState::new(record.state)),
                 member: Membership::default(),
                 dirty_bytes: 0,
                 refused_for_good: record.refused.is_some(),
@@ -217,7 +258,7 @@ impl Log {
 
     #[must_use]
     pub fn log_start_offset(&self) -> Offset {
-        self.state.borrow().log_start_offset
+        self.state.borrow().start.offset
     }
 
     #[must_use]
@@ -252,8 +293,8 @@ impl Log {
     pub fn segment_base_offset(&self) -> Offset {
         let state = self.state.borrow();
         match state.segments.last() {
-            Some(segment) => segment.name.base_offset,
-            None => state.log_start_offset,
+            Some(segment) => segment.base_offset,
+            None => state.start.next_offset,
         }
     }
 
@@ -297,27 +338,75 @@ impl Log {
         self.home.manifest.commit(vec![Edit::Put(record)]).await;
     }
 
-    /// KIP-101, KIP-320: the largest leader epoch <= `epoch` known, and its end offset.
+    /// The position before the first entry that is held, with the log start offset.
+    #[must_use]
+    pub fn start(&self) -> LogStart {
+        self.state.borrow().start
+    }
+
+    /// The runs of leader epochs among the entries that are held: each with its first index and first offset.
+    #[must_use]
+    pub fn leader_epochs(&self) -> Vec<(LeaderEpoch, RaftIndex, Offset)> {
+        self.state.borrow().leader_epochs.clone()
+    }
+
+    /// KIP-101, KIP-320: the largest leader epoch <= `epoch` known, and its end offset. As in Kafka, where such entries
+    /// do not exist, an epoch that took no offset counts only while it is the last.
     #[must_use]
     pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
         let state = self.state.borrow();
-        let after = state.leader_epochs.partition_point(|(e, _)| *e <= epoch);
-        let (found, _) = *state.leader_epochs.get(after.checked_sub(1)?)?;
-        let end = match state.leader_epochs.get(after) {
-            Some((_, start)) => *start,
-            None => state.next_offset,
+        let runs = served_epochs(&state);
+        if runs.is_empty() {
+            let known = epoch_of_empty(&state).filter(|known| *known <= epoch)?;
+            return Some((known, state.next_offset));
+        }
+        let end_of = |at: usize| {
+            let next = runs.get(at + 1);
+            next.map_or(state.next_offset, |(_, _, offset)| *offset)
         };
-        Some((found, end))
+        let after = runs.partition_point(|(e, _, _)| *e <= epoch);
+        let found = (0..after)
+            .rev()
+            .find(|at| at + 1 == runs.len() || end_of(*at) > runs[*at].2)?;
+        Some((runs[found].0, end_of(found)))
     }
 
-    /// The leader epoch of the entry that holds `offset`.
+    /// The leader epoch of the entry that holds `offset`; of the one before the start, in a log that holds none.
     #[must_use]
     pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
         let state = self.state.borrow();
-        let after = state
-            .leader_epochs
-            .partition_point(|(_, start)| *start <= offset);
-        Some(state.leader_epochs.get(after.checked_sub(1)?)?.0)
+        let runs = served_epochs(&state);
+        let after = runs.partition_point(|(_, _, start)| *start <= offset);
+        if runs.is_empty() {
+            return epoch_of_empty(&state);
+        }
+        Some(runs.get(after.checked_sub(1)?)?.0)
+    }
+
+    /// Entries below `next_index` are committed: never truncated, so trims and retention may remove them. Never moves
+    /// back; after a start nothing is known to be committed.
+    pub fn set_committed(&self, next_index: RaftIndex) {
+        let mut state = self.state.borrow_mut();
+        let next_index = next_index.min(state.next_index);
+        if next_index <= state.committed_next {
+            return;
+        }
+        state.committed_next = next_index;
+        let staged = state.entries_from(next_index).checked_sub(1);
+        let offset = if next_index == state.durable_next {
+            Some(state.durable_offset)
+        } else if next_index == state.next_index {
+            Some(state.next_offset)
+        } else {
+            staged.map(|at| state.entries[at].next_offset)
+        };
+        let offset = offset.unwrap_or_else(|| {
+            // Evicted already: what whole segments tell is below it, and enough until it is set again.
+            let mut whole = state.segments.iter().rev().map(|segment| &segment.end);
+            let whole = whole.find(|end| end.next_index <= next_index);
+            whole.map_or(state.start.next_offset, |end| end.next_offset)
+        });
+        state.committed_offset = state.committed_offset.max(offset);
     }
 
     /// What the manifest is to know of the log now. Active segments' ends are as of the last chunk that lasts.
@@ -326,16 +415,17 @@ impl Log {
             log_id: self.log_id,
             key: self.key,
             config: state.config.clone(),
-            log_start_offset: state.log_start_offset,
+            start: state.start,
             log_epoch: state.log_epoch,
             truncations: state.truncations.clone(),
             segments: state.segments.iter().map(Segment::record).collect(),
             leader_epochs: state
                 .leader_epochs
                 .iter()
-                .filter(|(_, start)| *start <= state.written_next)
+                .filter(|(_, index, _)| *index < state.written_next)
                 .copied()
                 .collect(),
+            state: state.owner.lasting(),
             refused: state.quarantined.clone().filter(|_| state.refused_for_good),
         }
     }
@@ -358,6 +448,7 @@ impl Log {
             state.quarantined = Some(corrupt);
         }
         self.fail_waiters(Offset(i64::MIN));
+        self.fail_states();
     }
 
     /// Makes the refusal last over restarts: entries that only the journal held are not carried over.
@@ -398,7 +489,7 @@ impl Log {
     /// The commit sequence of the oldest frame that no segment holds.
     pub(crate) fn oldest_dirty_sequence(&self) -> Option<u64> {
         let state = self.state.borrow();
-        let at = state.entries_behind(state.written_next);
+        let at = state.entries_from(state.written_next);
         state
             .entries
             .range(at..)
@@ -410,20 +501,19 @@ impl Log {
         self.state.borrow().dirty_bytes
     }
 
-    /// Drops the oldest cached frame if it is the one that begins at `base` and a segment holds it. False when it is
-    /// still needed.
-    pub(crate) fn evict_front(&self, base: Offset) -> bool {
+    /// Drops the oldest cached frame if it is the one at `index` and a segment holds it. False when it is still needed.
+    pub(crate) fn evict_front(&self, index: RaftIndex) -> bool {
         let mut state = self.state.borrow_mut();
         let Some(front) = state.entries.front() else {
             return true;
         };
-        if front.base_offset != base {
+        let bytes = front.frame.len() as u64;
+        if state.front_index() != index {
             return true;
         }
-        if front.next_offset > state.written_next {
+        if index >= state.written_next {
             return false;
         }
-        let bytes = front.frame.len() as u64;
         state.entries.pop_front();
         drop(state);
         self.home.uncached(bytes);
@@ -443,6 +533,19 @@ impl Log {
         self.home.uncached(cached);
         self.home.cleaned(dirty);
         self.fail_waiters(Offset(i64::MIN));
+        self.fail_states();
         self.callbacks.borrow_mut().clear();
     }
+}
+
+/// The epoch of the entry before the start, in a log that holds none.
+fn epoch_of_empty(state: &LogState) -> Option<LeaderEpoch> {
+    (state.start.index > RaftIndex(0)).then_some(state.start.leader_epoch)
+}
+
+/// The runs that matter to readers: from the one in force at the log start offset on.
+fn served_epochs(state: &LogState) -> &[(LeaderEpoch, RaftIndex, Offset)] {
+    let began = |(_, _, offset): &(LeaderEpoch, RaftIndex, Offset)| *offset <= state.start.offset;
+    let first = state.leader_epochs.partition_point(began).saturating_sub(1);
+    &state.leader_epochs[first..]
 }

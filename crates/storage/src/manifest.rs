@@ -48,7 +48,7 @@ use crate::{
 };
 
 const MAGIC: &[u8; 4] = b"FBMF";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Largest payload of one chunk; more edits take further chunks.
 const CHUNK_PAYLOAD_BYTES: usize = 1 << 20;
 /// Largest chunk a reader must expect: one record of the most segments imaginable.
@@ -223,18 +223,17 @@ impl Manifest {
         for done in waiters {
             done.send(());
         }
-        let grown = self.copies.borrow().as_ref().map(|copies| {
-            (
-                copies.position - copies.base_bytes,
-                copies.base_bytes,
-                copies.generation,
-            )
+        let due = self.copies.borrow().as_ref().and_then(|copies| {
+            let grown = copies.position - copies.base_bytes;
+            // Without room to grow, a compact generation is the way to some, while the ballast still is there for it.
+            let is_short = copies.position + RESERVE_BYTES > copies.allocated;
+            let is_due = grown > REWRITE_BYTES.max(copies.base_bytes)
+                || is_short && grown > copies.base_bytes;
+            is_due.then_some(copies.generation + 1)
         });
-        if let Some((grown, base, generation)) = grown
-            && grown > REWRITE_BYTES.max(base)
-        {
+        if let Some(generation) = due {
             // A full disk leaves the old generation in use; the next edit tries again.
-            let _ = self.begin_generation(generation + 1).await;
+            let _ = self.begin_generation(generation).await;
         }
     }
 
@@ -441,7 +440,7 @@ fn encode_header(geometry: &Geometry, generation: u64) -> [u8; 64] {
     out
 }
 
-/// `Err(version)` for a newer format.
+/// `Err(version)` for another format.
 fn decode_header(bytes: &[u8], generation: u64) -> Result<Option<Geometry>, u32> {
     use crate::codec::{u32_at, u64_at};
     if bytes.len() < 64 || iobuf::crc32c(&bytes[..60]) != u32_at(bytes, 60) || &bytes[..4] != MAGIC

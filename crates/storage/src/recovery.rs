@@ -4,15 +4,18 @@
 //! 1. Work is proportional to the journal and to what active segments grew since the manifest last noted their ends.
 //! 2. A chain of chunks ends at a tear only if nothing of the chain stands behind it and no single flipped bit explains
 //!    the difference; everything else is damage, and the logs it may have touched are refused.
-//! 3. The journal is empty afterwards: what only it held is in segments, and the manifest says so. What it held of
-//!    refused logs is kept aside, and the manifest keeps them refused. On a full disk what finds no space stays in the
-//!    journal, staged as if it had just been committed, and the journal begins where it began before.
+//! 3. What only the journal held is in segments and records afterwards, and the manifest says that the journal is empty. Or,
+//!    when it is little, nothing is damaged, or the disk is full, it stays there, staged as if it had just been
+//!    committed, and the journal begins where it began before. So ten thousand logs with an entry each do not wait for
+//!    as many files. What the journal held of refused logs is kept aside, and the manifest keeps them refused.
 //!
 //! # Crash
 //! Recovery may be interrupted anywhere and started again: frames that segments already have are skipped, and the
 //! journal's beginning moves last.
+mod replaying;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     io,
     rc::Rc,
 };
@@ -21,18 +24,19 @@ use base::{FilePos, LeaderEpoch, Offset, RaftIndex};
 use runtime::fs::{self, Durability, File, Open};
 
 use crate::{
-    Corrupt, LogId, OpenError, RecoveryReport,
+    Corrupt, OpenError, RecoveryReport,
     chunk::{BLOCK_BYTES, chunk_bytes_bound},
     disk, flusher,
-    frame::{self, FRAME_HEADER_BYTES, FrameHeader},
+    frame::{self, FRAME_HEADER_BYTES, FrameKind},
     home::Home,
     index::{Index, IndexEntry},
     journal::{
-        replay::{Item, Replay, ReplayedChunk},
+        replay::Replay,
         ring::{RingFile, UsedFile},
     },
-    log::{FrameMark, Log, frames_in},
+    log::{Log, frames_in},
     manifest::edit::{Edit, JournalPoint, SegmentEnd},
+    recovery::replaying::Replaying,
     retry,
     segment::{self, SegmentName, chunk_id},
     snapshot,
@@ -41,8 +45,6 @@ use crate::{
 
 /// Replayed frames held before they are written out.
 const HELD_BYTES_MAX: usize = 32 << 20;
-/// Frames of one log written as one chunk.
-const CHUNK_FRAMES_BYTES: usize = 1 << 20;
 
 /// Where copies of the journal go whose entries could not all be carried over.
 const KEPT_DIR: &str = "kept";
@@ -53,7 +55,7 @@ const KEEP_BYTES: usize = 1 << 20;
 pub(crate) struct TailScan {
     pub end: SegmentEnd,
     pub index: Option<Index>,
-    pub leader_epochs: Vec<(LeaderEpoch, Offset)>,
+    pub leader_epochs: Vec<(LeaderEpoch, RaftIndex, Offset)>,
 }
 
 /// Brings all logs of the home to the state they had durably. Begins with the logs as the manifest lists them.
@@ -272,13 +274,17 @@ fn note_chunk(
     let interval = log.index_interval_bytes();
     let mut at = position;
     for (header, bytes) in &frames {
-        if header.log_id != log.log_id() || header.base_offset != scan.end.next_offset {
+        let is_ours = header.log_id == log.log_id() && matches!(header.kind, FrameKind::Entry(_));
+        let follows =
+            header.raft_index == scan.end.next_index && header.base_offset == scan.end.next_offset;
+        if !is_ours || !follows {
             return Err((at, "a frame of another place"));
         }
         if let Some(index) = &mut scan.index {
             index.note(
                 IndexEntry {
                     offset: header.base_offset,
+                    raft_index: header.raft_index,
                     position: at,
                     max_timestamp_before: scan.end.max_timestamp,
                 },
@@ -288,10 +294,10 @@ fn note_chunk(
         if scan
             .leader_epochs
             .last()
-            .is_none_or(|(e, _)| *e < header.leader_epoch)
+            .is_none_or(|(e, _, _)| *e < header.leader_epoch)
         {
             scan.leader_epochs
-                .push((header.leader_epoch, header.base_offset));
+                .push((header.leader_epoch, header.raft_index, header.base_offset));
         }
         let timestamp = frame::max_timestamp(&bytes[FRAME_HEADER_BYTES..]);
         scan.end.max_timestamp = scan.end.max_timestamp.max(timestamp);
@@ -320,31 +326,6 @@ fn first_damaged(payload: &[u8]) -> usize {
         at = end;
     }
     at
-}
-
-/// Frames of one log that only the journal has.
-struct Held {
-    next_offset: Offset,
-    next_index: RaftIndex,
-    /// No frame was taken yet, and no segment exists: the first frame may begin below the log start.
-    fresh: bool,
-    /// A direct write before these frames did not last, so nothing behind it counts.
-    cut: bool,
-    bytes: Vec<u8>,
-    marks: Vec<FrameMark>,
-    /// Of the commit that each frame stands in.
-    sequences: Vec<u64>,
-}
-
-struct Replaying<'a> {
-    home: &'a Rc<Home>,
-    held: BTreeMap<LogId, Held>,
-    held_bytes: usize,
-    entries: u64,
-    /// Damage that may have hidden frames of these logs; later frames of a log clear it.
-    uncertain: Option<(Corrupt, BTreeSet<LogId>)>,
-    /// The journal holds entries that no segment will have, because their log is refused.
-    left_behind: bool,
 }
 
 /// The journal file that the manifest says the journal begins in is gone.
@@ -378,16 +359,9 @@ async fn replay(
     let ring = std::mem::take(&mut home.journal.inner.borrow_mut().ring);
     let unchecked = home.config.planted.skip_checksums_in_recovery;
     let mut replay = Replay::new(home.manifest.geometry, &ring, point, unchecked);
-    let mut state = Replaying {
-        home,
-        held: BTreeMap::new(),
-        held_bytes: 0,
-        entries: 0,
-        uncertain: None,
-        left_behind: false,
-    };
+    let mut state = Replaying::new(home);
     if is_missing {
-        state.uncertain = Some((missing_file(home, &point), home.log_ids()));
+        state.doubt_all(&missing_file(home, &point));
     }
     loop {
         let chunk = replay
@@ -400,7 +374,14 @@ async fn replay(
             state.write_held().await;
         }
     }
-    state.write_held().await;
+    // A ring that is half full should not begin its next life so.
+    let is_short = 2 * replay.used.len() <= home.journal.files_max;
+    if is_short && state.may_stay() {
+        state.stage_held().await;
+    } else {
+        state.write_held().await;
+    }
+    state.end_cuts(replay.point.sequence);
     state.refuse_uncertain();
     report.journal_entries = state.entries;
     if state.left_behind {
@@ -470,190 +451,4 @@ async fn keep_journal(home: &Rc<Home>, sequence: u64, ring: &[RingFile]) -> Resu
     disk::sync_dir(&dir).await;
     tracing::error!(dir = %dir.display(), "the journal is kept aside: it holds entries of refused partitions");
     Ok(())
-}
-
-impl Replaying<'_> {
-    fn take_chunk(&mut self, chunk: &ReplayedChunk) {
-        for (at, item) in &chunk.items {
-            let corrupt = |expected: String, found: &str| Corrupt {
-                file: self.home.config.dir.join(&chunk.file).display().to_string(),
-                at: *at,
-                expected,
-                found: found.into(),
-            };
-            match item {
-                Item::Frame(header, frame) => {
-                    let expected = format!("the entry before offset {}", header.base_offset);
-                    let gap = corrupt(expected, "a gap");
-                    self.note_refused(header);
-                    self.take_frame(header, frame, chunk.sequence, gap);
-                }
-                Item::Damaged(header) => {
-                    let damage = corrupt("a whole frame".into(), "a damaged one");
-                    self.refuse_damaged(header, damage);
-                }
-                Item::Unknown => {
-                    let damage = corrupt("a whole chunk".into(), "damage");
-                    self.uncertain = Some((damage, self.home.log_ids()));
-                }
-            }
-        }
-    }
-
-    /// The log a frame counts for: it exists, is not refused, and no truncation superseded the frame.
-    fn log_of(&self, header: &FrameHeader) -> Option<Rc<Log>> {
-        let log = self.home.log(header.log_id)?;
-        (log.quarantined().is_none() && log.is_current(header)).then_some(log)
-    }
-
-    fn held_of(&mut self, log: &Rc<Log>) -> &mut Held {
-        self.held.entry(log.log_id()).or_insert_with(|| Held {
-            next_offset: log.next_offset(),
-            next_index: log.next_index(),
-            fresh: log.active_segment().is_none() && log.segment_names().is_empty(),
-            cut: false,
-            bytes: Vec::new(),
-            marks: Vec::new(),
-            sequences: Vec::new(),
-        })
-    }
-
-    fn take_frame(&mut self, header: &FrameHeader, frame: &[u8], sequence: u64, gap: Corrupt) {
-        let Some(log) = self.log_of(header) else {
-            return;
-        };
-        let uncertain = self
-            .uncertain
-            .as_ref()
-            .is_some_and(|(_, logs)| logs.contains(&log.log_id()));
-        let held = self.held_of(&log);
-        if held.cut {
-            return;
-        }
-        let fits = header.base_offset == held.next_offset
-            || held.fresh
-                && header.base_offset <= held.next_offset
-                && header.next_offset() > held.next_offset;
-        if !fits && header.next_offset() > held.next_offset {
-            if header.follows_direct && !uncertain {
-                held.cut = true;
-            } else {
-                self.refuse(&log, gap);
-            }
-            return;
-        }
-        if let Some((_, logs)) = &mut self.uncertain {
-            logs.remove(&log.log_id());
-        }
-        if !fits {
-            return;
-        }
-        let held = self.held_of(&log);
-        held.fresh = false;
-        held.next_offset = header.next_offset();
-        held.next_index = header.raft_index.next();
-        held.bytes.extend_from_slice(frame);
-        held.sequences.push(sequence);
-        held.marks.push(FrameMark {
-            base_offset: header.base_offset,
-            next_offset: header.next_offset(),
-            index: header.raft_index,
-            bytes: frame.len(),
-            max_timestamp: frame::max_timestamp(&frame[FRAME_HEADER_BYTES..]),
-        });
-        self.held_bytes += frame.len();
-        self.entries += 1;
-        log.note_leader_epoch(header.leader_epoch, header.base_offset);
-    }
-
-    /// A damaged frame matters only if no segment holds the entry.
-    fn refuse_damaged(&mut self, header: &FrameHeader, damage: Corrupt) {
-        let Some(log) = self.log_of(header) else {
-            return;
-        };
-        let held = self.held_of(&log);
-        if !held.cut && header.next_offset() > held.next_offset {
-            self.refuse(&log, damage);
-        }
-    }
-
-    /// Refuses a log for damage in the journal, which is about to be written over.
-    fn refuse(&mut self, log: &Rc<Log>, damage: Corrupt) {
-        log.quarantine(damage);
-        log.refuse_for_good();
-        self.left_behind = true;
-    }
-
-    /// A frame of a log that was refused before: the journal may hold its only copy.
-    fn note_refused(&mut self, header: &FrameHeader) {
-        if let Some(log) = self.home.log(header.log_id)
-            && log.quarantined().is_some()
-            && log.is_current(header)
-        {
-            log.refuse_for_good();
-            self.left_behind = true;
-        }
-    }
-
-    fn refuse_uncertain(&mut self) {
-        let Some((corrupt, logs)) = self.uncertain.take() else {
-            return;
-        };
-        for log_id in logs {
-            if let Some(log) = self.home.log(log_id) {
-                self.refuse(&log, corrupt.clone());
-            }
-        }
-    }
-
-    /// Writes what is held into segments.
-    async fn write_held(&mut self) {
-        self.held_bytes = 0;
-        let mut work = BTreeMap::new();
-        let mut logs = Vec::new();
-        for (log_id, held) in &mut self.held {
-            if held.marks.is_empty() {
-                continue;
-            }
-            let bytes = std::mem::take(&mut held.bytes);
-            let marks = std::mem::take(&mut held.marks);
-            let sequences = std::mem::take(&mut held.sequences);
-            logs.extend(self.home.log(*log_id));
-            work.insert(*log_id, (bytes, marks, sequences));
-        }
-        let work = Rc::new(std::cell::RefCell::new(work));
-        flusher::for_all(logs, move |log| {
-            let taken = work.borrow_mut().remove(&log.log_id());
-            async move {
-                if let Some((bytes, marks, sequences)) = taken {
-                    write_log(&log, &bytes, &marks, &sequences).await;
-                }
-            }
-        })
-        .await;
-    }
-}
-
-async fn write_log(log: &Rc<Log>, bytes: &[u8], marks: &[FrameMark], sequences: &[u64]) {
-    let mut from = 0;
-    let mut byte = 0;
-    // Behind frames that found no space, nothing can be written.
-    while from < marks.len() && log.dirty_bytes() == 0 {
-        let mut to = from;
-        let mut size = 0;
-        while to < marks.len() && (size == 0 || size + marks[to].bytes <= CHUNK_FRAMES_BYTES) {
-            size += marks[to].bytes;
-            to += 1;
-        }
-        let written = log.write_replayed(&bytes[byte..byte + size], marks[from..to].to_vec());
-        if !written.await {
-            break;
-        }
-        byte += size;
-        from = to;
-    }
-    log.stage_replayed(&bytes[byte..], &marks[from..], &sequences[from..]);
-    if let Some(last) = marks.last() {
-        log.recovered_to(last.next_offset, last.index.next());
-    }
 }

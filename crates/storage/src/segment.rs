@@ -6,7 +6,7 @@
 //!    that is missing is damage.
 //!
 //! # Layout
-//! `segments/<log id>-<base offset>-<created epoch>.segment`: a header block of 4 KiB, then chunks
+//! `segments/<log id>-<base index>-<created epoch>.segment`: a header block of 4 KiB, then chunks
 //! (`docs/formats/segment.md`).
 
 use base::{LogEpoch, Offset, RaftIndex, TimestampMs};
@@ -21,13 +21,13 @@ use crate::{
 
 pub(crate) const FIRST_CHUNK_AT: u64 = BLOCK_BYTES as u64;
 const MAGIC: &[u8; 4] = b"FBSG";
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
-/// Identifies a segment file; its name on disk.
+/// Identifies a segment file; its name on disk. By index: two segments may begin at the same offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SegmentName {
     pub log_id: LogId,
-    pub base_offset: Offset,
+    pub base_index: RaftIndex,
     pub created_epoch: LogEpoch,
 }
 
@@ -35,7 +35,7 @@ impl SegmentName {
     fn stem(self) -> String {
         format!(
             "{:08x}-{:020}-{:08x}",
-            self.log_id.0, self.base_offset.0, self.created_epoch.0
+            self.log_id.0, self.base_index.0, self.created_epoch.0
         )
     }
 
@@ -55,7 +55,7 @@ impl SegmentName {
         let mut parts = stem.split('-');
         let found = Self {
             log_id: LogId(u32::from_str_radix(parts.next()?, 16).ok()?),
-            base_offset: Offset(parts.next()?.parse().ok()?),
+            base_index: RaftIndex(parts.next()?.parse().ok()?),
             created_epoch: LogEpoch(u32::from_str_radix(parts.next()?, 16).ok()?),
         };
         (parts.next().is_none() && found.stem() == stem).then_some(found)
@@ -65,7 +65,7 @@ impl SegmentName {
 /// A segment as its log knows it.
 pub(crate) struct Segment {
     pub name: SegmentName,
-    pub base_index: RaftIndex,
+    pub base_offset: Offset,
     /// Behind the last chunk that lasts.
     pub end: SegmentEnd,
     pub sealed: bool,
@@ -78,16 +78,16 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(name: SegmentName, base_index: RaftIndex) -> Self {
+    pub(crate) fn new(name: SegmentName, base_offset: Offset) -> Self {
         Self {
             name,
-            base_index,
+            base_offset,
             end: SegmentEnd {
                 position: FIRST_CHUNK_AT,
                 sequence: 0,
                 crc: 0,
-                next_offset: name.base_offset,
-                next_index: base_index,
+                next_offset: base_offset,
+                next_index: name.base_index,
                 max_timestamp: TimestampMs(-1),
             },
             sealed: false,
@@ -101,10 +101,10 @@ impl Segment {
         Self {
             name: SegmentName {
                 log_id,
-                base_offset: record.base_offset,
+                base_index: record.base_index,
                 created_epoch: record.created_epoch,
             },
-            base_index: record.base_index,
+            base_offset: record.base_offset,
             end: record.end,
             sealed: record.sealed,
             index: None,
@@ -115,8 +115,8 @@ impl Segment {
 
     pub(crate) fn record(&self) -> SegmentRecord {
         SegmentRecord {
-            base_offset: self.name.base_offset,
-            base_index: self.base_index,
+            base_offset: self.base_offset,
+            base_index: self.name.base_index,
             created_epoch: self.name.created_epoch,
             end: self.end,
             sealed: self.sealed,
@@ -139,7 +139,7 @@ pub(crate) fn chunk_id(store_id: u64, name: SegmentName, end: &SegmentEnd) -> Ch
     ChunkId {
         role: Role::Segment,
         store_id,
-        file: name.base_offset.0.cast_unsigned(),
+        file: name.base_index.0,
         owner: name.log_id.0,
         owner_epoch: name.created_epoch.0,
         sequence: end.sequence + 1,
@@ -148,7 +148,7 @@ pub(crate) fn chunk_id(store_id: u64, name: SegmentName, end: &SegmentEnd) -> Ch
     }
 }
 
-/// Header, 64 bytes: magic, version, store id, log id, created epoch, base offset, topic id, partition, checksum.
+/// Header, 64 bytes: magic, version, store id, log id, created epoch, base index, topic id, partition, checksum.
 pub(crate) fn encode_header(store_id: u64, name: SegmentName, key: base::PartitionKey) -> [u8; 64] {
     let mut out = [0; 64];
     out[0..4].copy_from_slice(MAGIC);
@@ -156,7 +156,7 @@ pub(crate) fn encode_header(store_id: u64, name: SegmentName, key: base::Partiti
     out[8..16].copy_from_slice(&store_id.to_le_bytes());
     out[16..20].copy_from_slice(&name.log_id.0.to_le_bytes());
     out[20..24].copy_from_slice(&name.created_epoch.0.to_le_bytes());
-    out[24..32].copy_from_slice(&name.base_offset.0.to_le_bytes());
+    out[24..32].copy_from_slice(&name.base_index.0.to_le_bytes());
     out[32..48].copy_from_slice(&key.topic.0);
     out[48..52].copy_from_slice(&key.partition.0.to_le_bytes());
     let crc = iobuf::crc32c(&out[..60]);

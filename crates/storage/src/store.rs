@@ -5,8 +5,8 @@ use base::PartitionKey;
 use runtime::{Class, fs};
 
 use crate::{
-    AppendError, DiskState, Log, LogConfig, LogId, OpenError, RecoveryReport, StoreConfig,
-    StoreStats,
+    AppendError, DiskState, Log, LogConfig, LogId, LogStart, OpenError, RecoveryReport,
+    StoreConfig, StoreStats,
     chunk::BLOCK_BYTES,
     disk, flusher,
     home::Home,
@@ -100,11 +100,12 @@ impl Store {
             log_id,
             key,
             config,
-            log_start_offset: base::Offset(0),
+            start: LogStart::default(),
             log_epoch: base::LogEpoch(0),
             truncations: Vec::new(),
             segments: Vec::new(),
             leader_epochs: Vec::new(),
+            state: None,
             refused: None,
         };
         let log = Log::new(&self.home, record.clone());

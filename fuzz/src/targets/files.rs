@@ -15,14 +15,15 @@ use cluster::{
 use iobuf::{AppendBuf, crc32c, crc32c_append};
 use kafka::batch::{BatchBuilder, BatchHeader, Compression};
 use storage::{
-    Corrupt, EntryKind, LogConfig, LogId,
+    Corrupt, EntryKind, LogConfig, LogId, LogStart,
     chunk::{self, BLOCK_BYTES, ChunkId, Found, Role, SectorTable},
-    frame::{self, FrameHeader, Step},
+    frame::{self, FrameHeader, FrameKind, Step},
     index,
     manifest::{
         self,
         edit::{
-            Edit, JournalPoint, LogRecord, SegmentEnd, SegmentRecord, Truncation, decode_edits,
+            Edit, JournalPoint, LogRecord, SavedState, SegmentEnd, SegmentRecord, Truncation,
+            decode_edits,
         },
     },
     snapshot,
@@ -60,8 +61,9 @@ fn batch() -> Vec<u8> {
 fn whole_frame(follows_direct: bool) -> Vec<u8> {
     let batch = batch();
     let header = FrameHeader {
-        kind: EntryKind::Records,
+        kind: FrameKind::Entry(EntryKind::Records),
         follows_direct,
+        follows_state: false,
         log_id: LOG,
         log_epoch: LogEpoch(2),
         record_count: 3,
@@ -73,10 +75,30 @@ fn whole_frame(follows_direct: bool) -> Vec<u8> {
     [&header.encode(&batch)[..], &batch[21..]].concat()
 }
 
+/// A frame that takes no offset.
+fn empty_frame(kind: FrameKind) -> Vec<u8> {
+    let batch = frame::empty_batch(b"members");
+    let header = FrameHeader {
+        kind,
+        follows_direct: false,
+        follows_state: true,
+        log_id: LOG,
+        log_epoch: LogEpoch(2),
+        record_count: 0,
+        raft_index: RaftIndex(u64::from(kind != FrameKind::State)),
+        body_bytes: batch.len() as u32,
+        base_offset: Offset(0),
+        leader_epoch: LeaderEpoch(1),
+    };
+    [&header.encode(&batch)[..], &batch[21..]].concat()
+}
+
 pub fn frame_seeds() -> Vec<Vec<u8>> {
     vec![
         whole_frame(false),
         whole_frame(true),
+        empty_frame(FrameKind::State),
+        empty_frame(FrameKind::Entry(EntryKind::TermStart)),
         frame::tail(64).to_vec(),
         [&whole_frame(false)[..], &frame::tail(4096)].concat(),
     ]
@@ -98,7 +120,12 @@ fn walk_frames(bytes: &[u8]) {
     let mut at = 0;
     while let Ok(Step::Frame(header)) = frame::decode(&bytes[at..]) {
         let end = at + header.frame_bytes();
-        assert!(end > at && header.next_offset() > header.base_offset);
+        let may_be_empty = match header.kind {
+            FrameKind::Entry(kind) => kind.may_be_empty(),
+            FrameKind::State => true,
+        };
+        let takes = header.next_offset() > header.base_offset;
+        assert!(end > at && (takes || may_be_empty && header.record_count == 0));
         let Some(whole) = bytes.get(at..end) else {
             return;
         };
@@ -233,21 +260,28 @@ fn edits() -> Vec<u8> {
             partition: PartitionIndex(2),
         },
         config: LogConfig::default(),
-        log_start_offset: Offset(3),
+        start: LogStart {
+            offset: Offset(3),
+            ..LogStart::default()
+        },
         log_epoch: LogEpoch(1),
         truncations: vec![Truncation {
             log_epoch: LogEpoch(1),
-            next_offset: Offset(8),
+            next_index: RaftIndex(5),
             journal_sequence: 40,
         }],
         segments: vec![SegmentRecord {
             base_offset: Offset(0),
-            base_index: RaftIndex(0),
+            base_index: RaftIndex(1),
             created_epoch: LogEpoch(0),
             sealed: false,
             end: end(8192),
         }],
-        leader_epochs: vec![(LeaderEpoch(0), Offset(0))],
+        leader_epochs: vec![(LeaderEpoch(0), RaftIndex(1), Offset(0))],
+        state: Some(SavedState {
+            sequence: 39,
+            bytes: b"vote"[..].into(),
+        }),
         refused: Some(Corrupt {
             file: "segments/a".to_owned(),
             at: 4096,
@@ -302,7 +336,7 @@ pub fn manifest_edits(input: &[u8]) {
 fn manifest_copy(payload: &[u8]) -> Vec<u8> {
     let mut out = vec![0; BLOCK_BYTES];
     out[..4].copy_from_slice(b"FBMF");
-    out[4..8].copy_from_slice(&1u32.to_le_bytes());
+    out[4..8].copy_from_slice(&2u32.to_le_bytes());
     out[8..16].copy_from_slice(&STORE_ID.to_le_bytes());
     out[16..24].copy_from_slice(&GENERATION.to_le_bytes());
     out[24..32].copy_from_slice(&(1u64 << 20).to_le_bytes());
@@ -351,14 +385,15 @@ fn reseal_file(input: &[u8]) -> Vec<u8> {
 /// A seed without its fields' meaning: header, segment end, count and entries as `docs/formats` has them.
 pub fn index_seeds() -> Vec<Vec<u8>> {
     let mut out = b"FBIX".to_vec();
-    out.extend_from_slice(&1u32.to_le_bytes());
+    out.extend_from_slice(&2u32.to_le_bytes());
     out.extend_from_slice(&STORE_ID.to_le_bytes());
-    // Log id, epoch of creation, base offset, then the segment's end.
-    out.extend_from_slice(&[0; 16]);
+    // Log id, epoch of creation, base index, then the segment's end.
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&1u64.to_le_bytes());
     out.extend_from_slice(&[1; 44]);
     out.extend_from_slice(&4096u64.to_le_bytes());
     out.extend_from_slice(&2u32.to_le_bytes());
-    out.extend_from_slice(&[2; 48 + 4]);
+    out.extend_from_slice(&[2; 64 + 4]);
     let seed = reseal_file(&out);
     assert_eq!(index::entries_in(&seed, STORE_ID), Some(2));
     vec![seed]
@@ -367,7 +402,7 @@ pub fn index_seeds() -> Vec<Vec<u8>> {
 pub fn indexes(input: &[u8]) {
     let _ = index::entries_in(input, STORE_ID);
     if let Some(count) = index::entries_in(&reseal_file(input), STORE_ID) {
-        assert!(count * 24 <= input.len());
+        assert!(count * 32 <= input.len());
     }
 }
 

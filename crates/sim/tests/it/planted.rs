@@ -82,6 +82,24 @@ fn group_commit_wakes_the_wrong_waiter() {
 }
 
 #[test]
+fn state_forgotten_at_ring_reuse() {
+    let planted = PlantedBugs {
+        forget_state_at_ring_reuse: true,
+        ..PlantedBugs::default()
+    };
+    found_in_storage("state forgotten at ring reuse", planted);
+}
+
+#[test]
+fn entries_without_offsets_passed_over() {
+    let planted = PlantedBugs {
+        place_by_offset: true,
+        ..PlantedBugs::default()
+    };
+    found_in_storage("entries without offsets passed over", planted);
+}
+
+#[test]
 fn idempotence_window_not_restored() {
     let bugs = NodeBugs {
         forget_producers: true,

@@ -1,6 +1,6 @@
 //! What seeds found, each as a scenario of its own.
 
-use base::{LeaderEpoch, Offset, PartitionIndex, PartitionKey, TimestampMs, TopicId};
+use base::{LeaderEpoch, Offset, PartitionIndex, PartitionKey, RaftIndex, TimestampMs, TopicId};
 use kafka::batch::{BatchBuilder, Compression};
 use runtime::sim::{DiskFaults, HostId, Sim, SimConfig};
 use std::{cell::Cell, future::Future, rc::Rc, time::Duration};
@@ -123,7 +123,7 @@ fn truncation_keeps_what_is_on_its_way_to_a_segment() {
             let kept = append(&log, &[3], 2 * DIRECT_BYTES);
             append(&log, &[4], 10);
             append(&log, &[5], 2 * DIRECT_BYTES);
-            log.truncate(kept.last_offset.plus(1))
+            log.truncate(kept.index.next())
                 .await
                 .expect("there is room");
             append(&log, &[6], 10);
@@ -157,7 +157,7 @@ fn durable_stays_below_a_truncation_under_way() {
             let other = partition(&store().await, 1).await;
             append(&other, &[1], 10);
             append(&log, &[9], 10);
-            log.truncate(Offset(3)).await.expect("there is room");
+            log.truncate(RaftIndex(4)).await.expect("there is room");
         });
     }
 }
@@ -170,6 +170,7 @@ fn the_largest_timestamp_is_one_that_is_not_deleted() {
         let log = log().await;
         append(&log, &[50, 90, 70], 10);
         durable(&log).await;
+        log.set_committed(log.next_index());
         log.trim(Offset(2)).await.expect("there is room");
         log.max_timestamp(Offset(3)).await.expect("it is readable")
     });
@@ -230,7 +231,7 @@ fn a_truncation_that_is_cut_off_loses_nothing_before_it() {
         sim.spawn_on(host, "truncate", async {
             log()
                 .await
-                .truncate(Offset(5))
+                .truncate(RaftIndex(6))
                 .await
                 .expect("there is room");
         });
@@ -259,7 +260,7 @@ fn appends_wait_for_a_truncation() {
         sim.spawn_on(host, "truncate", async {
             log()
                 .await
-                .truncate(Offset(5))
+                .truncate(RaftIndex(6))
                 .await
                 .expect("there is room");
         });

@@ -43,7 +43,7 @@ pub fn all(dir: &Path, scale: Scale) -> Vec<String> {
     for (name, clean) in [("kill", false), ("stop", true)] {
         let place = dir.join(format!("restart-{name}"));
         let path = place.clone();
-        on_shard(move || create_many(path, scale, clean));
+        lines.extend(on_shard(move || create_many(path, scale, clean)));
         lines.push(on_shard(move || restart(place, name)));
     }
     lines
@@ -230,7 +230,7 @@ async fn read(log: &Rc<Log>, what: &str) -> String {
     meter.line(what, count, bytes)
 }
 
-async fn create_many(dir: PathBuf, scale: Scale, clean: bool) {
+async fn create_many(dir: PathBuf, scale: Scale, clean: bool) -> Vec<String> {
     let (store, _) = Store::open(config(dir)).await.expect("opens");
     let small = batch(100);
     let mut creations = Vec::new();
@@ -251,9 +251,32 @@ async fn create_many(dir: PathBuf, scale: Scale, clean: bool) {
     for creation in creations {
         let _ = creation.await;
     }
+    let line = save_states(&store).await;
+    let meter = Meter::start();
     if clean {
         store.close().await;
+        return vec![line, meter.line("close, states saved", 1, 0)];
     }
+    vec![line]
+}
+
+/// One state of each log, all asked for in one turn.
+async fn save_states(store: &Store) -> String {
+    let logs: Vec<_> = store
+        .keys()
+        .into_iter()
+        .filter_map(|k| store.get(k))
+        .collect();
+    let before = store.stats().journal_writes;
+    let meter = Meter::start();
+    let asked: Vec<_> = logs.iter().map(|log| log.save_state(&[7; 60])).collect();
+    let staged = meter.began.elapsed().as_secs_f64() * 1e6 / logs.len().max(1) as f64;
+    for saved in asked {
+        saved.await.expect("saves");
+    }
+    let line = meter.line("save a state of every log at once", logs.len() as u64, 0);
+    let writes = store.stats().journal_writes - before;
+    format!("{line}  {staged:.2} us each to stage, {writes} commits")
 }
 
 async fn restart(dir: PathBuf, name: &str) -> String {

@@ -23,8 +23,9 @@ fn chunk(id: &ChunkId, frames: usize, value: usize) -> Vec<u8> {
     for at in 0..frames {
         let body = batch(1, at as i64, &vec![at as u8; value]);
         let header = FrameHeader {
-            kind: EntryKind::Records,
+            kind: frame::FrameKind::Entry(EntryKind::Records),
             follows_direct: false,
+            follows_state: false,
             log_id: LogId(1),
             log_epoch: LogEpoch(0),
             record_count: 1,

@@ -4,8 +4,9 @@ use crate::testing::batch;
 
 fn header(body: &[u8]) -> FrameHeader {
     FrameHeader {
-        kind: EntryKind::Records,
+        kind: FrameKind::Entry(EntryKind::Records),
         follows_direct: false,
+        follows_state: false,
         log_id: LogId(7),
         log_epoch: LogEpoch(3),
         record_count: 2,
@@ -22,7 +23,7 @@ fn layout_is_pinned() {
     let bytes = header(&body).encode(&body);
     assert_eq!(FRAME_HEADER_BYTES, 32);
     assert_eq!(FRAME_PREFIX_BYTES, 53);
-    assert_eq!(&bytes[0..4], b"Fr\x01\x01");
+    assert_eq!(&bytes[0..4], b"Fr\x02\x01");
     assert_eq!(bytes[12..16], [7, 0, 0, 0]);
     assert_eq!(bytes[16..20], [3, 0, 0, 0]);
     assert_eq!(bytes[20..24], [2, 0, 0, 0]);

@@ -6,7 +6,7 @@ use base::{LogEpoch, RaftIndex};
 fn name() -> SegmentName {
     SegmentName {
         log_id: LogId(3),
-        base_offset: Offset(40),
+        base_index: RaftIndex(30),
         created_epoch: LogEpoch(0),
     }
 }
@@ -27,6 +27,7 @@ fn filled(count: u64) -> Index {
     for at in 0..count {
         let entry = IndexEntry {
             offset: Offset(40 + at as i64 * 10),
+            raft_index: RaftIndex(30 + at * 3),
             position: 4096 + at * 100,
             max_timestamp_before: TimestampMs(at as i64 * 2 - 1),
         };

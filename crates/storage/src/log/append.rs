@@ -1,12 +1,11 @@
 //! Sequencing: an entry gets its offset and index, and its bytes are staged.
-use base::Offset;
 use iobuf::AppendBuf;
 use runtime::Class;
 
 use crate::{
     AppendError, Appended, DiskState, Entry, Log,
     chunk::chunk_bytes_bound,
-    frame::{BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES, FrameHeader},
+    frame::{self, BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES, FrameHeader, FrameKind},
     journal::Touched,
     log::{DIRECT, DirectChunk, FrameMark, LogState, Staged},
 };
@@ -28,7 +27,8 @@ impl Log {
     pub fn append_from_reserve(&self, entry: Entry<'_>) -> Result<Appended, AppendError> {
         self.check_writable()?;
         assert!(
-            entry.batch.len() >= BATCH_HEADER_BYTES && entry.record_count > 0,
+            entry.batch.len() >= BATCH_HEADER_BYTES
+                && (entry.record_count > 0 || entry.kind.may_be_empty()),
             "batches are validated at the door"
         );
         // An outcome, not a bug of the node: what goes into internal logs adds up from many requests.
@@ -41,8 +41,9 @@ impl Log {
             return Err(AppendError::Busy);
         }
         let header = FrameHeader {
-            kind: entry.kind,
+            kind: FrameKind::Entry(entry.kind),
             follows_direct: state.last_was_direct,
+            follows_state: state.follows_state,
             log_id: self.log_id,
             log_epoch: state.log_epoch,
             record_count: entry.record_count,
@@ -77,10 +78,12 @@ impl Log {
             let touched = Touched {
                 log: self.this.clone(),
                 log_epoch: state.log_epoch,
-                next_offset,
+                next_index: header.raft_index.next(),
             };
             let staged = self.home.journal.stage(parts, &mut state.member, touched);
-            staged.ok_or(AppendError::Busy)?
+            let staged = staged.ok_or(AppendError::Busy)?;
+            state.follows_state = false;
+            staged
         };
         state.last_was_direct = direct;
         state.entries.push_back(Staged {
@@ -93,11 +96,11 @@ impl Log {
         if state
             .leader_epochs
             .last()
-            .is_none_or(|(e, _)| *e < entry.leader_epoch)
+            .is_none_or(|(e, _, _)| *e < entry.leader_epoch)
         {
             state
                 .leader_epochs
-                .push((entry.leader_epoch, header.base_offset));
+                .push((entry.leader_epoch, header.raft_index, header.base_offset));
         }
         state.next_offset = next_offset;
         state.next_index = header.raft_index.next();
@@ -111,15 +114,16 @@ impl Log {
             self.home.stats.borrow_mut().direct_entries += 1;
         }
         self.home
-            .staged(self.log_id, header.base_offset, frame_bytes as u64);
+            .staged(self.log_id, header.raft_index, frame_bytes as u64);
         if start_direct {
             runtime::spawn(Class::Produce, "direct", self.rc().run_direct());
         }
         Ok(Appended {
             base_offset: header.base_offset,
-            last_offset: Offset(next_offset.0 - 1),
+            next_offset,
             index: header.raft_index,
             log_epoch,
+            checksum: frame::stored_checksum(entry.batch),
         })
     }
 
@@ -140,7 +144,7 @@ impl Log {
 
     /// Adds the frame to the chunk being gathered for the segment, after those before it that no write covers yet.
     fn stage_direct(&self, state: &mut LogState, parts: [&[u8]; 2], mark: FrameMark) -> iobuf::Buf {
-        let from = state.entries_behind(state.scheduled_next);
+        let from = state.entries_from(state.scheduled_next);
         let before: usize = state.entries.range(from..).map(|e| e.frame.len()).sum();
         let needed = before + mark.bytes;
         let fits = state.direct.back().is_some_and(|chunk| {
@@ -165,7 +169,7 @@ impl Log {
             let mark = FrameMark::of(entry, base::RaftIndex(index));
             chunk.marks.push(mark);
         }
-        state.scheduled_next = mark.next_offset;
+        state.scheduled_next = mark.index.next();
         chunk.marks.push(mark);
         let frame = chunk.buf.append(&parts);
         state.direct.push_back(chunk);

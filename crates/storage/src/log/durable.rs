@@ -18,7 +18,8 @@ impl Log {
         let state = self.state.borrow();
         Durable {
             log_epoch: state.log_epoch,
-            next_offset: state.durable_next,
+            next_index: state.durable_next,
+            next_offset: state.durable_offset,
         }
     }
 
@@ -39,7 +40,7 @@ impl Log {
             if state.closed || state.quarantined.is_some() || state.log_epoch != log_epoch {
                 Some(false)
             } else {
-                (state.durable_next >= next_offset).then_some(true)
+                (state.durable_offset >= next_offset).then_some(true)
             }
         };
         let waits = decided.is_none().then(|| {
@@ -63,13 +64,19 @@ impl Log {
         }
     }
 
-    /// A journal commit lasts that carries frames of this log.
+    /// A journal commit lasts that carries frames or states of this log.
     pub(crate) fn on_commit(&self, sequence: u64, touched: &Touched) {
         self.advance(sequence);
+        self.settle_states(sequence);
         if self.home.config.planted.durable_without_log_epoch {
             let mut state = self.state.borrow_mut();
-            let vouched = touched.next_offset.min(state.next_offset);
-            state.durable_next = state.durable_next.max(vouched);
+            let vouched = touched.next_index.min(state.next_index);
+            if vouched > state.durable_next {
+                let last = state.entries_from(vouched).checked_sub(1);
+                let offset = last.map(|at| state.entries[at].next_offset);
+                state.durable_offset = offset.unwrap_or(state.durable_offset);
+                state.durable_next = vouched;
+            }
             drop(state);
             self.report();
         }
@@ -83,18 +90,24 @@ impl Log {
     pub(crate) fn advance(&self, durable_sequence: u64) {
         {
             let mut state = self.state.borrow_mut();
-            let mut next = state.durable_next.max(state.written_next);
-            let from = state.entries_behind(next);
+            let mut next = state.durable_next;
+            let mut offset = state.durable_offset;
+            if state.written_next > next {
+                (next, offset) = (state.written_next, state.written_offset());
+            }
+            let from = state.entries_from(next);
             for entry in state.entries.range(from..) {
                 if entry.journal_sequence > durable_sequence {
                     break;
                 }
-                next = entry.next_offset;
+                next = next.next();
+                offset = entry.next_offset;
             }
             if next == state.durable_next {
                 return;
             }
             state.durable_next = next;
+            state.durable_offset = offset;
         }
         self.report();
     }

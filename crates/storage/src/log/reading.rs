@@ -9,15 +9,15 @@
 //! segment still is what it was when the read began.
 use std::rc::Rc;
 
-use base::Offset;
+use base::{Offset, RaftIndex};
 use iobuf::{Buf, BufMut, IoBuf};
 
 use crate::{
-    Corrupt, Log, ReadBatches, ReadError,
+    Corrupt, Log, LogId, ReadBatches, ReadError,
     blocks::BLOCK_BYTES,
-    frame::{self, FRAME_HEADER_BYTES, FRAME_PREFIX_BYTES, FrameHeader, Step},
+    frame::{self, FRAME_HEADER_BYTES, FRAME_PREFIX_BYTES, FrameHeader, FrameKind, Step},
     index::{Index, IndexEntry},
-    segment::{FIRST_CHUNK_AT, SegmentName},
+    segment::SegmentName,
 };
 
 /// Batches below this size are copied together: a slice of its own would cost more than the copy.
@@ -104,10 +104,10 @@ impl Log {
         if let Err(error) = self.check_readable(&state) {
             return Some(Err(error));
         }
-        if from < state.log_start_offset || from > state.next_offset {
+        if from < state.start.offset || from > state.next_offset {
             return Some(Err(ReadError::OutOfRange {
                 wanted: from,
-                start: state.log_start_offset,
+                start: state.start.offset,
                 end: state.next_offset,
             }));
         }
@@ -122,6 +122,9 @@ impl Log {
         let mut gather = Gather::default();
         let mut next_offset = from;
         for entry in state.entries.range(at..) {
+            if entry.next_offset == entry.base_offset {
+                continue;
+            }
             let batch_bytes = entry.frame.len() - FRAME_HEADER_BYTES;
             if !bounds.takes(entry.next_offset, batch_bytes, gather.bytes) {
                 break;
@@ -158,7 +161,7 @@ impl Log {
                     .read_cached(from, until, bytes_max, at_least_one)
                     .is_none()
                 {
-                    return Err(self.missing(from));
+                    return Err(self.missing(format!("offset {from}")));
                 }
                 continue;
             };
@@ -173,19 +176,17 @@ impl Log {
     /// The segment that should hold `offset`.
     fn segment_of(&self, offset: Offset) -> Option<SegmentName> {
         let state = self.state.borrow();
-        let after = state
-            .segments
-            .partition_point(|s| s.name.base_offset <= offset);
+        let after = state.segments.partition_point(|s| s.base_offset <= offset);
         let segment = state.segments.get(after.checked_sub(1)?)?;
         (offset < segment.end.next_offset).then_some(segment.name)
     }
 
-    /// No segment lists the offset, nor does the tail hold it: the list of segments has a hole.
-    fn missing(&self, offset: Offset) -> ReadError {
+    /// No segment lists the place, nor does the tail hold it: the list of segments has a hole.
+    pub(super) fn missing(&self, place: String) -> ReadError {
         let corrupt = Corrupt {
             file: self.home.segments_dir().display().to_string(),
             at: 0,
-            expected: format!("a segment with offset {offset} of {}", self.key()),
+            expected: format!("a segment with {place} of {}", self.key()),
             found: "none".into(),
         };
         self.quarantine(corrupt.clone());
@@ -211,7 +212,7 @@ impl Log {
                 Err(stopped) => return self.stopped(name, end, stopped),
             };
             let (header, batch) = frame;
-            if header.next_offset() <= bounds.from {
+            if header.next_offset() <= bounds.from || header.record_count == 0 {
                 continue;
             }
             if !bounds.takes(header.next_offset(), batch.len(), gather.bytes) {
@@ -232,7 +233,7 @@ impl Log {
     }
 
     /// Where to begin and where the segment ends now.
-    fn locate(
+    pub(super) fn locate(
         &self,
         name: SegmentName,
         find: impl FnOnce(&Index) -> Option<IndexEntry>,
@@ -241,15 +242,14 @@ impl Log {
         let segment = state.segments.iter().find(|s| s.name == name)?;
         let index = segment.index.as_ref()?;
         let start = find(index).unwrap_or(IndexEntry {
-            offset: segment.name.base_offset,
-            position: FIRST_CHUNK_AT,
-            max_timestamp_before: base::TimestampMs(-1),
+            offset: segment.base_offset,
+            ..IndexEntry::front_of(name)
         });
         Some((start, index.claimed_end.unwrap_or(segment.end.position)))
     }
 
     /// A frame could not be read: damage if the segment is still what it was, otherwise a reason to look again.
-    fn stopped<T>(
+    pub(super) fn stopped<T>(
         &self,
         name: SegmentName,
         end: u64,
@@ -308,13 +308,15 @@ impl Log {
     async fn rebuild_index(&self, name: SegmentName) -> Result<(), ReadError> {
         loop {
             let interval = self.state.borrow().config.index_interval_bytes;
-            let Some(end) = self.with_segment(name, |segment| segment.end.position) else {
+            let found = self.with_segment(name, |segment| {
+                let start = IndexEntry {
+                    offset: segment.base_offset,
+                    ..IndexEntry::front_of(name)
+                };
+                (start, segment.end.position)
+            });
+            let Some((start, end)) = found else {
                 return Ok(());
-            };
-            let start = IndexEntry {
-                offset: name.base_offset,
-                position: FIRST_CHUNK_AT,
-                max_timestamp_before: base::TimestampMs(-1),
             };
             let mut index = Index::default();
             let mut max_timestamp = base::TimestampMs(-1);
@@ -325,6 +327,7 @@ impl Log {
                     Ok(Some((header, batch))) => {
                         let entry = IndexEntry {
                             offset: header.base_offset,
+                            raft_index: header.raft_index,
                             position: cursor.frame_at.max(position),
                             max_timestamp_before: max_timestamp,
                         };
@@ -368,37 +371,37 @@ impl Log {
 }
 
 /// Why a cursor could not go on.
-enum Stopped {
+pub(super) enum Stopped {
     Io(String),
     Damage(Corrupt),
 }
 
 /// Walks the frames of a segment, verified.
-struct Cursor<'a> {
+pub(super) struct Cursor<'a> {
     log: &'a Log,
     name: SegmentName,
     position: u64,
     end: u64,
     /// Where the frame given last begins.
     frame_at: u64,
-    expects: Offset,
+    expects: (RaftIndex, Offset),
     block: Option<(u64, Buf)>,
 }
 
 impl<'a> Cursor<'a> {
-    fn new(log: &'a Log, name: SegmentName, start: IndexEntry, end: u64) -> Self {
+    pub(super) fn new(log: &'a Log, name: SegmentName, start: IndexEntry, end: u64) -> Self {
         Self {
             log,
             name,
             position: start.position,
             end,
             frame_at: start.position,
-            expects: start.offset,
+            expects: (start.raft_index, start.offset),
             block: None,
         }
     }
 
-    fn damage(&self, expected: &str, found: String) -> Stopped {
+    pub(super) fn damage(&self, expected: &str, found: String) -> Stopped {
         Stopped::Damage(Corrupt {
             file: self
                 .log
@@ -414,7 +417,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next frame's header and batch; `None` at the end.
-    async fn next(&mut self) -> Result<Option<(FrameHeader, Buf)>, Stopped> {
+    pub(super) async fn next(&mut self) -> Result<Option<(FrameHeader, Buf)>, Stopped> {
         while self.position < self.end {
             let front = self.bytes(FRAME_PREFIX_BYTES).await?;
             let header = match frame::decode(&front) {
@@ -431,10 +434,14 @@ impl<'a> Cursor<'a> {
                 Ok(Step::Frame(header)) => header,
                 Err(error) => return Err(self.damage("a frame", format!("{error:?}"))),
             };
-            if header.log_id != self.name.log_id || header.base_offset != self.expects {
-                let found = format!("log {} offset {}", header.log_id.0, header.base_offset);
-                let expected = format!("log {} offset {}", self.name.log_id.0, self.expects);
-                return Err(self.damage(&expected, found));
+            let at = (header.raft_index, header.base_offset);
+            let is_entry = matches!(header.kind, FrameKind::Entry(_));
+            if header.log_id != self.name.log_id || at != self.expects || !is_entry {
+                let place = |log_id: LogId, (index, offset): (RaftIndex, Offset)| {
+                    format!("log {} index {index} offset {offset}", log_id.0)
+                };
+                let expected = place(self.name.log_id, self.expects);
+                return Err(self.damage(&expected, place(header.log_id, at)));
             }
             if self.position + header.frame_bytes() as u64 > self.end {
                 return Err(self.damage("a whole frame", "the segment's end".into()));
@@ -448,7 +455,7 @@ impl<'a> Cursor<'a> {
             }
             self.frame_at = self.position;
             self.position += header.frame_bytes() as u64;
-            self.expects = header.next_offset();
+            self.expects = (header.raft_index.next(), header.next_offset());
             return Ok(Some((header, batch)));
         }
         Ok(None)

@@ -9,7 +9,7 @@ use crate::{
     frame::FrameHeader,
     home::Home,
     log::{FrameMark, Staged},
-    manifest::edit::SegmentEnd,
+    manifest::edit::{SegmentEnd, Truncation},
     recovery::TailScan,
     segment::SegmentName,
 };
@@ -37,13 +37,13 @@ impl Log {
             segment.index = scan.index;
             segment.first_append = Some(runtime::wall());
         });
-        for (leader_epoch, start) in scan.leader_epochs {
-            self.note_leader_epoch(leader_epoch, start);
+        for (leader_epoch, index, offset) in scan.leader_epochs {
+            self.note_leader_epoch(leader_epoch, index, offset);
         }
         {
             let mut state = self.state.borrow_mut();
             state.record_stale = true;
-            state.written_next = scan.end.next_offset;
+            state.written_next = scan.end.next_index;
         }
         self.recovered_to(scan.end.next_offset, scan.end.next_index);
     }
@@ -52,7 +52,8 @@ impl Log {
         let mut state = self.state.borrow_mut();
         state.next_offset = next_offset;
         state.next_index = next_index;
-        state.durable_next = next_offset;
+        state.durable_next = next_index;
+        state.durable_offset = next_offset;
         state.scheduled_next = state.written_next;
     }
 
@@ -71,21 +72,38 @@ impl Log {
             });
             state.dirty_bytes += mark.bytes as u64;
             drop(state);
-            self.home
-                .staged(self.log_id, mark.base_offset, mark.bytes as u64);
+            self.home.staged(self.log_id, mark.index, mark.bytes as u64);
             at += mark.bytes;
         }
     }
 
-    pub(crate) fn note_leader_epoch(&self, leader_epoch: LeaderEpoch, start: Offset) {
+    pub(crate) fn note_leader_epoch(
+        &self,
+        leader_epoch: LeaderEpoch,
+        index: RaftIndex,
+        offset: Offset,
+    ) {
         let mut state = self.state.borrow_mut();
         if state
             .leader_epochs
             .last()
-            .is_none_or(|(e, _)| *e < leader_epoch)
+            .is_none_or(|(e, _, _)| *e < leader_epoch)
         {
-            state.leader_epochs.push((leader_epoch, start));
+            state.leader_epochs.push((leader_epoch, index, offset));
         }
+    }
+
+    /// What the journal holds from `from` on, which may stay there, does not count: a log epoch ends here.
+    pub(crate) fn recovered_cut(&self, from: RaftIndex, journal_sequence: u64) {
+        let mut state = self.state.borrow_mut();
+        let log_epoch = state.log_epoch.next();
+        state.log_epoch = log_epoch;
+        state.truncations.push(Truncation {
+            log_epoch,
+            next_index: from,
+            journal_sequence,
+        });
+        state.record_stale = true;
     }
 
     /// No truncation superseded this frame.
@@ -95,7 +113,7 @@ impl Log {
             .truncations
             .iter()
             .filter(|t| t.log_epoch > header.log_epoch)
-            .all(|t| header.next_offset() <= t.next_offset)
+            .all(|t| header.raft_index < t.next_index)
     }
 
     /// Truncations whose superseded frames the journal no longer holds.

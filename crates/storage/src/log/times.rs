@@ -46,19 +46,20 @@ impl Log {
         let (mut largest, parts) = {
             let state = self.state.borrow();
             self.check_readable(&state)?;
-            let start = state.log_start_offset;
+            let start = state.start.offset;
             let mut largest = TimestampMs(-1);
             let mut parts = Vec::new();
             for segment in &state.segments {
-                let (base, next) = (segment.name.base_offset, segment.end.next_offset);
+                let (base, next) = (segment.base_offset, segment.end.next_offset);
                 if base >= start && next <= until {
                     largest = largest.max(segment.end.max_timestamp);
                 } else if next > start && base < until {
                     parts.push((base.max(start), next.min(until)));
                 }
             }
-            if state.written_next < until {
-                parts.push((state.written_next.max(start), until));
+            let written = state.written_offset();
+            if written < until {
+                parts.push((written.max(start), until));
             }
             (largest, parts)
         };
@@ -126,28 +127,28 @@ impl Log {
 
     /// An offset that no record with timestamp >= `at` stands before.
     async fn first_candidate(&self, at: TimestampMs) -> Result<Offset, ReadError> {
-        let (name, start) = {
+        let (name, base_offset, start) = {
             let state = self.state.borrow();
             self.check_readable(&state)?;
-            let start = state.log_start_offset;
+            let start = state.start.offset;
             let segment = state
                 .segments
                 .iter()
                 .find(|s| s.end.max_timestamp >= at && s.end.next_offset > start);
             let Some(segment) = segment else {
-                let from = state.entries_behind(state.written_next);
+                let from = state.entries_from(state.written_next);
                 let entry = state.entries.range(from..).find(|e| e.max_timestamp >= at);
                 let found = entry.map_or(state.next_offset, |e| e.base_offset);
                 return Ok(found.max(start));
             };
-            (segment.name, start)
+            (segment.name, segment.base_offset, start)
         };
         self.ensure_index(name).await?;
         let found = self.with_segment(name, |segment| {
             let index = segment.index.as_ref()?;
             Some(index.by_timestamp(at)?.offset)
         });
-        Ok(found.flatten().unwrap_or(name.base_offset).max(start))
+        Ok(found.flatten().unwrap_or(base_offset).max(start))
     }
 
     fn batches<'a>(&self, bytes: &'a [u8]) -> Result<Vec<(BatchHeader, &'a [u8])>, ReadError> {

@@ -1,7 +1,7 @@
 //! Removing from the front: retention and record deletion; and rolling by age.
 use std::{rc::Rc, time::Duration};
 
-use base::{Offset, TimestampMs};
+use base::{Offset, RaftIndex, TimestampMs};
 use runtime::{Class, sync::oneshot};
 
 use crate::{
@@ -19,44 +19,24 @@ const ROLL_WAIT: Duration = Duration::from_secs(1);
 const REMOVALS_WAIT: Duration = Duration::from_millis(50);
 
 impl Log {
-    /// DeleteRecords: moves the log start offset, durably, before it returns. Never past what is durable.
+    /// DeleteRecords: moves the log start offset, durably, before it returns. Never past what is durable and committed.
     pub async fn trim(&self, log_start_offset: Offset) -> Result<Offset, AppendError> {
         self.check_writable()?;
         let _turn = self.front_turn.take().await;
         self.check_writable()?;
         let (start, removed) = {
             let mut state = self.state.borrow_mut();
-            let start = log_start_offset.min(state.durable_next);
-            if start <= state.log_start_offset {
-                return Ok(state.log_start_offset);
+            let lasting = state.durable_offset.min(state.committed_offset);
+            let start = log_start_offset.min(lasting);
+            if start <= state.start.offset {
+                return Ok(state.start.offset);
             }
-            state.log_start_offset = start;
-            (start, self.remove_before(&mut state, start))
+            state.start.offset = start;
+            (start, remove_before(&mut state, start))
         };
         self.commit_record().await;
         self.remove_files(removed);
         Ok(start)
-    }
-
-    /// Takes sealed segments that lie wholly below `start` off the list.
-    fn remove_before(&self, state: &mut LogState, start: Offset) -> Vec<SegmentName> {
-        let count = state
-            .segments
-            .iter()
-            .take_while(|s| s.sealed && s.end.next_offset <= start)
-            .count();
-        let removed: Vec<_> = state.segments.drain(..count).map(|s| s.name).collect();
-        let keep = state
-            .leader_epochs
-            .partition_point(|(_, began)| *began <= start);
-        if keep > 1 {
-            // The epoch in force at the start stays, as of the start.
-            state.leader_epochs.drain(..keep - 1);
-        }
-        if let Some(first) = state.leader_epochs.first_mut() {
-            first.1 = first.1.max(start);
-        }
-        removed
     }
 
     /// Removes the files of segments that are no longer listed.
@@ -107,7 +87,9 @@ impl Log {
         let at = {
             let state = self.state.borrow();
             let whole = state.scheduled_next == state.written_next && !state.closed;
-            let last = state.segments.last().filter(|s| whole && !s.sealed);
+            // One without a chunk would have its successor's name.
+            let rolls = |s: &&Segment| whole && !s.sealed && s.end.sequence > 0;
+            let last = state.segments.last().filter(rolls);
             last.map(|s| (s.end.next_offset, s.end.next_index))
         };
         if let Some((base_offset, base_index)) = at {
@@ -125,9 +107,9 @@ impl Log {
                 return Ok(0);
             }
             let start = state.segments[count - 1].end.next_offset;
-            state.log_start_offset = state.log_start_offset.max(start);
-            let start = state.log_start_offset;
-            self.remove_before(&mut state, start)
+            let start = state.start.offset.max(start);
+            state.start.offset = start;
+            remove_before(&mut state, start)
         };
         let count = removed.len();
         self.commit_record().await;
@@ -148,11 +130,16 @@ impl Log {
         if aged {
             return true;
         }
-        let from = state.entries_behind(state.written_next);
-        let written = active.is_none_or(|active| is_expired(&state, active.end.max_timestamp, now));
-        let mut staged = state.entries.range(from..);
-        let is_empty = active.is_none() && staged.len() == 0;
-        written && !is_empty && staged.all(|e| is_expired(&state, e.max_timestamp, now))
+        // Entries without offsets have no time, and are not worth a segment of their own.
+        let active = active.filter(|active| active.end.next_offset > active.base_offset);
+        let from = state.entries_from(state.written_next);
+        let staged = state.entries.range(from..);
+        let mut staged = staged
+            .filter(|e| e.next_offset > e.base_offset)
+            .map(|e| e.max_timestamp)
+            .chain(active.map(|active| active.end.max_timestamp))
+            .peekable();
+        staged.peek().is_some() && staged.all(|at| is_expired(&state, at, now))
     }
 
     pub(crate) fn segment_path(&self, name: SegmentName) -> String {
@@ -175,6 +162,51 @@ fn sync_removals(home: &Rc<Home>) {
     });
 }
 
+/// Takes sealed segments that lie wholly below `start`, and are committed, off the list; the log then begins with the
+/// next one.
+fn remove_before(state: &mut LogState, start: Offset) -> Vec<SegmentName> {
+    let committed = state.committed_next;
+    let count = state
+        .segments
+        .iter()
+        .take_while(|s| s.sealed && s.end.next_offset <= start && s.end.next_index <= committed)
+        .count();
+    let removed: Vec<_> = state.segments.drain(..count).collect();
+    if let Some(last) = removed.last() {
+        let first = last.end.next_index;
+        let behind = state
+            .leader_epochs
+            .partition_point(|(_, index, _)| *index < first);
+        let epoch = behind.checked_sub(1).map(|at| state.leader_epochs[at].0);
+        state.start.leader_epoch = epoch.unwrap_or(state.start.leader_epoch);
+        state.start.index = RaftIndex(first.0 - 1);
+        state.start.next_offset = last.end.next_offset;
+        keep_epochs_from(state);
+    }
+    removed.into_iter().map(|s| s.name).collect()
+}
+
+/// Forgets the runs of epochs before the first entry that is held; the one it stands in begins with it. Without an entry
+/// there is no run: the start itself knows the epoch.
+fn keep_epochs_from(state: &mut LogState) {
+    let (first, offset) = (state.start.index.next(), state.start.next_offset);
+    let begun = state
+        .leader_epochs
+        .partition_point(|(_, index, _)| *index <= first);
+    let is_empty = state.next_index == first;
+    let gone = if is_empty {
+        begun
+    } else {
+        begun.saturating_sub(1)
+    };
+    state.leader_epochs.drain(..gone);
+    if let Some(run) = state.leader_epochs.first_mut()
+        && run.1 < first
+    {
+        (run.1, run.2) = (first, offset);
+    }
+}
+
 fn is_expired(state: &LogState, max_timestamp: TimestampMs, now: TimestampMs) -> bool {
     state.config.delete_old
         && state.config.retention_ms >= 0
@@ -190,6 +222,9 @@ fn expired(state: &LogState, now: TimestampMs) -> usize {
     let mut total: u64 = state.segments.iter().map(Segment::bytes).sum::<u64>() + state.dirty_bytes;
     let mut count = 0;
     for segment in &state.segments[..sealed] {
+        if segment.end.next_index > state.committed_next {
+            break;
+        }
         let over = u64::try_from(state.config.retention_bytes)
             .is_ok_and(|bound| total - segment.bytes() >= bound);
         if !over && !is_expired(state, segment.end.max_timestamp, now) {

@@ -1,4 +1,4 @@
-//! Removing from the end (Raft): what stood behind a cut goes, and with it the log epoch.
+//! Removing from the end, or everything (Raft): what stood behind a cut goes, and with it the log epoch.
 //!
 //! # Crash
 //! What stays of the chunk that the cut goes through lasts in a segment of its own before the one edit that lists it,
@@ -8,11 +8,11 @@
 //! # Yields
 //! Appends are `Busy` from the beginning to the end: an offset given out meanwhile would be one that is about to go, or
 //! one of a log epoch that is not durable yet.
-use base::{LogEpoch, Offset};
+use base::{LogEpoch, Offset, RaftIndex};
 use iobuf::AppendBuf;
 
 use crate::{
-    AppendError, Corrupt, Log,
+    AppendError, Corrupt, Log, LogStart,
     chunk::{self, SectorTable, chunk_bytes_bound},
     frame::{self, FRAME_HEADER_BYTES, FrameHeader},
     log::{FrameMark, LogState, writing::note_chunk},
@@ -31,26 +31,96 @@ struct Cut {
     marks: Vec<FrameMark>,
 }
 
+impl Cut {
+    /// The offset that the first entry behind the cut had.
+    fn next_offset(&self) -> Offset {
+        let last = self.marks.last();
+        last.map_or(self.end.next_offset, |mark| mark.next_offset)
+    }
+}
+
 impl Log {
-    /// Removes the suffix from `next_offset` on (Raft); bumps the log epoch. Durable when it returns.
-    pub async fn truncate(&self, next_offset: Offset) -> Result<LogEpoch, AppendError> {
+    /// Removes the entries from `from` on (Raft); bumps the log epoch. Durable when it returns.
+    ///
+    /// Panics when it would remove entries that were said to be committed.
+    pub async fn truncate(&self, from: RaftIndex) -> Result<LogEpoch, AppendError> {
         self.check_writable()?;
         let _turn = self.turn.take().await;
         self.check_writable()?;
         self.state.borrow_mut().is_truncating = true;
-        let truncated = self.truncate_alone(next_offset).await;
+        let truncated = self.truncate_alone(from).await;
         self.state.borrow_mut().is_truncating = false;
         self.home.room.notify_all();
         truncated
     }
 
+    /// Removes everything (Raft's installation of a snapshot): the log then begins behind `at`, in a new log epoch.
+    /// Durable when it returns.
+    pub async fn reset(&self, at: LogStart) -> Result<LogEpoch, AppendError> {
+        assert!(
+            at.next_offset <= at.offset,
+            "a log does not start before its first entry"
+        );
+        self.check_writable()?;
+        let _turn = self.turn.take().await;
+        let _front_turn = self.front_turn.take().await;
+        self.check_writable()?;
+        let (log_epoch, removed) = self.drop_all(at);
+        self.snapshot_at.set(None);
+        // An append now would be in a log epoch that does not last yet.
+        self.state.borrow_mut().is_truncating = true;
+        self.commit_record().await;
+        self.state.borrow_mut().is_truncating = false;
+        self.home.room.notify_all();
+        self.remove_files(removed);
+        Ok(log_epoch)
+    }
+
+    /// Empties the log and begins the next log epoch behind `at`. Gives the names of its segments.
+    fn drop_all(&self, at: LogStart) -> (LogEpoch, Vec<SegmentName>) {
+        let journal_sequence = self.home.journal.inner.borrow().sequence;
+        let (log_epoch, cleaned, uncached, removed) = {
+            let mut state = self.state.borrow_mut();
+            let log_epoch = state.log_epoch.next();
+            let entries = std::mem::take(&mut state.entries);
+            let uncached: usize = entries.iter().map(|entry| entry.frame.len()).sum();
+            state.direct.clear();
+            // It covers what the ones before it did.
+            state.truncations.clear();
+            state.truncations.push(Truncation {
+                log_epoch,
+                next_index: RaftIndex(0),
+                journal_sequence,
+            });
+            let next_index = at.index.next();
+            state.start = at;
+            state.log_epoch = log_epoch;
+            state.leader_epochs.clear();
+            (state.next_index, state.next_offset) = (next_index, at.next_offset);
+            (state.durable_next, state.durable_offset) = (next_index, at.next_offset);
+            (state.committed_next, state.committed_offset) = (next_index, at.next_offset);
+            state.written_next = next_index;
+            state.scheduled_next = next_index;
+            state.last_was_direct = false;
+            state.follows_state = true;
+            let removed: Vec<_> = state.segments.drain(..).map(|s| s.name).collect();
+            let cleaned = std::mem::take(&mut state.dirty_bytes);
+            (log_epoch, cleaned, uncached as u64, removed)
+        };
+        self.home.cleaned(cleaned);
+        self.home.uncached(uncached);
+        self.fail_waiters(Offset(i64::MIN));
+        self.home.blocks.forget(self.log_id());
+        (log_epoch, removed)
+    }
+
     /// The caller holds the turn, and nothing is appended.
-    async fn truncate_alone(&self, next_offset: Offset) -> Result<LogEpoch, AppendError> {
+    async fn truncate_alone(&self, from: RaftIndex) -> Result<LogEpoch, AppendError> {
         if !self.write_gathered().await {
             return Err(AppendError::Closed);
         }
         let log_epoch = self.log_epoch().next();
-        let cut = self.plan_cut(next_offset).await?;
+        let cut = self.plan_cut(from).await?;
         let rest = match &cut {
             Some(cut) if !cut.marks.is_empty() => {
                 let rest = self.write_rest(log_epoch, cut).await;
@@ -60,11 +130,11 @@ impl Log {
         };
         let _front_turn = self.front_turn.take().await;
         self.check_writable()?;
-        self.drop_tail(next_offset, log_epoch);
+        self.drop_tail(from, cut.as_ref().map(Cut::next_offset), log_epoch);
         // One behind the cut is of no use any more (`load_snapshot`), so any that comes now is newer.
         self.snapshot_at.set(None);
         let removed = match cut {
-            Some(cut) => self.apply_cut(next_offset, &cut, rest),
+            Some(cut) => self.apply_cut(from, &cut, rest),
             None => Vec::new(),
         };
         self.commit_record().await;
@@ -74,7 +144,7 @@ impl Log {
 
     /// Writes the chunks gathered for the segment: what they hold below a cut stands nowhere else. False when there was
     /// no space and the log was closed meanwhile.
-    async fn write_gathered(&self) -> bool {
+    pub(super) async fn write_gathered(&self) -> bool {
         loop {
             let chunk = self.state.borrow_mut().direct.pop_front();
             let Some(chunk) = chunk else { return true };
@@ -86,17 +156,17 @@ impl Log {
 
     /// Reads the segment that holds the cut, chunk by chunk up to the one that it goes through. `None` when segments
     /// hold nothing behind the cut.
-    async fn plan_cut(&self, next_offset: Offset) -> Result<Option<Cut>, AppendError> {
+    async fn plan_cut(&self, from: RaftIndex) -> Result<Option<Cut>, AppendError> {
         let found = {
             let state = self.state.borrow();
-            let is_behind = state.written_next > next_offset;
-            let holder = segment_of_cut(&state.segments, next_offset).filter(|_| is_behind);
+            let is_behind = state.written_next > from;
+            let holder = segment_of_cut(&state.segments, from).filter(|_| is_behind);
             holder.map(|at| {
                 let segment = &state.segments[at];
-                (segment.name, segment.base_index, segment.end)
+                (segment.name, segment.base_offset, segment.end)
             })
         };
-        let Some((name, base_index, old_end)) = found else {
+        let Some((name, base_offset, old_end)) = found else {
             return Ok(None);
         };
         let file = self.open_segment(name, false, true).await;
@@ -104,11 +174,11 @@ impl Log {
         let mut reader = WindowReader::new(file, old_end.position);
         let mut cut = Cut {
             name,
-            end: Segment::new(name, base_index).end,
+            end: Segment::new(name, base_offset).end,
             kept: Vec::new(),
             marks: Vec::new(),
         };
-        while cut.end.position < old_end.position && cut.end.next_offset < next_offset {
+        while cut.end.position < old_end.position && cut.end.next_index < from {
             let chunk = reader
                 .frames_of_chunk(cut.end.position)
                 .await
@@ -116,9 +186,9 @@ impl Log {
             let Some(last) = chunk.frames.last().map(|(header, _)| *header) else {
                 break;
             };
-            if last.next_offset() > next_offset {
+            if last.raft_index >= from {
                 for (header, bytes) in &chunk.frames {
-                    if header.next_offset() <= next_offset {
+                    if header.raft_index < from {
                         cut.marks.push(mark_of(header, bytes));
                         cut.kept.extend_from_slice(bytes);
                     }
@@ -144,11 +214,11 @@ impl Log {
         let first = cut.marks.first().expect("something stays");
         let name = SegmentName {
             log_id: self.log_id(),
-            base_offset: first.base_offset,
+            base_index: first.index,
             created_epoch: log_epoch,
         };
         let file = self.create_segment(name, true).await?;
-        let mut segment = Segment::new(name, first.index);
+        let mut segment = Segment::new(name, first.base_offset);
         let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(cut.kept.len()));
         buf.append(&[&cut.kept]);
         let id = segment.next_chunk(self.home.store_id());
@@ -166,43 +236,58 @@ impl Log {
         Some(segment)
     }
 
-    /// Drops staged entries from `next_offset` on and begins the next log epoch.
-    fn drop_tail(&self, next_offset: Offset, log_epoch: LogEpoch) {
+    /// Drops staged entries from `from` on and begins the next log epoch. `cut_offset`: where segments are cut.
+    fn drop_tail(&self, from: RaftIndex, cut_offset: Option<Offset>, log_epoch: LogEpoch) {
         let journal_sequence = self.home.journal.inner.borrow().sequence;
-        let (cleaned, uncached) = {
+        let (cleaned, uncached, next_offset) = {
             let mut state = self.state.borrow_mut();
+            assert!(
+                from >= state.committed_next,
+                "committed entries are never truncated"
+            );
+            let removes = from < state.next_index;
             let (mut cleaned, mut uncached) = (0, 0);
-            while let Some(last) = state.entries.back()
-                && last.next_offset > next_offset
+            while state.next_index > from
+                && let Some(last) = state.entries.pop_back()
             {
                 let bytes = last.frame.len() as u64;
-                if last.next_offset > state.written_next {
+                if state.next_index > state.written_next {
                     cleaned += bytes;
                 }
                 uncached += bytes;
-                state.entries.pop_back();
                 state.next_index.0 -= 1;
+                state.next_offset = last.base_offset;
             }
+            let next_offset = cut_offset.unwrap_or(state.next_offset);
+            assert!(
+                !removes || next_offset >= state.start.offset,
+                "deleted records were committed"
+            );
+            state.next_offset = next_offset;
             state.dirty_bytes -= cleaned;
             state.log_epoch = log_epoch;
             state.truncations.push(Truncation {
                 log_epoch,
-                next_offset,
+                next_index: from,
                 journal_sequence,
             });
-            state.next_offset = state.next_offset.min(next_offset);
-            state.durable_next = state.durable_next.min(next_offset);
+            if state.durable_next > from {
+                state.durable_next = from;
+                state.durable_offset = next_offset;
+            }
             state.scheduled_next = state.written_next;
             while state
                 .leader_epochs
                 .last()
-                .is_some_and(|(_, start)| *start >= next_offset)
+                .is_some_and(|(_, index, _)| *index >= from)
             {
                 state.leader_epochs.pop();
             }
             // Whatever stands before the cut and went straight to the segment is in it.
             state.last_was_direct = false;
-            (cleaned, uncached)
+            // The entry that comes next does not follow the journal's last one.
+            state.follows_state = true;
+            (cleaned, uncached, next_offset)
         };
         self.home.cleaned(cleaned);
         self.home.uncached(uncached);
@@ -211,19 +296,22 @@ impl Log {
     }
 
     /// Makes the list of segments what the cut leaves. Gives the names of those that are not needed any more.
-    fn apply_cut(&self, next_offset: Offset, cut: &Cut, rest: Option<Segment>) -> Vec<SegmentName> {
+    fn apply_cut(&self, from: RaftIndex, cut: &Cut, rest: Option<Segment>) -> Vec<SegmentName> {
         let mut state = self.state.borrow_mut();
         let state: &mut LogState = &mut state;
         let mut removed = Vec::new();
-        if let Some(at) = segment_of_cut(&state.segments, next_offset) {
+        if let Some(at) = segment_of_cut(&state.segments, from) {
             removed.extend(state.segments.drain(at + 1..).map(|s| s.name));
         }
         let holder = state.segments.last_mut().filter(|s| s.name == cut.name);
         let Some(segment) = holder else {
-            // Retention took the segment away while the cut was being prepared.
+            // Retention took the segment away while the cut was being prepared: it ended where the cut is.
+            let behind = state.segments.partition_point(|s| s.name.base_index < from);
+            removed.extend(state.segments.drain(behind..).map(|s| s.name));
             removed.extend(rest.map(|s| s.name));
-            state.written_next = state.next_offset;
-            state.scheduled_next = state.next_offset;
+            state.next_index = from;
+            state.written_next = from;
+            state.scheduled_next = from;
             return removed;
         };
         segment.end = cut.end;
@@ -231,8 +319,8 @@ impl Log {
         segment.index = None;
         state.segments.extend(rest);
         let end = state.segments.last().map_or(cut.end, |s| s.end);
-        state.written_next = end.next_offset;
-        state.scheduled_next = end.next_offset;
+        state.written_next = end.next_index;
+        state.scheduled_next = end.next_index;
         state.next_index = end.next_index;
         removed
     }
@@ -244,8 +332,8 @@ impl Log {
 }
 
 /// The last segment that begins before the cut, or the first one of all.
-fn segment_of_cut(segments: &[Segment], next_offset: Offset) -> Option<usize> {
-    let before = segments.partition_point(|s| s.name.base_offset < next_offset);
+fn segment_of_cut(segments: &[Segment], from: RaftIndex) -> Option<usize> {
+    let before = segments.partition_point(|s| s.name.base_index < from);
     (!segments.is_empty()).then(|| before.saturating_sub(1))
 }
 

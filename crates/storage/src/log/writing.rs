@@ -9,7 +9,7 @@ use crate::{
     Log,
     chunk::{self, BLOCK_BYTES, SectorTable, chunk_bytes_bound},
     index::IndexEntry,
-    log::{LogState, Staged},
+    log::{DirectChunk, LogState, Staged},
     manifest::edit::Edit,
     retry::{self, Patience},
     segment::{self, FIRST_CHUNK_AT, Segment, SegmentName},
@@ -46,9 +46,13 @@ impl FrameMark {
 }
 
 impl Log {
-    /// Writes all frames that are durable in the journal into the segment.
+    /// Writes all frames that are durable in the journal into the segment; when the home is closed also those that were
+    /// gathered for it, whose own task may have given up.
     pub(crate) async fn flush(self: &Rc<Self>) {
         let _turn = self.turn.take().await;
+        if self.home.closed.get() && !self.write_gathered().await {
+            return;
+        }
         while let Some((buf, marks)) = self.next_flush() {
             // Copying the frames and checksumming them would be too long for one stretch.
             if runtime::should_yield() {
@@ -108,13 +112,13 @@ impl Log {
             // A direct write is under way that contains what stands before it.
             return None;
         }
-        let from = state.entries_behind(state.scheduled_next);
-        let index_end = state.next_index.0 - (state.entries.len() - from) as u64;
+        let first = state.scheduled_next;
+        let from = state.entries_from(first);
         let mut bytes = 0;
         let mut count = 0;
-        for entry in state.entries.range(from..) {
+        for (index, entry) in (first.0..).zip(state.entries.range(from..)) {
             let too_many = count > 0 && bytes + entry.frame.len() > FLUSH_BYTES;
-            if too_many || entry.next_offset > state.durable_next {
+            if too_many || index >= state.durable_next.0 {
                 break;
             }
             bytes += entry.frame.len();
@@ -125,11 +129,11 @@ impl Log {
         }
         let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(bytes));
         let mut marks = Vec::with_capacity(count);
-        for (at, entry) in state.entries.range(from..from + count).enumerate() {
+        for (index, entry) in (first.0..).zip(state.entries.range(from..from + count)) {
             buf.append(&[&entry.frame]);
-            marks.push(FrameMark::of(entry, RaftIndex(index_end + at as u64)));
+            marks.push(FrameMark::of(entry, RaftIndex(index)));
         }
-        state.scheduled_next = marks.last().expect("at least one").next_offset;
+        state.scheduled_next = RaftIndex(first.0 + count as u64);
         Some((buf, marks))
     }
 
@@ -155,8 +159,33 @@ impl Log {
     }
 
     /// Writes the frames in `buf` as the next chunk. The caller holds the turn. False when it gave up on a full disk,
-    /// because the log or the home is closed: the frames then are where they were before.
-    pub(crate) async fn write_chunk(&self, mut buf: AppendBuf, marks: Vec<FrameMark>) -> bool {
+    /// because the log or the home is closed: the frames then are the first of those gathered for the segment.
+    pub(crate) async fn write_chunk(&self, buf: AppendBuf, marks: Vec<FrameMark>) -> bool {
+        let written = self.try_write_chunk(buf, &marks).await;
+        if !written {
+            self.gather_again(marks);
+        }
+        written
+    }
+
+    /// Takes back what found no space: what was scheduled behind it must not be written before it.
+    fn gather_again(&self, marks: Vec<FrameMark>) {
+        let mut state = self.state.borrow_mut();
+        let first = marks.first().expect("a chunk has frames").index;
+        if state.closed || first < state.front_index() || first >= state.next_index {
+            // Nothing is written any more, or recovery is about to stage them.
+            return;
+        }
+        let bytes = marks.iter().map(|mark| mark.bytes).sum();
+        let mut buf = AppendBuf::with_capacity(chunk_bytes_bound(bytes));
+        let from = state.entries_from(first);
+        for entry in state.entries.range(from..from + marks.len()) {
+            buf.append(&[&entry.frame]);
+        }
+        state.direct.push_front(DirectChunk { buf, marks });
+    }
+
+    async fn try_write_chunk(&self, mut buf: AppendBuf, marks: &[FrameMark]) -> bool {
         let first = marks.first().expect("a chunk has frames");
         let bound = chunk_bytes_bound(buf.len()) as u64;
         if self.wants_roll(bound)
@@ -193,7 +222,7 @@ impl Log {
         }
         let cleaned = {
             let mut state = self.state.borrow_mut();
-            note_written(&mut state, position, chunk_end, sealed.crc, &marks)
+            note_written(&mut state, position, chunk_end, sealed.crc, marks)
         };
         self.home.cleaned(cleaned);
         let durable_sequence = self.home.journal.inner.borrow().durable_sequence;
@@ -249,7 +278,7 @@ impl Log {
     ) -> bool {
         let name = SegmentName {
             log_id: self.log_id,
-            base_offset,
+            base_index,
             created_epoch: self.log_epoch(),
         };
         if self.create_segment(name, waits).await.is_none() {
@@ -261,13 +290,13 @@ impl Log {
                 segment.sealed = true;
                 segment.name
             });
-            state.segments.push(Segment::new(name, base_index));
+            state.segments.push(Segment::new(name, base_offset));
             let mut record = self.record(&state);
             if self.home.config.planted.segment_roll_off_by_one && record.segments.len() > 1 {
                 let segment = record.segments.last_mut().expect("just pushed");
                 segment.base_offset = segment.base_offset.plus(1);
                 let last = state.segments.last_mut().expect("just pushed");
-                last.name.base_offset = last.name.base_offset.plus(1);
+                last.base_offset = last.base_offset.plus(1);
             }
             state.record_stale = false;
             (record, sealed)
@@ -418,8 +447,8 @@ fn note_written(
     debug_assert_eq!(position, segment.end.position);
     let bytes = note_chunk(segment, interval, chunk_end, crc, marks);
     let end = segment.end;
-    state.written_next = end.next_offset;
-    state.scheduled_next = state.scheduled_next.max(end.next_offset);
+    state.written_next = end.next_index;
+    state.scheduled_next = state.scheduled_next.max(end.next_index);
     state.record_stale = true;
     // Frames of recovery were never counted as dirty.
     let cleaned = bytes.min(state.dirty_bytes);
@@ -443,6 +472,7 @@ pub(crate) fn note_chunk(
         if let Some(index) = &mut segment.index {
             let entry = IndexEntry {
                 offset: mark.base_offset,
+                raft_index: mark.index,
                 position: at,
                 max_timestamp_before: segment.end.max_timestamp,
             };

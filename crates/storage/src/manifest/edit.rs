@@ -4,12 +4,14 @@
 //! Little-endian, `docs/formats/manifest.md`. Each edit: `u32` length of the body | `u32` CRC32C of the body | body;
 //! the body's first byte is its kind. A record is always written whole: one edit is one atomic change of a log.
 
+use std::rc::Rc;
+
 use base::{
     LeaderEpoch, LogEpoch, Offset, PartitionIndex, PartitionKey, RaftIndex, TimestampMs, TopicId,
 };
 
 use crate::{
-    Corrupt, LogConfig, LogId,
+    Corrupt, LogConfig, LogId, LogStart,
     codec::{FieldReader, FieldWriter},
 };
 
@@ -43,9 +45,17 @@ pub struct SegmentRecord {
 pub struct Truncation {
     /// The log epoch that began with it.
     pub log_epoch: LogEpoch,
-    pub next_offset: Offset,
+    /// Frames of earlier log epochs from this index on are superseded.
+    pub next_index: RaftIndex,
     /// Journal sequence that was next; once the journal starts behind it the truncation may be forgotten.
     pub journal_sequence: u64,
+}
+
+/// State of a log's owner, and the journal sequence of the commit that made it durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedState {
+    pub sequence: u64,
+    pub bytes: Rc<[u8]>,
 }
 
 /// All that the manifest knows of one log.
@@ -54,12 +64,15 @@ pub struct LogRecord {
     pub log_id: LogId,
     pub key: PartitionKey,
     pub config: LogConfig,
-    pub log_start_offset: Offset,
+    pub start: LogStart,
     pub log_epoch: LogEpoch,
     pub truncations: Vec<Truncation>,
     pub segments: Vec<SegmentRecord>,
-    /// Leader epochs and the offsets they began at, both ascending.
-    pub leader_epochs: Vec<(LeaderEpoch, Offset)>,
+    /// Leader epochs, and the index and the offset they began at. Epochs and indexes ascend; an epoch of entries
+    /// without offsets leaves the next one to begin at the same offset.
+    pub leader_epochs: Vec<(LeaderEpoch, RaftIndex, Offset)>,
+    /// The newest that was durable when this was written; the journal may hold a newer one.
+    pub state: Option<SavedState>,
     /// Recovery had to leave entries of the log behind: it stays refused, whatever its files look like later.
     pub refused: Option<Corrupt>,
 }
@@ -175,12 +188,15 @@ fn encode_record(out: &mut FieldWriter, record: &LogRecord) {
     out.i64(record.config.retention_ms);
     out.u64(record.config.index_interval_bytes);
     out.u8(u8::from(record.config.delete_old));
-    out.i64(record.log_start_offset.0);
+    out.i32(record.start.leader_epoch.0);
+    out.u64(record.start.index.0);
+    out.i64(record.start.offset.0);
+    out.i64(record.start.next_offset.0);
     out.u32(record.log_epoch.0);
     out.count(record.truncations.len());
     for truncation in &record.truncations {
         out.u32(truncation.log_epoch.0);
-        out.i64(truncation.next_offset.0);
+        out.u64(truncation.next_index.0);
         out.u64(truncation.journal_sequence);
     }
     out.count(record.segments.len());
@@ -192,9 +208,16 @@ fn encode_record(out: &mut FieldWriter, record: &LogRecord) {
         encode_end(out, &segment.end);
     }
     out.count(record.leader_epochs.len());
-    for (leader_epoch, start) in &record.leader_epochs {
+    for (leader_epoch, index, offset) in &record.leader_epochs {
         out.i32(leader_epoch.0);
-        out.i64(start.0);
+        out.u64(index.0);
+        out.i64(offset.0);
+    }
+    out.u8(u8::from(record.state.is_some()));
+    if let Some(state) = &record.state {
+        out.u64(state.sequence);
+        out.count(state.bytes.len());
+        out.raw(&state.bytes);
     }
     out.u8(u8::from(record.refused.is_some()));
     if let Some(corrupt) = &record.refused {
@@ -204,6 +227,16 @@ fn encode_record(out: &mut FieldWriter, record: &LogRecord) {
             out.raw(text.as_bytes());
         }
     }
+}
+
+fn decode_state(body: &mut FieldReader<'_>) -> Option<Option<SavedState>> {
+    if body.u8()? == 0 {
+        return Some(None);
+    }
+    let sequence = body.u64()?;
+    let count = body.count(1)?;
+    let bytes = body.raw(count)?.into();
+    Some(Some(SavedState { sequence, bytes }))
 }
 
 fn decode_text(body: &mut FieldReader<'_>) -> Option<String> {
@@ -256,40 +289,56 @@ fn decode_record(body: &mut FieldReader<'_>) -> Option<LogRecord> {
         index_interval_bytes: body.u64()?,
         delete_old: body.u8()? == 1,
     };
-    let log_start_offset = Offset(body.i64()?);
+    let start = LogStart {
+        leader_epoch: LeaderEpoch(body.i32()?),
+        // The highest index is never given out: there would be no next one.
+        index: RaftIndex(body.u64().filter(|index| *index < u64::MAX)?),
+        offset: Offset(body.i64()?),
+        next_offset: Offset(body.i64()?),
+    };
     let log_epoch = LogEpoch(body.u32()?);
     let mut truncations = Vec::new();
     for _ in 0..body.count(20)? {
         truncations.push(Truncation {
             log_epoch: LogEpoch(body.u32()?),
-            next_offset: Offset(body.i64()?),
+            next_index: RaftIndex(body.u64()?),
             journal_sequence: body.u64()?,
         });
     }
     let mut segments = Vec::new();
     for _ in 0..body.count(65)? {
-        segments.push(SegmentRecord {
+        let segment = SegmentRecord {
             base_offset: Offset(body.i64()?),
             base_index: RaftIndex(body.u64()?),
             created_epoch: LogEpoch(body.u32()?),
             sealed: body.u8()? == 1,
             end: decode_end(body)?,
-        });
+        };
+        let has_place = segment.base_index > RaftIndex(0)
+            && segment.end.next_index >= segment.base_index
+            && segment.end.next_index < RaftIndex(u64::MAX);
+        segments.push(has_place.then_some(segment)?);
     }
     let mut leader_epochs = Vec::new();
-    for _ in 0..body.count(12)? {
-        leader_epochs.push((LeaderEpoch(body.i32()?), Offset(body.i64()?)));
+    for _ in 0..body.count(20)? {
+        leader_epochs.push((
+            LeaderEpoch(body.i32()?),
+            RaftIndex(body.u64()?),
+            Offset(body.i64()?),
+        ));
     }
+    let state = decode_state(body)?;
     let refused = decode_refused(body)?;
     Some(LogRecord {
         log_id,
         key: PartitionKey { topic, partition },
         config,
-        log_start_offset,
+        start,
         log_epoch,
         truncations,
         segments,
         leader_epochs,
+        state,
         refused,
     })
 }
@@ -306,16 +355,21 @@ mod tests {
                 partition: PartitionIndex(2),
             },
             config: crate::testing::config(),
-            log_start_offset: Offset(3),
+            start: LogStart {
+                leader_epoch: LeaderEpoch(0),
+                index: RaftIndex(0),
+                offset: Offset(3),
+                next_offset: Offset(0),
+            },
             log_epoch: LogEpoch(1),
             truncations: vec![Truncation {
                 log_epoch: LogEpoch(1),
-                next_offset: Offset(8),
+                next_index: RaftIndex(5),
                 journal_sequence: 40,
             }],
             segments: vec![SegmentRecord {
                 base_offset: Offset(0),
-                base_index: RaftIndex(0),
+                base_index: RaftIndex(1),
                 created_epoch: LogEpoch(0),
                 sealed: false,
                 end: SegmentEnd {
@@ -323,11 +377,15 @@ mod tests {
                     sequence: 1,
                     crc: 77,
                     next_offset: Offset(8),
-                    next_index: RaftIndex(4),
+                    next_index: RaftIndex(5),
                     max_timestamp: TimestampMs(1234),
                 },
             }],
-            leader_epochs: vec![(LeaderEpoch(0), Offset(0))],
+            leader_epochs: vec![(LeaderEpoch(0), RaftIndex(1), Offset(0))],
+            state: Some(SavedState {
+                sequence: 39,
+                bytes: Rc::from(&b"vote"[..]),
+            }),
             refused: Some(Corrupt {
                 file: "journal/000.journal".into(),
                 at: 4096,

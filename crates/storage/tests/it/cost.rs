@@ -9,5 +9,5 @@ mod measures;
 fn measurements_run() {
     let dir = TempDir::new("cost");
     let lines = measures::all(dir.path(), measures::Scale::new(false));
-    assert_eq!(lines.len(), 7, "{lines:?}");
+    assert_eq!(lines.len(), 10, "{lines:?}");
 }

@@ -9,9 +9,12 @@
 
 use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, rc::Rc};
 
-use base::{Offset, TimestampMs};
+use base::{LeaderEpoch, Offset, TimestampMs};
 use runtime::sim::{DiskImage, HostId, Sim};
-use storage::{Corrupt, Log, LogConfig, OpenError, ReadError, Store, StoreConfig};
+use storage::{
+    Corrupt, Entry, EntryKind, Log, LogConfig, OpenError, ReadError, Store, StoreConfig,
+    empty_batch,
+};
 
 use crate::harness::{LIMIT, append, batch, key, machine};
 
@@ -22,6 +25,9 @@ struct Truth {
     next: i64,
     bytes: Vec<u8>,
     snapshot: Option<Vec<u8>>,
+    /// The owner's, and all entries by index, those without offsets included.
+    state: Option<Vec<u8>>,
+    entries: Vec<u8>,
 }
 
 type Truths = BTreeMap<(usize, i32), Truth>;
@@ -51,7 +57,17 @@ fn log_config() -> LogConfig {
     }
 }
 
-/// Rolled segments, direct batches, a trimmed front, a snapshot; last some batches that only the journal has.
+fn term_start(batch: &[u8]) -> Entry<'_> {
+    Entry {
+        kind: EntryKind::TermStart,
+        leader_epoch: LeaderEpoch(0),
+        batch,
+        record_count: 0,
+        max_timestamp: TimestampMs(-1),
+    }
+}
+
+/// Rolled segments, direct batches, a trimmed front, a snapshot, states; last some batches that only the journal has.
 async fn fill(home: usize) -> Rc<Store> {
     let (store, _) = Store::open(config(home)).await.expect("opens");
     for partition in 0..PARTITIONS {
@@ -69,7 +85,13 @@ async fn fill(home: usize) -> Rc<Store> {
             append(&log(1), &batch(3, i64::from(round), b"small")).await;
         }
     }
+    // One that only the manifest has in the end, and one that a later one replaces.
+    for partition in 0..2 {
+        let saved = log(partition).save_state(&[partition as u8; 40]).await;
+        saved.expect("saves");
+    }
     settle(&store).await;
+    log(0).set_committed(log(0).durable().next_index);
     log(0).trim(Offset(31)).await.expect("trims");
     let at = log(1).next_offset();
     let state = vec![3; 700];
@@ -79,12 +101,17 @@ async fn fill(home: usize) -> Rc<Store> {
         append(&log(0), &batch(1, 5, &[round as u8; 40])).await;
         if round % 5 == 0 {
             append(&log(1), &batch(1, 5, &[9; 4000])).await;
+            log(2)
+                .append(term_start(&empty_batch(&[8; 30])))
+                .expect("there is room");
         }
     }
     settle(&store).await;
     // Partition 3 has an entry in the last commit only.
     append(&log(3), &batch(1, 5, b"last")).await;
+    let saved = log(1).save_state(&[77; 50]);
     settle(&store).await;
+    saved.await.expect("saves");
     store
 }
 
@@ -108,6 +135,19 @@ async fn read_all(log: &Log) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
+async fn read_entries(log: &Log) -> Result<Vec<u8>, ReadError> {
+    let mut at = log.start().index.next();
+    let mut bytes = Vec::new();
+    while at < log.next_index() {
+        for entry in log.read_entries(at, 10, 3000).await? {
+            assert_eq!(entry.index, at);
+            bytes.extend_from_slice(&entry.batch);
+            at = at.next();
+        }
+    }
+    Ok(bytes)
+}
+
 async fn truth_of(log: &Log) -> Result<Truth, ReadError> {
     let bytes = read_all(log).await?;
     // Times go through the index, and through a rebuilt one where its file is damaged.
@@ -118,6 +158,8 @@ async fn truth_of(log: &Log) -> Result<Truth, ReadError> {
         next: log.next_offset().0,
         bytes,
         snapshot: log.load_snapshot().await?.map(|(_, state)| state),
+        state: log.state().map(|state| state.to_vec()),
+        entries: read_entries(log).await?,
     })
 }
 
@@ -345,4 +387,61 @@ fn a_killed_home_serves_or_refuses_what_a_flipped_bit_touches() {
 fn a_home_after_a_power_cut_serves_or_refuses_what_a_flipped_bit_touches() {
     let seen = flip_everywhere("power cut", &stopped(false, true));
     check_met(&seen, "journal");
+}
+
+/// One commit each: log 0's first entry, log 1's entry, log 0's state, then log 0's two further entries.
+async fn commit_one_by_one() {
+    let (store, _) = Store::open(config(0)).await.expect("opens");
+    let mut logs = Vec::new();
+    for partition in 0..2 {
+        let log = store.create(key(partition), log_config()).await;
+        logs.push(log.expect("creates"));
+    }
+    for step in 0..5 {
+        match step {
+            1 => drop(append(&logs[1], &batch(1, 5, b"one")).await),
+            2 => logs[0].save_state(b"vote").await.expect("saves"),
+            _ => drop(append(&logs[0], &batch(1, 5, b"zero")).await),
+        }
+        settle(&store).await;
+    }
+}
+
+/// Damage that leaves nothing of a commit hides whose frames it held. A log is served if what it has behind the damage
+/// tells that it lost neither an entry nor a state.
+#[test]
+fn a_hidden_commit_refuses_the_logs_that_may_have_lost_something() {
+    let cases = [
+        // Log 0's next entry tells that the one before it was the last thing of the log.
+        (1, [false, true]),
+        // It tells that there was a state.
+        (2, [true, true]),
+        // The entry is missing.
+        (3, [true, true]),
+    ];
+    for (hidden, refused) in cases {
+        let (sim, host) = machine(3);
+        let filled = sim.run_on(host, LIMIT, commit_one_by_one());
+        assert!(filled.is_some());
+        sim.kill(host);
+        let at = 4096 * (1 + hidden);
+        for byte in (at..at + 4096).step_by(8) {
+            for bit in [0, 3, 4] {
+                sim.flip_bit(host, "/d/home-0/journal/000.journal", byte, bit);
+            }
+        }
+        for _ in 0..2 {
+            sim.restart(host);
+            let found = sim.run_on(host, LIMIT, async {
+                let (store, _) = Store::open(config(0)).await.expect("opens");
+                let is_refused = |partition| {
+                    let log = store.get(key(partition)).expect("created");
+                    log.quarantined().is_some()
+                };
+                [is_refused(0), is_refused(1)]
+            });
+            assert_eq!(found, Some(refused), "commit {hidden} is hidden");
+            sim.kill(host);
+        }
+    }
 }

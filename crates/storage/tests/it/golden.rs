@@ -6,8 +6,8 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use base::Offset;
-use storage::{LogConfig, Store, StoreConfig};
+use base::{LeaderEpoch, Offset, RaftIndex, TimestampMs};
+use storage::{Entry, EntryKind, LogConfig, Store, StoreConfig};
 
 use crate::harness::{LIMIT, TempDir, append, batch, key, machine, on_real_files};
 
@@ -45,28 +45,44 @@ fn batches() -> Vec<Vec<u8>> {
     large.chain(small).collect()
 }
 
+fn term_start(batch: &[u8]) -> Entry<'_> {
+    Entry {
+        kind: EntryKind::TermStart,
+        leader_epoch: LeaderEpoch(3),
+        batch,
+        record_count: 0,
+        max_timestamp: TimestampMs(-1),
+    }
+}
+
 async fn fill(dir: &Path) {
     let (store, _) = Store::open(config(dir)).await.expect("opens");
     let log = store.create(key(0), log_config()).await.expect("creates");
     let other = store.create(key(1), log_config()).await.expect("creates");
     for bytes in &batches()[..6] {
         let appended = append(&log, bytes).await;
-        log.wait_durable(appended.log_epoch, appended.last_offset.plus(1))
+        log.wait_durable(appended.log_epoch, appended.next_offset)
             .await;
     }
+    log.set_committed(log.durable().next_index);
     log.trim(Offset(5)).await.expect("trims");
     log.save_snapshot(Offset(12), b"windows".to_vec())
         .await
         .expect("saves");
-    // The journal gets another log's frame, and two commits.
+    // The journal gets another log's frame, states, an entry without offsets, and some commits.
     append(&other, &batch(1, 7, b"other")).await;
+    other.save_state(b"old").await.expect("saves");
+    log.save_state(b"vote").await.expect("saves");
     for bytes in &batches()[6..] {
         let appended = append(&log, bytes).await;
-        log.wait_durable(appended.log_epoch, appended.last_offset.plus(1))
+        log.wait_durable(appended.log_epoch, appended.next_offset)
             .await;
     }
+    other.save_state(b"new").await.expect("saves");
+    log.append(term_start(&storage::empty_batch(b"term")))
+        .expect("there is room");
     other
-        .truncate(Offset(1))
+        .truncate(other.next_index())
         .await
         .expect("bumps the log epoch");
     runtime::sleep(std::time::Duration::from_secs(1)).await;
@@ -167,11 +183,18 @@ fn check(text: &str) {
                 at += count;
             }
             assert!(rest.is_empty());
+            assert_eq!(log.state().as_deref(), Some(&b"vote"[..]));
+            let entries = log.read_entries(RaftIndex(11), 9, 1 << 20).await;
+            let last = entries.expect("reads").pop().expect("the last entry");
+            assert_eq!((last.kind, last.record_count), (EntryKind::TermStart, 0));
+            assert_eq!((last.index, last.base_offset), (RaftIndex(11), Offset(24)));
+            assert_eq!(storage::payload_of(&last.batch), b"term");
             let snapshot = log.load_snapshot().await.expect("loads");
             assert_eq!(snapshot, Some((Offset(12), b"windows".to_vec())));
             let other = store.get(key(1)).expect("listed");
             assert_eq!(other.next_offset(), Offset(1));
             assert_eq!(other.log_epoch(), base::LogEpoch(1));
+            assert_eq!(other.state().as_deref(), Some(&b"new"[..]));
             // The second start reads what this one wrote, of the same home.
             store.close().await;
         }

@@ -3,6 +3,7 @@
 mod cost;
 mod damage;
 mod golden;
+mod groups;
 mod harness;
 mod model;
 mod space;

@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use base::{Offset, TimestampMs};
+use base::{Offset, RaftIndex, TimestampMs};
 use kafka::batch::batches;
 use storage::{Log, ReadError, Store};
 
@@ -16,6 +16,7 @@ use crate::harness::{
 
 #[derive(Clone)]
 struct Expected {
+    index: RaftIndex,
     base: i64,
     next: i64,
     bytes: Vec<u8>,
@@ -28,6 +29,8 @@ struct Partition {
     entries: Vec<Expected>,
     /// Everything below was acknowledged.
     acked: i64,
+    /// Never truncated.
+    committed: i64,
 }
 
 #[derive(Clone, Default)]
@@ -168,15 +171,16 @@ async fn step(store: &Store, m: &mut Model) {
                 let bytes = batch(count, timestamp, &vec![fill; size]);
                 let appended = append(&log, &bytes).await;
                 p.entries.push(Expected {
+                    index: appended.index,
                     base: appended.base_offset.0,
-                    next: appended.last_offset.0 + 1,
+                    next: appended.next_offset.0,
                     bytes,
                     timestamp,
                 });
                 last = Some(appended);
             }
             if let Some(last) = last.filter(|_| fill % 4 != 0) {
-                let next = last.last_offset.plus(1);
+                let next = last.next_offset;
                 assert!(log.wait_durable(last.log_epoch, next).await);
                 p.acked = next.0;
             }
@@ -193,7 +197,10 @@ async fn step(store: &Store, m: &mut Model) {
         }
         80..85 => check_times(&log, p, probe).await,
         85..88 => {
-            let durable = log.durable().next_offset.0;
+            let durable = log.durable();
+            log.set_committed(durable.next_index);
+            let durable = durable.next_offset.0;
+            p.committed = p.committed.max(durable);
             let to = p.start + (pick as i64) % (durable - p.start + 1);
             let start = log.trim(Offset(to)).await.expect("trims");
             assert_eq!(start.0, to.max(p.start));
@@ -215,15 +222,12 @@ async fn step(store: &Store, m: &mut Model) {
         }
         91..94 => {
             let end = log.next_offset().0;
-            let cut = p.start + (pick as i64) % (end - p.start + 1);
-            let cut = p
-                .entries
-                .iter()
-                .find(|e| e.next > cut)
-                .map_or(end, |e| e.base);
-            let cut = cut.max(p.start);
+            let cut = p.committed + (pick as i64) % (end - p.committed + 1);
+            let first = p.entries.iter().find(|e| e.base >= cut);
+            let (from, cut) = first.map_or((log.next_index(), end), |e| (e.index, e.base));
             let before = log.log_epoch();
-            let now = log.truncate(Offset(cut)).await.expect("truncates");
+            let now = log.truncate(from).await.expect("truncates");
+            assert_eq!(log.next_index(), from);
             assert_eq!(now, before.next());
             p.entries.retain(|e| e.next <= cut);
             p.acked = p.acked.min(cut);

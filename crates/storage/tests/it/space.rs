@@ -65,7 +65,7 @@ async fn append_until_full(log: &Rc<Log>, bytes: usize, pause: Duration) -> i64 
         let next = log.next_offset().0;
         match log.append(entry(&numbered(next, bytes))) {
             Ok(appended) => {
-                let wait = log.wait_durable(appended.log_epoch, appended.last_offset.plus(1));
+                let wait = log.wait_durable(appended.log_epoch, appended.next_offset);
                 // Without an answer it is not acknowledged; the client's time runs out.
                 let _ = runtime::timeout(Duration::from_secs(2), wait).await;
             }
@@ -82,7 +82,7 @@ async fn append_again(log: &Log, bytes: usize, how: Freed) {
         let next = log.next_offset().0;
         match log.append(entry(&numbered(next, bytes))) {
             Ok(appended) => {
-                let durable = log.wait_durable(appended.log_epoch, appended.last_offset.plus(1));
+                let durable = log.wait_durable(appended.log_epoch, appended.next_offset);
                 assert!(durable.await);
                 return;
             }
@@ -152,6 +152,7 @@ fn fill_and_free(seed: u64, free_bytes_min: u64, bytes: usize, how: Freed) {
             }
             Freed::Trimmed => {
                 let half = Offset(log.durable().next_offset.0 / 2);
+                log.set_committed(log.durable().next_index);
                 assert_eq!(log.trim(half).await, Ok(half));
             }
             Freed::Retained => {
@@ -159,6 +160,7 @@ fn fill_and_free(seed: u64, free_bytes_min: u64, bytes: usize, how: Freed) {
                     retention_bytes: 1 << 20,
                     ..small_log()
                 });
+                log.set_committed(log.durable().next_index);
                 assert!(log.apply_retention(TimestampMs(0)).await.expect("retains") > 10);
             }
             Freed::LargerDisk => {}
@@ -332,6 +334,59 @@ fn a_home_on_a_full_disk_closes_and_keeps_what_its_journal_has() {
     }
 }
 
+/// A write that had given up for want of space was forgotten, and with it what was to make room in the ring.
+#[test]
+fn a_home_with_a_ring_full_of_states_closes_on_a_full_disk() {
+    let tiny = || StoreConfig {
+        journal_file_bytes: 64 << 10,
+        journal_files_max: 2,
+        ..config(0)
+    };
+    let (sim, host) = machine_with(4 << 20, 6);
+    let state = |number: u32| number.to_be_bytes().repeat(1000);
+    let done = sim.run_on(host, LIMIT, async move {
+        let (store, _) = Store::open(tiny()).await.expect("opens");
+        let log = store.create(key(0), small_log()).await.expect("creates");
+        for _ in 0..6 {
+            append_again(&log, 300, Freed::LargerDisk).await;
+        }
+        runtime::sleep(Duration::from_secs(1)).await;
+        fill_but(0).await;
+        let mut asked = Vec::new();
+        for number in 0..40 {
+            asked.push(log.save_state(&state(number)));
+            runtime::sleep(Duration::from_millis(20)).await;
+        }
+        let closes = runtime::timeout(Duration::from_secs(20), store.close());
+        assert!(closes.await.is_ok(), "closing does not end");
+        let mut saved = 0;
+        for saving in asked {
+            match saving.await {
+                Ok(()) => saved += 1,
+                Err(error) => assert_eq!(error, AppendError::Closed),
+            }
+        }
+        (saved, log.durable().next_offset)
+    });
+    let (saved, next) = done.unwrap_or_else(|| panic!("{:?}", sim.fatal_reason(host)));
+    assert!((1..40).contains(&saved), "{saved}");
+    sim.power_cut(host);
+    sim.set_disk_faults(host, faults(64 << 20));
+    sim.restart(host);
+    let found = sim.run_on(host, LIMIT, async move {
+        let (store, report) = Store::open(tiny()).await.expect("opens");
+        assert_eq!(report.quarantined, Vec::new());
+        let log = store.get(key(0)).expect("created");
+        (log.next_offset(), log.state().map(|state| state.to_vec()))
+    });
+    let (found_next, found_state) = found.expect("recovers");
+    assert_eq!(found_next, next);
+    let least = (saved - 1..40)
+        .map(state)
+        .any(|state| Some(state) == found_state);
+    assert!(least, "an old state");
+}
+
 /// Bytes in files under a home's `segments`.
 fn segment_bytes(sim: &Sim, host: HostId) -> u64 {
     let files = sim.files(host);
@@ -376,6 +431,7 @@ async fn read_while_cut(log: Rc<Log>, by_time: bool) {
     for round in 0..400 {
         let next = log.next_offset().0;
         append(&log, &numbered(next, 900 + 37 * (round % 100))).await;
+        log.set_committed(log.durable().next_index);
         if round % 20 == 19 {
             let now = if by_time { 1_000 + next } else { 0 };
             log.apply_retention(TimestampMs(now))
@@ -434,6 +490,8 @@ fn retention_by_time_removes_what_is_older_and_rolls_by_age() {
             let (start, next) = (log.log_start_offset().0, log.next_offset().0);
             assert!((next - 200..next - 60).contains(&start), "{start}..{next}");
             // Everything has expired, the active segment's content, too.
+            log.wait_durable(log.log_epoch(), log.next_offset()).await;
+            log.set_committed(log.next_index());
             log.apply_retention(TimestampMs(10_000))
                 .await
                 .expect("retains");
