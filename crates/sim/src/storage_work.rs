@@ -144,8 +144,15 @@ async fn verify_snapshot(shared: &Rc<Shared>, log: &Log) {
         Ok(loaded) => loaded,
         Err(error) => return excuse_read(shared, key, Offset::ZERO, &error),
     };
+    let start = log.log_start_offset();
     shared.with(key, |model| {
-        model.snapshot.on_found(key, "snapshot", loaded.as_ref())
+        let snapshot = &mut model.snapshot;
+        let least = snapshot.confirmed.map(|at| snapshot.saves[at].0);
+        if loaded.is_none() && least.is_some_and(|at| at < start) {
+            // Between it and the start entries are gone.
+            snapshot.confirmed = None;
+        }
+        snapshot.on_found(key, "snapshot", loaded.as_ref())
     });
 }
 
@@ -535,8 +542,9 @@ async fn keep_house(shared: Rc<Shared>, store: Rc<Store>) {
 
 /// What lasts counts as committed, as in a group of one.
 fn commit(shared: &Rc<Shared>, log: &Rc<Log>) {
-    let next_index = log.durable().next_index;
-    log.set_committed(next_index);
+    let durable = log.durable();
+    let next_index = durable.next_index;
+    log.set_committed(next_index, durable.next_offset);
     shared.with(log.key(), |model| {
         model.committed = model.committed.max(next_index)
     });

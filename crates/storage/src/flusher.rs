@@ -72,11 +72,13 @@ impl FlushQueue {
                 .for_each(|log| self.push(log));
             self.free_later(home);
         }
-        if home.dirty_pressure() && !self.sweeping.replace(true) {
-            let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
-            logs.into_iter()
-                .filter(|log| log.dirty_bytes() > 0)
-                .for_each(|log| self.push(log));
+        if home.dirty_pressure() && !self.sweeping.get() {
+            home.lacks_room.set(false);
+            let mut logs: Vec<_> = home.ids.borrow().values().cloned().collect();
+            logs.retain(|log| log.dirty_bytes() > 0);
+            // The round ends when a worker finds nothing left; without a log nobody would wake one.
+            self.sweeping.set(!logs.is_empty());
+            logs.into_iter().for_each(|log| self.push(log));
         }
     }
 
@@ -127,16 +129,26 @@ impl FlushQueue {
             return;
         }
         while oldest_is_clean(home) {
-            let point = {
+            let (begins, point) = {
                 let inner = home.journal.inner.borrow();
-                inner.used.get(1).map(UsedFile::point)
+                let front = inner.used.front().map(|file| file.sequence_first);
+                (front, inner.used.get(1).map(UsedFile::point))
             };
-            let Some(point) = point else { break };
+            let (Some(begins), Some(point)) = (begins, point) else {
+                break;
+            };
             let logs: Vec<_> = home.ids.borrow().values().cloned().collect();
             let mut edits = Vec::new();
             for log in logs {
-                log.forget_truncations(point.sequence);
+                // Not those behind `begins`: many records are not one atomic edit, and a crash may leave the manifest
+                // with this record and the journal's old beginning, where superseded frames stand.
+                log.forget_truncations(begins);
                 edits.extend(log.take_stale_record().map(Edit::Put));
+                if runtime::should_yield() {
+                    // Given away first: a newer record of one of these logs may come meanwhile.
+                    drop(home.manifest.begin_commit(std::mem::take(&mut edits)));
+                    runtime::yield_now().await;
+                }
             }
             edits.push(Edit::Journal(point));
             home.manifest.commit(edits).await;

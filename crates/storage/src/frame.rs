@@ -203,7 +203,7 @@ fn decode_frame(bytes: &[u8]) -> Result<Step, FrameError> {
     let index = header.raft_index.0;
     let place_agrees = match kind {
         FrameKind::Entry(kind) => {
-            (header.record_count > 0 || kind.may_be_empty()) && index > 0 && index < u64::MAX
+            (header.record_count == 0) == kind.is_empty() && index > 0 && index < u64::MAX
         }
         FrameKind::State => header.record_count == 0 && index == 0,
     };

@@ -51,6 +51,8 @@ pub(crate) struct Home {
     pub direct_writes: Cell<usize>,
     pub direct_freed: Notify,
     pub dirty_bytes: Cell<u64>,
+    /// An entry found no room, although less than half of it is taken.
+    pub lacks_room: Cell<bool>,
     cached_bytes: Cell<u64>,
     cached: RefCell<VecDeque<(LogId, RaftIndex)>>,
 }
@@ -80,6 +82,7 @@ impl Home {
             direct_writes: Cell::new(0),
             direct_freed: Notify::new(),
             dirty_bytes: Cell::new(0),
+            lacks_room: Cell::new(false),
             cached_bytes: Cell::new(0),
             cached: RefCell::default(),
         })
@@ -126,7 +129,7 @@ impl Home {
 
     /// Half of what may be pinned is: time to write segments.
     pub(crate) fn dirty_pressure(&self) -> bool {
-        self.dirty_bytes.get() > self.config.cache_bytes / 2
+        self.dirty_bytes.get() > self.config.cache_bytes / 2 || self.lacks_room.get()
     }
 
     /// A frame was staged.

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! In memory a sorted list; on disk `<segment>.index`, written when the segment is sealed and when the home closes:
-//! 64 bytes of header, the segment's end as of then, the entries, all under one CRC32C (`docs/formats/index.md`).
+//! 32 bytes of header, the segment's end as of then, the entries, all under one CRC32C (`docs/formats/index.md`).
 //!
 //! # Invariants
 //! 1. A file is used only when it names this segment and exactly the end the manifest knows; otherwise the segment

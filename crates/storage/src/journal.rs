@@ -110,6 +110,7 @@ pub(crate) struct Inner {
     entries: u64,
     round: u64,
     sealed: VecDeque<Commit>,
+    /// A commit was taken for writing, and not every log in it knows yet that it lasts.
     in_flight: bool,
     pub durable_sequence: u64,
     /// Commits up to here last, and every log in them knows.
@@ -373,7 +374,7 @@ impl Journal {
         self.completed.notify_all();
     }
 
-    /// Nothing staged, nothing in flight.
+    /// Nothing staged, nothing in flight: what lasts is known to the logs, so their records may be final.
     pub(crate) fn is_drained(&self) -> bool {
         let inner = self.inner.borrow();
         inner.entries == 0 && inner.sealed.is_empty() && !inner.in_flight
@@ -415,6 +416,10 @@ impl Journal {
             let Some(commit) = this.next_commit() else {
                 if home.closed.get() && this.is_drained() {
                     return;
+                }
+                if this.lacks_room() {
+                    // Right after a start no commit has asked for the oldest file to be freed yet.
+                    home.flush.consider(&home);
                 }
                 this.idle.set(true);
                 this.wake.notified().await;
@@ -459,11 +464,7 @@ impl Journal {
 
     /// The commit lasts: durable positions advance, waiters wake, the flusher hears of it.
     async fn complete(&self, home: &Rc<Home>, commit: &Commit) {
-        {
-            let mut inner = self.inner.borrow_mut();
-            inner.durable_sequence = commit.sequence;
-            inner.in_flight = false;
-        }
+        self.inner.borrow_mut().durable_sequence = commit.sequence;
         for touched in &commit.touched {
             let Some(log) = touched.log.upgrade() else {
                 continue;
@@ -474,7 +475,11 @@ impl Journal {
                 runtime::yield_now().await;
             }
         }
-        self.inner.borrow_mut().settled_sequence = commit.sequence;
+        {
+            let mut inner = self.inner.borrow_mut();
+            inner.settled_sequence = commit.sequence;
+            inner.in_flight = false;
+        }
         home.flush.consider(home);
         home.room.notify_all();
         self.completed.notify_all();

@@ -59,9 +59,9 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    /// Entries of these kinds may take no offset; they never reach a client.
+    /// Entries of these kinds take no offset, and never reach a client.
     #[must_use]
-    pub fn may_be_empty(self) -> bool {
+    pub fn is_empty(self) -> bool {
         matches!(self, Self::Configuration | Self::TermStart)
     }
 }
@@ -71,7 +71,7 @@ pub struct Entry<'a> {
     pub kind: EntryKind,
     pub leader_epoch: LeaderEpoch,
     pub batch: &'a [u8],
-    /// Offsets the batch takes: its last offset delta plus one. 0 only where the kind may be empty, see `empty_batch`.
+    /// Offsets the batch takes: its last offset delta plus one. 0 for the kinds that take none, see `empty_batch`.
     pub record_count: u32,
     pub max_timestamp: TimestampMs,
 }

@@ -83,7 +83,7 @@ pub(crate) struct LogState {
     pub scheduled_next: RaftIndex,
     /// Entries from here on may still be truncated, so nothing that removes from the front passes it.
     pub committed_next: RaftIndex,
-    /// An offset up to which entries are committed: that of `committed_next` wherever it was known when that was set.
+    /// Offset of `committed_next`, as far as whoever sets both knows it.
     pub committed_offset: Offset,
     pub direct: VecDeque<DirectChunk>,
     pub direct_running: bool,
@@ -153,6 +153,9 @@ impl LogState {
 /// Called each time more of a log is durable.
 type OnDurable = Rc<dyn Fn(Durable)>;
 
+/// Called once a log is closed or refused.
+type OnRefused = Box<dyn Fn()>;
+
 /// One partition's log. Single owner shard; everything but reads from disk and waiting is synchronous.
 pub struct Log {
     home: Rc<Home>,
@@ -162,6 +165,7 @@ pub struct Log {
     state: RefCell<LogState>,
     waiters: RefCell<VecDeque<durable::Waiter>>,
     callbacks: RefCell<Vec<OnDurable>>,
+    on_refused: RefCell<Option<OnRefused>>,
     turn: Rc<Turn>,
     /// Held by what changes the list of segments at its front; the turn may be held by a write that waits for space.
     front_turn: Rc<Turn>,
@@ -232,6 +236,7 @@ impl Log {
             }),
             waiters: RefCell::default(),
             callbacks: RefCell::default(),
+            on_refused: RefCell::default(),
             turn: Rc::default(),
             front_turn: Rc::default(),
             snapshot_turn: Rc::default(),
@@ -281,6 +286,26 @@ impl Log {
     pub fn size_bytes(&self) -> u64 {
         let state = self.state.borrow();
         state.segments.iter().map(Segment::bytes).sum::<u64>() + state.dirty_bytes
+    }
+
+    /// Told once no more is durable or appended here: the log was closed, or refused for damage. One listener.
+    pub fn on_refused(&self, callback: Box<dyn Fn()>) {
+        self.on_refused.replace(Some(callback));
+        if self.is_over() {
+            self.tell_refused();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.state.borrow();
+        state.closed || state.quarantined.is_some()
+    }
+
+    fn tell_refused(&self) {
+        let callback = self.on_refused.take();
+        if let Some(callback) = callback {
+            callback();
+        }
     }
 
     #[must_use]
@@ -383,30 +408,14 @@ impl Log {
         Some(runs.get(after.checked_sub(1)?)?.0)
     }
 
-    /// Entries below `next_index` are committed: never truncated, so trims and retention may remove them. Never moves
-    /// back; after a start nothing is known to be committed.
-    pub fn set_committed(&self, next_index: RaftIndex) {
+    /// Entries below `next_index`, and with them the offsets below `next_offset`, are committed: never truncated, so
+    /// trims and retention may remove them. Never moves back; after a start nothing is known to be committed.
+    pub fn set_committed(&self, next_index: RaftIndex, next_offset: Offset) {
         let mut state = self.state.borrow_mut();
         let next_index = next_index.min(state.next_index);
-        if next_index <= state.committed_next {
-            return;
-        }
-        state.committed_next = next_index;
-        let staged = state.entries_from(next_index).checked_sub(1);
-        let offset = if next_index == state.durable_next {
-            Some(state.durable_offset)
-        } else if next_index == state.next_index {
-            Some(state.next_offset)
-        } else {
-            staged.map(|at| state.entries[at].next_offset)
-        };
-        let offset = offset.unwrap_or_else(|| {
-            // Evicted already: what whole segments tell is below it, and enough until it is set again.
-            let mut whole = state.segments.iter().rev().map(|segment| &segment.end);
-            let whole = whole.find(|end| end.next_index <= next_index);
-            whole.map_or(state.start.next_offset, |end| end.next_offset)
-        });
-        state.committed_offset = state.committed_offset.max(offset);
+        let next_offset = next_offset.min(state.next_offset);
+        state.committed_next = state.committed_next.max(next_index);
+        state.committed_offset = state.committed_offset.max(next_offset);
     }
 
     /// What the manifest is to know of the log now. Active segments' ends are as of the last chunk that lasts.
@@ -437,8 +446,8 @@ impl Log {
         stale.then(|| self.record(&state))
     }
 
-    /// Refuses everything from now on: the log's files are damaged.
-    pub(crate) fn quarantine(&self, corrupt: Corrupt) {
+    /// Nothing is appended or read any more: damage was found, here or by the log's owner in its state.
+    pub fn quarantine(&self, corrupt: Corrupt) {
         {
             let mut state = self.state.borrow_mut();
             if state.quarantined.is_some() {
@@ -449,6 +458,9 @@ impl Log {
         }
         self.fail_waiters(Offset(i64::MIN));
         self.fail_states();
+        // A commit in flight may still last, but nothing more is durable here.
+        drop(self.callbacks.take());
+        self.tell_refused();
     }
 
     /// Makes the refusal last over restarts: entries that only the journal held are not carried over.
@@ -535,6 +547,7 @@ impl Log {
         self.fail_waiters(Offset(i64::MIN));
         self.fail_states();
         self.callbacks.borrow_mut().clear();
+        self.tell_refused();
     }
 }
 

@@ -48,7 +48,8 @@ use crate::{
 };
 
 const MAGIC: &[u8; 4] = b"FBMF";
-const VERSION: u32 = 2;
+/// Of the format.
+pub const VERSION: u32 = 2;
 /// Largest payload of one chunk; more edits take further chunks.
 const CHUNK_PAYLOAD_BYTES: usize = 1 << 20;
 /// Largest chunk a reader must expect: one record of the most segments imaginable.
@@ -175,13 +176,19 @@ impl Manifest {
 
     /// Makes `edits` durable, in order, each atomic.
     pub(crate) async fn commit(&self, edits: Vec<Edit>) {
-        let (done, waits) = oneshot::channel();
-        self.pending.borrow_mut().push(Pending { edits, done });
-        self.wake.notify_one();
+        let waits = self.begin_commit(edits);
         // The writer only ends with the home; what was not written then is not acknowledged either.
         if waits.await.is_none() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// As `commit`, without waiting: what is committed from now on lasts only with these.
+    pub(crate) fn begin_commit(&self, edits: Vec<Edit>) -> oneshot::Receiver<()> {
+        let (done, waits) = oneshot::channel();
+        self.pending.borrow_mut().push(Pending { edits, done });
+        self.wake.notify_one();
+        waits
     }
 
     pub(crate) fn close(&self) {
@@ -216,6 +223,9 @@ impl Manifest {
             for edit in pending.edits {
                 payload.push(edit.encode());
                 self.state.borrow_mut().apply(edit);
+                if runtime::should_yield() {
+                    runtime::yield_now().await;
+                }
             }
             waiters.push(pending.done);
         }
@@ -235,6 +245,22 @@ impl Manifest {
             // A full disk leaves the old generation in use; the next edit tries again.
             let _ = self.begin_generation(generation).await;
         }
+    }
+
+    /// One edit for each log, and the journal's. Only the writer task changes the state, so it is whole.
+    async fn encode_state(&self) -> Vec<Vec<u8>> {
+        let log_ids: Vec<_> = self.state.borrow().logs.keys().copied().collect();
+        let mut edits = Vec::with_capacity(log_ids.len() + 1);
+        for log_id in log_ids {
+            let record = self.state.borrow().logs.get(&log_id).cloned();
+            edits.extend(record.map(|record| Edit::Put(record).encode()));
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
+        }
+        let journal = self.state.borrow().journal_edit();
+        edits.extend(journal.map(|edit| edit.encode()));
+        edits
     }
 
     /// Appends encoded edits as chunks to both copies.
@@ -328,13 +354,7 @@ impl Manifest {
 
     /// Writes the state compactly as a new generation and removes older ones. Nothing has changed when it fails.
     async fn begin_generation(&self, generation: u64) -> Result<(), OpenError> {
-        let edits: Vec<Vec<u8>> = {
-            let state = self.state.borrow();
-            let logs = state.logs.values().map(|record| Edit::Put(record.clone()));
-            logs.chain(state.journal_edit())
-                .map(|e| e.encode())
-                .collect()
-        };
+        let edits = self.encode_state().await;
         let payload_bytes: usize = edits.iter().map(Vec::len).sum();
         // Each chunk holds a mebibyte or one edit, and rounds up: twice the payload is ample.
         let bytes =
@@ -559,6 +579,13 @@ fn merge(a: &[u8], b: &[u8], generation: u64) -> Result<(Geometry, State), Merge
                 return Err(MergeError::Damaged {
                     at: at as u64,
                     found: "a chunk that is damaged in both",
+                });
+            }
+            let within = BLOCK_BYTES as u64..=geometry.journal_file_bytes;
+            if (state.journal.as_ref()).is_some_and(|point| !within.contains(&point.position)) {
+                return Err(MergeError::Damaged {
+                    at: 0,
+                    found: "a journal that begins outside its files",
                 });
             }
             return Ok((geometry, state));

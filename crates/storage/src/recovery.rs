@@ -361,7 +361,7 @@ async fn replay(
     let mut replay = Replay::new(home.manifest.geometry, &ring, point, unchecked);
     let mut state = Replaying::new(home);
     if is_missing {
-        state.doubt_all(&missing_file(home, &point));
+        state.doubt_all(&missing_file(home, &point), u64::MAX);
     }
     loop {
         let chunk = replay

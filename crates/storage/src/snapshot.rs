@@ -1,7 +1,7 @@
 //! A log's snapshot file: small opaque state as of one offset (producer windows).
 //!
 //! # Layout
-//! `snapshots/<log id>.snapshot`, little-endian: 0 "FBSN" | 4 version | 8 store_id | 16 log_id | 20 log_epoch |
+//! `snapshots/<log id>.snapshot`, little-endian: 0 "FBSN" | 4 version | 8 store_id | 16 log_id | 20 zero |
 //! 24 offset | 32 length | 40 state | CRC32C of all before. `docs/formats/snapshot.md`.
 //!
 //! # Crash
@@ -107,8 +107,8 @@ impl Log {
         }
     }
 
-    /// The newest snapshot, unless it is damaged (said in the trace) or lies behind what the log holds now. Its owner
-    /// then builds the state from the log, or refuses when the log no longer begins at 0 and that is not enough.
+    /// The newest snapshot, unless it is damaged (said in the trace), lies behind what the log holds now, or before the
+    /// log's start: between it and the entries that are served some are gone. Its owner then builds the state from the log, or refuses when the log no longer begins at 0 and that is not enough.
     pub async fn load_snapshot(&self) -> Result<Option<(Offset, Vec<u8>)>, ReadError> {
         let home = self.home();
         let path = path(home, self.log_id());
@@ -125,7 +125,8 @@ impl Log {
             let at = damaged_at(&bytes);
             tracing::warn!(file = %path.display(), at, "damaged snapshot ignored, its state is built from the log");
         }
-        Ok(found.filter(|(at, _)| *at <= self.next_offset()))
+        let (start, end) = (self.log_start_offset(), self.next_offset());
+        Ok(found.filter(|(at, _)| start <= *at && *at <= end))
     }
 }
 

@@ -152,10 +152,13 @@ impl Store {
             log.flush_all().await;
         })
         .await;
-        let mut edits: Vec<_> = logs
-            .iter()
-            .filter_map(|log| log.take_stale_record().map(Edit::Put))
-            .collect();
+        let mut edits = Vec::new();
+        for log in &logs {
+            edits.extend(log.take_stale_record().map(Edit::Put));
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
+        }
         // On a full disk some entries stay in the journal, and the next start replays it.
         if logs.iter().all(|log| log.dirty_bytes() == 0) {
             edits.push(Edit::Journal(JournalPoint {
@@ -167,6 +170,9 @@ impl Store {
         home.manifest.close();
         for log in logs {
             log.close();
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
         }
         home.files.clear();
         home.room.notify_all();

@@ -170,7 +170,7 @@ fn the_largest_timestamp_is_one_that_is_not_deleted() {
         let log = log().await;
         append(&log, &[50, 90, 70], 10);
         durable(&log).await;
-        log.set_committed(log.next_index());
+        log.set_committed(log.next_index(), log.next_offset());
         log.trim(Offset(2)).await.expect("there is room");
         log.max_timestamp(Offset(3)).await.expect("it is readable")
     });

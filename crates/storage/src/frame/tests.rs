@@ -73,3 +73,30 @@ fn arbitrary_bytes_are_refused() {
         Err(FrameError::Checksum { .. })
     ));
 }
+
+/// Readers skip entries that take no offset; whether one does, its kind alone says.
+#[test]
+fn a_kind_takes_offsets_always_or_never() {
+    let body = batch(2, 9, b"value");
+    for (kind, record_count, is_sound) in [
+        (EntryKind::Records, 2, true),
+        (EntryKind::Records, 0, false),
+        (EntryKind::Control, 0, false),
+        (EntryKind::TermStart, 0, true),
+        (EntryKind::TermStart, 2, false),
+        (EntryKind::Configuration, 1, false),
+    ] {
+        let header = FrameHeader {
+            kind: FrameKind::Entry(kind),
+            record_count,
+            ..header(&body)
+        };
+        let decoded = decode(&header.encode(&body));
+        let expected = if is_sound {
+            Ok(Step::Frame(header))
+        } else {
+            Err(FrameError::Fields)
+        };
+        assert_eq!(decoded, expected);
+    }
+}

@@ -25,6 +25,8 @@ pub(crate) enum Item {
 pub(crate) struct ReplayedChunk {
     pub file: String,
     pub sequence: u64,
+    /// Of the last chunk that damage here may have hidden.
+    pub sequence_last: u64,
     /// Position of each item's first byte.
     pub items: Vec<(u64, Item)>,
 }
@@ -149,6 +151,7 @@ impl<'a> Replay<'a> {
                 Ok(Some(ReplayedChunk {
                     file,
                     sequence,
+                    sequence_last: sequence,
                     items,
                 }))
             }
@@ -165,6 +168,7 @@ impl<'a> Replay<'a> {
                 Ok(Some(ReplayedChunk {
                     file,
                     sequence: here.sequence,
+                    sequence_last: later.sequence - 1,
                     items,
                 }))
             }

@@ -28,7 +28,7 @@ impl Log {
         self.check_writable()?;
         assert!(
             entry.batch.len() >= BATCH_HEADER_BYTES
-                && (entry.record_count > 0 || entry.kind.may_be_empty()),
+                && (entry.record_count == 0) == entry.kind.is_empty(),
             "batches are validated at the door"
         );
         // An outcome, not a bug of the node: what goes into internal logs adds up from many requests.
@@ -56,6 +56,7 @@ impl Log {
         // One entry is let in even when it alone exceeds the budget, or a large batch could never be appended.
         if self.home.dirty_bytes.get() > 0 && !self.home.has_room_for(frame_bytes as u64) {
             drop(state);
+            self.home.lacks_room.set(true);
             self.home.flush.consider(&self.home);
             return Err(AppendError::Busy);
         }

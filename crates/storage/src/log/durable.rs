@@ -24,7 +24,11 @@ impl Log {
     }
 
     /// Called (on this shard, synchronously) after each advance of `durable`; the broker moves the high watermark there.
+    /// Not any more once the log is closed or refused.
     pub fn on_durable(&self, callback: Box<dyn Fn(Durable)>) {
+        if self.is_over() {
+            return;
+        }
         self.callbacks.borrow_mut().push(Rc::from(callback));
     }
 

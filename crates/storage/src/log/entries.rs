@@ -108,6 +108,10 @@ impl Log {
                     continue;
                 }
                 Ok(None) if !gather.entries.is_empty() => return Ok(true),
+                // A cut took the entry away before the segment was looked into.
+                Ok(None) if segment_with(&self.state.borrow(), from) != Some(name) => {
+                    return Ok(false);
+                }
                 Ok(None) => cursor.damage("more frames", "the segment's end".into()),
                 Err(stopped) => stopped,
             };

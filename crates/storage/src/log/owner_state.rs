@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// So large may a state be: it is written again with each change of the log's record.
-pub const STATE_BYTES_MAX: usize = 4096;
+pub const STATE_BYTES_MAX: usize = 32 << 10;
 
 /// Until when to wait for room before the next try, should nobody tell of it.
 const ROOM_WAIT: std::time::Duration = std::time::Duration::from_millis(10);
@@ -226,6 +226,9 @@ pub(crate) async fn stage_waiting(home: Rc<Home>) {
             drop(log);
             home.flush.consider(&home);
             let _ = runtime::timeout(ROOM_WAIT, home.room.notified()).await;
+        }
+        if runtime::should_yield() {
+            runtime::yield_now().await;
         }
     }
 }

@@ -213,11 +213,9 @@ fn is_expired(state: &LogState, max_timestamp: TimestampMs, now: TimestampMs) ->
         && now.0 - max_timestamp.0 > state.config.retention_ms
 }
 
-/// Sealed segments at the front that retention removes (Kafka's `deleteOldSegments`).
+/// Sealed segments at the front that retention removes (Kafka's `deleteOldSegments`); those before the log's start, too,
+/// which a trim left because they were not sealed or committed yet.
 fn expired(state: &LogState, now: TimestampMs) -> usize {
-    if !state.config.delete_old {
-        return 0;
-    }
     let sealed = state.segments.iter().take_while(|s| s.sealed).count();
     let mut total: u64 = state.segments.iter().map(Segment::bytes).sum::<u64>() + state.dirty_bytes;
     let mut count = 0;
@@ -225,9 +223,11 @@ fn expired(state: &LogState, now: TimestampMs) -> usize {
         if segment.end.next_index > state.committed_next {
             break;
         }
-        let over = u64::try_from(state.config.retention_bytes)
-            .is_ok_and(|bound| total - segment.bytes() >= bound);
-        if !over && !is_expired(state, segment.end.max_timestamp, now) {
+        let is_before = segment.end.next_offset <= state.start.offset;
+        let bound = u64::try_from(state.config.retention_bytes);
+        let is_over = bound.is_ok_and(|bound| total - segment.bytes() >= bound);
+        let is_over = is_over && state.config.delete_old;
+        if !is_before && !is_over && !is_expired(state, segment.end.max_timestamp, now) {
             break;
         }
         total -= segment.bytes();

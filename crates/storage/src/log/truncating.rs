@@ -6,8 +6,8 @@
 //! other reasons never shows a cut half done, because the log's state changes in one stretch without a yield.
 //!
 //! # Yields
-//! Appends are `Busy` from the beginning to the end: an offset given out meanwhile would be one that is about to go, or
-//! one of a log epoch that is not durable yet.
+//! Appends are `Busy` while a cut is prepared and made durable: an offset given out meanwhile would be one that is about to
+//! go, or one of a log epoch that is not durable yet. Not while it waits for its turn: what comes then goes with the rest.
 use base::{LogEpoch, Offset, RaftIndex};
 use iobuf::AppendBuf;
 
@@ -169,6 +169,14 @@ impl Log {
         let Some((name, base_offset, old_end)) = found else {
             return Ok(None);
         };
+        if old_end.next_index <= from {
+            return Ok(Some(Cut {
+                name,
+                end: old_end,
+                kept: Vec::new(),
+                marks: Vec::new(),
+            }));
+        }
         let file = self.open_segment(name, false, true).await;
         let file = file.ok_or(AppendError::Closed)?;
         let mut reader = WindowReader::new(file, old_end.position);

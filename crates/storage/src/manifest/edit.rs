@@ -103,6 +103,9 @@ pub enum Edit {
 
 const EDIT_HEADER_BYTES: usize = 8;
 
+/// No file is as large; the sum of all segments' sizes stays a number.
+const POSITION_MAX: u64 = 1 << 48;
+
 impl Edit {
     /// The edit as it stands in a chunk.
     #[must_use]
@@ -161,9 +164,9 @@ fn decode_edit(rest: &mut FieldReader<'_>) -> Option<Edit> {
         1 => Edit::Put(decode_record(&mut body)?),
         2 => Edit::Delete(decode_log_id(&mut body)?),
         3 => Edit::Journal(JournalPoint {
-            sequence: body.u64()?,
+            sequence: body.u64().filter(|at| (1..u64::MAX).contains(at))?,
             slot: body.u32()?,
-            position: body.u64()?,
+            position: body.u64().filter(|at| *at <= POSITION_MAX)?,
             previous_crc: body.u32()?,
             clean: body.u8()? == 1,
             next_log_id: LogId(body.u32()?),
@@ -171,6 +174,22 @@ fn decode_edit(rest: &mut FieldReader<'_>) -> Option<Edit> {
         _ => return None,
     };
     (body.remaining() == 0).then_some(edit)
+}
+
+/// An index that has a next one, as frames demand it. 0 where nothing was lost, or held.
+fn decode_index(body: &mut FieldReader<'_>) -> Option<RaftIndex> {
+    body.u64().filter(|at| *at < u64::MAX).map(RaftIndex)
+}
+
+/// An offset that the largest entry may be added to, as frames demand it.
+fn decode_offset(body: &mut FieldReader<'_>) -> Option<Offset> {
+    let bounds = 0..i64::MAX - i64::from(u32::MAX);
+    body.i64().filter(|at| bounds.contains(at)).map(Offset)
+}
+
+/// The epoch has a next one.
+fn decode_log_epoch(body: &mut FieldReader<'_>) -> Option<LogEpoch> {
+    body.u32().filter(|at| *at < u32::MAX).map(LogEpoch)
 }
 
 /// The highest number is never given out: there would be no next one.
@@ -271,8 +290,8 @@ pub(crate) fn decode_end(body: &mut FieldReader<'_>) -> Option<SegmentEnd> {
         position: body.u64()?,
         sequence: body.u64()?,
         crc: body.u32()?,
-        next_offset: Offset(body.i64()?),
-        next_index: RaftIndex(body.u64()?),
+        next_offset: decode_offset(body)?,
+        next_index: decode_index(body)?,
         max_timestamp: TimestampMs(body.i64()?),
     })
 }
@@ -291,40 +310,41 @@ fn decode_record(body: &mut FieldReader<'_>) -> Option<LogRecord> {
     };
     let start = LogStart {
         leader_epoch: LeaderEpoch(body.i32()?),
-        // The highest index is never given out: there would be no next one.
-        index: RaftIndex(body.u64().filter(|index| *index < u64::MAX)?),
-        offset: Offset(body.i64()?),
-        next_offset: Offset(body.i64()?),
+        index: decode_index(body)?,
+        offset: decode_offset(body)?,
+        next_offset: decode_offset(body)?,
     };
-    let log_epoch = LogEpoch(body.u32()?);
+    let log_epoch = decode_log_epoch(body)?;
     let mut truncations = Vec::new();
     for _ in 0..body.count(20)? {
         truncations.push(Truncation {
-            log_epoch: LogEpoch(body.u32()?),
-            next_index: RaftIndex(body.u64()?),
+            log_epoch: decode_log_epoch(body)?,
+            next_index: decode_index(body)?,
             journal_sequence: body.u64()?,
         });
     }
     let mut segments = Vec::new();
     for _ in 0..body.count(65)? {
         let segment = SegmentRecord {
-            base_offset: Offset(body.i64()?),
-            base_index: RaftIndex(body.u64()?),
-            created_epoch: LogEpoch(body.u32()?),
+            base_offset: decode_offset(body)?,
+            base_index: decode_index(body)?,
+            created_epoch: decode_log_epoch(body)?,
             sealed: body.u8()? == 1,
             end: decode_end(body)?,
         };
+        let end = &segment.end;
         let has_place = segment.base_index > RaftIndex(0)
-            && segment.end.next_index >= segment.base_index
-            && segment.end.next_index < RaftIndex(u64::MAX);
+            && end.next_index >= segment.base_index
+            && end.position <= POSITION_MAX
+            && end.sequence < u64::MAX;
         segments.push(has_place.then_some(segment)?);
     }
     let mut leader_epochs = Vec::new();
     for _ in 0..body.count(20)? {
         leader_epochs.push((
             LeaderEpoch(body.i32()?),
-            RaftIndex(body.u64()?),
-            Offset(body.i64()?),
+            decode_index(body)?,
+            decode_offset(body)?,
         ));
     }
     let state = decode_state(body)?;
@@ -404,6 +424,36 @@ mod tests {
         });
         assert_eq!(decode_edits(&put.encode()), Err(0));
         assert_eq!(decode_edits(&Edit::Delete(highest).encode()), Err(0));
+    }
+
+    /// Whatever is read from a record can be reckoned with.
+    #[test]
+    fn places_without_a_successor_are_refused() {
+        let changes: [fn(&mut LogRecord); 9] = [
+            |record| record.start.index = RaftIndex(u64::MAX),
+            |record| record.start.offset = Offset(i64::MAX),
+            |record| record.start.next_offset = Offset(-1),
+            |record| record.log_epoch = LogEpoch(u32::MAX),
+            |record| record.segments[0].base_index = RaftIndex(u64::MAX),
+            |record| record.segments[0].end.next_index = RaftIndex(u64::MAX),
+            |record| record.segments[0].end.next_offset = Offset(i64::MAX - 7),
+            |record| record.segments[0].end.position = u64::MAX,
+            |record| record.leader_epochs[0].1 = RaftIndex(u64::MAX),
+        ];
+        for change in changes {
+            let mut changed = record();
+            change(&mut changed);
+            assert_eq!(decode_edits(&Edit::Put(changed).encode()), Err(0));
+        }
+        let point = JournalPoint {
+            sequence: 0,
+            slot: 0,
+            position: 4096,
+            previous_crc: 0,
+            clean: false,
+            next_log_id: LogId(0),
+        };
+        assert_eq!(decode_edits(&Edit::Journal(point).encode()), Err(0));
     }
 
     #[test]

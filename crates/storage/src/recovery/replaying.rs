@@ -78,12 +78,15 @@ impl<'a> Replaying<'a> {
         }
     }
 
-    /// Damage that may have held frames of any log.
-    pub(super) fn doubt_all(&mut self, damage: &Corrupt) {
+    /// Damage that may have held frames of any log, in commits up to that sequence.
+    pub(super) fn doubt_all(&mut self, damage: &Corrupt, sequence_last: u64) {
         self.is_damaged = true;
         let damage = Rc::new(damage.clone());
         let log_ids = self.home.log_ids();
         for log_id in &log_ids {
+            if self.is_state_in_record(*log_id, sequence_last) {
+                continue;
+            }
             let doubt = Doubt {
                 damage: Rc::clone(&damage),
                 expects: self.seen_next.get(log_id).copied(),
@@ -127,7 +130,7 @@ impl<'a> Replaying<'a> {
                 }
                 Item::Unknown => {
                     let damage = corrupt("a whole chunk".into(), "damage");
-                    self.doubt_all(&damage);
+                    self.doubt_all(&damage, chunk.sequence_last);
                 }
             }
         }
@@ -234,7 +237,9 @@ impl<'a> Replaying<'a> {
             return;
         };
         self.uncertain_states.remove(&header.log_id);
-        if log.quarantined().is_none() {
+        // The record has the last one of its commit, and later ones.
+        let is_known = self.is_state_in_record(header.log_id, sequence);
+        if !is_known && log.quarantined().is_none() {
             let bytes = frame[FRAME_HEADER_BYTES + BATCH_HEADER_BYTES..].into();
             log.recovered_state(SavedState { sequence, bytes });
         }

@@ -91,7 +91,8 @@ async fn fill(home: usize) -> Rc<Store> {
         saved.expect("saves");
     }
     settle(&store).await;
-    log(0).set_committed(log(0).durable().next_index);
+    let durable = log(0).durable();
+    log(0).set_committed(durable.next_index, durable.next_offset);
     log(0).trim(Offset(31)).await.expect("trims");
     let at = log(1).next_offset();
     let state = vec![3; 700];
@@ -390,7 +391,7 @@ fn a_home_after_a_power_cut_serves_or_refuses_what_a_flipped_bit_touches() {
 }
 
 /// One commit each: log 0's first entry, log 1's entry, log 0's state, then log 0's two further entries.
-async fn commit_one_by_one() {
+async fn commit_one_by_one(notes_state: bool) {
     let (store, _) = Store::open(config(0)).await.expect("opens");
     let mut logs = Vec::new();
     for partition in 0..2 {
@@ -400,7 +401,15 @@ async fn commit_one_by_one() {
     for step in 0..5 {
         match step {
             1 => drop(append(&logs[1], &batch(1, 5, b"one")).await),
-            2 => logs[0].save_state(b"vote").await.expect("saves"),
+            2 => {
+                logs[0].save_state(b"vote").await.expect("saves");
+                if notes_state {
+                    // The log's record is written anew.
+                    let log = store.get(key(0)).expect("created");
+                    log.set_committed(log.next_index(), log.next_offset());
+                    log.trim(Offset(1)).await.expect("trims");
+                }
+            }
             _ => drop(append(&logs[0], &batch(1, 5, b"zero")).await),
         }
         settle(&store).await;
@@ -413,15 +422,17 @@ async fn commit_one_by_one() {
 fn a_hidden_commit_refuses_the_logs_that_may_have_lost_something() {
     let cases = [
         // Log 0's next entry tells that the one before it was the last thing of the log.
-        (1, [false, true]),
+        (1, false, [false, true]),
         // It tells that there was a state.
-        (2, [true, true]),
+        (2, false, [true, true]),
+        // That state is in the log's record, too.
+        (2, true, [false, true]),
         // The entry is missing.
-        (3, [true, true]),
+        (3, false, [true, true]),
     ];
-    for (hidden, refused) in cases {
+    for (hidden, notes_state, refused) in cases {
         let (sim, host) = machine(3);
-        let filled = sim.run_on(host, LIMIT, commit_one_by_one());
+        let filled = sim.run_on(host, LIMIT, commit_one_by_one(notes_state));
         assert!(filled.is_some());
         sim.kill(host);
         let at = 4096 * (1 + hidden);
@@ -444,4 +455,38 @@ fn a_hidden_commit_refuses_the_logs_that_may_have_lost_something() {
             sim.kill(host);
         }
     }
+}
+
+/// The record has the last state of a commit; the one before it in the same commit is whole in the journal, the last one
+/// is not.
+#[test]
+fn an_older_state_of_a_commit_does_not_replace_the_last_one() {
+    let (sim, host) = machine(4);
+    let filled = sim.run_on(host, LIMIT, async {
+        let (store, _) = Store::open(config(0)).await.expect("opens");
+        let log = store.create(key(0), log_config()).await.expect("creates");
+        let older = log.save_state(&[0x5a; 64]);
+        let last = log.save_state(&[0xa5; 64]);
+        older.await.expect("saves");
+        last.await.expect("saves");
+        // Writes the record anew.
+        append(&log, &batch(1, 5, b"one")).await;
+        settle(&store).await;
+        log.set_committed(log.next_index(), log.next_offset());
+        log.trim(Offset(1)).await.expect("trims");
+    });
+    assert!(filled.is_some());
+    sim.kill(host);
+    let journal = "/d/home-0/journal/000.journal";
+    let bytes = sim.contents(host, journal).expect("there");
+    let at = bytes.windows(64).position(|bytes| bytes == [0xa5; 64]);
+    sim.flip_bit(host, journal, at.expect("staged") as u64, 3);
+    sim.restart(host);
+    let found = sim.run_on(host, LIMIT, async {
+        let (store, _) = Store::open(config(0)).await.expect("opens");
+        let log = store.get(key(0)).expect("created");
+        assert_eq!(log.quarantined(), None);
+        log.state().map(|state| state.to_vec())
+    });
+    assert_eq!(found, Some(Some(vec![0xa5; 64])));
 }

@@ -262,9 +262,12 @@ fn the_start_knows_index_and_epoch() {
         wear_out_the_ring(&store).await;
         // Nothing is committed, so nothing goes.
         assert_eq!(log.trim(Offset(100)).await, Ok(Offset(0)));
-        log.set_committed(RaftIndex(41));
-        assert_eq!(log.trim(Offset(200)).await, Ok(Offset(60)));
-        log.set_committed(log.next_index());
+        for (index, offset) in [(7, 9), (41, 60)] {
+            // No matter whether it is still in memory.
+            log.set_committed(RaftIndex(index), Offset(offset));
+            assert_eq!(log.trim(Offset(200)).await, Ok(Offset(offset)));
+        }
+        log.set_committed(log.next_index(), log.next_offset());
         assert_eq!(log.trim(Offset(100)).await, Ok(Offset(100)));
         log.start()
     });
@@ -303,7 +306,7 @@ fn the_epoch_of_removed_entries_is_no_run() {
         let log = store.create(key(0), expiring).await.expect("creates");
         append_in(&log, 4, &batch(3, 1, b"old"));
         durable(&log).await;
-        log.set_committed(log.next_index());
+        log.set_committed(log.next_index(), log.next_offset());
         log.apply_retention(TimestampMs(1_000))
             .await
             .expect("retains");

@@ -6,4 +6,5 @@ mod golden;
 mod groups;
 mod harness;
 mod model;
+mod moments;
 mod space;

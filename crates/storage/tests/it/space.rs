@@ -7,7 +7,9 @@ use kafka::batch::batches;
 use runtime::sim::{DiskFaults, HostId, Sim, SimConfig};
 use storage::{AppendError, Log, LogConfig, ReadError, Store, StoreConfig};
 
-use crate::harness::{LIMIT, TempDir, append, batch, entry, key, on_real_files, small, small_log};
+use crate::harness::{
+    LIMIT, TempDir, append, batch, entry, key, machine, on_real_files, small, small_log,
+};
 
 fn faults(capacity_bytes: u64) -> DiskFaults {
     DiskFaults {
@@ -152,7 +154,7 @@ fn fill_and_free(seed: u64, free_bytes_min: u64, bytes: usize, how: Freed) {
             }
             Freed::Trimmed => {
                 let half = Offset(log.durable().next_offset.0 / 2);
-                log.set_committed(log.durable().next_index);
+                log.set_committed(log.durable().next_index, log.durable().next_offset);
                 assert_eq!(log.trim(half).await, Ok(half));
             }
             Freed::Retained => {
@@ -160,7 +162,7 @@ fn fill_and_free(seed: u64, free_bytes_min: u64, bytes: usize, how: Freed) {
                     retention_bytes: 1 << 20,
                     ..small_log()
                 });
-                log.set_committed(log.durable().next_index);
+                log.set_committed(log.durable().next_index, log.durable().next_offset);
                 assert!(log.apply_retention(TimestampMs(0)).await.expect("retains") > 10);
             }
             Freed::LargerDisk => {}
@@ -431,7 +433,7 @@ async fn read_while_cut(log: Rc<Log>, by_time: bool) {
     for round in 0..400 {
         let next = log.next_offset().0;
         append(&log, &numbered(next, 900 + 37 * (round % 100))).await;
-        log.set_committed(log.durable().next_index);
+        log.set_committed(log.durable().next_index, log.durable().next_offset);
         if round % 20 == 19 {
             let now = if by_time { 1_000 + next } else { 0 };
             log.apply_retention(TimestampMs(now))
@@ -491,7 +493,7 @@ fn retention_by_time_removes_what_is_older_and_rolls_by_age() {
             assert!((next - 200..next - 60).contains(&start), "{start}..{next}");
             // Everything has expired, the active segment's content, too.
             log.wait_durable(log.log_epoch(), log.next_offset()).await;
-            log.set_committed(log.next_index());
+            log.set_committed(log.next_index(), log.next_offset());
             log.apply_retention(TimestampMs(10_000))
                 .await
                 .expect("retains");
@@ -609,4 +611,22 @@ fn a_batch_above_the_limit_is_refused_and_the_log_goes_on() {
         append(&log, &numbered(0, 100)).await;
         store.close().await;
     });
+}
+
+/// Neither fills half of the cache, together they do not fit: the first must go to its segment for the second.
+#[test]
+fn a_large_entry_behind_one_that_waits_in_the_journal_finds_room() {
+    let (sim, host) = machine(7);
+    let both = sim.run_on(host, LIMIT, async {
+        let config = StoreConfig {
+            cache_bytes: 20 << 10,
+            direct_bytes_min: 60 << 10,
+            ..small(Path::new("/d"))
+        };
+        let (store, _) = Store::open(config).await.expect("opens");
+        let log = store.create(key(0), small_log()).await.expect("creates");
+        append(&log, &batch(1, 1, &[1; 9 << 10])).await;
+        append(&log, &batch(1, 1, &[1; 15 << 10])).await;
+    });
+    assert!(both.is_some(), "the second entry waits for ever");
 }
