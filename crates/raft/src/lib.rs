@@ -89,6 +89,7 @@ pub use effects::{Effect, Effects, HardState};
 pub use entry::{Descriptor, EntryKind, LogPosition};
 pub use message::{Body, Message, Span};
 pub use replica::{
-    Payload, ProposeError, ReadError, ReconfigureError, Replica, Restored, Role, TransferError,
+    CONFIGURATIONS_HELD_MAX, Payload, ProposeError, ReadError, ReconfigureError, Replica, Restored,
+    Role, TransferError,
 };
 pub use settings::{PlantedBugs, Settings};

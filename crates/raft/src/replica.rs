@@ -35,7 +35,7 @@ use crate::{
     terms::TermTable,
 };
 
-pub use membership::{ReconfigureError, TransferError};
+pub use membership::{CONFIGURATIONS_HELD_MAX, ReconfigureError, TransferError};
 
 /// What a replica is in its term (thesis figure 3.3, and 9.6 for the pre-candidate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +62,19 @@ pub struct Restored<'a> {
     pub log_epoch: LogEpoch,
     /// A `lasting_commit_index` that was once kept; `start.index` when none was.
     pub commit_index: RaftIndex,
+}
+
+impl Restored<'_> {
+    /// Whether a replica can have left this behind. What stands in files is looked at before it is resumed from.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        let ascend = self.configurations.is_sorted_by(|a, b| a.0 < b.0);
+        let in_log = self.configurations.last().is_none_or(|c| c.0 <= self.last);
+        self.hard_state.term >= Term(0)
+            && ascend
+            && in_log
+            && TermTable::is_well_formed(self.start, self.terms, self.last)
+    }
 }
 
 /// What is proposed of an entry.

@@ -27,10 +27,7 @@ pub(crate) struct TermTable {
 impl TermTable {
     pub(crate) fn new(start: LogPosition, runs: &[(Term, RaftIndex)], last: RaftIndex) -> Self {
         assert!(
-            last >= start.index
-                && runs.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1)
-                && runs.first().is_none_or(|(_, first)| *first > start.index)
-                && runs.last().is_none_or(|(_, first)| *first <= last),
+            Self::is_well_formed(start, runs, last),
             "storage restores runs that ascend and lie in the log"
         );
         Self {
@@ -38,6 +35,21 @@ impl TermTable {
             runs: runs.to_vec(),
             last,
         }
+    }
+
+    /// Whether a log can have these runs behind `start`.
+    pub(crate) fn is_well_formed(
+        start: LogPosition,
+        runs: &[(Term, RaftIndex)],
+        last: RaftIndex,
+    ) -> bool {
+        let is_first = |(term, first): &(Term, RaftIndex)| {
+            *term >= start.term && *first > start.index && *term >= Term(0)
+        };
+        last >= start.index
+            && runs.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1)
+            && runs.first().is_none_or(is_first)
+            && runs.last().is_none_or(|(_, first)| *first <= last)
     }
 
     pub(crate) fn start(&self) -> LogPosition {

@@ -21,7 +21,13 @@ pub enum ReconfigureError {
     Transferring,
     #[error("nothing would change")]
     Unchanged,
+    #[error("the log holds {CONFIGURATIONS_HELD_MAX} configurations")]
+    Full,
 }
+
+/// Configurations that may stand in a leader's log at once: with them all a state stays small. Each change takes two
+/// places, and retention gives them back.
+pub const CONFIGURATIONS_HELD_MAX: usize = 64;
 
 /// Why leadership is not handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +92,9 @@ impl Replica {
         }
         if !self.has_committed_in_term() {
             return Err(ReconfigureError::NotReady);
+        }
+        if self.configurations.len() + 2 > CONFIGURATIONS_HELD_MAX {
+            return Err(ReconfigureError::Full);
         }
         let target = target.left();
         if target == now {
