@@ -131,6 +131,12 @@ pub static TARGETS: &[Target] = &[
         allocated_bytes_max: files::lists_bytes_max,
     },
     Target {
+        name: "raft-state",
+        seeds: files::raft_state_seeds,
+        run: files::raft_state,
+        allocated_bytes_max: files::lists_bytes_max,
+    },
+    Target {
         name: "metadata-command",
         seeds: files::command_seeds,
         run: files::command,

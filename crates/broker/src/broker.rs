@@ -11,7 +11,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     rc::Rc,
 };
@@ -29,6 +29,7 @@ use crate::{
     coordinator::{Coordinator, OFFSETS_TOPIC},
     fetch_session::FetchSessions,
     fetch_wait::RemoteWaits,
+    leaders::LeaderTable,
     metadata_log::MetadataLog,
     metrics::{Metrics, MetricsSnapshot},
     partition::Partition,
@@ -66,6 +67,11 @@ pub struct Broker {
     pub(crate) metadata: RefCell<Image>,
     pub(crate) stores: RefCell<BTreeMap<HomeId, Rc<Store>>>,
     pub(crate) partitions: RefCell<BTreeMap<PartitionKey, Rc<Partition>>>,
+    /// Partitions that a task is opening.
+    pub(crate) being_opened: RefCell<BTreeSet<PartitionKey>>,
+    /// One was opened, or could not be.
+    pub(crate) opened: Notify,
+    pub leaders: LeaderTable,
     /// Only on the shard that owns the metadata log.
     pub(crate) metadata_log: RefCell<Option<Rc<MetadataLog>>>,
     /// Host and port for clients.

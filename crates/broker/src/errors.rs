@@ -13,6 +13,7 @@ use storage::{AppendError, ReadError};
 use crate::{
     metadata_log::CommitError,
     partition::{ProduceError, producers::SequenceError},
+    raft_log::RaftAppendError,
 };
 
 /// What a response tells of an error at most: a text that repeats a name or value of the request must still fit a string.
@@ -74,13 +75,24 @@ impl From<AppendError> for Failure {
     }
 }
 
+impl From<RaftAppendError> for Failure {
+    fn from(error: RaftAppendError) -> Self {
+        match error {
+            RaftAppendError::NotLeader => {
+                Self::new(ErrorCode::NotLeaderOrFollower, error.to_string())
+            }
+            RaftAppendError::Log(error) => error.into(),
+        }
+    }
+}
+
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         let code = match &error {
-            ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            ReadError::IndexOutOfRange { .. } | ReadError::Quarantined(_) => {
-                ErrorCode::KafkaStorageError
+            ReadError::OutOfRange { .. } | ReadError::IndexOutOfRange { .. } => {
+                ErrorCode::OffsetOutOfRange
             }
+            ReadError::Quarantined(_) => ErrorCode::KafkaStorageError,
             ReadError::Closed => ErrorCode::NotLeaderOrFollower,
             ReadError::Io(_) => ErrorCode::KafkaStorageError,
         };

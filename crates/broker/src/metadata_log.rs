@@ -1,10 +1,10 @@
 //! The metadata log: commands made durable in one order and told to every shard.
 //!
 //! # Place
-//! A partition of its own in home 0, written by one task on the shard that hosts it.
+//! A partition of its own in home 0 with a raft group of its own, written by one task on the shard that hosts it.
 //!
 //! # Invariants
-//! 1. A command is told to the shards only after it is durable, and before its proposer hears of it.
+//! 1. A command is told to the shards only after it is committed, and before its proposer hears of it.
 //! 2. What the log holds can be applied: commands are checked against the image that all commands before them give.
 //!
 //! # Layout
@@ -29,7 +29,11 @@ use runtime::{
 };
 use storage::{AppendError, Log, LogConfig};
 
-use crate::broker::{Broker, METADATA_SHARD};
+use crate::{
+    broker::{Broker, METADATA_SHARD},
+    leaders::Led,
+    raft_log::{Batch, Proposed, RaftAppendError, RaftLog},
+};
 
 /// Where the metadata log lives: Kafka's own id of `__cluster_metadata`.
 pub const METADATA_KEY: PartitionKey = PartitionKey {
@@ -59,7 +63,7 @@ const OUTPUT_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     #[error("the metadata log refused: {0}")]
-    Append(#[from] AppendError),
+    Append(#[from] RaftAppendError),
     #[error("the node is stopping")]
     Stopping,
 }
@@ -95,7 +99,7 @@ struct Proposal {
 pub struct MetadataLog {
     proposals: RefCell<Option<channel::Sender<Proposal>>>,
     writer: RefCell<Option<JoinHandle<()>>>,
-    log: Rc<Log>,
+    raft: Rc<RaftLog>,
 }
 
 /// Settings of the log itself: nothing is removed but by `trim`.
@@ -111,7 +115,7 @@ pub fn log_config() -> LogConfig {
     }
 }
 
-/// Applies everything the log holds.
+/// Applies everything the log holds; all of it is committed.
 pub async fn replay(log: &Log) -> Result<Image, ReplayError> {
     let (mut at, mut image) = match log.load_snapshot().await? {
         Some((at, bytes)) => (at, Image::decode_snapshot(&bytes)?),
@@ -153,9 +157,9 @@ fn apply_one(image: &mut Image, value: &[u8]) -> Result<(), ReplayError> {
     Ok(())
 }
 
-/// Appends commands and returns when they are durable.
-pub async fn append(log: &Log, commands: &[Command]) -> Result<(), AppendError> {
-    let mut last = None;
+/// Appends commands and returns when they are committed.
+pub async fn append(raft: &RaftLog, commands: &[Command]) -> Result<(), RaftAppendError> {
+    let mut batches = Vec::new();
     let mut left = commands.iter().peekable();
     while left.peek().is_some() {
         let mut builder = BatchBuilder::new(Compression::None);
@@ -163,55 +167,60 @@ pub async fn append(log: &Log, commands: &[Command]) -> Result<(), AppendError> 
             builder.push(runtime::wall(), None, Some(&command.encode()), &[]);
         }
         let record_count = builder.record_count();
-        let bytes = builder.finish();
-        last = Some(append_batch(log, &bytes, record_count).await?);
+        let (batch, bytes_max) = (builder.finish(), base::limits::BATCH_BYTES_MAX);
+        // All or nothing: what is appended counts, whatever its proposer hears.
+        if batch.len() > bytes_max {
+            let bytes = batch.len();
+            return Err(AppendError::TooLarge { bytes, bytes_max }.into());
+        }
+        batches.push((batch, record_count));
     }
-    let Some(appended) = last else { return Ok(()) };
-    match log
-        .wait_durable(appended.log_epoch, appended.next_offset)
-        .await
-    {
+    let mut last = None;
+    for (batch, record_count) in &batches {
+        last = Some(append_batch(raft, batch, *record_count).await?);
+    }
+    let Some(proposed) = last else { return Ok(()) };
+    let committed = raft.wait_committed(proposed.leader_epoch, proposed.index);
+    match committed.await {
         true => Ok(()),
-        false => Err(AppendError::Closed),
+        false => Err(RaftAppendError::NotLeader),
     }
 }
 
 async fn append_batch(
-    log: &Log,
-    batch: &[u8],
+    raft: &RaftLog,
+    bytes: &[u8],
     record_count: u32,
-) -> Result<storage::Appended, AppendError> {
+) -> Result<Proposed, RaftAppendError> {
     loop {
-        let entry = storage::Entry {
-            kind: storage::EntryKind::Records,
-            leader_epoch: base::LeaderEpoch(0),
-            batch,
+        let batch = Batch {
+            bytes,
             record_count,
             max_timestamp: TimestampMs(0),
         };
         // The disk's reserve is there for metadata: without it a full node could not delete a topic.
-        match log.append_from_reserve(entry) {
-            Err(AppendError::Busy) => log.append_ready().await,
+        match raft.append_from_reserve(batch) {
+            Err(RaftAppendError::Log(AppendError::Busy)) => raft.log().append_ready().await,
             outcome => return outcome,
         }
     }
 }
 
 impl MetadataLog {
-    /// Starts the writer on this shard; `broker` already holds the image that `log` adds up to.
-    pub fn start(broker: &Rc<Broker>, log: Rc<Log>) -> Rc<Self> {
+    /// Starts the writer on this shard; `broker` already holds the image that the log adds up to.
+    pub fn start(broker: &Rc<Broker>, raft: Rc<RaftLog>) -> Rc<Self> {
         let (sender, receiver) = channel::bounded(QUEUE);
         let writer = Writer {
             proposed: broker.metadata.borrow().clone(),
             broker: broker.clone(),
-            log: log.clone(),
+            raft: raft.clone(),
             snapshot_at: broker.metadata.borrow().applied(),
         };
         let task = runtime::spawn(Class::Admin, "metadata writer", writer.run(receiver));
         Rc::new(Self {
             proposals: RefCell::new(Some(sender)),
             writer: RefCell::new(Some(task)),
-            log,
+            raft,
         })
     }
 
@@ -239,14 +248,14 @@ impl MetadataLog {
             let _ = writer.await;
         }
         let image = broker.metadata.borrow().clone();
-        save_snapshot(&self.log, &image).await;
+        save_snapshot(&self.raft, &image).await;
     }
 }
 
 struct Writer {
     broker: Rc<Broker>,
-    log: Rc<Log>,
-    /// The image that the log gives once everything appended is durable.
+    raft: Rc<RaftLog>,
+    /// The image that the log gives once everything appended is committed.
     proposed: Image,
     /// `applied` at the last snapshot.
     snapshot_at: u64,
@@ -265,7 +274,7 @@ impl Writer {
             self.write(group).await;
             if self.proposed.applied() - self.snapshot_at >= SNAPSHOT_INTERVAL {
                 self.snapshot_at = self.proposed.applied();
-                save_snapshot(&self.log, &self.proposed).await;
+                save_snapshot(&self.raft, &self.proposed).await;
             }
         }
     }
@@ -284,7 +293,7 @@ impl Writer {
             }
             answers.push((proposal.done, outcomes));
         }
-        let written = append(&self.log, &commands).await;
+        let written = append(&self.raft, &commands).await;
         if let Err(error) = &written {
             tracing::warn!(%error, "metadata could not be written");
             self.proposed = self.broker.metadata.borrow().clone();
@@ -301,8 +310,13 @@ impl Writer {
         }
     }
 
-    /// Every shard applies the commands before any proposer hears of them.
+    /// Every shard applies the commands, and hears who leads the partitions that came to be, before any proposer does.
     async fn tell_shards(&self, commands: &[Command]) {
+        let leaders = self.apply_everywhere(commands).await;
+        Broker::tell_leaders(leaders).await;
+    }
+
+    async fn apply_everywhere(&self, commands: &[Command]) -> Vec<Led> {
         let told: Vec<_> = Broker::shards()
             .map(|shard| {
                 let (broker, commands) = (self.broker.clone(), commands.to_vec());
@@ -310,23 +324,29 @@ impl Writer {
                     let apply = |broker: Rc<Broker>| async move { broker.apply(commands).await };
                     broker
                         .on_shard(shard, Class::Admin, "metadata", apply)
-                        .await;
+                        .await
                 })
             })
             .collect();
+        let mut leaders = Vec::new();
         for task in told {
             // Aborted only when the shard goes down, and then nobody waits for the answer.
-            let _ = task.await;
+            leaders.extend(task.await.into_iter().flatten());
         }
+        leaders
     }
 }
 
-async fn save_snapshot(log: &Log, image: &Image) {
-    let at = log.next_offset();
+/// The image is as of the end of the log. Not where something behind what is committed may still be dropped, or was refused.
+async fn save_snapshot(raft: &RaftLog, image: &Image) {
+    let log = raft.log();
+    let at = raft.committed().next_offset;
+    if at != log.next_offset() || raft.is_closed() {
+        return;
+    }
     let saved = async {
         log.save_snapshot(at, image.encode_snapshot()).await?;
-        log.set_committed(log.durable().next_index);
-        log.trim(at).await
+        raft.trim(at).await
     };
     // The log without a snapshot says the same, only at more length.
     if let Err(error) = saved.await {

@@ -5,7 +5,7 @@
 //! returns when the whole node is open.
 //!
 //! # Layout
-//! `meta.json`: `{"format": 1, "cluster_id": "..."}`, written once, atomically. `home-N/`: one store each. `LOCK`: held
+//! `meta.json`: `{"format": 2, "cluster_id": "..."}`, written once, atomically. `home-N/`: one store each. `LOCK`: held
 //! while the node runs.
 //!
 //! # Crash
@@ -18,34 +18,40 @@ use std::{
     collections::BTreeMap,
     path::Path,
     rc::Rc,
+    time::Duration,
 };
 
 use base::{PartitionKey, ShardId};
 use cluster::{Change, Command, HomeId, Image};
 use runtime::{
-    Class,
+    Class, Instant,
     budget::Budget,
     fs::{self, DirLock},
     sync::{Notify, Shutdown},
 };
-use storage::{AppendError, RecoveryReport, Store, StoreConfig};
+use storage::{AppendError, ReadError, RecoveryReport, Store, StoreConfig};
 
 use crate::{
     broker::{Broker, METADATA_SHARD},
     coordinator::{Coordinator, OFFSETS_TOPIC},
     fetch_session::FetchSessions,
     fetch_wait::RemoteWaits,
+    leaders::{LeaderTable, Led},
     metadata_log::{self, METADATA_KEY, MetadataLog, ReplayError},
     metrics::Metrics,
     partition::Partition,
+    raft_log::{Founding, RaftAppendError, RaftLog},
     settings::Settings,
 };
 
 const META_FILE: &str = "meta.json";
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Logs created at the same time: enough to share journal writes, few enough to leave room for others.
 const CREATE_CONCURRENCY: usize = 32;
+
+/// How long opening waits for the groups' votes to last: one journal write, where the disk has room for one.
+const LEAD_WAIT: Duration = Duration::from_secs(5);
 
 /// Why a node does not open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +74,9 @@ pub enum OpenError {
     #[error("{0}")]
     Metadata(#[from] ReplayError),
     #[error("the metadata log cannot be written: {0}")]
-    MetadataAppend(AppendError),
+    MetadataAppend(RaftAppendError),
+    #[error("the metadata log's raft group has no leader")]
+    MetadataLeader,
     #[error("home {home} holds a partition that cannot be removed: {error}")]
     Orphan { home: HomeId, error: AppendError },
 }
@@ -157,9 +165,17 @@ async fn lead(settings: Settings) -> Result<(Rc<Broker>, OpenReport), OpenError>
     let cluster_id = read_or_write_meta(&dir).await?;
     let (store, recovery) = open_store(&settings, HomeId(0)).await?;
     let log = store.create(METADATA_KEY, metadata_log::log_config()).await;
-    let log = log.map_err(OpenError::MetadataAppend)?;
-    let mut image = metadata_log::replay(&log).await?;
-    found(&settings, &log, &mut image, &cluster_id).await?;
+    let log = log.map_err(|error| OpenError::MetadataAppend(error.into()))?;
+    let raft = RaftLog::open(log, &Founding::alone(), raft::Settings::default());
+    let mut image = match raft.wait_to_lead().await && raft.wait_all_committed().await {
+        true => metadata_log::replay(raft.log()).await?,
+        // A log that was refused says why.
+        false => match raft.log().quarantined() {
+            Some(corrupt) => return Err(ReplayError::from(ReadError::Quarantined(corrupt)).into()),
+            None => return Err(OpenError::MetadataLeader),
+        },
+    };
+    found(&settings, &raft, &mut image, &cluster_id).await?;
 
     let mut report = OpenReport {
         cluster_id,
@@ -179,8 +195,9 @@ async fn lead(settings: Settings) -> Result<(Rc<Broker>, OpenReport), OpenError>
         merge_recovery(&mut report.recovery, recovery.await?);
     }
     let broker = opened.0;
-    let writer = MetadataLog::start(&broker, log);
+    let writer = MetadataLog::start(&broker, raft);
     broker.metadata_log.replace(Some(writer));
+    Broker::tell_all_leaders().await;
     for shard in Broker::shards().filter(|shard| *shard != METADATA_SHARD) {
         let finish = || async { finish_opening(Ok(Broker::local())) };
         runtime::invoke_on(shard, Class::Admin, "open", finish).await;
@@ -198,7 +215,7 @@ fn io_error(what: String) -> impl FnOnce(std::io::Error) -> OpenError {
 /// The first commands of a new cluster, and new homes where there are more shards than before.
 async fn found(
     settings: &Settings,
-    log: &storage::Log,
+    raft: &RaftLog,
     image: &mut Image,
     cluster_id: &str,
 ) -> Result<(), OpenError> {
@@ -220,7 +237,7 @@ async fn found(
             count: runtime::shard_count(),
         });
     }
-    let appended = metadata_log::append(log, &commands).await;
+    let appended = metadata_log::append(raft, &commands).await;
     appended.map_err(OpenError::MetadataAppend)?;
     for command in &commands {
         image.apply(command).map_err(ReplayError::Apply)?;
@@ -350,6 +367,9 @@ async fn open_shard(
         metadata: RefCell::new(image),
         stores: RefCell::new(stores),
         partitions: RefCell::default(),
+        being_opened: RefCell::default(),
+        opened: Notify::new(),
+        leaders: LeaderTable::default(),
         metadata_log: RefCell::new(None),
         advertised: RefCell::new(settings.advertised.clone().unwrap_or_default()),
         connections: Cell::new(0),
@@ -386,7 +406,7 @@ impl Broker {
     }
 
     /// Opens, or creates, each partition that the metadata puts on this shard and that is not open yet.
-    pub(crate) async fn open_missing_partitions(self: &Rc<Self>) {
+    pub(crate) async fn open_missing_partitions(self: &Rc<Self>) -> Vec<Led> {
         let mut missing = Vec::new();
         self.with_metadata(|image| {
             for topic in image.topics() {
@@ -397,13 +417,14 @@ impl Broker {
             }
         });
         missing.retain(|key| self.partition(*key).is_none());
-        self.open_partitions(missing).await;
+        self.open_partitions(missing).await
     }
 
-    /// Several at a time: their creations share journal writes.
-    async fn open_partitions(self: &Rc<Self>, keys: Vec<PartitionKey>) {
-        let queue = Rc::new(RefCell::new(keys.into_iter()));
-        let workers = CREATE_CONCURRENCY.min(queue.borrow().len());
+    /// Several at a time: their creations share journal writes, and then so do their groups' votes. Those that are led,
+    /// or refused; the others go on in the background until they are.
+    async fn open_partitions(self: &Rc<Self>, keys: Vec<PartitionKey>) -> Vec<Led> {
+        let queue = Rc::new(RefCell::new(keys.clone().into_iter()));
+        let workers = CREATE_CONCURRENCY.min(keys.len());
         let tasks: Vec<_> = (0..workers)
             .map(|_| {
                 let (broker, queue) = (self.clone(), queue.clone());
@@ -412,6 +433,9 @@ impl Broker {
                         let next = queue.borrow_mut().next();
                         let Some(key) = next else { break };
                         broker.open_partition(key).await;
+                        if runtime::should_yield() {
+                            runtime::yield_now().await;
+                        }
                     }
                 })
             })
@@ -420,68 +444,159 @@ impl Broker {
             // Aborted only when the shard goes down.
             let _ = task.await;
         }
+        let deadline = runtime::now().plus(LEAD_WAIT);
+        let mut led = Vec::new();
+        for key in keys {
+            led.extend(self.wait_led(key, deadline).await);
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
+        }
+        led
     }
 
-    async fn open_partition(self: &Rc<Self>, key: PartitionKey) {
-        let found = self.with_metadata(|image| {
-            let topic = image.topic(key.topic)?;
-            Some((topic.clone(), topic.partition(key.partition)?))
-        });
-        let Some((topic, spec)) = found else { return };
-        let Some(store) = self.stores.borrow().get(&spec.home).cloned() else {
-            return;
-        };
-        let settings = Rc::new(self.topic_settings(&topic));
-        let log_config = self.log_config(&topic, &settings);
-        let log = match store.get(key) {
-            Some(log) => {
-                log.set_config(log_config);
-                log
+    /// The term that the partition is led in, also where another task opens it.
+    async fn wait_led(self: &Rc<Self>, key: PartitionKey, deadline: Instant) -> Option<Led> {
+        let partition = loop {
+            let opened = self.opened.notified();
+            if let Some(partition) = self.partition(key) {
+                break partition;
             }
-            None => match store.create(key, log_config).await {
+            if !self.being_opened.borrow().contains(&key) {
+                return None;
+            }
+            opened.await;
+        };
+        let raft = partition.raft().clone();
+        if raft.is_leader() || raft.is_closed() {
+            return Some((key, raft.term()));
+        }
+        let waits = raft.wait_to_lead();
+        if crate::race::first(waits, runtime::sleep_until(deadline))
+            .await
+            .is_some()
+        {
+            return Some((key, raft.term()));
+        }
+        // A disk without room, perhaps: what it holds is not served, but what frees space must not wait for it.
+        tracing::warn!(partition = %key, "the partition's group has no leader yet");
+        runtime::spawn(Class::Background, "wait to lead", async move {
+            raft.wait_to_lead().await;
+            Self::tell_leaders(vec![(key, raft.term())]).await;
+        });
+        None
+    }
+
+    /// Opens the log, or creates it, and starts its raft group.
+    async fn open_partition(self: &Rc<Self>, key: PartitionKey) {
+        let spec = self.with_metadata(|image| image.partition(key));
+        let store = spec.and_then(|spec| self.stores.borrow().get(&spec.home).cloned());
+        let Some(store) = store else { return };
+        // One task at a time: a log has one group.
+        if self.partition(key).is_some() || !self.being_opened.borrow_mut().insert(key) {
+            return;
+        }
+        let opened = self.open_log(&store, key).await;
+        self.being_opened.borrow_mut().remove(&key);
+        if let Some(partition) = opened {
+            if self.settings.forget_producers_planted {
+                partition.forget_producers();
+            }
+            self.partitions.borrow_mut().insert(key, partition.clone());
+            if partition.topic().as_str() == OFFSETS_TOPIC {
+                self.coordinator.on_partition_opened(self, &partition);
+            }
+        }
+        self.opened.notify_all();
+    }
+
+    async fn open_log(&self, store: &Store, key: PartitionKey) -> Option<Rc<Partition>> {
+        let plan = || {
+            self.with_metadata(|image| {
+                let topic = image.topic(key.topic)?;
+                topic.partition(key.partition)?;
+                let settings = Rc::new(self.topic_settings(topic));
+                let log_config = self.log_config(topic, &settings);
+                Some((topic.clone(), settings, log_config))
+            })
+        };
+        let log = match store.get(key) {
+            Some(log) => log,
+            None => match store.create(key, plan()?.2).await {
                 Ok(log) => log,
                 // The background task tries again; until then clients are told to.
                 Err(error) => {
                     tracing::warn!(partition = %key, %error, "the partition could not be created");
-                    return;
+                    return None;
                 }
             },
         };
-        // While the log was being created another task may have opened it, or a command deleted its topic.
-        if self.partition(key).is_some() {
-            return;
-        }
-        if self.with_metadata(|image| image.partition(key).is_none()) {
+        // While the log was being created a command may have changed or deleted its topic.
+        let Some((topic, settings, log_config)) = plan() else {
             if let Err(error) = store.delete(key).await {
                 tracing::warn!(partition = %key, %error, "the partition's files could not be removed");
             }
+            return None;
+        };
+        log.set_config(log_config);
+        let raft = RaftLog::open(log, &Founding::alone(), raft::Settings::default());
+        Some(Partition::new(&topic, raft, settings))
+    }
+
+    /// Every shard hears who leads these partitions.
+    pub(crate) async fn tell_leaders(leaders: Vec<Led>) {
+        if leaders.is_empty() {
             return;
         }
-        let partition = Partition::new(&topic, spec.leader_epoch, log, settings);
-        if self.settings.forget_producers_planted {
-            partition.forget_producers();
-        }
-        self.partitions.borrow_mut().insert(key, partition.clone());
-        if topic.name.as_str() == OFFSETS_TOPIC {
-            self.coordinator.on_partition_opened(self, &partition);
+        for shard in Self::shards() {
+            let leaders = leaders.clone();
+            let note = move || async move {
+                let broker = Self::local();
+                for led in leaders {
+                    // What was deleted meanwhile stays forgotten.
+                    if broker.with_metadata(|image| image.partition(led.0).is_some()) {
+                        broker.leaders.note(led);
+                    }
+                    if runtime::should_yield() {
+                        runtime::yield_now().await;
+                    }
+                }
+            };
+            runtime::invoke_on(shard, Class::Admin, "leaders", note).await;
         }
     }
 
-    /// Applies commands that are durable and does what they ask of this shard.
-    pub(crate) async fn apply(self: &Rc<Self>, commands: Vec<Command>) {
+    /// At the start: what every shard has opened.
+    async fn tell_all_leaders() {
+        let mut all = Vec::new();
+        for shard in Self::shards() {
+            let own = || async {
+                let partitions = Self::local().partitions();
+                let led = partitions.iter().map(|p| (p.key(), p.leader_epoch()));
+                led.collect::<Vec<Led>>()
+            };
+            all.extend(runtime::invoke_on(shard, Class::Admin, "leaders", own).await);
+        }
+        Self::tell_leaders(all).await;
+    }
+
+    /// Applies commands that are committed and does what they ask of this shard. Partitions that are led here now.
+    pub(crate) async fn apply(self: &Rc<Self>, commands: Vec<Command>) -> Vec<Led> {
+        let mut led = Vec::new();
         for command in commands {
             let change = self.metadata.borrow_mut().apply(&command);
             match change.expect("the metadata's owner applied it to the same image") {
                 Change::Nothing | Change::ProducerIds { .. } => {}
-                Change::TopicCreated(id) => self.open_new(id, 0).await,
-                Change::PartitionsCreated { id, from } => self.open_new(id, from).await,
+                Change::TopicCreated(id) => led.extend(self.open_new(id, 0).await),
+                Change::PartitionsCreated { id, from } => led.extend(self.open_new(id, from).await),
                 Change::TopicDeleted(topic) => self.close_deleted(&topic).await,
                 Change::ConfigsSet(id) => self.apply_configs(id),
             }
         }
+        led
     }
 
-    async fn open_new(self: &Rc<Self>, id: base::TopicId, from: usize) {
+    async fn open_new(self: &Rc<Self>, id: base::TopicId, from: usize) -> Vec<Led> {
         let keys = self.with_metadata(|image| {
             let topic = image.topic(id)?;
             let mine = topic
@@ -489,11 +604,12 @@ impl Broker {
                 .filter(|(_, spec)| Self::shard_of_home(spec.home) == self.shard);
             Some(mine.map(|(key, _)| key).collect::<Vec<_>>())
         });
-        self.open_partitions(keys.unwrap_or_default()).await;
+        self.open_partitions(keys.unwrap_or_default()).await
     }
 
     async fn close_deleted(self: &Rc<Self>, topic: &cluster::Topic) {
         self.coordinator.on_topic_deleted(&topic.name);
+        self.leaders.forget(topic.id);
         for (key, spec) in topic.keys(0) {
             let removed = self.partitions.borrow_mut().remove(&key);
             if let Some(partition) = removed {

@@ -4,23 +4,26 @@
 //! On the shard that hosts its home, from the metadata's word until the topic's deletion or the node's stop.
 //!
 //! # Invariants
-//! 1. The high watermark is what is durable (a node of one); nothing above it is read by clients.
-//! 2. An offset is told to a producer only after everything up to it is durable.
+//! 1. The high watermark is the end of what the partition's raft group has committed; nothing above it is read by clients.
+//! 2. An offset is told to a producer only after everything up to it is committed.
 //! 3. Between the check of a producer's sequence and the append nothing awaits, so no other batch comes between.
-//! 4. `producers` describes the log up to its end as soon as it is loaded; before, nothing is appended by clients.
+//! 4. `producers` describes the log up to its end as soon as it is loaded, and by `committed` up to the high watermark;
+//!    before, nothing is appended by clients.
 //!
 //! # Cost
 //! A produce of one batch: one pass over its bytes for the checks at the door, one copy into the journal's staging, one
 //! list for the batches, nothing per record.
 //!
 //! # Yields
-//! `produce` only while the producers' windows are being loaded and where the journal has no room; it checks again after.
+//! `produce` while it checks a large batch, while the producers' windows are being loaded and where the journal has no
+//! room; it checks again after.
 //!
 //! # Crash
-//! Windows come back from `Log::load_snapshot` and the headers of the batches behind it. A snapshot is saved only after
-//! the log is durable up to it. A clean stop saves one at the log's end.
+//! Windows come back from `Log::load_snapshot` and the headers of the batches behind it. A snapshot holds what is
+//! committed and nothing else. A clean stop saves one.
 
 pub mod producers;
+pub mod sequencer;
 
 use std::{
     cell::{Cell, RefCell},
@@ -29,16 +32,18 @@ use std::{
     time::Duration,
 };
 
-use base::{LeaderEpoch, LogEpoch, Offset, PartitionKey, TimestampMs, TopicName, limits};
+use base::{LeaderEpoch, Offset, PartitionKey, RaftIndex, TimestampMs, TopicName, limits};
 use cluster::{TopicSettings, config::CompressionChoice};
 use kafka::batch::{
     self, BatchError, Compression, DoorRules, TimestampType, ValidBatch, Validation,
 };
-use runtime::{Class, sync::Notify};
-use storage::{AppendError, Corrupt, Durable, Entry, EntryKind, Log, LogConfig, ReadError};
+use raft::Role;
+use runtime::{Class, budget::Budget, sync::Notify};
+use storage::{AppendError, Corrupt, Log, LogConfig, ReadError};
 
-use crate::broker::Broker;
-use producers::{ProducerTable, SequenceError, Verdict};
+use crate::raft_log::{Batch, Committed, Proposed, RaftAppendError, RaftLog, give_back};
+use producers::{ProducerBatch, ProducerTable, SequenceError, Verdict};
+use sequencer::Sequencer;
 
 /// Bytes appended between two snapshots of the windows: what a start after a crash reads again at most.
 const SNAPSHOT_INTERVAL_BYTES: u64 = 64 << 20;
@@ -63,9 +68,8 @@ pub struct Sequenced {
     /// -1 with CreateTime.
     pub log_append_time: TimestampMs,
     pub log_start_offset: Offset,
-    /// Answer when the log is durable up to `next_offset` in this log epoch.
-    pub log_epoch: LogEpoch,
-    pub next_offset: Offset,
+    /// Answer when this entry of that term is committed; `None`: it is.
+    pub awaits: Option<(LeaderEpoch, RaftIndex)>,
     pub bytes: usize,
     pub records: i32,
     pub is_duplicate: bool,
@@ -81,7 +85,7 @@ pub enum ProduceError {
     #[error("{0}")]
     Sequence(#[from] SequenceError),
     #[error("{0}")]
-    Append(#[from] AppendError),
+    Append(#[from] RaftAppendError),
     #[error("the partition's producers cannot be loaded: {0}")]
     Load(ReadError),
     #[error("the partition was deleted")]
@@ -95,7 +99,7 @@ enum Windows {
     Unloaded,
     /// One task is at it; `loaded` tells the others.
     Loading,
-    Loaded(ProducerTable),
+    Loaded(Sequencer),
 }
 
 /// See the module head.
@@ -103,9 +107,7 @@ pub struct Partition {
     key: PartitionKey,
     topic: TopicName,
     internal: bool,
-    log: Rc<Log>,
-    leader_epoch: Cell<LeaderEpoch>,
-    high_watermark: Cell<Offset>,
+    raft: Rc<RaftLog>,
     settings: RefCell<Rc<TopicSettings>>,
     windows: RefCell<Windows>,
     windows_loaded: Notify,
@@ -116,8 +118,10 @@ pub struct Partition {
     /// Tasks to wake when the high watermark moves or the partition goes away.
     waiters: RefCell<Vec<Weak<Notify>>>,
     waiters_sweep: Cell<usize>,
-    /// Appended and not yet durable: end offset, and all bytes up to there.
-    in_flight: RefCell<VecDeque<(Offset, u64)>>,
+    /// The high watermark as of the last time they were woken.
+    woken_at: Cell<Offset>,
+    /// Appended and not yet committed: entries, and all bytes up to there.
+    in_flight: RefCell<VecDeque<(RaftIndex, u64)>>,
     appended_bytes: Cell<u64>,
     /// Of the bytes appended in this run, those below the high watermark.
     visible_bytes: Cell<u64>,
@@ -127,18 +131,12 @@ pub struct Partition {
 impl Partition {
     /// Takes over an open log.
     #[must_use]
-    pub fn new(
-        topic: &cluster::Topic,
-        leader_epoch: LeaderEpoch,
-        log: Rc<Log>,
-        settings: Rc<TopicSettings>,
-    ) -> Rc<Self> {
+    pub fn new(topic: &cluster::Topic, raft: Rc<RaftLog>, settings: Rc<TopicSettings>) -> Rc<Self> {
+        let log = raft.log();
         let partition = Rc::new(Self {
             key: log.key(),
             topic: topic.name.clone(),
             internal: topic.internal,
-            leader_epoch: Cell::new(leader_epoch),
-            high_watermark: Cell::new(log.durable().next_offset),
             settings: RefCell::new(settings),
             windows: RefCell::new(Windows::Unloaded),
             windows_loaded: Notify::new(),
@@ -147,22 +145,27 @@ impl Partition {
             saving_snapshot: Cell::new(false),
             waiters: RefCell::default(),
             waiters_sweep: Cell::new(WAITERS_SWEEP_MIN),
+            woken_at: Cell::new(raft.committed().next_offset),
             in_flight: RefCell::default(),
             appended_bytes: Cell::new(0),
             visible_bytes: Cell::new(0),
             is_deleted: Cell::new(false),
-            log,
+            raft,
         });
-        let watching = Rc::downgrade(&partition);
-        partition.log.on_durable(Box::new(move |durable| {
-            if let Some(partition) = watching.upgrade() {
-                partition.on_durable(durable);
+        let told = Rc::downgrade(&partition);
+        partition.raft.on_committed(Box::new(move |committed| {
+            if let Some(partition) = told.upgrade() {
+                partition.on_committed(committed);
             }
         }));
-        // It may have moved before the callback was there.
-        let durable = partition.log.durable();
-        partition.log.set_committed(durable.next_index);
-        partition.high_watermark.set(durable.next_offset);
+        let told = Rc::downgrade(&partition);
+        partition.raft.on_role(Box::new(move |role| {
+            if let Some(partition) = told.upgrade()
+                && role != Role::Leader
+            {
+                partition.on_lead_lost();
+            }
+        }));
         partition
     }
 
@@ -184,18 +187,23 @@ impl Partition {
 
     #[must_use]
     pub fn log(&self) -> &Rc<Log> {
-        &self.log
+        self.raft.log()
+    }
+
+    #[must_use]
+    pub fn raft(&self) -> &Rc<RaftLog> {
+        &self.raft
     }
 
     #[must_use]
     pub fn leader_epoch(&self) -> LeaderEpoch {
-        self.leader_epoch.get()
+        self.raft.term()
     }
 
     /// End of what clients may read.
     #[must_use]
     pub fn high_watermark(&self) -> Offset {
-        self.high_watermark.get()
+        self.raft.committed().next_offset
     }
 
     #[must_use]
@@ -210,7 +218,7 @@ impl Partition {
 
     #[must_use]
     pub fn quarantined(&self) -> Option<Corrupt> {
-        self.log.quarantined()
+        self.log().quarantined()
     }
 
     /// Bytes that have become readable in this run, for waiters to count by.
@@ -221,28 +229,43 @@ impl Partition {
 
     /// The topic's configs changed.
     pub fn on_settings(&self, settings: Rc<TopicSettings>, log_config: LogConfig) {
-        self.log.set_config(log_config);
+        self.log().set_config(log_config);
         self.settings.replace(settings);
     }
 
     /// The topic is gone: whoever waits must look again.
     pub fn on_deleted(&self) {
         self.is_deleted.set(true);
+        self.raft.close();
         self.wake();
     }
 
-    fn on_durable(&self, durable: Durable) {
-        self.log.set_committed(durable.next_index);
+    /// Others decide now what follows in the log: what was on its way may be lost, and more may come than passes here.
+    fn on_lead_lost(&self) {
+        let mut windows = self.windows.borrow_mut();
+        if matches!(*windows, Windows::Loaded(_)) {
+            *windows = Windows::Unloaded;
+        }
+        drop(windows);
+        self.in_flight.take();
+        self.wake();
+    }
+
+    fn on_committed(&self, committed: Committed) {
+        if let Windows::Loaded(sequencer) = &mut *self.windows.borrow_mut() {
+            sequencer.on_committed(committed.index);
+        }
         let mut in_flight = self.in_flight.borrow_mut();
-        while let Some((end, bytes)) = in_flight.front().copied()
-            && end <= durable.next_offset
+        while let Some((index, bytes)) = in_flight.front().copied()
+            && index <= committed.index
         {
             self.visible_bytes.set(bytes);
             in_flight.pop_front();
         }
+        give_back(&mut in_flight);
         drop(in_flight);
-        if durable.next_offset > self.high_watermark.get() {
-            self.high_watermark.set(durable.next_offset);
+        // Entries without offsets move nothing that anybody waits for.
+        if self.woken_at.replace(committed.next_offset) != committed.next_offset {
             self.wake();
         }
     }
@@ -268,11 +291,12 @@ impl Partition {
 
     /// Sequences what a client sent for this partition: checks it and decides its place in the log.
     ///
-    /// Not durable yet: see `Sequenced`.
+    /// Not committed yet: see `Sequenced`. `checks` bounds the checks under way that take more than a moment.
     pub async fn produce(
         self: &Rc<Self>,
         records: &[u8],
         acks_all: bool,
+        checks: &Budget,
     ) -> Result<Sequenced, ProduceError> {
         let settings = self.settings();
         if acks_all && settings.replicas_in_sync_min > 1 {
@@ -280,14 +304,16 @@ impl Partition {
             return Err(ProduceError::Replicas { wanted });
         }
         let now = runtime::wall();
-        let batch = check_at_door(records, &settings, now).await?;
+        let batch = check_at_door(records, &settings, now, checks).await?;
         self.load_producers().await.map_err(ProduceError::Load)?;
         loop {
             if self.is_deleted() {
                 return Err(ProduceError::Deleted);
             }
             match self.sequence(&batch, now) {
-                Err(ProduceError::Append(AppendError::Busy)) => self.log.append_ready().await,
+                Err(ProduceError::Append(RaftAppendError::Log(AppendError::Busy))) => {
+                    self.log().append_ready().await;
+                }
                 outcome => return outcome,
             }
         }
@@ -306,86 +332,70 @@ impl Partition {
         let sequenced = Sequenced {
             base_offset: Offset::ZERO,
             log_append_time: TimestampMs(-1),
-            log_start_offset: self.log.log_start_offset(),
-            log_epoch: self.log.log_epoch(),
-            next_offset: Offset::ZERO,
+            log_start_offset: self.log().log_start_offset(),
+            awaits: None,
             bytes: batch.bytes.len(),
             records: header.record_count,
             is_duplicate: false,
         };
         if let Verdict::Duplicate(sent) = producers.check(header)? {
+            let on_its_way = producers.entry_at(sent.base_offset);
             return Ok(Sequenced {
                 base_offset: sent.base_offset,
                 log_append_time: sent.timestamp,
-                next_offset: sent.last_offset().plus(1),
+                awaits: on_its_way.map(|index| (self.leader_epoch(), index)),
                 is_duplicate: true,
                 ..sequenced
             });
         }
-        let appended = self.log.append(Entry {
-            kind: EntryKind::Records,
-            leader_epoch: self.leader_epoch.get(),
-            batch: &batch.bytes,
+        let proposed = self.raft.append(Batch {
+            bytes: &batch.bytes,
             record_count: header.record_count.unsigned_abs(),
             max_timestamp: header.max_timestamp,
         })?;
-        producers.on_append(header, appended.base_offset, now);
+        if let Some(batch) = ProducerBatch::new(header, proposed.base_offset, now) {
+            producers.on_append(proposed.index, batch);
+        }
         drop(windows);
-        self.count_appended(appended.next_offset, batch.bytes.len());
+        self.count_appended(proposed.index, batch.bytes.len());
         self.snapshot_if_due();
         let stamped = header.timestamp_type() == TimestampType::LogAppendTime;
         Ok(Sequenced {
-            base_offset: appended.base_offset,
+            base_offset: proposed.base_offset,
             log_append_time: if stamped {
                 header.max_timestamp
             } else {
                 TimestampMs(-1)
             },
-            log_epoch: appended.log_epoch,
-            next_offset: appended.next_offset,
+            awaits: Some((proposed.leader_epoch, proposed.index)),
             ..sequenced
         })
     }
 
-    fn count_appended(&self, next_offset: Offset, bytes: usize) {
+    fn count_appended(&self, index: RaftIndex, bytes: usize) {
         let bytes = self.appended_bytes.get() + bytes as u64;
         self.appended_bytes.set(bytes);
-        self.in_flight.borrow_mut().push_back((next_offset, bytes));
+        self.in_flight.borrow_mut().push_back((index, bytes));
     }
 
-    /// Appends a batch that this node built (internal topics) and returns its base offset when it is durable.
-    pub async fn append_durable(&self, batch: &[u8]) -> Result<Offset, AppendError> {
-        let (base_offset, log_epoch, next_offset) = self.append_own(batch).await?;
-        match self.log.wait_durable(log_epoch, next_offset).await {
-            true => Ok(base_offset),
-            false => Err(AppendError::Closed),
-        }
-    }
-
-    /// Appends a batch that this node built: base offset, and what to hand `Log::wait_durable`. Waits for staging room only.
-    pub async fn append_own(
-        &self,
-        batch: &[u8],
-    ) -> Result<(Offset, LogEpoch, Offset), AppendError> {
-        let header = batch::BatchHeader::decode(batch).expect("this node built the batch");
+    /// Appends a batch that this node built. Waits for staging room only.
+    pub async fn append_own(&self, bytes: &[u8]) -> Result<Proposed, RaftAppendError> {
+        let header = batch::BatchHeader::decode(bytes).expect("this node built the batch");
         loop {
             if self.is_deleted() {
-                return Err(AppendError::Closed);
+                return Err(AppendError::Closed.into());
             }
-            let entry = Entry {
-                kind: EntryKind::Records,
-                leader_epoch: self.leader_epoch.get(),
-                batch,
+            let batch = Batch {
+                bytes,
                 record_count: header.record_count.unsigned_abs(),
                 max_timestamp: header.max_timestamp,
             };
-            match self.log.append(entry) {
-                Err(AppendError::Busy) => self.log.append_ready().await,
+            match self.raft.append(batch) {
+                Err(RaftAppendError::Log(AppendError::Busy)) => self.log().append_ready().await,
                 Err(error) => return Err(error),
-                Ok(appended) => {
-                    let next_offset = appended.next_offset;
-                    self.count_appended(next_offset, batch.len());
-                    return Ok((appended.base_offset, appended.log_epoch, next_offset));
+                Ok(proposed) => {
+                    self.count_appended(proposed.index, bytes.len());
+                    return Ok(proposed);
                 }
             }
         }
@@ -405,10 +415,15 @@ impl Partition {
         self.windows.replace(Windows::Loading);
         // A dropped future (a closed connection) must not leave `Loading` behind for ever.
         let guard = LoadGuard(self);
-        let outcome = self.replay_producers().await;
+        let term = self.leader_epoch();
+        let mut outcome = self.replay_producers().await;
+        if !self.raft.is_leader() || self.leader_epoch() != term {
+            // Others may have appended meanwhile.
+            outcome = outcome.and(Err(ReadError::Closed));
+        }
         std::mem::forget(guard);
         let (windows, outcome) = match outcome {
-            Ok(table) => (Windows::Loaded(table), Ok(())),
+            Ok(table) => (Windows::Loaded(Sequencer::new(table)), Ok(())),
             Err(error) => (Windows::Unloaded, Err(error)),
         };
         self.windows.replace(windows);
@@ -422,7 +437,7 @@ impl Partition {
             return Ok(ProducerTable::default());
         }
         let now = runtime::wall();
-        let (mut at, mut table) = match self.log.load_snapshot().await? {
+        let (mut at, mut table) = match self.log().load_snapshot().await? {
             None => (Offset::ZERO, ProducerTable::default()),
             Some((at, bytes)) => match ProducerTable::decode(&bytes) {
                 Ok(table) => (at, table),
@@ -433,17 +448,26 @@ impl Partition {
                 }
             },
         };
-        let end = self.log.next_offset();
-        at = at.max(self.log.log_start_offset());
+        // Nothing is on its way: clients append only when this is done. What a leader finds in its log is its own to commit.
+        let end = self.log().next_offset();
+        if !self.raft.wait_all_committed().await {
+            return Err(match self.quarantined() {
+                Some(corrupt) => ReadError::Quarantined(corrupt),
+                None => ReadError::Closed,
+            });
+        }
+        at = at.max(self.log().log_start_offset());
         while at < end {
-            let read = self.log.read(at, end, REPLAY_READ_BYTES, true).await?;
+            let read = self.log().read(at, end, REPLAY_READ_BYTES, true).await?;
             if read.next_offset <= at {
                 break;
             }
             for item in batch::batches(&read.batches.to_contiguous()) {
                 let Ok((header, _)) = item else { break };
-                if header.base_offset >= at {
-                    table.on_append(&header, header.base_offset, now);
+                if header.base_offset >= at
+                    && let Some(batch) = ProducerBatch::new(&header, header.base_offset, now)
+                {
+                    table.apply(&batch);
                 }
             }
             at = read.next_offset;
@@ -454,9 +478,9 @@ impl Partition {
         Ok(table)
     }
 
-    /// After a segment roll or enough bytes: saves the windows as of now, once the log is durable up to now.
+    /// After a segment roll or enough bytes: saves the windows as of what is committed.
     fn snapshot_if_due(self: &Rc<Self>) {
-        let segment = self.log.segment_base_offset();
+        let segment = self.log().segment_base_offset();
         let bytes = self.appended_bytes.get();
         let rolled = segment != self.snapshot_segment.get();
         let grown =
@@ -474,40 +498,37 @@ impl Partition {
         });
     }
 
-    /// Saves the windows as of now; nothing to do where they were never loaded.
+    /// Saves the windows as of the high watermark; nothing to do where they were never loaded.
     pub async fn save_producers(&self) {
-        let (at, log_epoch) = (self.log.next_offset(), self.log.log_epoch());
+        let at = self.high_watermark();
         let state = match &*self.windows.borrow() {
-            Windows::Loaded(table) if !self.internal => table.encode(),
+            Windows::Loaded(producers) if !self.internal => producers.committed().encode(),
             _ => return,
         };
-        if !self.log.wait_durable(log_epoch, at).await {
-            return;
-        }
         // Without this snapshot the next start replays more headers; nothing is lost.
-        if let Err(error) = self.log.save_snapshot(at, state).await {
+        if let Err(error) = self.log().save_snapshot(at, state).await {
             tracing::debug!(partition = %self.key, %error, "producers' snapshot was not saved");
         }
     }
 
     /// The planted bug: as if nobody had ever sent anything.
     pub(crate) fn forget_producers(&self) {
-        self.windows
-            .replace(Windows::Loaded(ProducerTable::default()));
+        self.windows.replace(Windows::Loaded(Sequencer::default()));
     }
 
     /// Forgets producers that have been silent for `expiry`.
     pub fn expire_producers(&self, now: TimestampMs, expiry: Duration) {
         let expiry_ms = i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX);
-        if let Windows::Loaded(table) = &mut *self.windows.borrow_mut() {
+        if let Windows::Loaded(producers) = &mut *self.windows.borrow_mut() {
+            let table = producers.committed_mut();
             table.expire(TimestampMs(now.0.saturating_sub(expiry_ms)));
         }
     }
 
-    /// What `read` gives of the windows, when they are loaded.
+    /// What `read` gives of the committed windows, when they are loaded.
     pub fn with_producers<R>(&self, read: impl FnOnce(&ProducerTable) -> R) -> Option<R> {
         match &*self.windows.borrow() {
-            Windows::Loaded(table) => Some(read(table)),
+            Windows::Loaded(producers) => Some(read(producers.committed())),
             Windows::Unloaded | Windows::Loading => None,
         }
     }
@@ -527,6 +548,7 @@ async fn check_at_door<'a>(
     records: &'a [u8],
     settings: &TopicSettings,
     now: TimestampMs,
+    checks: &Budget,
 ) -> Result<ValidBatch<'a>, ProduceError> {
     let rules = DoorRules {
         batch_bytes_max: settings.message_bytes_max.min(limits::BATCH_BYTES_MAX),
@@ -551,7 +573,7 @@ async fn check_at_door<'a>(
     while !validation.advance(CHECK_STEP_BYTES)? {
         if runtime::should_yield() {
             if permit.is_none() {
-                permit = Some(Broker::local().checks.acquire(1).await);
+                permit = Some(checks.acquire(1).await);
             }
             runtime::yield_now().await;
         }

@@ -15,7 +15,8 @@ impl Broker {
                 if broker.shutdown.is_triggered() {
                     break;
                 }
-                broker.open_missing_partitions().await;
+                let led = broker.open_missing_partitions().await;
+                Self::tell_leaders(led).await;
                 broker.retain().await;
             }
         });
@@ -33,7 +34,7 @@ impl Broker {
                 break;
             }
             partition.expire_producers(now, self.settings.producer_expiry);
-            match partition.log().apply_retention(now).await {
+            match partition.raft().apply_retention(now).await {
                 Ok(0) => {}
                 Ok(segments) => {
                     tracing::info!(partition = %partition.key(), segments, "retention removed segments");

@@ -18,9 +18,7 @@ use std::{
     fmt,
 };
 
-use base::{
-    BrokerId, LeaderEpoch, PartitionIndex, PartitionKey, ProducerId, TopicId, TopicName, limits,
-};
+use base::{BrokerId, PartitionIndex, PartitionKey, ProducerId, TopicId, TopicName, limits};
 
 use crate::{
     codec::{DecodeError, Decoder, Encoder},
@@ -31,7 +29,7 @@ use crate::{
 /// Most partitions of all topics together: each costs memory and a directory entry whether it is used or not.
 pub const PARTITIONS_MAX: usize = 200_000;
 
-const SNAPSHOT_VERSION: u8 = 1;
+const SNAPSHOT_VERSION: u8 = 2;
 
 /// One directory of journal and segments, numbered from 0; a shard hosts one or more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,11 +41,10 @@ impl fmt::Display for HomeId {
     }
 }
 
-/// Where a partition lives and under which leader epoch.
+/// Where a partition lives. Who leads it, and in which term, is its raft group's to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionSpec {
     pub home: HomeId,
-    pub leader_epoch: LeaderEpoch,
 }
 
 /// A topic of the image.
@@ -406,7 +403,6 @@ impl Image {
             out.count(topic.partitions.len());
             for partition in &topic.partitions {
                 out.u16(partition.home.0);
-                out.i32(partition.leader_epoch.0);
             }
             encode_configs(&mut out, &topic.configs);
         }
@@ -455,11 +451,10 @@ fn decode_topic(from: &mut Decoder<'_>) -> Result<Topic, DecodeError> {
     let id = TopicId(from.id()?);
     let name = decode_name(from)?;
     let internal = decode_flag(from)?;
-    let count = from.count(6)?;
+    let count = from.count(2)?;
     let partitions = (0..count).map(|_| {
         Ok(PartitionSpec {
             home: HomeId(from.u16()?),
-            leader_epoch: LeaderEpoch(from.i32()?),
         })
     });
     let partitions = partitions.collect::<Result<_, _>>()?;
@@ -472,12 +467,8 @@ fn decode_topic(from: &mut Decoder<'_>) -> Result<Topic, DecodeError> {
     })
 }
 
-/// A new partition: its first leader epoch is 0, as Kafka's.
 fn spec(home: HomeId) -> PartitionSpec {
-    PartitionSpec {
-        home,
-        leader_epoch: LeaderEpoch(0),
-    }
+    PartitionSpec { home }
 }
 
 fn fold(name: &TopicName) -> String {

@@ -7,13 +7,18 @@ use base::{
     BrokerId, LeaderEpoch, LogEpoch, Offset, PartitionIndex, PartitionKey, RaftIndex, TimestampMs,
     TopicId, TopicName,
 };
-use broker::{group::record, partition::producers::ProducerTable};
+use broker::{
+    group::record,
+    partition::producers::{ProducerBatch, ProducerTable},
+    raft_log::{self, Founding},
+};
 use cluster::{
     command::{Command, NewTopic},
     image::{HomeId, Image},
 };
 use iobuf::{AppendBuf, crc32c, crc32c_append};
 use kafka::batch::{BatchBuilder, BatchHeader, Compression};
+use raft::{Configuration, ReplicaId};
 use storage::{
     Corrupt, EntryKind, LogConfig, LogId, LogStart,
     chunk::{self, BLOCK_BYTES, ChunkId, Found, Role, SectorTable},
@@ -120,12 +125,12 @@ fn walk_frames(bytes: &[u8]) {
     let mut at = 0;
     while let Ok(Step::Frame(header)) = frame::decode(&bytes[at..]) {
         let end = at + header.frame_bytes();
-        let may_be_empty = match header.kind {
-            FrameKind::Entry(kind) => kind.may_be_empty(),
+        let is_empty = match header.kind {
+            FrameKind::Entry(kind) => kind.is_empty(),
             FrameKind::State => true,
         };
         let takes = header.next_offset() > header.base_offset;
-        assert!(end > at && (takes || may_be_empty && header.record_count == 0));
+        assert!(end > at && takes != is_empty);
         let Some(whole) = bytes.get(at..end) else {
             return;
         };
@@ -336,7 +341,7 @@ pub fn manifest_edits(input: &[u8]) {
 fn manifest_copy(payload: &[u8]) -> Vec<u8> {
     let mut out = vec![0; BLOCK_BYTES];
     out[..4].copy_from_slice(b"FBMF");
-    out[4..8].copy_from_slice(&2u32.to_le_bytes());
+    out[4..8].copy_from_slice(&manifest::VERSION.to_le_bytes());
     out[8..16].copy_from_slice(&STORE_ID.to_le_bytes());
     out[16..24].copy_from_slice(&GENERATION.to_le_bytes());
     out[24..32].copy_from_slice(&(1u64 << 20).to_le_bytes());
@@ -417,7 +422,8 @@ fn producers() -> Vec<u8> {
         builder.push(TimestampMs(5), None, Some(b"v"), &[]);
         let bytes = builder.finish();
         let header = BatchHeader::decode(&bytes).expect("just built");
-        table.on_append(&header, Offset(producer), TimestampMs(5));
+        let batch = ProducerBatch::new(&header, Offset(producer), TimestampMs(5));
+        table.apply(&batch.expect("a producer"));
     }
     table.encode()
 }
@@ -454,6 +460,26 @@ pub fn windows(input: &[u8]) {
         let encoded = table.encode();
         let again = ProducerTable::decode(&encoded).expect("what was written is readable");
         assert_eq!(again.encode(), encoded);
+    }
+}
+
+pub fn raft_state_seeds() -> Vec<Vec<u8>> {
+    let ids = [1, 2, 3].map(ReplicaId);
+    let three = Configuration::new(&ids, &[ReplicaId(9)]).expect("a few members");
+    let mut state = raft_log::SavedState::founding(&Founding {
+        replica: ReplicaId(2),
+        configuration: three,
+    });
+    let alone = raft_log::SavedState::founding(&Founding::alone()).encode();
+    state.hard.vote = Some(ReplicaId(3));
+    vec![alone, state.encode()]
+}
+
+pub fn raft_state(input: &[u8]) {
+    if let Ok(state) = raft_log::SavedState::decode(input) {
+        let encoded = state.encode();
+        let again = raft_log::SavedState::decode(&encoded).expect("what was written is readable");
+        assert_eq!(again, state);
     }
 }
 

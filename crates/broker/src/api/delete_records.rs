@@ -13,6 +13,7 @@ use kafka::{
 use runtime::Class;
 
 use crate::{
+    api::fetch::check_leader_epoch,
     broker::Broker,
     errors::Failure,
     owners::Question,
@@ -85,6 +86,7 @@ async fn trim(broker: &Broker, key: PartitionKey, offset: i64) -> Result<Offset,
         let text = "records of internal topics are not for clients to delete";
         return Err(Failure::new(ErrorCode::InvalidTopicException, text));
     }
+    check_leader_epoch(&partition, -1)?;
     let high_watermark = partition.high_watermark();
     let until = match offset {
         HIGH_WATERMARK => high_watermark,
@@ -97,5 +99,5 @@ async fn trim(broker: &Broker, key: PartitionKey, offset: i64) -> Result<Offset,
     if until <= log.log_start_offset() {
         return Ok(log.log_start_offset());
     }
-    Ok(log.trim(until).await?)
+    Ok(partition.raft().trim(until).await?)
 }

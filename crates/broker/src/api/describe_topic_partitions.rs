@@ -13,6 +13,7 @@ use kafka::{
 
 use crate::{
     api::metadata::TOPIC_OPERATIONS,
+    leaders::LeaderTable,
     request::{Reply, RequestContext, RequestError},
 };
 
@@ -46,11 +47,12 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
         next: None,
     };
     let node = broker.settings.broker.0;
+    let leaders = &broker.leaders;
     broker.with_metadata(|image| {
         let start = from.as_ref().map_or("", |from| &from.topic);
         if request.topics.is_empty() {
             for topic in image.topics_from(start) {
-                page.add(topic, &from, node);
+                page.add(topic, &from, node, leaders);
                 if page.next.is_some() {
                     break;
                 }
@@ -62,7 +64,7 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
         names.dedup();
         for name in names.iter().filter(|name| name.as_str() >= start) {
             match image.topic_named(name) {
-                Some(topic) => page.add(topic, &from, node),
+                Some(topic) => page.add(topic, &from, node, leaders),
                 None => page.topics.push(unknown(name)),
             }
             if page.next.is_some() {
@@ -78,7 +80,7 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
 }
 
 impl Page {
-    fn add(&mut self, topic: &Topic, from: &Option<From>, node: i32) {
+    fn add(&mut self, topic: &Topic, from: &Option<From>, node: i32, leaders: &LeaderTable) {
         let name = topic.name.as_str();
         let first = match from {
             Some(from) if from.topic == name => from.partition,
@@ -88,11 +90,17 @@ impl Page {
             self.next = Some(cursor(name, 0));
             return;
         }
-        let partitions = topic.keys(first).take(self.room).map(|(key, spec)| {
+        let partitions = topic.keys(first).take(self.room).map(|(key, _)| {
+            let leader_epoch = leaders.leader_epoch(key);
+            let (code, leader_id) = match leader_epoch {
+                Some(_) => (ErrorCode::None, node),
+                None => (ErrorCode::LeaderNotAvailable, -1),
+            };
             DescribeTopicPartitionsResponsePartition {
+                error_code: code.code(),
                 partition_index: key.partition.0,
-                leader_id: node,
-                leader_epoch: spec.leader_epoch.0,
+                leader_id,
+                leader_epoch: leader_epoch.map_or(-1, |epoch| epoch.0),
                 replica_nodes: List::from(vec![node]),
                 isr_nodes: List::from(vec![node]),
                 eligible_leader_replicas: Some(List::default()),

@@ -401,8 +401,15 @@ async fn read_partition(
     Ok(read)
 }
 
-/// KIP-320: what the client believes about the leader must be what is.
+/// KIP-320: what the client believes about the leader must be what is. And somebody must lead: before, nobody knows how
+/// far the log is committed, and a client told "the end is here" would go back.
 pub fn check_leader_epoch(partition: &Partition, believed: i32) -> Result<(), ErrorCode> {
+    if partition.quarantined().is_some() {
+        return Err(ErrorCode::KafkaStorageError);
+    }
+    if !partition.raft().is_leader() {
+        return Err(ErrorCode::NotLeaderOrFollower);
+    }
     match believed {
         ..0 => Ok(()),
         epoch if epoch < partition.leader_epoch().0 => Err(ErrorCode::FencedLeaderEpoch),

@@ -191,13 +191,21 @@ fn describe_topic(
     operations: Option<i32>,
 ) -> MetadataResponseTopic<'static> {
     let node = broker.settings.broker.0;
-    let partitions = topic.keys(0).map(|(key, spec)| MetadataResponsePartition {
-        partition_index: key.partition.0,
-        leader_id: node,
-        leader_epoch: spec.leader_epoch.0,
-        replica_nodes: List::from(vec![node]),
-        isr_nodes: List::from(vec![node]),
-        ..MetadataResponsePartition::default()
+    let partitions = topic.keys(0).map(|(key, _)| {
+        let leader_epoch = broker.leaders.leader_epoch(key);
+        let (code, leader_id) = match leader_epoch {
+            Some(_) => (ErrorCode::None, node),
+            None => (ErrorCode::LeaderNotAvailable, -1),
+        };
+        MetadataResponsePartition {
+            error_code: code.code(),
+            partition_index: key.partition.0,
+            leader_id,
+            leader_epoch: leader_epoch.map_or(-1, |epoch| epoch.0),
+            replica_nodes: List::from(vec![node]),
+            isr_nodes: List::from(vec![node]),
+            ..MetadataResponsePartition::default()
+        }
     });
     let unset = MetadataResponseTopic::default();
     MetadataResponseTopic {

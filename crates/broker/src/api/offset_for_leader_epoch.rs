@@ -94,6 +94,15 @@ fn find(broker: &Broker, ask: Ask) -> Answer {
     if ask.epoch > current {
         return Ok((-1, -1));
     }
-    let found = partition.log().end_of_epoch(LeaderEpoch(ask.epoch));
-    Ok(found.map_or((-1, -1), |(epoch, offset)| (epoch.0, offset.min(end).0)))
+    let log = partition.log();
+    let (epoch, offset) = match log.end_of_epoch(LeaderEpoch(ask.epoch)) {
+        Some((epoch, offset)) => (epoch.0, offset),
+        // Older than all that the log knows: it ended where the first of those begins (KIP-101).
+        None => {
+            let first = log.leader_epochs().first().map(|(_, _, offset)| *offset);
+            let start = log.log_start_offset();
+            (ask.epoch, first.unwrap_or(end).max(start))
+        }
+    };
+    Ok((epoch, offset.min(end).0))
 }

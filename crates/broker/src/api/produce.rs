@@ -1,13 +1,13 @@
-//! Produce (key 0): sequencing record batches, and answering when they are durable.
+//! Produce (key 0): sequencing record batches, and answering when they are committed.
 //!
 //! # Invariants
 //! 1. The handler returns when every batch of the request has its place in its log or its refusal; the connection's next
 //!    request is read only then. That covers batches on other shards too: their owners have answered.
-//! 2. With acks 1 and all the answer waits for durability alike: nothing is acknowledged that a power cut could take.
+//! 2. With acks 1 and all the answer waits for the commit alike: nothing is acknowledged that a power cut could take.
 //!
 //! # Cost
 //! Per request: the frame is borrowed, not copied; one message to each other shard, answered when the batches have their
-//! places and again when they are durable; one wait per (request, shard) and batch, resolved by the shard's journal
+//! places and again when they are committed; one wait per (request, shard) and batch, resolved by the shard's journal
 //! writes; the response is encoded once. Per batch: see `partition`.
 //!
 //! # Yields
@@ -15,7 +15,7 @@
 
 use std::rc::Rc;
 
-use base::{LogEpoch, Offset, PartitionIndex, PartitionKey, ShardId, TopicId};
+use base::{LeaderEpoch, PartitionIndex, PartitionKey, RaftIndex, ShardId, TopicId};
 use iobuf::Buf;
 use kafka::{
     error::ErrorCode,
@@ -59,9 +59,9 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     };
     let there = move |broker: Rc<Broker>, sent: Vec<Sent>| async move {
         let (outcomes, awaited) = sequence(&broker, sent, acks).await;
-        (outcomes, wait_durable(broker, awaited))
+        (outcomes, wait_committed(broker, awaited))
     };
-    let (outcomes, durable) = broker
+    let (outcomes, committed) = broker
         .ask_owners_in_two(Class::Produce, "produce", sent, there)
         .await;
     let open = slots.iter_mut().filter(|slot| slot.owner.is_some());
@@ -77,11 +77,11 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
         };
     }
     Ok(Reply::Later(Box::pin(async move {
-        let durable = durable.await;
+        let committed = committed.await;
         let open = slots.iter_mut().filter(|slot| slot.owner.is_some());
-        for (slot, is_durable) in open.zip(durable) {
-            if slot.outcome.is_ok() && !is_durable {
-                let text = "the log was closed before the batch was durable";
+        for (slot, is_committed) in open.zip(committed) {
+            if slot.outcome.is_ok() && !is_committed {
+                let text = "leadership or the log was lost before the batch was committed";
                 slot.outcome = Err(Failure::new(ErrorCode::NotLeaderOrFollower, text));
             }
         }
@@ -179,17 +179,18 @@ async fn sequence(
     for Sent { key, records } in sent {
         let outcome = match broker.partition(key) {
             Some(partition) => partition
-                .produce(&records, acks == -1)
+                .produce(&records, acks == -1, &broker.checks)
                 .await
                 .map_err(Failure::from),
             // Deleted meanwhile, or the log could not be created yet.
             None => Err(ErrorCode::NotLeaderOrFollower.into()),
         };
         let sequenced = outcome.as_ref().ok().filter(|_| acks != 0);
-        awaited.push(sequenced.map(|sequenced| Awaited {
+        let awaits = sequenced.and_then(|sequenced| sequenced.awaits);
+        awaited.push(awaits.map(|(leader_epoch, index)| Awaited {
             key,
-            log_epoch: sequenced.log_epoch,
-            next_offset: sequenced.next_offset,
+            leader_epoch,
+            index,
         }));
         outcomes.push(outcome);
         if runtime::should_yield() {
@@ -218,27 +219,27 @@ fn count(broker: &Broker, slots: &[Slot]) {
 /// What to wait for on the owner's shard.
 struct Awaited {
     key: PartitionKey,
-    log_epoch: LogEpoch,
-    next_offset: Offset,
+    leader_epoch: LeaderEpoch,
+    index: RaftIndex,
 }
 
-/// On the owner's shard: whether each batch is durable; true where there is none to wait for.
-async fn wait_durable(broker: Rc<Broker>, awaited: Vec<Option<Awaited>>) -> Vec<bool> {
-    let mut durable = Vec::with_capacity(awaited.len());
+/// On the owner's shard: whether each batch is committed; true where there is none to wait for.
+async fn wait_committed(broker: Rc<Broker>, awaited: Vec<Option<Awaited>>) -> Vec<bool> {
+    let mut committed = Vec::with_capacity(awaited.len());
     for awaited in awaited {
-        durable.push(match awaited {
+        committed.push(match awaited {
             None => true,
             Some(Awaited {
                 key,
-                log_epoch,
-                next_offset,
+                leader_epoch,
+                index,
             }) => match broker.partition(key) {
-                Some(partition) => partition.log().wait_durable(log_epoch, next_offset).await,
+                Some(partition) => partition.raft().wait_committed(leader_epoch, index).await,
                 None => false,
             },
         });
     }
-    durable
+    committed
 }
 
 fn respond(context: &RequestContext, slots: Vec<Slot>) -> Result<Response, RequestError> {

@@ -3,6 +3,8 @@
 use kafka::error::ErrorCode;
 use storage::AppendError;
 
+use crate::raft_log::RaftAppendError;
+
 use crate::group::GroupError;
 
 impl From<GroupError> for ErrorCode {
@@ -34,6 +36,15 @@ pub(crate) fn code(outcome: Result<(), GroupError>) -> i16 {
     outcome
         .map_or_else(ErrorCode::from, |()| ErrorCode::None)
         .code()
+}
+
+impl From<RaftAppendError> for GroupError {
+    fn from(error: RaftAppendError) -> Self {
+        match error {
+            RaftAppendError::NotLeader => Self::NotCoordinator,
+            RaftAppendError::Log(error) => error.into(),
+        }
+    }
 }
 
 impl From<AppendError> for GroupError {

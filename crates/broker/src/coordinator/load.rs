@@ -31,14 +31,17 @@ pub(super) enum LoadError {
     },
 }
 
-/// The table as of the end of the log, and what its first event brought about.
+/// The table as of the end of the log, all of which is committed, and what its first event brought about.
 pub(super) async fn replay(
     partition: &Partition,
     config: GroupConfig,
 ) -> Result<(GroupTable, Effects), LoadError> {
     let log = partition.log();
     let mut table = GroupTable::new(config);
-    let end = log.durable().next_offset;
+    if !(partition.raft().wait_to_lead().await && partition.raft().wait_all_committed().await) {
+        return Err(ReadError::Closed.into());
+    }
+    let end = partition.high_watermark();
     let mut at = log.log_start_offset();
     while at < end {
         let read = log.read(at, end, READ_BYTES, true).await?;

@@ -10,7 +10,7 @@
 //! 3. Every ticket in `waiting` is answered, or its sender dropped at `close`, which the waiter reads as NotCoordinator.
 //!
 //! # Crash
-//! The table is what a replay of the log gives; nothing is answered before it is durable (`write`).
+//! The table is what a replay of the log gives; nothing is answered before it is committed (`write`).
 
 use std::{
     cell::{Cell, RefCell},
@@ -208,7 +208,7 @@ impl OffsetsPartition {
         }
     }
 
-    /// Waits until a commit or deletion is durable.
+    /// Waits until a commit or deletion is committed to the log.
     pub async fn written(
         &self,
         act: impl FnOnce(&mut GroupTable, Moment, Ticket, &mut Effects),

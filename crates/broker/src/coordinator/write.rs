@@ -3,18 +3,21 @@
 //! While one round is on its way to the disk the next one piles up, so that one sync serves every commit of a moment.
 //!
 //! # Crash
-//! A snapshot's records repeat what the log already says. Only when its last one is durable is the log trimmed before
+//! A snapshot's records repeat what the log already says. Only when its last one is committed is the log trimmed before
 //! its first one; a crash before that finds the whole log.
 //!
 //! # Limits
 //! The log is at most `SNAPSHOT_LOG_BYTES_MIN`, or `SNAPSHOT_FACTOR` times the last snapshot, longer than its live
 //! records, plus a segment.
 
-use base::{LogEpoch, Offset};
+use base::Offset;
 use kafka::batch::{BatchBuilder, Compression};
 
 use super::offsets_partition::OffsetsPartition;
-use crate::group::{GroupError, GroupTable, KeyValue, SnapshotCursor, WriteToken};
+use crate::{
+    group::{GroupError, GroupTable, KeyValue, SnapshotCursor, WriteToken},
+    raft_log::Proposed,
+};
 
 /// A batch of records is closed at this size: replaying one is a short slice of work.
 const BATCH_BYTES: usize = 64 << 10;
@@ -107,15 +110,15 @@ impl OffsetsPartition {
         self.write_done.notify_all();
     }
 
-    /// How many of the records are durable, and why not all.
+    /// How many of the records are committed, and why not all.
     async fn append(&self, records: &[KeyValue]) -> (usize, Result<(), GroupError>) {
-        let mut appended: Option<(LogEpoch, Offset)> = None;
+        let mut appended: Option<Proposed> = None;
         let mut done = 0;
         let mut outcome = Ok(());
         while done < records.len() {
             let (batch, end) = build(records, done);
             match self.partition.append_own(&batch).await {
-                Ok((_, log_epoch, next_offset)) => appended = Some((log_epoch, next_offset)),
+                Ok(proposed) => appended = Some(proposed),
                 Err(error) => {
                     outcome = Err(error.into());
                     break;
@@ -127,14 +130,14 @@ impl OffsetsPartition {
                 runtime::yield_now().await;
             }
         }
-        if let Some((log_epoch, next_offset)) = appended
-            && !self
+        if let Some(last) = appended {
+            let committed = self
                 .partition
-                .log()
-                .wait_durable(log_epoch, next_offset)
-                .await
-        {
-            return (0, Err(GroupError::NotCoordinator));
+                .raft()
+                .wait_committed(last.leader_epoch, last.index);
+            if !committed.await {
+                return (0, Err(GroupError::NotCoordinator));
+            }
         }
         (done, outcome)
     }
@@ -173,7 +176,7 @@ impl OffsetsPartition {
     }
 
     async fn finish_snapshot(&self, done: &UnderWay) {
-        if let Err(error) = self.partition.log().trim(done.start).await {
+        if let Err(error) = self.partition.raft().trim(done.start).await {
             tracing::debug!(partition = %self.partition.key(), %error, "the log of groups was not trimmed");
         }
         let mut progress = self.snapshot.borrow_mut();

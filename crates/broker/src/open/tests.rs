@@ -15,16 +15,19 @@ fn ids_are_url_safe_base64() {
 
 #[test]
 fn meta_files() {
-    let good = br#"{"format":1,"cluster_id":"abc"}"#;
+    let good = br#"{"format":2,"cluster_id":"abc"}"#;
     assert_eq!(parse_meta(good), Ok("abc".to_owned()));
-    let newer = br#"{"format":2,"cluster_id":"abc"}"#;
-    assert_eq!(parse_meta(newer), Err(OpenError::Format { found: 2 }));
+    for found in [1, 3] {
+        let other = format!(r#"{{"format":{found},"cluster_id":"abc"}}"#);
+        let refused = Err(OpenError::Format { found });
+        assert_eq!(parse_meta(other.as_bytes()), refused);
+    }
     for bad in [
         "",
         "{}",
         "[]",
-        r#"{"format":1}"#,
-        r#"{"format":1,"cluster_id":""}"#,
+        r#"{"format":2}"#,
+        r#"{"format":2,"cluster_id":""}"#,
         "{\"format",
     ] {
         assert!(

@@ -1,7 +1,8 @@
 //! The window of each idempotent producer in one partition: which batches it sent last (KIP-98).
 //!
 //! # Place
-//! Part of a partition, on its shard. It is rebuilt from the last saved snapshot and the batch headers behind it.
+//! Part of a partition, on its shard. It is rebuilt from the last saved snapshot and the batch headers behind it, and
+//! changes when a batch is committed; what is appended and not yet committed is `sequencer`'s.
 //!
 //! # Invariants
 //! 1. A batch that was appended and repeats within the last `PRODUCER_BATCHES_KEPT` of its producer is found as a
@@ -93,8 +94,43 @@ pub enum SnapshotError {
     Batches(u8),
 }
 
+/// A batch of an idempotent producer, as its window remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerBatch {
+    pub producer: ProducerId,
+    pub producer_epoch: ProducerEpoch,
+    pub sent: SentBatch,
+    /// When it came.
+    pub at: TimestampMs,
+}
+
+impl ProducerBatch {
+    /// The batch that stands at `base_offset`; `None` for those without a producer id.
+    #[must_use]
+    pub fn new(batch: &BatchHeader, base_offset: Offset, at: TimestampMs) -> Option<Self> {
+        if batch.producer_id.0 < 0 || batch.base_sequence < 0 {
+            return None;
+        }
+        Some(Self {
+            producer: batch.producer_id,
+            producer_epoch: batch.producer_epoch,
+            sent: SentBatch {
+                first_sequence: batch.base_sequence,
+                last_sequence: advance_sequence(batch.base_sequence, batch.last_offset_delta),
+                base_offset,
+                timestamp: match batch.timestamp_type() {
+                    kafka::batch::TimestampType::LogAppendTime => batch.max_timestamp,
+                    kafka::batch::TimestampType::CreateTime => TimestampMs(-1),
+                },
+            },
+            at,
+        })
+    }
+}
+
+/// The last batches of one producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Window {
+pub(super) struct Window {
     epoch: ProducerEpoch,
     used: TimestampMs,
     /// Oldest first; the first `len` count.
@@ -116,7 +152,7 @@ const NO_BATCH: SentBatch = SentBatch {
 };
 
 impl Window {
-    fn new(epoch: ProducerEpoch) -> Self {
+    pub fn new(epoch: ProducerEpoch) -> Self {
         Self {
             epoch,
             used: TimestampMs(0),
@@ -127,6 +163,15 @@ impl Window {
 
     fn sent(&self) -> &[SentBatch] {
         &self.batches[..usize::from(self.len)]
+    }
+
+    /// Takes a batch in; one of another epoch begins anew.
+    pub fn take(&mut self, batch: &ProducerBatch) {
+        if self.epoch != batch.producer_epoch {
+            *self = Self::new(batch.producer_epoch);
+        }
+        self.used = batch.at;
+        self.push(batch.sent);
     }
 
     fn push(&mut self, batch: SentBatch) {
@@ -150,78 +195,19 @@ impl ProducerTable {
         self.windows.is_empty()
     }
 
-    /// Judges a batch by Kafka's rules (`ProducerAppendInfo`); changes nothing.
-    pub fn check(&self, batch: &BatchHeader) -> Result<Verdict, SequenceError> {
-        let producer = batch.producer_id;
-        if producer.0 < 0 {
-            return Ok(Verdict::Next);
-        }
-        let found = batch.base_sequence;
-        if found < 0 {
-            return Err(SequenceError::NoSequence(found));
-        }
-        // Unknown, perhaps expired: any sequence begins a new window.
-        let Some(window) = self.windows.get(&producer) else {
-            return Ok(Verdict::Next);
-        };
-        if batch.producer_epoch < window.epoch {
-            return Err(SequenceError::OldEpoch {
-                producer,
-                found: batch.producer_epoch.0,
-                last: window.epoch.0,
-            });
-        }
-        if batch.producer_epoch > window.epoch {
-            return match found {
-                0 => Ok(Verdict::Next),
-                _ => Err(SequenceError::NewEpoch { producer, found }),
-            };
-        }
-        let last_sequence = advance_sequence(found, batch.last_offset_delta);
-        let same =
-            |sent: &&SentBatch| sent.first_sequence == found && sent.last_sequence == last_sequence;
-        if let Some(duplicate) = window.sent().iter().find(same) {
-            return Ok(Verdict::Duplicate(*duplicate));
-        }
-        match window.sent().last() {
-            Some(last) if advance_sequence(last.last_sequence, 1) != found => {
-                Err(SequenceError::OutOfOrder {
-                    producer,
-                    found,
-                    last: last.last_sequence,
-                })
-            }
-            _ => Ok(Verdict::Next),
-        }
+    pub(super) fn window(&self, producer: ProducerId) -> Option<&Window> {
+        self.windows.get(&producer)
     }
 
-    /// Remembers a batch that was appended at `base_offset`, or that stands in the log being replayed.
-    pub fn on_append(&mut self, batch: &BatchHeader, base_offset: Offset, now: TimestampMs) {
-        let producer = batch.producer_id;
-        if producer.0 < 0 || batch.base_sequence < 0 {
-            return;
-        }
-        if self.windows.len() >= PRODUCERS_MAX && !self.windows.contains_key(&producer) {
+    /// Remembers a batch that is committed.
+    pub fn apply(&mut self, batch: &ProducerBatch) {
+        if self.windows.len() >= PRODUCERS_MAX && !self.windows.contains_key(&batch.producer) {
             self.forget_longest_unused();
         }
-        let epoch = batch.producer_epoch;
-        let window = self
-            .windows
-            .entry(producer)
-            .or_insert_with(|| Window::new(epoch));
-        if window.epoch != epoch {
-            *window = Window::new(epoch);
-        }
-        window.used = now;
-        window.push(SentBatch {
-            first_sequence: batch.base_sequence,
-            last_sequence: advance_sequence(batch.base_sequence, batch.last_offset_delta),
-            base_offset,
-            timestamp: match batch.timestamp_type() {
-                kafka::batch::TimestampType::LogAppendTime => batch.max_timestamp,
-                kafka::batch::TimestampType::CreateTime => TimestampMs(-1),
-            },
-        });
+        self.windows
+            .entry(batch.producer)
+            .or_insert_with(|| Window::new(batch.producer_epoch))
+            .take(batch);
     }
 
     /// Drops a tenth at once, so that a flood of producers costs one pass per many of them.
@@ -300,6 +286,54 @@ impl ProducerTable {
             return Err(SnapshotError::Short);
         }
         Ok(table)
+    }
+}
+
+/// Judges a batch by Kafka's rules (`ProducerAppendInfo`); `window` finds what its producer sent before.
+pub(super) fn check<'a>(
+    batch: &BatchHeader,
+    window: impl FnOnce(ProducerId) -> Option<&'a Window>,
+) -> Result<Verdict, SequenceError> {
+    let producer = batch.producer_id;
+    if producer.0 < 0 {
+        return Ok(Verdict::Next);
+    }
+    let found = batch.base_sequence;
+    if found < 0 {
+        return Err(SequenceError::NoSequence(found));
+    }
+    // Unknown, perhaps expired: any sequence begins a new window.
+    let Some(window) = window(producer) else {
+        return Ok(Verdict::Next);
+    };
+    if batch.producer_epoch < window.epoch {
+        return Err(SequenceError::OldEpoch {
+            producer,
+            found: batch.producer_epoch.0,
+            last: window.epoch.0,
+        });
+    }
+    if batch.producer_epoch > window.epoch {
+        return match found {
+            0 => Ok(Verdict::Next),
+            _ => Err(SequenceError::NewEpoch { producer, found }),
+        };
+    }
+    let last_sequence = advance_sequence(found, batch.last_offset_delta);
+    let same =
+        |sent: &&SentBatch| sent.first_sequence == found && sent.last_sequence == last_sequence;
+    if let Some(duplicate) = window.sent().iter().find(same) {
+        return Ok(Verdict::Duplicate(*duplicate));
+    }
+    match window.sent().last() {
+        Some(last) if advance_sequence(last.last_sequence, 1) != found => {
+            Err(SequenceError::OutOfOrder {
+                producer,
+                found,
+                last: last.last_sequence,
+            })
+        }
+        _ => Ok(Verdict::Next),
     }
 }
 

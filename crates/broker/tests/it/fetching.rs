@@ -410,7 +410,8 @@ fn beliefs_and_bounds_are_answered_by_partition() {
     };
     for (epoch, expected) in [
         (-1, ErrorCode::None),
-        (0, ErrorCode::None),
+        (0, ErrorCode::FencedLeaderEpoch),
+        (1, ErrorCode::None),
         (3, ErrorCode::UnknownLeaderEpoch),
     ] {
         let topic = kafka::messages::fetch::FetchTopic {

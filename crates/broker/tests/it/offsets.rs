@@ -8,6 +8,7 @@ use kafka::{
         list_offsets::{
             ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
         },
+        metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse},
         offset_for_leader_epoch::{
             OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
             OffsetForLeaderTopic,
@@ -162,17 +163,21 @@ fn beliefs_about_the_leader_are_checked() {
     let mut client = world.client();
     client.create_topic("t", 1, &[]);
     client.produce("t", 0, &batch(&["a", "b"]));
-    assert_eq!(list(&mut client, 9, -1, 0), (ErrorCode::None, 2, -1));
+    assert_eq!(list(&mut client, 9, -1, 1), (ErrorCode::None, 2, -1));
+    assert_eq!(list(&mut client, 9, -1, 0).0, ErrorCode::FencedLeaderEpoch);
     assert_eq!(list(&mut client, 9, -1, 7).0, ErrorCode::UnknownLeaderEpoch);
     assert_eq!(
         list(&mut client, 9, -9, -1).0,
         ErrorCode::UnsupportedVersion
     );
     let cases = [
-        (0, -1, 0, (ErrorCode::None, 0, 2)),
-        (0, 0, 0, (ErrorCode::None, 0, 2)),
+        (0, -1, 1, (ErrorCode::None, 1, 2)),
+        (0, 1, 1, (ErrorCode::None, 1, 2)),
         (0, -1, 3, (ErrorCode::None, -1, -1)),
-        (0, 9, 0, (ErrorCode::UnknownLeaderEpoch, -1, -1)),
+        // Older than all that is known: where the first begins.
+        (0, -1, 0, (ErrorCode::None, 0, 0)),
+        (0, 0, 1, (ErrorCode::FencedLeaderEpoch, -1, -1)),
+        (0, 9, 1, (ErrorCode::UnknownLeaderEpoch, -1, -1)),
         (5, -1, 0, (ErrorCode::UnknownTopicOrPartition, -1, -1)),
     ];
     for version in 2..=4 {
@@ -186,17 +191,92 @@ fn beliefs_about_the_leader_are_checked() {
                 topic: "t".into(),
                 partitions: vec![asked].into(),
             };
-            let request = OffsetForLeaderEpochRequest {
-                replica_id: -1,
-                topics: vec![topic].into(),
-            };
-            let frame = client.call(version, &request);
-            let response: OffsetForLeaderEpochResponse<'_> = frame.decode();
-            let topic = response.topics.iter().next().expect("one topic");
-            let found = topic.partitions.iter().next().expect("one partition");
-            let code = ErrorCode::from_i16(found.error_code).expect("a known code");
-            let found = (code, found.leader_epoch, found.end_offset);
+            let found = end_of_epoch(&mut client, version, topic);
             assert_eq!(found, expected, "epoch {leader_epoch} at version {version}");
         }
     }
+}
+
+/// Error, epoch and end offset of the one partition asked for.
+fn end_of_epoch(
+    client: &mut Caller<'_>,
+    version: i16,
+    topic: OffsetForLeaderTopic<'_>,
+) -> (ErrorCode, i32, i64) {
+    let request = OffsetForLeaderEpochRequest {
+        replica_id: -1,
+        topics: vec![topic].into(),
+    };
+    let frame = client.call(version, &request);
+    let response: OffsetForLeaderEpochResponse<'_> = frame.decode();
+    let topic = response.topics.iter().next().expect("one topic");
+    let found = topic.partitions.iter().next().expect("one partition");
+    let code = ErrorCode::from_i16(found.error_code).expect("a known code");
+    (code, found.leader_epoch, found.end_offset)
+}
+
+#[test]
+fn each_start_is_a_leader_epoch_and_clients_see_where_it_ended() {
+    let world = World::new(1);
+    let mut client = world.client();
+    client.create_topic("t", 1, &[]);
+    assert_eq!(leader_epoch(&mut client), 1);
+    client.produce("t", 0, &batch(&["a", "b"]));
+    drop(client);
+    world.power_cut();
+    // Nothing is written in epoch 2.
+    drop(world.client());
+    world.kill();
+    let mut client = world.client();
+    assert_eq!(leader_epoch(&mut client), 3);
+    client.produce("t", 0, &batch(&["c"]));
+    drop(client);
+    world.stop();
+    let mut client = world.client();
+    assert_eq!(leader_epoch(&mut client), 4);
+    let asked = |leader_epoch| OffsetForLeaderTopic {
+        topic: "t".into(),
+        partitions: vec![OffsetForLeaderPartition {
+            partition: 0,
+            current_leader_epoch: 4,
+            leader_epoch,
+        }]
+        .into(),
+    };
+    for (leader_epoch, expected) in [
+        (0, (0, 0)),
+        (1, (1, 2)),
+        (2, (1, 2)),
+        (3, (3, 3)),
+        (4, (4, 3)),
+    ] {
+        let found = end_of_epoch(&mut client, 4, asked(leader_epoch));
+        let expected = (ErrorCode::None, expected.0, expected.1);
+        assert_eq!(found, expected, "epoch {leader_epoch}");
+    }
+    // Each batch says in which epoch it was written.
+    let fetched = client.fetch("t", 0, 0, 0);
+    let batches = kafka::batch::batches(&fetched.records);
+    let epochs: Vec<_> = batches
+        .map(|batch| batch.expect("a whole batch").0.leader_epoch.0)
+        .collect();
+    assert_eq!(epochs, [1, 3]);
+}
+
+/// What metadata says of the topic's only partition.
+fn leader_epoch(client: &mut Caller<'_>) -> i32 {
+    let topic = MetadataRequestTopic {
+        name: Some("t".into()),
+        ..MetadataRequestTopic::default()
+    };
+    let request = MetadataRequest {
+        topics: Some(vec![topic].into()),
+        ..MetadataRequest::default()
+    };
+    let frame = client.call(12, &request);
+    let response: MetadataResponse<'_> = frame.decode();
+    let topic = response.topics.iter().next().expect("one topic");
+    let partition = topic.partitions.iter().next().expect("one partition");
+    assert_eq!((partition.error_code, partition.leader_id), (0, 1));
+    partition.leader_epoch
 }

@@ -6,5 +6,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod node;
 mod planted;
 mod raft_group;
+mod replication;
 mod scenarios;
 mod storage;

@@ -3,7 +3,7 @@
 use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 use kafka::batch::BatchHeader;
 
-use super::{PRODUCERS_MAX, ProducerTable, SequenceError, Verdict};
+use super::{PRODUCERS_MAX, ProducerBatch, ProducerTable, SequenceError, Verdict, check};
 
 fn batch(producer: i64, epoch: i16, sequence: i32, count: i32) -> BatchHeader {
     BatchHeader {
@@ -22,9 +22,17 @@ fn batch(producer: i64, epoch: i16, sequence: i32, count: i32) -> BatchHeader {
     }
 }
 
+fn checked(table: &ProducerTable, header: &BatchHeader) -> Result<Verdict, SequenceError> {
+    check(header, |producer| table.window(producer))
+}
+
+fn on_append(table: &mut ProducerTable, header: &BatchHeader, at: Offset, now: TimestampMs) {
+    table.apply(&ProducerBatch::new(header, at, now).expect("a producer"));
+}
+
 /// What a check says, in one word.
 fn word(table: &ProducerTable, header: &BatchHeader) -> String {
-    match table.check(header) {
+    match checked(table, header) {
         Ok(Verdict::Next) => "next".to_owned(),
         Ok(Verdict::Duplicate(sent)) => format!("duplicate at {}", sent.base_offset),
         Err(SequenceError::OutOfOrder { .. }) => "out of order".to_owned(),
@@ -41,7 +49,12 @@ fn sequences() {
     for n in 0..7 {
         let header = batch(7, 1, n * 10, 10);
         assert_eq!(word(&table, &header), "next");
-        table.on_append(&header, Offset(100 + i64::from(n) * 10), TimestampMs(5));
+        on_append(
+            &mut table,
+            &header,
+            Offset(100 + i64::from(n) * 10),
+            TimestampMs(5),
+        );
     }
     let cases = [
         ("the next one", batch(7, 1, 70, 3), "next"),
@@ -80,7 +93,7 @@ fn sequences() {
     for (what, header, expected) in cases {
         assert_eq!(word(&table, &header), expected, "{what}");
     }
-    table.on_append(&batch(7, 2, 0, 1), Offset(500), TimestampMs(6));
+    on_append(&mut table, &batch(7, 2, 0, 1), Offset(500), TimestampMs(6));
     assert_eq!(word(&table, &batch(7, 2, 0, 1)), "duplicate at 500");
     assert_eq!(word(&table, &batch(7, 1, 60, 10)), "old epoch");
 }
@@ -89,11 +102,11 @@ fn sequences() {
 fn sequences_wrap_to_zero() {
     let mut table = ProducerTable::default();
     let last = batch(1, 0, i32::MAX - 1, 4);
-    table.on_append(&last, Offset(0), TimestampMs(0));
+    on_append(&mut table, &last, Offset(0), TimestampMs(0));
     assert_eq!(word(&table, &last), "duplicate at 0");
     assert_eq!(word(&table, &batch(1, 0, 2, 1)), "next");
     assert_eq!(word(&table, &batch(1, 0, i32::MAX, 1)), "out of order");
-    let Ok(Verdict::Duplicate(sent)) = table.check(&last) else {
+    let Ok(Verdict::Duplicate(sent)) = checked(&table, &last) else {
         panic!("it was sent");
     };
     assert_eq!(sent.last_offset(), Offset(3));
@@ -106,7 +119,12 @@ fn windows_survive_their_encoding() {
         for n in 0..(producer % 8) {
             let sequence = i32::try_from(n).expect("small");
             let header = batch(producer, 3, sequence, 1);
-            table.on_append(&header, Offset(producer * 100 + n), TimestampMs(producer));
+            on_append(
+                &mut table,
+                &header,
+                Offset(producer * 100 + n),
+                TimestampMs(producer),
+            );
         }
     }
     let bytes = table.encode();
@@ -122,14 +140,19 @@ fn windows_survive_their_encoding() {
 #[test]
 fn silent_producers_expire_and_a_flood_pushes_out_the_longest_unused() {
     let mut table = ProducerTable::default();
-    table.on_append(&batch(1, 0, 0, 1), Offset(0), TimestampMs(10));
-    table.on_append(&batch(2, 0, 0, 1), Offset(1), TimestampMs(20));
+    on_append(&mut table, &batch(1, 0, 0, 1), Offset(0), TimestampMs(10));
+    on_append(&mut table, &batch(2, 0, 0, 1), Offset(1), TimestampMs(20));
     table.expire(TimestampMs(20));
     assert_eq!(word(&table, &batch(1, 0, 9, 1)), "next");
     assert_eq!(word(&table, &batch(2, 0, 9, 1)), "out of order");
     for n in 0..=PRODUCERS_MAX {
         let n = i64::try_from(n).expect("small");
-        table.on_append(&batch(100 + n, 0, 0, 1), Offset(n), TimestampMs(30 + n));
+        on_append(
+            &mut table,
+            &batch(100 + n, 0, 0, 1),
+            Offset(n),
+            TimestampMs(30 + n),
+        );
     }
     assert!(table.len() <= PRODUCERS_MAX);
     assert_eq!(word(&table, &batch(2, 0, 9, 1)), "next", "pushed out");

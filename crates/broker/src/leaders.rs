@@ -1,0 +1,49 @@
+//! Who leads each partition, in which term: what every shard tells clients.
+//!
+//! # Place
+//! One per shard. The shard that owns a partition knows its term; it tells the others when it has opened the partition.
+//!
+//! # Invariants
+//! 1. A partition's entry never goes back to an older leader epoch.
+//!
+//! # Limits
+//! One entry per partition of the metadata, some forty bytes.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use base::{LeaderEpoch, PartitionIndex, PartitionKey, TopicId};
+
+/// A partition of this node and the term it is led in.
+pub type Led = (PartitionKey, LeaderEpoch);
+
+/// See the module head.
+#[derive(Default)]
+pub struct LeaderTable(RefCell<BTreeMap<PartitionKey, LeaderEpoch>>);
+
+impl LeaderTable {
+    pub fn note(&self, (key, leader_epoch): Led) {
+        let mut leaders = self.0.borrow_mut();
+        let known = leaders.entry(key).or_insert(leader_epoch);
+        *known = leader_epoch.max(*known);
+    }
+
+    /// `None` while nobody leads the partition.
+    #[must_use]
+    pub fn leader_epoch(&self, key: PartitionKey) -> Option<LeaderEpoch> {
+        self.0.borrow().get(&key).copied()
+    }
+
+    /// The topic is gone.
+    pub fn forget(&self, topic: TopicId) {
+        let key = |partition| PartitionKey {
+            topic,
+            partition: PartitionIndex(partition),
+        };
+        let mut leaders = self.0.borrow_mut();
+        let gone = leaders.range(key(i32::MIN)..=key(i32::MAX));
+        let gone: Vec<_> = gone.map(|(key, _)| *key).collect();
+        for key in gone {
+            leaders.remove(&key);
+        }
+    }
+}
