@@ -11,10 +11,19 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use base::{LeaderEpoch, PartitionIndex, PartitionKey, TopicId};
+use base::{BrokerId, LeaderEpoch, PartitionIndex, PartitionKey, TopicId};
+use kafka::error::ErrorCode;
 
 /// A partition of this node and the term it is led in.
 pub type Led = (PartitionKey, LeaderEpoch);
+
+/// What clients are told of a partition's leader: an error, its node and the term; -1 for what is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leader {
+    pub code: ErrorCode,
+    pub id: i32,
+    pub leader_epoch: i32,
+}
 
 /// See the module head.
 #[derive(Default)]
@@ -27,10 +36,21 @@ impl LeaderTable {
         *known = leader_epoch.max(*known);
     }
 
-    /// `None` while nobody leads the partition.
+    /// The leader, which is this node where anybody leads, or led before the log was refused.
     #[must_use]
-    pub fn leader_epoch(&self, key: PartitionKey) -> Option<LeaderEpoch> {
-        self.0.borrow().get(&key).copied()
+    pub fn leader(&self, key: PartitionKey, node: BrokerId) -> Leader {
+        match self.0.borrow().get(&key) {
+            Some(leader_epoch) => Leader {
+                code: ErrorCode::None,
+                id: node.0,
+                leader_epoch: leader_epoch.0,
+            },
+            None => Leader {
+                code: ErrorCode::LeaderNotAvailable,
+                id: -1,
+                leader_epoch: -1,
+            },
+        }
     }
 
     /// The topic is gone.

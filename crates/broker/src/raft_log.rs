@@ -21,7 +21,8 @@
 //! Only the task that carries out requests which cannot be met at once: truncation, a journal without room, configurations.
 //!
 //! # Limits
-//! What is staged and not yet durable is bounded by the home's cache; a group with other members by raft's `Settings`.
+//! What is staged and not yet durable is bounded by the home's cache; a group with other members by raft's `Settings`, of
+//! which whoever carries messages takes the outbox in each loop turn. A group of one sends none.
 //!
 //! # Crash
 //! `open` gives the core what the log and its state say; a single voter then leads in a new term, all others wait. While

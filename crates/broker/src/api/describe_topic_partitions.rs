@@ -1,5 +1,6 @@
 //! DescribeTopicPartitions (key 75, KIP-966): topics in pages of partitions.
 
+use base::BrokerId;
 use cluster::Topic;
 use kafka::{
     error::ErrorCode,
@@ -46,7 +47,7 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
         room: limit.clamp(1, PAGE_PARTITIONS_MAX),
         next: None,
     };
-    let node = broker.settings.broker.0;
+    let node = broker.settings.broker;
     let leaders = &broker.leaders;
     broker.with_metadata(|image| {
         let start = from.as_ref().map_or("", |from| &from.topic);
@@ -80,7 +81,7 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
 }
 
 impl Page {
-    fn add(&mut self, topic: &Topic, from: &Option<From>, node: i32, leaders: &LeaderTable) {
+    fn add(&mut self, topic: &Topic, from: &Option<From>, node: BrokerId, leaders: &LeaderTable) {
         let name = topic.name.as_str();
         let first = match from {
             Some(from) if from.topic == name => from.partition,
@@ -91,18 +92,14 @@ impl Page {
             return;
         }
         let partitions = topic.keys(first).take(self.room).map(|(key, _)| {
-            let leader_epoch = leaders.leader_epoch(key);
-            let (code, leader_id) = match leader_epoch {
-                Some(_) => (ErrorCode::None, node),
-                None => (ErrorCode::LeaderNotAvailable, -1),
-            };
+            let leader = leaders.leader(key, node);
             DescribeTopicPartitionsResponsePartition {
-                error_code: code.code(),
+                error_code: leader.code.code(),
                 partition_index: key.partition.0,
-                leader_id,
-                leader_epoch: leader_epoch.map_or(-1, |epoch| epoch.0),
-                replica_nodes: List::from(vec![node]),
-                isr_nodes: List::from(vec![node]),
+                leader_id: leader.id,
+                leader_epoch: leader.leader_epoch,
+                replica_nodes: List::from(vec![node.0]),
+                isr_nodes: List::from(vec![node.0]),
                 eligible_leader_replicas: Some(List::default()),
                 last_known_elr: Some(List::default()),
                 ..DescribeTopicPartitionsResponsePartition::default()

@@ -190,20 +190,16 @@ fn describe_topic(
     topic: &Topic,
     operations: Option<i32>,
 ) -> MetadataResponseTopic<'static> {
-    let node = broker.settings.broker.0;
+    let node = broker.settings.broker;
     let partitions = topic.keys(0).map(|(key, _)| {
-        let leader_epoch = broker.leaders.leader_epoch(key);
-        let (code, leader_id) = match leader_epoch {
-            Some(_) => (ErrorCode::None, node),
-            None => (ErrorCode::LeaderNotAvailable, -1),
-        };
+        let leader = broker.leaders.leader(key, node);
         MetadataResponsePartition {
-            error_code: code.code(),
+            error_code: leader.code.code(),
             partition_index: key.partition.0,
-            leader_id,
-            leader_epoch: leader_epoch.map_or(-1, |epoch| epoch.0),
-            replica_nodes: List::from(vec![node]),
-            isr_nodes: List::from(vec![node]),
+            leader_id: leader.id,
+            leader_epoch: leader.leader_epoch,
+            replica_nodes: List::from(vec![node.0]),
+            isr_nodes: List::from(vec![node.0]),
             ..MetadataResponsePartition::default()
         }
     });

@@ -40,14 +40,6 @@ pub struct SentBatch {
     pub timestamp: TimestampMs,
 }
 
-impl SentBatch {
-    #[must_use]
-    pub fn last_offset(&self) -> Offset {
-        let count = sequence_distance(self.first_sequence, self.last_sequence);
-        self.base_offset.plus(count)
-    }
-}
-
 /// What a batch is to its producer's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -349,9 +341,5 @@ fn advance_sequence(sequence: i32, count: i32) -> i32 {
     i32::try_from(sum & i64::from(i32::MAX)).expect("31 bits")
 }
 
-fn sequence_distance(first: i32, last: i32) -> i64 {
-    (i64::from(last) - i64::from(first)) & i64::from(i32::MAX)
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

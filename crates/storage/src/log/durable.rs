@@ -23,7 +23,7 @@ impl Log {
         }
     }
 
-    /// Called (on this shard, synchronously) after each advance of `durable`; the broker moves the high watermark there.
+    /// Called (on this shard, synchronously) after each advance of `durable`: the log's raft group counts it.
     /// Not any more once the log is closed or refused.
     pub fn on_durable(&self, callback: Box<dyn Fn(Durable)>) {
         if self.is_over() {

@@ -4,13 +4,13 @@ use std::{path::Path, rc::Rc, time::Duration};
 
 use base::{LeaderEpoch, LogEpoch, Offset, RaftIndex, TimestampMs};
 use kafka::batch::batches;
-use runtime::sim::{DiskFaults, HostId, Sim, SimConfig};
+use runtime::sim::{DiskFaults, Sim, SimConfig};
 use storage::{
     AppendError, Appended, Entry, EntryKind, Log, LogConfig, LogStart, OpenError, ReadError,
     STATE_BYTES_MAX, Store, StoreConfig, empty_batch, payload_of,
 };
 
-use crate::harness::{LIMIT, append, batch, entry, key, machine, small, small_log};
+use crate::harness::{LIMIT, append, batch, crash, entry, key, machine, run, small, small_log};
 
 fn config() -> StoreConfig {
     small(Path::new("/d"))
@@ -90,19 +90,6 @@ async fn entries(log: &Log, entries_max: usize) -> Vec<(u64, i64, u32)> {
         }
     }
     found
-}
-
-fn run<F: Future + 'static>(sim: &Sim, host: HostId, script: F) -> F::Output
-where
-    F::Output: 'static,
-{
-    let output = sim.run_on(host, LIMIT, script);
-    output.unwrap_or_else(|| panic!("the script ends: {:?}", sim.fatal_reason(host)))
-}
-
-fn crash(sim: &Sim, host: HostId) {
-    sim.power_cut(host);
-    sim.restart(host);
 }
 
 #[test]

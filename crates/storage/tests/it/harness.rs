@@ -140,3 +140,18 @@ pub fn machine(seed: u64) -> (Sim, HostId) {
 
 /// More simulated time than any test needs.
 pub const LIMIT: Duration = Duration::from_secs(600);
+
+/// Runs a script on the machine to its end.
+pub fn run<F: Future + 'static>(sim: &Sim, host: HostId, script: F) -> F::Output
+where
+    F::Output: 'static,
+{
+    let output = sim.run_on(host, LIMIT, script);
+    output.unwrap_or_else(|| panic!("the script ends: {:?}", sim.fatal_reason(host)))
+}
+
+/// Power goes and comes back.
+pub fn crash(sim: &Sim, host: HostId) {
+    sim.power_cut(host);
+    sim.restart(host);
+}

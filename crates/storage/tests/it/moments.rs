@@ -3,26 +3,12 @@
 use std::{cell::Cell, path::Path, rc::Rc, time::Duration};
 
 use base::{LeaderEpoch, LogEpoch, Offset, RaftIndex};
-use runtime::sim::{HostId, Sim};
 use storage::{Corrupt, LogConfig, LogStart, STATE_BYTES_MAX, Store, StoreConfig};
 
-use crate::harness::{LIMIT, append, batch, key, machine, small, small_log};
+use crate::harness::{append, batch, crash, key, machine, run, small, small_log};
 
 fn config() -> StoreConfig {
     small(Path::new("/d"))
-}
-
-fn run<F: Future + 'static>(sim: &Sim, host: HostId, script: F) -> F::Output
-where
-    F::Output: 'static,
-{
-    let output = sim.run_on(host, LIMIT, script);
-    output.unwrap_or_else(|| panic!("the script ends: {:?}", sim.fatal_reason(host)))
-}
-
-fn crash(sim: &Sim, host: HostId) {
-    sim.power_cut(host);
-    sim.restart(host);
 }
 
 /// Before the logs of a commit all knew that it lasts, a close wrote their records without the states in it, and a clean

@@ -1,26 +1,16 @@
 //! Producers with batches on their way.
 
-use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, RaftIndex, TimestampMs};
+use base::{Offset, RaftIndex, TimestampMs};
 use kafka::batch::BatchHeader;
 
 use super::Sequencer;
-use crate::partition::producers::{ProducerBatch, ProducerTable, SequenceError, Verdict};
+use crate::partition::producers::{
+    ProducerBatch, ProducerTable, SequenceError, Verdict, tests::batch,
+};
 
+/// A batch of one record.
 fn header(producer: i64, producer_epoch: i16, sequence: i32) -> BatchHeader {
-    BatchHeader {
-        base_offset: Offset(0),
-        batch_length: 0,
-        leader_epoch: LeaderEpoch(0),
-        crc: 0,
-        attributes: 0,
-        last_offset_delta: 0,
-        base_timestamp: TimestampMs(0),
-        max_timestamp: TimestampMs(0),
-        producer_id: ProducerId(producer),
-        producer_epoch: ProducerEpoch(producer_epoch),
-        base_sequence: sequence,
-        record_count: 1,
-    }
+    batch(producer, producer_epoch, sequence, 1)
 }
 
 fn append(sequencer: &mut Sequencer, index: u64, header: &BatchHeader) {
