@@ -1,0 +1,101 @@
+//! What a session asks of the node it runs in.
+//!
+//! The front thread implements it by messages to the shards; nothing here blocks or knows of threads.
+
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
+
+use arrow::array::RecordBatch;
+use streams::{Definition, Delta};
+
+use crate::catalog::{Catalog, Relation};
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An error as Postgres reports it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SqlError {
+    /// `42P01` and so on (PostgreSQL, appendix A).
+    pub sqlstate: [u8; 5],
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+    /// Place in the statement, in characters from 1.
+    pub position: Option<usize>,
+}
+
+/// Rows of several relations as of one epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub epoch: u64,
+    /// By relation; every row once for each time it is there.
+    pub rows: BTreeMap<String, Vec<RecordBatch>>,
+}
+
+/// At what moment a question is answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadAt {
+    /// At this epoch, which a transaction has pinned.
+    pub epoch: Option<u64>,
+    /// Not before these records were read: topic, partition, offset.
+    pub after: Vec<(String, i32, i64)>,
+}
+
+/// What a subscriber gets for one epoch in which something changed; the first holds what was there.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    pub epoch: u64,
+    pub deltas: Vec<Delta>,
+}
+
+/// Ends the subscription when dropped.
+pub trait Subscription: Send {
+    /// `None` when the relation is gone.
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Changes, SqlError>>>;
+}
+
+/// See the module head.
+pub trait Backend: Send + Sync {
+    fn catalog(&self) -> BoxFuture<'_, Arc<Catalog>>;
+
+    /// Makes a relation; returns when it answers, so after its view has read what there was.
+    fn create(
+        &self,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>>;
+
+    /// Drops a relation that nothing else reads.
+    fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>>;
+
+    fn snapshot(
+        &self,
+        relations: Vec<String>,
+        at: ReadAt,
+    ) -> BoxFuture<'_, Result<Snapshot, SqlError>>;
+
+    /// Rows of a relation by its key, one key a row of `keys`, as of the newest epoch.
+    fn lookup(
+        &self,
+        relation: String,
+        keys: RecordBatch,
+    ) -> BoxFuture<'_, Result<Snapshot, SqlError>>;
+
+    /// Changes a table; returns when reads see it.
+    fn write(&self, table: String, delta: Delta) -> BoxFuture<'_, Result<(), SqlError>>;
+
+    fn subscribe(
+        &self,
+        relation: String,
+        with_snapshot: bool,
+    ) -> BoxFuture<'_, Result<Box<dyn Subscription>, SqlError>>;
+
+    /// Returns when all that was acknowledged before is in what reads see.
+    fn flush(&self) -> BoxFuture<'_, Result<(), SqlError>>;
+
+    /// Rows of a system table of the node: pipelines, operators, watermarks, lag, state sizes, epochs, late rows.
+    fn system(&self, table: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>>;
+
+    /// Runs what computes for long where it disturbs nobody.
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()>;
+}

@@ -1,0 +1,68 @@
+//! What there is to ask: relations by name, as of one moment.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::datatypes::SchemaRef;
+
+/// A relation for as long as it exists; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelationId(pub u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RelationKind {
+    Source,
+    Table,
+    View,
+    Sink,
+    /// Made from the node's own state when it is asked for.
+    System,
+}
+
+/// A source, table, view or sink.
+#[derive(Clone, Debug)]
+pub struct Relation {
+    pub id: RelationId,
+    pub name: String,
+    pub kind: RelationKind,
+    /// The statement that made it, as it was written.
+    pub definition: String,
+    /// Of the rows that a SELECT sees. Arrow's types stand for Postgres's: Int16/32/64, Float32/64, Decimal128, Utf8,
+    /// Binary, Boolean, Date32, Time64(µs), Timestamp(µs) with and without zone, Interval(MonthDayNano), lists and structs;
+    /// text that holds JSON has the field metadata `postgres.type` = `jsonb`.
+    pub schema: SchemaRef,
+    /// Columns that no two rows share, when it is known; what point lookups go by.
+    pub key: Option<Vec<usize>>,
+    /// Rows only come.
+    pub is_append_only: bool,
+    /// The column that the watermark speaks of.
+    pub time: Option<usize>,
+    /// Names of the relations it reads.
+    pub reads: Vec<String>,
+}
+
+/// All relations; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    relations: BTreeMap<String, Arc<Relation>>,
+}
+
+impl Catalog {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Relation>> {
+        self.relations.get(name)
+    }
+
+    /// In the order of their names.
+    pub fn relations(&self) -> impl Iterator<Item = &Arc<Relation>> {
+        self.relations.values()
+    }
+
+    pub fn insert(&mut self, relation: Relation) {
+        self.relations
+            .insert(relation.name.clone(), Arc::new(relation));
+    }
+
+    pub fn remove(&mut self, name: &str) -> Option<Arc<Relation>> {
+        self.relations.remove(name)
+    }
+}

@@ -1,0 +1,8 @@
+//! SQL: statements to dataflows, questions to live state, and the Postgres protocol.
+//!
+//! Statements are parsed (`statement`), names looked up (`catalog`), queries planned with the query engine's planner and
+//! optimiser and turned into a `streams::Plan` (`planner`). A view keeps its plan running; a SELECT runs its plan once, over
+//! snapshots of what it reads: one engine gives both answers. `backend` is what a session needs of the node it runs in.
+
+pub mod backend;
+pub mod catalog;

@@ -1,0 +1,80 @@
+//! What relations are made of: topics and how their records hold rows, and plans.
+
+use arrow_schema::SchemaRef;
+
+use crate::{Plan, format::Format};
+
+/// What makes a relation, planned.
+#[derive(Clone, Debug)]
+pub enum Definition {
+    Source(Source),
+    Table(Table),
+    View(View),
+    Sink(Sink),
+}
+
+/// Records of a topic as rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    pub topic: String,
+    /// Of all its columns.
+    pub schema: SchemaRef,
+    pub format: Format,
+    pub watermark: Option<Watermark>,
+    pub on_malformed: OnMalformed,
+}
+
+/// How far behind the newest event time rows are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    pub column: usize,
+    pub delay_us: i64,
+}
+
+/// What happens to a record that holds no row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnMalformed {
+    /// It is counted.
+    Skip,
+    /// It is counted, and written to that topic with the reason in a header.
+    DeadLetter { topic: String },
+    /// The views that read it stop there and say why.
+    Stop,
+}
+
+/// Rows that INSERT, UPDATE and DELETE change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    pub schema: SchemaRef,
+    /// Columns of the primary key.
+    pub key: Option<Vec<usize>>,
+}
+
+/// Rows that a plan keeps up to date.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub plan: Plan,
+    /// Columns that no two rows share.
+    pub key: Option<Vec<usize>>,
+}
+
+/// Rows into a topic.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    pub topic: String,
+    pub plan: Plan,
+    pub format: Format,
+    pub envelope: Envelope,
+    /// Columns of the record's key.
+    pub key: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// A record for each row; rows never go.
+    Append,
+    /// The newest row of each key; a tombstone when it is gone.
+    Upsert,
+    /// `before` and `after`, as Debezium writes them.
+    Debezium,
+}

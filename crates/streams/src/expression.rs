@@ -1,0 +1,32 @@
+//! Pure functions of rows, a chunk at a time.
+
+use std::{fmt::Debug, sync::Arc};
+
+use arrow_array::{ArrayRef, RecordBatch};
+
+/// Why a value could not be computed: division by zero, overflow, text that is no number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// Five characters as PostgreSQL gives them, `22012` for instance.
+    pub sqlstate: [u8; 5],
+    pub message: String,
+}
+
+/// A function of the columns of a row and of nothing else: the same rows give the same values, whenever and wherever.
+pub trait Expression: Debug + Send + Sync {
+    /// One value for each row, of the type that the plan says. Fails when it fails for any of the rows.
+    fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, Fault>;
+}
+
+pub type ExpressionRef = Arc<dyn Expression>;
+
+/// A column as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column(pub usize);
+
+impl Expression for Column {
+    fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, Fault> {
+        Ok(rows.column(self.0).clone())
+    }
+}

@@ -1,0 +1,16 @@
+//! The stream engine: exact, incremental answers over the log.
+//!
+//! A view at an epoch equals the batch answer of its program over an exact prefix of every input. What flows between
+//! operators are deltas: rows with weights. See the modules in reading order.
+
+pub mod definition;
+pub mod delta;
+pub mod expression;
+pub mod format;
+pub mod plan;
+pub mod row;
+
+pub use definition::Definition;
+pub use delta::Delta;
+pub use expression::{Expression, ExpressionRef, Fault};
+pub use plan::{Node, NodeId, Operator, Plan};
