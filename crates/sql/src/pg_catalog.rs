@@ -12,14 +12,11 @@ mod relations;
 mod rewrite;
 mod table;
 
-#[cfg(test)]
-mod tests;
-
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::array::RecordBatch;
 
-pub use rewrite::{Rewritten, rewrite};
+pub use rewrite::rewrite;
 
 use crate::{
     backend::SqlError,
@@ -27,7 +24,7 @@ use crate::{
     session::{Identity, Settings},
 };
 use objects::Object;
-use table::{TABLES, Table};
+use table::TABLES;
 
 /// Schemas, with the numbers that PostgreSQL gives the first two.
 pub const SCHEMAS: [(u32, &str); 4] = [

@@ -11,9 +11,6 @@ mod encoding;
 pub mod message;
 mod parameter;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     collections::BTreeMap,
     future::{pending, poll_fn},
@@ -55,6 +52,7 @@ pub trait Peer: Send {
 /// What all connections share.
 pub struct Access {
     backend: Arc<dyn Backend>,
+    now: fn() -> i64,
     running: Mutex<BTreeMap<u32, (Vec<u8>, Arc<Cancellation>)>>,
 }
 
@@ -158,10 +156,12 @@ impl Guard {
 }
 
 impl Access {
+    /// `now` gives microseconds since 1970.
     #[must_use]
-    pub fn new(backend: Arc<dyn Backend>) -> Self {
+    pub fn new(backend: Arc<dyn Backend>, now: fn() -> i64) -> Self {
         Self {
             backend,
+            now,
             running: Mutex::default(),
         }
     }
@@ -266,7 +266,7 @@ impl Access {
         let taken = std::mem::replace(wire, Wire::new(Box::new(Closed)));
         let mut inner = Connection {
             wire: taken,
-            session: Session::new(self.backend.clone(), identity, settings),
+            session: Session::new(self.backend.clone(), identity, settings, self.now),
             cancellation,
             portals: Portals::default(),
             is_skipping: false,

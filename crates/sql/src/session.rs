@@ -7,31 +7,30 @@
 //! # Yields      at every question to the backend; what is asked may be given up there by dropping the future
 //! # Limits      `PREPARED_MAX` statements, `CURSORS_MAX` cursors
 
-mod parameters;
+mod changes;
 mod query;
-mod reads;
 mod rows;
 mod settings;
 mod show;
 mod transaction;
 
-#[cfg(test)]
-mod tests;
-
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion_common::ScalarValue;
+use datafusion_sql::sqlparser::ast;
 
-pub use parameters::Parameter;
 pub use rows::{Rows, Tag};
 pub use settings::{SERVER_VERSION, SETTINGS, Settings};
 pub use transaction::Transaction;
 
 use crate::{
     backend::{Backend, SqlError},
+    column_type::{field_of, postgres_type},
+    pg_catalog::SystemCatalog,
     statement::{self, FetchCount, Statement, StatementKind},
 };
-use query::Planned;
+use query::Query;
 
 const PREPARED_MAX: usize = 4096;
 const CURSORS_MAX: usize = 256;
@@ -56,6 +55,10 @@ pub struct Session {
     prepared: BTreeMap<String, Arc<Prepared>>,
     cursors: BTreeMap<String, Rows>,
     notices: Vec<SqlError>,
+    /// Microseconds since 1970.
+    now: fn() -> i64,
+    /// Of the newest catalog that was asked for.
+    system: Option<Arc<SystemCatalog>>,
 }
 
 /// A statement that is ready to run, as often as wanted.
@@ -67,6 +70,8 @@ pub struct Prepared {
     pub parameters: Vec<u32>,
     /// Columns of its rows; `None`: it gives none.
     pub columns: Option<SchemaRef>,
+    /// Of a query.
+    query: Option<Query>,
 }
 
 /// What a statement comes to.
@@ -83,9 +88,16 @@ pub enum Answer {
 
 impl Session {
     #[must_use]
-    pub fn new(backend: Arc<dyn Backend>, identity: Identity, settings: Settings) -> Self {
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        identity: Identity,
+        settings: Settings,
+        now: fn() -> i64,
+    ) -> Self {
         Self {
             backend,
+            now,
+            system: None,
             identity,
             settings,
             transaction: Transaction::default(),
@@ -138,20 +150,29 @@ impl Session {
         statement: Option<Statement>,
         types: &[u32],
     ) -> Result<Prepared, SqlError> {
-        let Some(statement) = statement else {
-            return Ok(Prepared {
-                statement: None,
-                parameters: types.to_vec(),
-                columns: None,
-            });
+        let mut prepared = Prepared {
+            statement,
+            parameters: types.to_vec(),
+            columns: None,
+            query: None,
+        };
+        let Some(statement) = prepared.statement.clone() else {
+            return Ok(prepared);
         };
         self.check_transaction(&statement)?;
-        let (parameters, columns) = self.describe(&statement, types).await?;
-        Ok(Prepared {
-            statement: Some(statement),
-            parameters,
-            columns,
-        })
+        match &statement.kind {
+            StatementKind::Query(query) => {
+                let query = self.plan(query, types).await?;
+                prepared.parameters = query.parameters();
+                prepared.columns = Some(query.schema());
+                prepared.query = Some(query);
+            }
+            StatementKind::Insert(_) | StatementKind::Update(_) | StatementKind::Delete(_) => {
+                prepared.parameters = self.describe_change(&statement, types).await?;
+            }
+            _ => prepared.columns = self.columns(&statement).await?,
+        }
+        Ok(prepared)
     }
 
     /// Keeps a prepared statement under a name; the empty one is taken anew each time.
@@ -183,33 +204,18 @@ impl Session {
         self.prepared.remove(name).is_some()
     }
 
-    /// Types of parameters and columns of rows.
-    async fn describe(
-        &mut self,
-        statement: &Statement,
-        types: &[u32],
-    ) -> Result<(Vec<u32>, Option<SchemaRef>), SqlError> {
-        let none = types.to_vec();
+    /// Of the rows of a statement that is no query.
+    async fn columns(&mut self, statement: &Statement) -> Result<Option<SchemaRef>, SqlError> {
         Ok(match &statement.kind {
-            StatementKind::Query(query) => {
-                let (parameters, schema) = self.describe_query(query, types).await?;
-                (parameters, Some(schema))
-            }
-            StatementKind::Copy { .. } => (none, None),
-            StatementKind::Show(words) => (none, Some(show::columns(words))),
-            StatementKind::Describe { .. } => (none, Some(show::describe_columns())),
-            StatementKind::Explain { .. } => (none, Some(text_columns(&["QUERY PLAN"]))),
-            StatementKind::Subscribe { relation, .. } => {
-                (none, Some(self.subscribe_columns(relation).await?))
-            }
+            StatementKind::Show(words) => Some(show::columns(words)),
+            StatementKind::Describe { .. } => Some(show::describe_columns()),
+            StatementKind::Explain { .. } => Some(text_columns(&["QUERY PLAN"])),
+            StatementKind::Subscribe { relation, .. } => Some(self.subscribe_columns(relation).await?),
             StatementKind::Fetch { cursor, .. } => {
-                (none, self.cursors.get(cursor).map(|rows| rows.schema().clone()))
+                self.cursors.get(cursor).map(|rows| rows.schema().clone())
             }
-            StatementKind::Execute { name, .. } => (none, self.prepared(name)?.columns.clone()),
-            StatementKind::Insert(_) | StatementKind::Update(_) | StatementKind::Delete(_) => {
-                (self.describe_change(statement, types).await?, None)
-            }
-            _ => (none, None),
+            StatementKind::Execute { name, .. } => self.prepared(name)?.columns.clone(),
+            _ => None,
         })
     }
 
@@ -217,7 +223,7 @@ impl Session {
     pub async fn run(
         &mut self,
         prepared: &Prepared,
-        values: &[Parameter],
+        values: &[ScalarValue],
     ) -> Result<Answer, SqlError> {
         let Some(statement) = &prepared.statement else {
             return Ok(Answer::Done(Tag::Fixed("")));
@@ -230,11 +236,17 @@ impl Session {
             );
             return Err(SqlError::new(*b"08P01", message));
         }
-        if values.is_empty() {
-            return self.run_statement(statement).await;
+        self.check_transaction(statement)?;
+        match (&statement.kind, &prepared.query) {
+            (StatementKind::Query(ast), Some(planned)) => {
+                let query = self.refreshed(ast, planned).await?;
+                Ok(Answer::Rows(self.run_query(&query, values).await?))
+            }
+            (StatementKind::Insert(_) | StatementKind::Update(_) | StatementKind::Delete(_), _) => {
+                self.change(statement, values).await
+            }
+            _ => self.run_statement(statement).await,
         }
-        let bound = parameters::bind(statement, values)?;
-        self.run_statement(&bound).await
     }
 
     fn check_transaction(&self, statement: &Statement) -> Result<(), SqlError> {
@@ -255,20 +267,20 @@ impl Session {
         self.check_transaction(statement)?;
         let done = |tag| Ok(Answer::Done(Tag::Fixed(tag)));
         match &statement.kind {
-            StatementKind::Query(query) => Ok(Answer::Rows(self.query(query).await?)),
+            StatementKind::Query(query) => Ok(Answer::Rows(self.query(query, &[]).await?)),
             StatementKind::Copy {
                 query,
                 is_csv,
                 has_header,
             } => Ok(Answer::Copy {
-                rows: self.query(query).await?.with_tag("COPY"),
+                rows: self.query(query, &[]).await?.with_tag("COPY"),
                 is_csv: *is_csv,
                 has_header: *has_header,
             }),
             StatementKind::Subscribe {
                 relation,
                 with_snapshot,
-            } => self.subscribe(relation, *with_snapshot).await,
+            } => Ok(Answer::Rows(self.subscribe(relation, *with_snapshot).await?)),
             StatementKind::Flush => {
                 self.backend.flush().await?;
                 done("FLUSH")
@@ -301,7 +313,7 @@ impl Session {
             | StatementKind::Fetch { .. }
             | StatementKind::Close { .. } => self.cursor(&statement.kind).await,
             StatementKind::Insert(_) | StatementKind::Update(_) | StatementKind::Delete(_) => {
-                self.change(statement).await
+                self.change(statement, &[]).await
             }
             StatementKind::CreateSource(_)
             | StatementKind::CreateTable(_)
@@ -319,16 +331,14 @@ impl Session {
                 types,
                 statement,
             } => {
-                let types = types.iter().map(parameters::type_oid).collect::<Vec<_>>();
+                let types = types.iter().map(|written| Ok(postgres_type(&field_of("", written)?).oid));
+                let types = types.collect::<Result<Vec<_>, SqlError>>()?;
                 let prepared = self.prepare(Some(statement.as_ref().clone()), &types).await?;
                 self.keep(name, prepared)?;
                 Ok(Answer::Done(Tag::Fixed("PREPARE")))
             }
             StatementKind::Execute { name, arguments } => {
                 let prepared = self.prepared(name)?;
-                let Some(statement) = &prepared.statement else {
-                    return Ok(Answer::Done(Tag::Fixed("")));
-                };
                 if arguments.len() != prepared.parameters.len() {
                     let message =
                         format!("wrong number of parameters for prepared statement \"{name}\"");
@@ -339,8 +349,8 @@ impl Session {
                     );
                     return Err(SqlError::new(*b"42601", message).with_detail(detail));
                 }
-                let bound = parameters::bind_expressions(statement, arguments, &prepared.parameters)?;
-                Box::pin(self.run_statement(&bound)).await
+                let values = self.values_of(arguments).await?;
+                Box::pin(self.run(&prepared, &values)).await
             }
             StatementKind::Deallocate { name: None } => {
                 self.prepared.clear();
@@ -360,6 +370,24 @@ impl Session {
         }
     }
 
+    /// Of expressions without columns.
+    async fn values_of(&mut self, expressions: &[ast::Expr]) -> Result<Vec<ScalarValue>, SqlError> {
+        if expressions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words: Vec<String> = expressions.iter().map(ToString::to_string).collect();
+        let parsed = parse(&format!("SELECT {}", words.join(", ")))?.pop();
+        let Some(StatementKind::Query(query)) = parsed.map(|statement| statement.kind) else {
+            return Err(SqlError::new(*b"42601", "an argument of EXECUTE is no expression"));
+        };
+        let mut rows = self.query(&query, &[]).await?;
+        let Some(row) = rows.next(1).await? else {
+            return Err(SqlError::new(*b"XX000", "an expression has no value"));
+        };
+        let values = row.columns().iter().map(|column| ScalarValue::try_from_array(column, 0));
+        Ok(values.collect::<Result<_, _>>()?)
+    }
+
     async fn cursor(&mut self, kind: &StatementKind) -> Result<Answer, SqlError> {
         match kind {
             StatementKind::Declare { name, query } => {
@@ -370,7 +398,7 @@ impl Session {
                 if self.cursors.len() >= CURSORS_MAX {
                     return Err(SqlError::new(*b"53400", "too many cursors"));
                 }
-                let rows = self.query(query).await?;
+                let rows = self.query(query, &[]).await?;
                 self.cursors.insert(name.clone(), rows);
                 Ok(Answer::Done(Tag::Fixed("DECLARE CURSOR")))
             }

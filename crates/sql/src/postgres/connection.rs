@@ -293,7 +293,7 @@ impl Connection {
             Answer::Done(tag) => tag,
             Answer::Rows(mut rows) => {
                 let described = described(rows.schema(), &[])?;
-                self.wire.replies.row_description(described.iter());
+                self.wire.replies.row_description(described.into_iter());
                 let mut sent = 0;
                 self.send(&mut rows, &[], u64::MAX, &mut sent, guard).await?;
                 rows.tag(sent)
@@ -448,7 +448,7 @@ impl Connection {
         match &prepared.columns {
             Some(schema) => {
                 let described = described(schema, formats)?;
-                self.wire.replies.row_description(described.iter());
+                self.wire.replies.row_description(described.into_iter());
             }
             None => self.wire.replies.plain(Plain::NoData),
         }

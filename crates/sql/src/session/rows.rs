@@ -73,6 +73,11 @@ impl Rows {
         &self.schema
     }
 
+    /// Rows that are there.
+    pub(super) fn count(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
     #[must_use]
     pub fn tag(&self, count: u64) -> Tag {
         if self.is_counted {

@@ -28,6 +28,8 @@ pub struct Transaction {
     pub(super) is_read_only: bool,
     /// That reads are of, once there was one.
     pub(super) epoch: Option<u64>,
+    /// When it began, as `now()` says it.
+    pub(super) began_us: Option<i64>,
     /// By table, in the order they were made.
     writes: Vec<(String, Delta)>,
     /// Names, and how many writes were there at that time.
