@@ -269,7 +269,8 @@ impl CheckpointDir {
                 continue;
             };
             for file in fs::read_dir(&path).await? {
-                let number = file.name.strip_suffix(".run").and_then(|n| n.parse().ok());
+                let number = file.name.strip_suffix(".run");
+                let number: Option<u64> = number.and_then(|number| number.parse().ok());
                 let is_named = number.is_some_and(|number| {
                     state.runs.iter().any(|run| run.number == number)
                 });
