@@ -56,7 +56,6 @@ pub struct SystemCatalog {
 pub struct Asker<'a> {
     pub identity: &'a Identity,
     pub settings: &'a Settings,
-    pub now_us: i64,
 }
 
 impl SystemCatalog {
@@ -161,7 +160,6 @@ pub(crate) enum Value {
     Float(f64),
     Text(String),
     Ints(Vec<i64>),
-    Texts(Vec<String>),
 }
 
 impl From<bool> for Value {

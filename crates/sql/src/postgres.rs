@@ -24,7 +24,7 @@ use std::{
 
 use crate::{
     backend::{Backend, BoxFuture, SqlError},
-    session::{Identity, SETTINGS, Session, Settings},
+    session::{Identity, Session, Settings},
 };
 use connection::{AHEAD_BYTES_MAX, Connection, Failure, Portals, Wire, protocol_violation};
 use message::{First, Severity, Startup, first_frame};
@@ -184,30 +184,43 @@ impl Access {
         }
     }
 
-    /// Serves a client until it goes.
-    pub async fn serve(&self, peer: Box<dyn Peer>, credentials: Credentials) -> io::Result<()> {
+    /// From the first byte to the first ReadyForQuery; `None`: there is no more to do.
+    pub async fn begin(
+        &self,
+        peer: Box<dyn Peer>,
+        credentials: Credentials,
+    ) -> io::Result<Option<Begun<'_>>> {
         let mut wire = Wire::new(peer);
-        let begun = self.begin(&mut wire, credentials).await;
-        let mut connection = match begun {
-            Ok(Some(connection)) => connection,
-            Ok(None) => return Ok(()),
-            Err(failure) => return end(&mut wire, failure).await,
-        };
-        let process = connection.process;
-        let done = connection.inner.run().await;
-        self.running().remove(&process);
-        match done {
-            Ok(()) => Ok(()),
-            Err(failure) => end(&mut connection.inner.wire, failure).await,
+        match self.admit(&mut wire, credentials).await {
+            Ok(None) => Ok(None),
+            Ok(Some(admitted)) => Ok(Some(self.open(wire, admitted))),
+            Err(failure) => end(&mut wire, failure).await.map(|()| None),
         }
     }
 
-    /// From the first byte to the first ReadyForQuery; `None`: there is no more to do.
-    async fn begin(
+    /// Serves a client until it goes.
+    pub async fn run(&self, mut begun: Begun<'_>) -> io::Result<()> {
+        begun.connection.welcome();
+        match begun.connection.run().await {
+            Ok(()) => Ok(()),
+            Err(failure) => end(&mut begun.connection.wire, failure).await,
+        }
+    }
+
+    /// Tells a client that it cannot be served.
+    pub async fn refuse(&self, mut begun: Begun<'_>, refusal: Refusal) -> io::Result<()> {
+        let error = match refusal {
+            Refusal::TooMany => SqlError::new(*b"53300", "sorry, too many clients already"),
+            Refusal::Stopping => SqlError::new(*b"57P03", "the database system is shutting down"),
+        };
+        end(&mut begun.connection.wire, error.into()).await
+    }
+
+    async fn admit(
         &self,
         wire: &mut Wire,
-        credentials: Credentials,
-    ) -> Result<Option<Begun>, Failure> {
+        mut credentials: Credentials,
+    ) -> Result<Option<Admitted>, Failure> {
         let mut refusals = 0;
         let startup = loop {
             let Some(frame) = wire.next(first_frame).await? else {
@@ -228,76 +241,77 @@ impl Access {
                 First::Startup(startup) => break startup,
             }
         };
-        self.admit(wire, &startup, credentials).map(Some)
-    }
-
-    fn admit(
-        &self,
-        wire: &mut Wire,
-        startup: &Startup,
-        mut credentials: Credentials,
-    ) -> Result<Begun, Failure> {
-        let unknown: Vec<&str> = startup
-            .parameters
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .filter(|name| name.starts_with("_pq_."))
-            .collect();
-        let minor = startup.minor.min(MINOR_MAX);
-        // There never was a 3.1.
-        let minor = if minor == 1 { 0 } else { minor };
-        if minor < startup.minor || !unknown.is_empty() {
-            wire.replies.negotiate_version(minor, unknown.into_iter());
-        }
+        let minor = negotiate(wire, &startup);
         if minor < 2 {
             credentials.secret.truncate(SECRET_BYTES_3_0);
         }
-        let (identity, settings) = identify(startup, &credentials)?;
+        let (identity, settings) = identify(&startup, &credentials)?;
         // Whoever may connect at all is trusted: the listener is on loopback. A SASL exchange would stand here.
-        wire.replies.authentication_ok();
-        for setting in SETTINGS.iter().filter(|setting| setting.is_reported) {
-            let value = settings.get(setting.name)?;
-            wire.replies.parameter_status(setting.name, value);
-        }
-        wire.replies.backend_key(credentials.process, &credentials.secret);
+        Ok(Some(Admitted {
+            identity,
+            settings,
+            secret: credentials.secret,
+        }))
+    }
+
+    fn open(&self, wire: Wire, admitted: Admitted) -> Begun<'_> {
         let cancellation = Arc::new(Cancellation::default());
-        let entry = (credentials.secret, cancellation.clone());
-        self.running().insert(credentials.process, entry);
-        let taken = std::mem::replace(wire, Wire::new(Box::new(Closed)));
-        let mut inner = Connection {
-            wire: taken,
-            session: Session::new(self.backend.clone(), identity, settings, self.now),
-            cancellation,
-            portals: Portals::default(),
-            is_skipping: false,
-        };
-        inner.ready();
-        Ok(Begun {
-            process: credentials.process,
-            inner,
-        })
+        let process = admitted.identity.process;
+        let entry = (admitted.secret.clone(), cancellation.clone());
+        self.running().insert(process, entry);
+        let session =
+            Session::new(self.backend.clone(), admitted.identity, admitted.settings, self.now);
+        Begun {
+            access: self,
+            process,
+            connection: Connection {
+                wire,
+                session,
+                cancellation,
+                secret: admitted.secret,
+                process,
+                portals: Portals::default(),
+                is_skipping: false,
+            },
+        }
     }
 }
 
-struct Begun {
+/// Tells a client of what it asked for and does not get; the minor version that is spoken.
+fn negotiate(wire: &mut Wire, startup: &Startup) -> u16 {
+    let names = startup.parameters.iter().map(|(name, _)| name.as_str());
+    let unknown: Vec<&str> = names.filter(|name| name.starts_with("_pq_.")).collect();
+    // There never was a 3.1.
+    let minor = if startup.minor >= MINOR_MAX { MINOR_MAX } else { 0 };
+    if minor < startup.minor || !unknown.is_empty() {
+        wire.replies.negotiate_version(minor, unknown.into_iter());
+    }
+    minor
+}
+
+struct Admitted {
+    identity: Identity,
+    settings: Settings,
+    secret: Vec<u8>,
+}
+
+/// Why a client is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    TooMany,
+    Stopping,
+}
+
+/// A client that has said who it is.
+pub struct Begun<'a> {
+    access: &'a Access,
     process: u32,
-    inner: Connection,
+    connection: Connection,
 }
 
-/// In the place of a peer that has been handed on.
-struct Closed;
-
-impl Peer for Closed {
-    fn read<'a>(&'a mut self, _into: &'a mut Vec<u8>) -> BoxFuture<'a, io::Result<usize>> {
-        Box::pin(async { Ok(0) })
-    }
-
-    fn write<'a>(&'a mut self, _bytes: &'a [u8]) -> BoxFuture<'a, io::Result<()>> {
-        Box::pin(async { Err(io::ErrorKind::BrokenPipe.into()) })
-    }
-
-    fn sleep(&self, _span: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(pending())
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.access.running().remove(&self.process);
     }
 }
 

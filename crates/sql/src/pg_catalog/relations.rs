@@ -2,7 +2,7 @@
 
 use super::{
     Asker, OWNER, Row, SCHEMAS, Value,
-    objects::{Object, quote_ident},
+    objects::Object,
     row,
 };
 use crate::{
@@ -299,9 +299,4 @@ fn activity(asker: &Asker<'_>) -> Row {
         client_addr: address.map(|address| address.ip().to_string()),
         client_port: address.map(|address| u32::from(address.port())), backend_type: "client backend",
     }
-}
-
-/// `schema.name`, as it must be written.
-pub fn full_name(object: &Object) -> String {
-    format!("{}.{}", object.schema_name(), quote_ident(&object.name))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::{
     array::{
         ArrayRef, BooleanArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
-        ListBuilder, PrimitiveBuilder, RecordBatch, RecordBatchOptions, StringArray, StringBuilder,
+        ListBuilder, PrimitiveBuilder, RecordBatch, RecordBatchOptions, StringArray,
         TimestampMicrosecondArray,
     },
     datatypes::{ArrowPrimitiveType, DataType, Field, Int16Type, Int64Type, Schema, SchemaRef},
@@ -127,19 +127,6 @@ fn list<'a>(element: &Arc<Field>, values: impl Iterator<Item = &'a Value>) -> Ar
     match element.data_type() {
         DataType::Int16 => integers::<Int16Type>(element, values, |value| value.try_into().unwrap_or(0)),
         DataType::Int64 => integers::<Int64Type>(element, values, |value| value),
-        DataType::Utf8 => {
-            let mut builder = ListBuilder::new(StringBuilder::new()).with_field(element.clone());
-            for value in values {
-                match value {
-                    Value::Texts(texts) => {
-                        texts.iter().for_each(|text| builder.values().append_value(text));
-                        builder.append(true);
-                    }
-                    _ => builder.append_null(),
-                }
-            }
-            Arc::new(builder.finish())
-        }
         _ => arrow::array::new_null_array(&DataType::List(element.clone()), values.count()),
     }
 }

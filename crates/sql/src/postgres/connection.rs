@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     backend::SqlError,
-    session::{Answer, Prepared, Rows, Session, Tag, parse},
+    session::{Answer, Prepared, Rows, SETTINGS, Session, Tag, parse},
 };
 
 /// While a statement runs no more than this is read of what follows.
@@ -60,6 +60,8 @@ pub(super) struct Connection {
     pub wire: Wire,
     pub session: Session,
     pub cancellation: Arc<super::Cancellation>,
+    pub process: u32,
+    pub secret: Vec<u8>,
     pub portals: Portals,
     /// Until a Sync nothing is done.
     pub is_skipping: bool,
@@ -153,6 +155,17 @@ pub(super) fn protocol_violation(error: DecodeError) -> Failure {
 }
 
 impl Connection {
+    /// What a client is told that may go on.
+    pub fn welcome(&mut self) {
+        self.wire.replies.authentication_ok();
+        for setting in SETTINGS.iter().filter(|setting| setting.is_reported) {
+            let value = self.session.settings.get(setting.name).unwrap_or(setting.default);
+            self.wire.replies.parameter_status(setting.name, value);
+        }
+        self.wire.replies.backend_key(self.process, &self.secret);
+        self.ready();
+    }
+
     /// Until the client goes. The error is told by the caller.
     pub async fn run(&mut self) -> Result<(), Failure> {
         loop {
@@ -411,7 +424,7 @@ impl Connection {
         }
         let format = formats(&bind.formats, bind.values.len(), "parameter")?;
         let columns = prepared.columns.as_ref().map_or(0, |schema| schema.fields().len());
-        formats(&bind.result_formats, columns, "result")?;
+        drop(formats(&bind.result_formats, columns, "result")?);
         let values = bind.values.iter().zip(&prepared.parameters).enumerate();
         let values = values.map(|(at, (value, oid))| parameter::decode(*oid, format(at), *value));
         let values = values.collect::<Result<Vec<_>, _>>()?;

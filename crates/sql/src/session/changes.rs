@@ -63,8 +63,13 @@ impl Session {
             return Err(SqlError::new(*b"25006", message));
         }
         let change = self.planned_change(statement).await?;
-        let (removed, _) = self.rows_of(change.removed, values).await?;
-        let (added, _) = self.rows_of(change.added, values).await?;
+        let (removed, removed_at) = self.rows_of(change.removed, values).await?;
+        let (added, added_at) = self.rows_of(change.added, values).await?;
+        // What comes by INSERT is right whatever the table holds.
+        let as_of = match statement.kind {
+            StatementKind::Insert(_) => None,
+            _ => removed_at.min(added_at.or(removed_at)),
+        };
         let tag = match statement.kind {
             StatementKind::Insert(_) => Tag::Counted("INSERT 0", count(&added)),
             StatementKind::Update(_) => Tag::Counted("UPDATE", count(&added)),
@@ -74,9 +79,9 @@ impl Session {
             return Ok(Answer::Done(tag));
         };
         if self.transaction.holds() {
-            self.transaction.write(change.table, delta)?;
+            self.transaction.write(change.table, delta, as_of)?;
         } else {
-            self.backend.write(change.table, delta).await?;
+            self.backend.write(change.table, delta, as_of).await?;
         }
         Ok(Answer::Done(tag))
     }

@@ -103,7 +103,6 @@ impl Session {
         let asker = Asker {
             identity: &self.identity,
             settings: &self.settings,
-            now_us: (self.now)(),
         };
         let mut query = query.clone();
         let rewritten = pg_catalog::rewrite(&mut query, &asker)?;
@@ -198,7 +197,6 @@ impl Session {
         let asker = Asker {
             identity: &self.identity,
             settings: &self.settings,
-            now_us: (self.now)(),
         };
         for name in &query.planned.reads {
             if let Some(batch) = query.system.rows(name, &asker) {

@@ -21,6 +21,15 @@ enum State {
     Failed,
 }
 
+/// A change of a table that nobody else has seen.
+#[derive(Debug)]
+pub(super) struct Write {
+    table: String,
+    delta: Delta,
+    /// Epoch of what it was computed from.
+    as_of: Option<u64>,
+}
+
 /// See the module head.
 #[derive(Debug, Default)]
 pub struct Transaction {
@@ -31,7 +40,7 @@ pub struct Transaction {
     /// When it began, as `now()` says it.
     pub(super) began_us: Option<i64>,
     /// By table, in the order they were made.
-    writes: Vec<(String, Delta)>,
+    writes: Vec<Write>,
     /// Names, and how many writes were there at that time.
     savepoints: Vec<(String, usize)>,
 }
@@ -70,22 +79,31 @@ impl Transaction {
     }
 
     /// What it wrote; the next begins afresh.
-    pub(super) fn end(&mut self) -> Vec<(String, Delta)> {
+    pub(super) fn end(&mut self) -> Vec<Write> {
         std::mem::take(self).writes
     }
 
-    pub(super) fn write(&mut self, table: String, delta: Delta) -> Result<(), SqlError> {
+    pub(super) fn write(
+        &mut self,
+        table: String,
+        delta: Delta,
+        as_of: Option<u64>,
+    ) -> Result<(), SqlError> {
         if self.writes.len() >= WRITES_MAX {
             return Err(SqlError::new(*b"53400", "too many changes in one transaction"));
         }
-        self.writes.push((table, delta));
+        self.writes.push(Write {
+            table,
+            delta,
+            as_of,
+        });
         Ok(())
     }
 
     /// What it wrote to a table.
     pub(super) fn written(&self, table: &str) -> impl Iterator<Item = &Delta> {
-        let writes = self.writes.iter().filter(move |(name, _)| name == table);
-        writes.map(|(_, delta)| delta)
+        let writes = self.writes.iter().filter(move |write| write.table == table);
+        writes.map(|write| &write.delta)
     }
 
     fn savepoint(&self, name: &str) -> Result<usize, SqlError> {
@@ -171,9 +189,9 @@ impl Session {
         Ok(Answer::Done(Tag::Fixed("COMMIT")))
     }
 
-    pub(super) async fn write_all(&self, writes: Vec<(String, Delta)>) -> Result<(), SqlError> {
-        for (table, delta) in writes {
-            self.backend.write(table, delta).await?;
+    pub(super) async fn write_all(&self, writes: Vec<Write>) -> Result<(), SqlError> {
+        for write in writes {
+            self.backend.write(write.table, write.delta, write.as_of).await?;
         }
         Ok(())
     }
