@@ -7,10 +7,14 @@ pub mod definition;
 pub mod delta;
 pub mod expression;
 pub mod format;
+pub mod graph;
+mod operators;
 pub mod plan;
 pub mod row;
+pub mod state;
 
 pub use definition::Definition;
 pub use delta::Delta;
 pub use expression::{Expression, ExpressionRef, Fault};
+pub use graph::{EpochEnd, Graph};
 pub use plan::{Node, NodeId, Operator, Plan};

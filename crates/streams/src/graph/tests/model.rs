@@ -1,0 +1,257 @@
+//! What plans mean, as plain loops over all rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_schema::DataType;
+
+use super::{
+    generate::Case,
+    value::{Row, Value},
+};
+use crate::{
+    NodeId, Operator,
+    plan::{Aggregate, AggregateFunction, SortKey},
+};
+
+/// Clock and watermarks, and what must be remembered of earlier ones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Moment {
+    pub now: i64,
+    pub watermarks: BTreeMap<NodeId, i64>,
+}
+
+/// The rows of the last node.
+pub(super) fn answer(
+    case: &Case,
+    tables: &BTreeMap<NodeId, Vec<Row>>,
+    _moment: &mut Moment,
+) -> Vec<Row> {
+    let mut results: Vec<Vec<Row>> = Vec::new();
+    for (at, node) in case.plan.nodes.iter().enumerate() {
+        let inputs: Vec<&Vec<Row>> = node.inputs.iter().map(|input| &results[input.0]).collect();
+        let functions = case.functions.get(&at);
+        let rows = match &node.operator {
+            Operator::Input(_) => tables[&NodeId(at)].clone(),
+            Operator::Project(_) => {
+                let functions = functions.expect("a projection has functions");
+                let project = |row: &Row| {
+                    functions
+                        .iter()
+                        .map(|f| f.of_row(row).unwrap_or(Value::Null))
+                        .collect()
+                };
+                inputs[0].iter().map(project).collect()
+            }
+            Operator::Filter(_) => {
+                let condition = &functions.expect("a filter has a condition")[0];
+                let is_kept = |row: &&Row| condition.of_row(row) == Ok(Value::Bool(true));
+                inputs[0].iter().filter(is_kept).cloned().collect()
+            }
+            Operator::Union => inputs.into_iter().flatten().cloned().collect(),
+            Operator::Aggregate { keys, aggregates } => {
+                let results: Vec<DataType> = node
+                    .schema
+                    .fields()
+                    .iter()
+                    .skip(keys.len())
+                    .map(|field| field.data_type().clone())
+                    .collect();
+                aggregate(inputs[0], keys, aggregates, &results)
+            }
+            other => panic!("the model does not know {other:?}"),
+        };
+        results.push(rows);
+    }
+    results.pop().expect("a plan has a result")
+}
+
+fn pick(row: &Row, columns: &[usize]) -> Row {
+    columns.iter().map(|column| row[*column].clone()).collect()
+}
+
+/// The rows by their values in some columns.
+fn grouped(rows: &[Row], keys: &[usize]) -> BTreeMap<Row, Vec<Row>> {
+    let mut groups: BTreeMap<Row, Vec<Row>> = BTreeMap::new();
+    for row in rows {
+        groups.entry(pick(row, keys)).or_default().push(row.clone());
+    }
+    groups
+}
+
+fn aggregate(
+    rows: &[Row],
+    keys: &[usize],
+    aggregates: &[Aggregate],
+    results: &[DataType],
+) -> Vec<Row> {
+    let mut groups = grouped(rows, keys);
+    if keys.is_empty() {
+        groups.entry(Vec::new()).or_default();
+    }
+    let of_group = |(mut key, rows): (Row, Vec<Row>)| {
+        key.extend(
+            aggregates
+                .iter()
+                .zip(results)
+                .map(|(aggregate, result)| one(&rows, aggregate, result)),
+        );
+        key
+    };
+    groups.into_iter().map(of_group).collect()
+}
+
+pub(super) fn compare(a: &Row, b: &Row, order: &[SortKey]) -> std::cmp::Ordering {
+    for key in order {
+        let (a, b) = (&a[key.column], &b[key.column]);
+        let by_value = match (a.is_null(), b.is_null()) {
+            (false, false) if key.descending => b.cmp(a),
+            (false, false) => a.cmp(b),
+            (a, b) if key.nulls_first => b.cmp(&a),
+            (a, b) => a.cmp(&b),
+        };
+        if by_value.is_ne() {
+            return by_value;
+        }
+    }
+    std::cmp::Ordering::Equal
+}
+
+fn one(rows: &[Row], aggregate: &Aggregate, result: &DataType) -> Value {
+    use AggregateFunction as F;
+    let mut rows: Vec<Row> = rows.to_vec();
+    if let Some(filter) = aggregate.filter {
+        rows.retain(|row| row[filter] == Value::Bool(true));
+    }
+    if aggregate.arguments.is_empty() {
+        return Value::Int(rows.len() as i64);
+    }
+    if aggregate.distinct || aggregate.function == F::ApproxDistinct {
+        let mut seen = BTreeSet::new();
+        rows.retain(|row| seen.insert(pick(row, &aggregate.arguments)));
+    }
+    let is_edge = matches!(aggregate.function, F::FirstValue | F::LastValue);
+    rows.sort_by(|a, b| {
+        let by_row = if is_edge && aggregate.order.is_empty() {
+            a.cmp(b)
+        } else {
+            std::cmp::Ordering::Equal
+        };
+        let by_arguments = || pick(a, &aggregate.arguments).cmp(&pick(b, &aggregate.arguments));
+        compare(a, b, &aggregate.order)
+            .then(by_row)
+            .then_with(by_arguments)
+    });
+    let argument = aggregate.arguments[0];
+    let with_nulls: Vec<Value> = rows.iter().map(|row| row[argument].clone()).collect();
+    let values: Vec<Value> = with_nulls
+        .iter()
+        .filter(|value| !value.is_null())
+        .cloned()
+        .collect();
+    let or_null = |value: Option<&Value>| value.cloned().unwrap_or(Value::Null);
+    match aggregate.function {
+        F::Count | F::ApproxDistinct => Value::Int(values.len() as i64),
+        _ if with_nulls.is_empty() => Value::Null,
+        F::FirstValue => or_null(with_nulls.first()),
+        F::LastValue => or_null(with_nulls.last()),
+        F::ArrayAgg => Value::List(with_nulls),
+        _ if values.is_empty() => Value::Null,
+        F::Min => or_null(values.iter().min()),
+        F::Max => or_null(values.iter().max()),
+        F::Sum | F::Avg => sum(&values, result, aggregate.function == F::Avg),
+        F::BoolAnd => Value::Bool(!values.contains(&Value::Bool(false))),
+        F::BoolOr => Value::Bool(values.contains(&Value::Bool(true))),
+        F::BitAnd => bits(&values, |a, b| a & b),
+        F::BitOr => bits(&values, |a, b| a | b),
+        F::BitXor => bits(&values, |a, b| a ^ b),
+        F::StringAgg => joined(&rows, &aggregate.arguments),
+        F::Percentile { fraction_bits } => percentile(values, f64::from_bits(fraction_bits)),
+        F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp => {
+            moment(&values, &aggregate.function)
+        }
+    }
+}
+
+fn float(value: &Value) -> f64 {
+    let Value::Float(value) = value else {
+        panic!("{value:?} is no float")
+    };
+    *value
+}
+
+fn sum(values: &[Value], result: &DataType, is_average: bool) -> Value {
+    let count = values.len() as i128;
+    let exact: i128 = values
+        .iter()
+        .map(|value| match value {
+            Value::Int(value) => i128::from(*value),
+            Value::Decimal(value) => *value,
+            _ => 0,
+        })
+        .sum();
+    match result {
+        DataType::Int64 => i64::try_from(exact).map_or(Value::Null, Value::Int),
+        DataType::Decimal128(_, 6) => {
+            let scaled = exact * 10_000;
+            let away = if scaled < 0 { -1 } else { 1 };
+            let rest = (scaled % count).abs();
+            Value::Decimal(scaled / count + if 2 * rest >= count { away } else { 0 })
+        }
+        DataType::Decimal128(..) => Value::Decimal(exact),
+        _ if is_average => Value::Float(exact as f64 / count as f64),
+        _ => Value::Float(values.iter().map(float).sum()),
+    }
+}
+
+fn bits(values: &[Value], f: impl Fn(i64, i64) -> i64) -> Value {
+    let ints = values.iter().map(|value| match value {
+        Value::Int(value) => *value,
+        _ => 0,
+    });
+    ints.reduce(f).map_or(Value::Null, Value::Int)
+}
+
+fn joined(rows: &[Row], arguments: &[usize]) -> Value {
+    let mut joined: Option<String> = None;
+    for row in rows {
+        let Value::Text(value) = &row[arguments[0]] else {
+            continue;
+        };
+        if let (Some(text), Value::Text(delimiter)) = (&mut joined, &row[arguments[1]]) {
+            text.push_str(delimiter);
+        }
+        joined.get_or_insert_default().push_str(value);
+    }
+    joined.map_or(Value::Null, Value::Text)
+}
+
+fn percentile(values: Vec<Value>, fraction: f64) -> Value {
+    let mut values: Vec<f64> = values.iter().map(float).collect();
+    values.sort_by(f64::total_cmp);
+    let place = fraction * (values.len() - 1) as f64;
+    let (lower, upper) = (
+        values[place.floor() as usize],
+        values[place.ceil() as usize],
+    );
+    Value::Float(lower + (upper - lower) * place.fract())
+}
+
+/// Of quarters, whose squares add up without error.
+fn moment(values: &[Value], function: &AggregateFunction) -> Value {
+    use AggregateFunction::{StddevPop, StddevSamp, VarSamp};
+    let values: Vec<f64> = values.iter().map(float).collect();
+    let count = values.len() as f64;
+    let is_sample = matches!(function, VarSamp | StddevSamp);
+    if is_sample && values.len() < 2 {
+        return Value::Null;
+    }
+    let sum: f64 = values.iter().sum();
+    let squares: f64 = values.iter().map(|value| value * value).sum();
+    let deviations = (squares * count - sum * sum) / count;
+    let variance = deviations / if is_sample { count - 1.0 } else { count };
+    Value::Float(if matches!(function, StddevPop | StddevSamp) {
+        variance.sqrt()
+    } else {
+        variance
+    })
+}
