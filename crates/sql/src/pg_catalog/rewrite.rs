@@ -34,7 +34,11 @@ pub fn rewrite(query: &mut Query, asker: &Asker<'_>) -> Result<Rewritten, SqlErr
     let mut relations = Relations::default();
     _ = Visit::visit(query, &mut relations);
     // Columns keep the names that what was written gives them.
-    name_columns(query);
+    let mut statement = ast::Statement::Query(Box::new(query.clone()));
+    name_columns(&mut statement);
+    if let ast::Statement::Query(named) = statement {
+        *query = *named;
+    }
     let mut rewriter = Rewriter {
         asker,
         is_about_system: relations.are_system || relations.count == 0,

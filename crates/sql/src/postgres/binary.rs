@@ -2,6 +2,9 @@
 //!
 //! Formats are those of the `*_send` and `*_recv` functions of PostgreSQL: numbers big-endian, times from the year 2000 on.
 
+#[cfg(test)]
+mod tests;
+
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     datatypes::{

@@ -9,6 +9,9 @@
 //! # Limits   `FIRST_BYTES_MAX` before the start, `MESSAGE_BYTES_MAX` after it; longer ones end the connection
 //! # Instead of   the crate `pgwire`: its decoder reads counts without a look at what is left, and panics
 
+#[cfg(test)]
+mod tests;
+
 use crate::backend::SqlError;
 
 /// What Postgres allows a startup packet.

@@ -1,9 +1,10 @@
 //! INSERT, UPDATE and DELETE: rows that go and come, at once or when the transaction commits.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{BooleanArray, RecordBatch},
+    datatypes::Field,
     row::{RowConverter, SortField},
 };
 use datafusion_common::ScalarValue;
@@ -12,16 +13,21 @@ use streams::Delta;
 use super::{Answer, Session, Tag, query::Query};
 use crate::{
     backend::SqlError,
-    column_type::postgres_type,
+    column_type::{field_of_oid, postgres_type},
     planner::{self, Planned, PlannedChange},
     statement::{Statement, StatementKind},
 };
 
 impl Session {
-    async fn planned_change(&mut self, statement: &Statement) -> Result<PlannedChange, SqlError> {
+    async fn planned_change(
+        &mut self,
+        statement: &Statement,
+        types: &[u32],
+    ) -> Result<PlannedChange, SqlError> {
         let system = self.system().await;
         let kind = statement.kind.clone();
-        self.compute(move || planner::plan_change(&system.all, &kind)).await
+        let types: Vec<_> = types.iter().map(|oid| field_of_oid(*oid).map(Arc::new)).collect();
+        self.compute(move || planner::plan_change(&system.all, &kind, &types)).await
     }
 
     /// Types of parameters, by oid.
@@ -30,22 +36,8 @@ impl Session {
         statement: &Statement,
         types: &[u32],
     ) -> Result<Vec<u32>, SqlError> {
-        let change = self.planned_change(statement).await?;
-        let mut found = Vec::new();
-        for planned in [&change.removed, &change.added].into_iter().flatten() {
-            let oids = planned.parameters.iter().map(|field| postgres_type(field).oid);
-            for (at, oid) in oids.enumerate() {
-                let given = types.get(at).copied().unwrap_or(0);
-                let oid = if given == 0 { oid } else { given };
-                match found.get_mut(at) {
-                    None => found.push(oid),
-                    // Text is what is taken where nothing says more.
-                    Some(known) if *known == 25 => *known = oid,
-                    Some(_) => {}
-                }
-            }
-        }
-        Ok(found)
+        let change = self.planned_change(statement, types).await?;
+        Ok(change.parameters.iter().map(|field| postgres_type(field).oid).collect())
     }
 
     pub(super) async fn change(
@@ -62,9 +54,12 @@ impl Session {
             let message = format!("cannot execute {what} in a read-only transaction");
             return Err(SqlError::new(*b"25006", message));
         }
-        let change = self.planned_change(statement).await?;
-        let (removed, removed_at) = self.rows_of(change.removed, values).await?;
-        let (added, added_at) = self.rows_of(change.added, values).await?;
+        // What was bound has the type that was described.
+        let types = values.iter().map(|value| postgres_type_of(value)).collect::<Vec<_>>();
+        let change = self.planned_change(statement, &types).await?;
+        let (removed, removed_at) = self.rows_of(&change.removed, values).await?;
+        let (added, added_at) = self.rows_of(&change.added, values).await?;
+        added.iter().try_for_each(|rows| change.check(rows))?;
         // What comes by INSERT is right whatever the table holds.
         let as_of = match statement.kind {
             StatementKind::Insert(_) => None,
@@ -88,16 +83,20 @@ impl Session {
 
     async fn rows_of(
         &mut self,
-        planned: Option<Planned>,
+        planned: &Option<Planned>,
         values: &[ScalarValue],
     ) -> Result<(Vec<RecordBatch>, Option<u64>), SqlError> {
         let Some(planned) = planned else {
             return Ok((Vec::new(), None));
         };
-        let values = &values[..values.len().min(planned.parameters.len())];
-        let query = Query::new(self.system().await, planned);
+        let query = Query::new(self.system().await, planned.clone());
         self.run_planned(&query, values).await
     }
+}
+
+/// By oid.
+fn postgres_type_of(value: &ScalarValue) -> u32 {
+    postgres_type(&Field::new("", value.data_type(), true)).oid
 }
 
 fn count(batches: &[RecordBatch]) -> u64 {

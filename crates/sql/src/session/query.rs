@@ -17,7 +17,7 @@ use crate::{
     backend::{ReadAt, SqlError},
     catalog::{Relation, RelationKind},
     column_type::{field_of_oid, postgres_type},
-    execute,
+    execute::execute,
     pg_catalog::{self, Asker, SystemCatalog},
     planner::{self, Bindings, Planned},
     statement::{Statement, StatementKind},
@@ -170,10 +170,7 @@ impl Session {
         };
         let (rows, epoch) = self.read(query).await?;
         let planned = query.planned.clone();
-        let run = move || {
-            let bound = planned.bind(&bindings)?;
-            execute::run(&bound, rows, bindings.now_us)
-        };
+        let run = move || execute(&planned, &bindings, &rows);
         Ok((self.compute(run).await?, epoch))
     }
 

@@ -1,5 +1,8 @@
 //! Settings of a session: names, defaults, what values they take, and what a transaction undoes.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::backend::SqlError;

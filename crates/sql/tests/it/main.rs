@@ -1,4 +1,6 @@
 //! Integration tests of the SQL front end, over an in-memory database.
 
 mod database;
+mod memory;
 mod slt;
+mod wire;
