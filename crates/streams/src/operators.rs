@@ -1,6 +1,8 @@
 //! What nodes of a running graph do.
 
 mod aggregate;
+mod counts;
+mod join;
 mod stateless;
 
 use std::{fmt::Debug, sync::Arc};
@@ -110,6 +112,10 @@ pub(crate) fn make(
         Operator::Project(expressions) => stateless::project(&place, expressions),
         Operator::Filter(condition) => Ok(stateless::filter(condition)),
         Operator::Aggregate { keys, aggregates } => aggregate::make(&place, keys, aggregates),
+        Operator::Distinct | Operator::SetDifference { .. } | Operator::SetIntersection { .. } => {
+            counts::make(&place, &node.operator)
+        }
+        Operator::Join(join) => join::make(&place, join),
         _ => Err(malformed("no such operator yet")),
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Expression, Fault, NodeId, Operator, Plan,
-    plan::{Aggregate, AggregateFunction, Input, SortKey},
+    plan::{Aggregate, AggregateFunction, Input, Join, JoinKind, SortKey},
 };
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
@@ -241,16 +241,30 @@ impl Case {
             return;
         }
         let is_last = self.plan.nodes.len() + 1 == wanted;
-        match random.below(4) {
+        match random.below(9) {
             0 => self.add_project(node, random),
             1 => self.add_filter(node, random),
-            2 => {
+            2 | 3 => {
                 let other = self.some_node(random);
                 if self.types(node) == self.types(other) {
-                    self.plan
-                        .add(Operator::Union, &[node, other], schema(&self.types(node)));
+                    let all = random.one_in(2);
+                    let operators = [
+                        Operator::Union,
+                        Operator::SetDifference { all },
+                        Operator::SetIntersection { all },
+                    ];
+                    self.plan.add(
+                        random.of(&operators),
+                        &[node, other],
+                        schema(&self.types(node)),
+                    );
                 }
             }
+            4 => {
+                self.plan
+                    .add(Operator::Distinct, &[node], schema(&self.types(node)));
+            }
+            5 | 6 => self.add_join(node, random),
             _ => self.add_aggregate(node, random, is_last),
         }
     }
@@ -291,28 +305,59 @@ impl Case {
         }
     }
 
-    fn some_condition(&self, node: NodeId, random: &mut Random) -> Function {
-        let types = self.types(node);
-        let column = random.index(types.len());
-        let others: Vec<usize> = (0..types.len())
-            .filter(|other| types[*other] == types[column])
-            .collect();
-        if random.one_in(3) {
-            Function::IsNull(column)
-        } else {
-            Function::Less(column, random.of(&others))
-        }
-    }
-
     fn add_filter(&mut self, node: NodeId, random: &mut Random) {
-        let condition = self.some_condition(node, random);
         let types = self.types(node);
+        let condition = some_condition(&types, random);
         let id = self.plan.add(
             Operator::Filter(Arc::new(condition.clone())),
             &[node],
             schema(&types),
         );
         self.functions.insert(id.0, vec![condition]);
+    }
+
+    fn add_join(&mut self, node: NodeId, random: &mut Random) {
+        use JoinKind::{Full, Inner, Left, LeftAnti, LeftAntiNullAware, LeftMark, LeftSemi, Right};
+        let kinds = [
+            Inner,
+            Left,
+            Right,
+            Full,
+            LeftSemi,
+            LeftAnti,
+            LeftAntiNullAware,
+            LeftMark,
+        ];
+        let kind = random.of(&kinds);
+        let other = self.some_node(random);
+        let (left, right) = (self.types(node), self.types(other));
+        if right.is_empty() || left.len() + right.len() > 20 {
+            return;
+        }
+        let mut keys = Vec::new();
+        for _ in 0..random.index(3) {
+            let a = random.index(left.len());
+            if let Some(b) = self.column_of(other, random, |data_type| data_type == &left[a]) {
+                keys.push((a, b));
+            }
+        }
+        let both = [left.clone(), right].concat();
+        let condition = random.one_in(2).then(|| some_condition(&both, random));
+        let results = match kind {
+            LeftSemi | LeftAnti | LeftAntiNullAware => left,
+            LeftMark => [left, vec![DataType::Boolean]].concat(),
+            _ => both,
+        };
+        let join = Join {
+            kind,
+            keys,
+            null_equals_null: random.one_in(3),
+            condition: condition.clone().map(|condition| Arc::new(condition) as _),
+        };
+        let id = self
+            .plan
+            .add(Operator::Join(join), &[node, other], schema(&results));
+        self.functions.insert(id.0, condition.into_iter().collect());
     }
 
     fn add_aggregate(&mut self, node: NodeId, random: &mut Random, is_last: bool) {
@@ -460,6 +505,18 @@ impl Case {
         for (id, _) in self.plan.inputs() {
             *moment.watermarks.entry(id).or_insert(0) += random.below(8) as i64;
         }
+    }
+}
+
+fn some_condition(types: &[DataType], random: &mut Random) -> Function {
+    let column = random.index(types.len());
+    let others: Vec<usize> = (0..types.len())
+        .filter(|other| types[*other] == types[column])
+        .collect();
+    if random.one_in(3) {
+        Function::IsNull(column)
+    } else {
+        Function::Less(column, random.of(&others))
     }
 }
 

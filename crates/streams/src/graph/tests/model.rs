@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     NodeId, Operator,
-    plan::{Aggregate, AggregateFunction, SortKey},
+    plan::{Aggregate, AggregateFunction, Join, JoinKind, SortKey},
 };
 
 /// Clock and watermarks, and what must be remembered of earlier ones.
@@ -58,6 +58,27 @@ pub(super) fn answer(
                     .collect();
                 aggregate(inputs[0], keys, aggregates, &results)
             }
+            Operator::Distinct => counted(inputs[0], &[], |count, _| count.min(1)),
+            Operator::SetDifference { all: true } => {
+                counted(inputs[0], inputs[1], usize::saturating_sub)
+            }
+            Operator::SetDifference { all: false } => {
+                counted(inputs[0], inputs[1], |_, b| usize::from(b == 0))
+            }
+            Operator::SetIntersection { all: true } => counted(inputs[0], inputs[1], usize::min),
+            Operator::SetIntersection { all: false } => {
+                counted(inputs[0], inputs[1], |_, b| b.min(1))
+            }
+            Operator::Join(join) => {
+                let condition = functions.and_then(|functions| functions.first());
+                let holds = |pair: &Row| {
+                    condition
+                        .is_none_or(|condition| condition.of_row(pair) == Ok(Value::Bool(true)))
+                };
+                let widths = [0, 1]
+                    .map(|side: usize| case.plan.nodes[node.inputs[side].0].schema.fields().len());
+                joined_rows(inputs[0], inputs[1], join, widths, &holds)
+            }
             other => panic!("the model does not know {other:?}"),
         };
         results.push(rows);
@@ -76,6 +97,76 @@ fn grouped(rows: &[Row], keys: &[usize]) -> BTreeMap<Row, Vec<Row>> {
         groups.entry(pick(row, keys)).or_default().push(row.clone());
     }
     groups
+}
+
+/// Rows of the first as often as the function of how often they are in both says.
+fn counted(first: &[Row], second: &[Row], times: impl Fn(usize, usize) -> usize) -> Vec<Row> {
+    let mut counts: BTreeMap<&Row, (usize, usize)> = BTreeMap::new();
+    first
+        .iter()
+        .for_each(|row| counts.entry(row).or_default().0 += 1);
+    for row in second {
+        if let Some((_, count)) = counts.get_mut(row) {
+            *count += 1;
+        }
+    }
+    let rows = counts.into_iter();
+    rows.flat_map(|(row, (a, b))| std::iter::repeat_n(row.clone(), times(a, b)))
+        .collect()
+}
+
+fn joined_rows(
+    left: &[Row],
+    right: &[Row],
+    join: &Join,
+    widths: [usize; 2],
+    holds: &dyn Fn(&Row) -> bool,
+) -> Vec<Row> {
+    let is_null_aware = join.kind == JoinKind::LeftAntiNullAware;
+    let matches = |a: &Row, b: &Row| {
+        let pairs = join.keys.iter().map(|(x, y)| (&a[*x], &b[*y]));
+        let mut keys = pairs.map(|(x, y)| match (x.is_null(), y.is_null()) {
+            (false, false) => x == y,
+            _ if is_null_aware => true,
+            (x, y) => x && y && join.null_equals_null,
+        });
+        keys.all(|is_equal| is_equal) && holds(&[a.clone(), b.clone()].concat())
+    };
+    let mut rows = Vec::new();
+    let shows_pairs = matches!(
+        join.kind,
+        JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full
+    );
+    let mut is_matched = vec![false; right.len()];
+    for a in left {
+        let mut has_match = false;
+        for (at, b) in right.iter().enumerate() {
+            if matches(a, b) {
+                has_match = true;
+                is_matched[at] = true;
+                if shows_pairs {
+                    rows.push([a.clone(), b.clone()].concat());
+                }
+            }
+        }
+        match join.kind {
+            JoinKind::Left | JoinKind::Full if !has_match => {
+                rows.push([a.clone(), vec![Value::Null; widths[1]]].concat());
+            }
+            JoinKind::LeftSemi if has_match => rows.push(a.clone()),
+            JoinKind::LeftAnti | JoinKind::LeftAntiNullAware if !has_match => rows.push(a.clone()),
+            JoinKind::LeftMark => rows.push([a.clone(), vec![Value::Bool(has_match)]].concat()),
+            _ => {}
+        }
+    }
+    if matches!(join.kind, JoinKind::Right | JoinKind::Full) {
+        let unmatched = right
+            .iter()
+            .zip(is_matched)
+            .filter(|(_, is_matched)| !is_matched);
+        rows.extend(unmatched.map(|(b, _)| [vec![Value::Null; widths[0]], b.clone()].concat()));
+    }
+    rows
 }
 
 fn aggregate(
