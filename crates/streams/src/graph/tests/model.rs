@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     NodeId, Operator,
-    plan::{Aggregate, AggregateFunction, Join, JoinKind, SortKey},
+    plan::{Aggregate, AggregateFunction, Join, JoinKind, SortKey, Ties, WindowKind},
 };
 
 /// Clock and watermarks, and what must be remembered of earlier ones.
@@ -18,13 +18,15 @@ use crate::{
 pub(super) struct Moment {
     pub now: i64,
     pub watermarks: BTreeMap<NodeId, i64>,
+    /// By node: until when windows are closed, and what their rows are.
+    closed: BTreeMap<usize, (i64, Vec<Row>)>,
 }
 
 /// The rows of the last node.
 pub(super) fn answer(
     case: &Case,
     tables: &BTreeMap<NodeId, Vec<Row>>,
-    _moment: &mut Moment,
+    moment: &mut Moment,
 ) -> Vec<Row> {
     let mut results: Vec<Vec<Row>> = Vec::new();
     for (at, node) in case.plan.nodes.iter().enumerate() {
@@ -68,6 +70,51 @@ pub(super) fn answer(
             Operator::SetIntersection { all: true } => counted(inputs[0], inputs[1], usize::min),
             Operator::SetIntersection { all: false } => {
                 counted(inputs[0], inputs[1], |_, b| b.min(1))
+            }
+            Operator::Top {
+                partition,
+                order,
+                ties,
+                offset,
+                limit,
+                emits_number,
+            } => {
+                let until = limit.map_or(u64::MAX, |limit| offset + limit);
+                top(
+                    inputs[0],
+                    partition,
+                    order,
+                    *ties,
+                    *offset..until,
+                    *emits_number,
+                )
+            }
+            Operator::Windows { time, windows } => {
+                let rows = inputs[0].iter();
+                rows.flat_map(|row| windowed(row, &row[*time], *windows))
+                    .collect()
+            }
+            Operator::Unnest { list, keeps_empty } => inputs[0]
+                .iter()
+                .flat_map(|row| unnested(row, *list, *keeps_empty))
+                .collect(),
+            Operator::Valid { from, until } => {
+                let now = Value::Time(moment.now);
+                let is_valid = |row: &&Row| {
+                    from.is_none_or(|from| !row[from].is_null() && row[from] <= now)
+                        && until.is_none_or(|until| !row[until].is_null() && row[until] > now)
+                };
+                inputs[0].iter().filter(is_valid).cloned().collect()
+            }
+            Operator::EmitOnClose { window_end } => {
+                let watermark = watermark(case, at, moment);
+                let (closed, emitted) = moment.closed.entry(at).or_insert((i64::MIN, Vec::new()));
+                if let Some(watermark) = watermark {
+                    let closes = |row: &&Row| matches!(row[*window_end], Value::Time(end) if end > *closed && end <= watermark);
+                    emitted.extend(inputs[0].iter().filter(closes).cloned());
+                    *closed = watermark;
+                }
+                emitted.clone()
             }
             Operator::Join(join) => {
                 let condition = functions.and_then(|functions| functions.first());
@@ -113,6 +160,114 @@ fn counted(first: &[Row], second: &[Row], times: impl Fn(usize, usize) -> usize)
     let rows = counts.into_iter();
     rows.flat_map(|(row, (a, b))| std::iter::repeat_n(row.clone(), times(a, b)))
         .collect()
+}
+
+/// The least of the watermarks of what the node reads.
+fn watermark(case: &Case, at: usize, moment: &Moment) -> Option<i64> {
+    let own = moment.watermarks.get(&NodeId(at)).copied();
+    let inputs = case.plan.nodes[at]
+        .inputs
+        .iter()
+        .filter_map(|input| watermark(case, input.0, moment));
+    own.or(inputs.min())
+}
+
+fn top(
+    rows: &[Row],
+    partition: &[usize],
+    order: &[SortKey],
+    ties: Ties,
+    places: std::ops::Range<u64>,
+    emits_number: bool,
+) -> Vec<Row> {
+    let mut shown = Vec::new();
+    for (key, mut rows) in grouped(rows, partition) {
+        // Those that are equal in order are in that of the columns that are neither in it nor in the partition.
+        let sorted: Vec<usize> = order.iter().map(|key| key.column).collect();
+        let others = (0..rows[0].len())
+            .filter(|column| !partition.contains(column) && !sorted.contains(column));
+        let others: Vec<usize> = others.collect();
+        rows.sort_by(|a, b| {
+            compare(a, b, order).then_with(|| pick(a, &others).cmp(&pick(b, &others)))
+        });
+        assert_eq!(pick(&rows[0], partition), key);
+        for (at, row) in rows.iter().enumerate() {
+            let before = rows[..at]
+                .iter()
+                .filter(|other| compare(other, row, order).is_lt());
+            let place = match ties {
+                Ties::Numbered => at as u64,
+                Ties::Ranked => before.count() as u64,
+                Ties::DenselyRanked => {
+                    let keys: BTreeSet<Row> = before.map(|row| pick(row, &sorted)).collect();
+                    keys.len() as u64
+                }
+            };
+            if places.contains(&place) {
+                let mut row = row.clone();
+                if emits_number {
+                    row.push(Value::Int(place as i64 + 1));
+                }
+                shown.push(row);
+            }
+        }
+    }
+    shown
+}
+
+fn windowed(row: &Row, time: &Value, windows: WindowKind) -> Vec<Row> {
+    let Value::Time(time) = time else {
+        return Vec::new();
+    };
+    let us = |duration: std::time::Duration| duration.as_micros() as i64;
+    let mut rows = Vec::new();
+    for start in time - 100..=*time {
+        let (size, begins, step) = match windows {
+            WindowKind::Tumble { size, offset } => {
+                (us(size), (start - us(offset)) % us(size) == 0, us(size))
+            }
+            WindowKind::Hop {
+                size,
+                slide,
+                offset,
+            } => (us(size), (start - us(offset)) % us(slide) == 0, us(size)),
+            WindowKind::Cumulate { size, step, offset } => {
+                (us(size), (start - us(offset)) % us(size) == 0, us(step))
+            }
+        };
+        let mut length = 0;
+        while begins && length < size {
+            length = (length + step).min(size);
+            if *time < start + length {
+                rows.push(
+                    [
+                        row.clone(),
+                        vec![Value::Time(start), Value::Time(start + length)],
+                    ]
+                    .concat(),
+                );
+            }
+        }
+    }
+    // Cumulating windows of one size are one after the other.
+    rows.retain(|row| matches!(&row[row.len() - 2..], [Value::Time(start), _] if start <= time));
+    rows
+}
+
+fn unnested(row: &Row, list: usize, keeps_empty: bool) -> Vec<Row> {
+    let mut elements = match &row[list] {
+        Value::List(elements) => elements.clone(),
+        _ => Vec::new(),
+    };
+    if elements.is_empty() && keeps_empty {
+        elements.push(Value::Null);
+    }
+    let with = |element| {
+        let mut row = row.clone();
+        row[list] = element;
+        row
+    };
+    elements.into_iter().map(with).collect()
 }
 
 fn joined_rows(
