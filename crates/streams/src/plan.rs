@@ -90,7 +90,7 @@ pub struct Input {
 }
 
 /// Which windows a time is in; times and durations in microseconds, windows aligned to the epoch of UNIX plus `offset`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WindowKind {
     Tumble { size: Duration, offset: Duration },
     Hop { size: Duration, slide: Duration, offset: Duration },
