@@ -56,7 +56,7 @@ pub(super) fn push(column: &mut Column, text: &[u8]) -> Result<(), Reason> {
             return Err(Reason::NotA(column.type_name()));
         }
     }
-    column.nulls.append_non_null();
+    column.end_value();
     Ok(())
 }
 
