@@ -14,7 +14,7 @@ use arrow_array::{
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
 
-use super::{FormatError, Reason};
+use super::FormatError;
 
 /// Metadata of fields whose text holds JSON.
 const TYPE_KEY: &str = "postgres.type";
@@ -266,7 +266,7 @@ impl Column {
     /// The value of the last row.
     pub fn is_last_null(&self) -> bool {
         let bits = self.validity.bits.as_ref();
-        bits.is_some_and(|bits| bits.len() > 0 && !bits.get_bit(bits.len() - 1))
+        bits.is_some_and(|bits| !bits.is_empty() && !bits.get_bit(bits.len() - 1))
     }
 
     /// Takes back what lies behind the first `rows`, whole or half-written.
@@ -367,13 +367,23 @@ impl Column {
     }
 
     /// The last list of a list column is complete.
-    pub fn end_list(&mut self) -> Result<(), Reason> {
+    pub fn end_list(&mut self) {
         if let Values::List { ends, elements, .. } = &mut self.values {
-            let end = i32::try_from(elements.len()).map_err(|_| Reason::TooLarge)?;
-            ends.push(end);
+            let end = i32::try_from(elements.len());
+            ends.push(
+                end.expect("elements take a byte of their record at least, and a chunk has 2 GiB"),
+            );
             self.validity.append_valid();
         }
-        Ok(())
+    }
+
+    /// There is more of the last list.
+    pub fn reopen_list(&mut self) {
+        let rows = self.len().saturating_sub(1);
+        if let Values::List { ends, .. } = &mut self.values {
+            ends.truncate(rows);
+            self.validity.truncate(rows);
+        }
     }
 }
 

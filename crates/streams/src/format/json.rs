@@ -111,7 +111,7 @@ impl Members {
         schema: &SchemaRef,
         columns: &[usize],
     ) -> Result<Self, FormatError> {
-        check_paths(paths, schema)?;
+        super::check_paths(paths, schema)?;
         let mut members = Self {
             nodes: vec![Node::default()],
             record: 0,
@@ -218,17 +218,6 @@ pub(super) fn is_value(text: &[u8]) -> bool {
     let mut cursor = Cursor::new(text);
     cursor.next();
     cursor.skip().is_ok() && cursor.next().is_none() && cursor.check_utf8().is_ok()
-}
-
-fn check_paths(paths: &[Vec<String>], schema: &SchemaRef) -> Result<(), FormatError> {
-    let columns = schema.fields().len();
-    if !paths.is_empty() && paths.len() != columns {
-        return Err(FormatError::Paths {
-            paths: paths.len(),
-            columns,
-        });
-    }
-    Ok(())
 }
 
 /// A record while it is read.

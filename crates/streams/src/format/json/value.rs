@@ -151,7 +151,8 @@ fn nested(
                 push(cursor, elements, scratch)?;
                 has_more = cursor.has_more(b']')?;
             }
-            return column.end_list().map_err(|reason| Failure::new(at, reason));
+            column.end_list();
+            return Ok(());
         }
         (Values::Struct { .. }, Some(b'{')) => return object(cursor, column, scratch),
         _ => {}
