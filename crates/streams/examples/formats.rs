@@ -7,13 +7,26 @@ use std::{hint::black_box, sync::Arc};
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use runtime::{Backend, Config};
-use streams::format::{Decoder, Encoder, Format, RecordView};
+use streams::format::{Decoder, Encoder, Format, Framing, RecordView};
 
 /// Different bids: more than the caches close to the core hold.
 const BIDS: usize = 20_480;
 /// Bids decoded at a stretch: short, so that few stretches are interrupted and the median is not.
 const STRETCH: usize = 1024;
 const ROUNDS: usize = 20;
+
+const BID: &str = r#"
+    syntax = "proto3";
+    message Bid {
+        int64 auction = 1;
+        int64 bidder = 2;
+        int64 price = 3;
+        string channel = 4;
+        string url = 5;
+        int64 dateTime = 6;
+        string extra = 7;
+    }
+"#;
 
 fn schema() -> SchemaRef {
     let timestamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
@@ -155,7 +168,25 @@ fn run() {
     measure("CSV, 7 of 7 columns", &csv, &all, &lines);
     measure("CSV, 3 of 7 columns", &csv, &[0, 2, 5], &lines);
 
-    for (name, format) in [("JSON, encoded", &json), ("CSV, encoded", &csv)] {
+    let protobuf = Format::Protobuf {
+        schema: BID.to_owned(),
+        message: "Bid".to_owned(),
+        paths: Vec::new(),
+        framing: Framing::None,
+    };
+    let messages: Vec<Vec<u8>> = chunks
+        .iter()
+        .flat_map(|chunk| encode(&protobuf, chunk))
+        .collect();
+    measure("Protobuf, 7 of 7 columns", &protobuf, &all, &messages);
+    measure("Protobuf, 3 of 7 columns", &protobuf, &[0, 2, 5], &messages);
+    measure("Protobuf, 1 of 7 columns", &protobuf, &[0], &messages);
+
+    for (name, format) in [
+        ("JSON, encoded", &json),
+        ("CSV, encoded", &csv),
+        ("Protobuf, encoded", &protobuf),
+    ] {
         let seconds = median(&chunks, |chunk| {
             black_box(encode(format, chunk));
         });
