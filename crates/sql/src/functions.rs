@@ -91,6 +91,8 @@ pub fn window_names() -> Vec<String> {
 /// What makes expressions of syntax: `EXTRACT`, `SUBSTRING`, `[1, 2]`.
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![
+        Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
+        Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
         Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
         Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
         Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
