@@ -246,15 +246,20 @@ fn the_start_knows_index_and_epoch() {
             append_in(&log, round / 8, &batch(3, 1, &[7; 3000]));
             durable(&log).await;
         }
+        let record_bytes = batch(3, 1, &[7; 3000]).len() as u64;
         wear_out_the_ring(&store).await;
         // Nothing is committed, so nothing goes.
         assert_eq!(log.trim(Offset(100)).await, Ok(Offset(0)));
         for (index, offset) in [(7, 9), (41, 60)] {
             // No matter whether it is still in memory.
-            log.set_committed(RaftIndex(index), Offset(offset));
+            assert_eq!(log.set_committed(RaftIndex(index)), Offset(offset));
+            assert_eq!(
+                log.committed_bytes(),
+                offset.cast_unsigned() / 3 * record_bytes
+            );
             assert_eq!(log.trim(Offset(200)).await, Ok(Offset(offset)));
         }
-        log.set_committed(log.next_index(), log.next_offset());
+        log.set_committed(log.next_index());
         assert_eq!(log.trim(Offset(100)).await, Ok(Offset(100)));
         log.start()
     });
@@ -293,7 +298,7 @@ fn the_epoch_of_removed_entries_is_no_run() {
         let log = store.create(key(0), expiring).await.expect("creates");
         append_in(&log, 4, &batch(3, 1, b"old"));
         durable(&log).await;
-        log.set_committed(log.next_index(), log.next_offset());
+        log.set_committed(log.next_index());
         log.apply_retention(TimestampMs(1_000))
             .await
             .expect("retains");
