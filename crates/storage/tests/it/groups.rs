@@ -318,6 +318,46 @@ fn the_epoch_of_removed_entries_is_no_run() {
     });
 }
 
+/// What went takes its epoch with it, and what comes after may be in the same one.
+#[test]
+fn an_epoch_that_went_comes_back() {
+    let (sim, host) = machine(6);
+    run(&sim, host, async {
+        let store = opened().await;
+        let expiring = LogConfig {
+            retention_ms: 1,
+            ..small_log()
+        };
+        let log = store.create(key(0), expiring).await.expect("creates");
+        append_in(&log, 3, &batch(1, 1, b"a"));
+        let run = (LeaderEpoch(4), RaftIndex(2), Offset(1));
+        for _ in 0..2 {
+            append_in(&log, 4, &batch(1, 1, b"b"));
+            assert_eq!(log.leader_epochs()[1..], [run]);
+            log.truncate(RaftIndex(2)).await.expect("truncates");
+            assert_eq!(log.leader_epochs().len(), 1);
+        }
+        append_in(&log, 4, &batch(1, 1, b"b"));
+        durable(&log).await;
+        log.set_committed(log.next_index());
+        let removed = log.apply_retention(TimestampMs(1_000)).await;
+        removed.expect("retains");
+        assert_eq!(log.leader_epochs(), []);
+        append_in(&log, 4, &batch(1, 1, b"c"));
+        let run = (LeaderEpoch(4), RaftIndex(3), Offset(2));
+        assert_eq!(log.leader_epochs(), [run]);
+        let start = LogStart {
+            leader_epoch: LeaderEpoch(3),
+            index: RaftIndex(7),
+            ..LogStart::default()
+        };
+        log.reset(start).await.expect("resets");
+        append_in(&log, 4, &batch(1, 1, b"d"));
+        let run = (LeaderEpoch(4), RaftIndex(8), Offset(0));
+        assert_eq!(log.leader_epochs(), [run]);
+    });
+}
+
 #[test]
 fn a_reset_log_begins_behind_the_snapshot() {
     let at = LogStart {
