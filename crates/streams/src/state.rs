@@ -430,3 +430,6 @@ impl<V: Value> Table<V> {
         self.keys.bytes() + (self.values.capacity() + self.old.capacity()) * size_of::<V>()
     }
 }
+
+#[cfg(test)]
+mod tests;
