@@ -185,6 +185,15 @@ fn plan_message(message: &str) -> SqlError {
         }
         return error;
     }
+    if sqlstate == sqlstate::GROUPING_ERROR
+        && let Some((_, rest)) = message.split_once("column \"")
+        && let Some((column, _)) = rest.split_once('"')
+    {
+        let message = format!(
+            "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
+        );
+        return SqlError::new(sqlstate, message);
+    }
     SqlError::new(sqlstate, first.trim_end_matches('.'))
 }
 

@@ -10,6 +10,9 @@ use std::{collections::BTreeMap, sync::{Arc, LazyLock}};
 
 use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF, planner::ExprPlanner};
 
+/// By name.
+pub type Functions = BTreeMap<String, Arc<ScalarUDF>>;
+
 /// Those of the engine that would answer differently on each call, or speak of it instead of the data.
 const LEFT_OUT: &[&str] = &["random", "uuid", "version", "input_file_name", "now", "current_date", "current_time"];
 
@@ -60,7 +63,7 @@ static WINDOWS: LazyLock<BTreeMap<String, Arc<WindowUDF>>> = LazyLock::new(|| {
 });
 
 /// Without the schema that some clients write.
-fn bare(name: &str) -> &str {
+pub fn bare(name: &str) -> &str {
     name.strip_prefix("pg_catalog.").unwrap_or(name)
 }
 
@@ -91,6 +94,8 @@ pub fn window_names() -> Vec<String> {
 /// What makes expressions of syntax: `EXTRACT`, `SUBSTRING`, `[1, 2]`.
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![
+        Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
+        Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
         Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
         Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
         Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),

@@ -15,6 +15,8 @@ mod names;
 mod properties;
 mod prune;
 mod semantics;
+#[cfg(test)]
+mod tests;
 mod top_level;
 mod windows;
 

@@ -58,8 +58,18 @@ pub fn analyzed(
     query: &ast::Query,
     types: &[Option<FieldRef>],
 ) -> Result<LogicalPlan, SqlError> {
-    let mut query = query.clone();
-    names::name_columns(&mut query);
+    let statement = ast::Statement::Query(Box::new(query.clone()));
+    let logical = planned_statement(catalog, statement, types)?;
+    analyze(logical)
+}
+
+/// As the engine's planner makes it.
+pub fn planned_statement(
+    catalog: &Catalog,
+    mut statement: ast::Statement,
+    types: &[Option<FieldRef>],
+) -> Result<LogicalPlan, SqlError> {
+    names::name_columns(&mut statement);
     let context = Context::new(catalog, &OPTIONS);
     let options = ParserOptions::new()
         .with_parse_float_as_decimal(true)
@@ -68,9 +78,7 @@ pub fn analyzed(
         .with_default_null_ordering(NullOrdering::NullsMax);
     let planner = SqlToRel::new_with_options(&context, options);
     let mut planning = PlannerContext::new().with_prepare_param_data_types(types.to_vec());
-    let statement = ast::Statement::Query(Box::new(query));
-    let logical = planner.sql_statement_to_plan_with_context(statement, &mut planning)?;
-    analyze(logical)
+    Ok(planner.sql_statement_to_plan_with_context(statement, &mut planning)?)
 }
 
 /// From a plan as the engine's planner makes it.

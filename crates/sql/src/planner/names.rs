@@ -17,10 +17,84 @@ pub fn shown(name: &str) -> &str {
     name.split(MARK).next().unwrap_or(name)
 }
 
-/// Gives every column of every SELECT the name that Postgres would.
-pub fn name_columns(query: &mut Query) {
-    let flow = query.visit(&mut Namer);
+/// Gives every column of every SELECT the name that Postgres would, and every whole number its type.
+pub fn name_columns(statement: &mut ast::Statement) {
+    let flow = statement.visit(&mut Namer);
     debug_assert!(flow.is_continue());
+    let flow = statement.visit(&mut Numbers);
+    debug_assert!(flow.is_continue());
+}
+
+/// Whole numbers are `integer` where they fit; the engine takes all of them for `bigint`.
+struct Numbers;
+
+impl VisitorMut for Numbers {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> std::ops::ControlFlow<()> {
+        if let Expr::Value(value) = expression
+            && let ast::Value::Number(digits, _) = &value.value
+            && digits.parse::<i32>().is_ok()
+        {
+            let number = Box::new(expression.clone());
+            *expression = Expr::Cast {
+                kind: ast::CastKind::DoubleColon,
+                expr: number,
+                data_type: ast::DataType::Int4(None),
+                array: false,
+                format: None,
+            };
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Where a number is a place or a count, it stays one.
+    fn post_visit_query(&mut self, query: &mut Query) -> std::ops::ControlFlow<()> {
+        if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(keys), .. }) = &mut query.order_by {
+            keys.iter_mut().for_each(|key| plain_number(&mut key.expr));
+        }
+        if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+            limit.iter_mut().for_each(plain_number);
+            offset.iter_mut().for_each(|offset| plain_number(&mut offset.value));
+        }
+        if let Some(fetch) = &mut query.fetch {
+            fetch.quantity.iter_mut().for_each(plain_number);
+        }
+        plain_places(&mut query.body);
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+fn plain_places(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            if let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by {
+                groups.iter_mut().for_each(plain_number);
+            }
+            if let Some(ast::Distinct::On(keys)) = &mut select.distinct {
+                keys.iter_mut().for_each(plain_number);
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            plain_places(left);
+            plain_places(right);
+        }
+        _ => {}
+    }
+}
+
+fn plain_number(expression: &mut Expr) {
+    let inner = match expression {
+        Expr::Cast { expr, .. } if matches!(expr.as_ref(), Expr::Value(_)) => expr.as_ref().clone(),
+        Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
+            sets.iter_mut().flatten().for_each(plain_number);
+            return;
+        }
+        _ => return,
+    };
+    if matches!(&inner, Expr::Value(value) if matches!(value.value, ast::Value::Number(..))) {
+        *expression = inner;
+    }
 }
 
 struct Namer;

@@ -15,14 +15,19 @@ use streams::{
 };
 
 use super::{Lowering, Same, internal, schema_of};
-use crate::{backend::SqlError, planner::expression::Compiled};
+use crate::{backend::SqlError, error::sqlstate, planner::expression::Compiled};
+
+/// There is an aggregation for each subset of the keys.
+const CUBE_KEYS_MAX: usize = 8;
 
 impl Lowering {
     pub fn aggregate(&mut self, logical: &datafusion_expr::Aggregate) -> Result<NodeId, SqlError> {
         let input = self.node(&logical.input)?;
         let schema = logical.input.schema();
-        let sets = enumerate_grouping_sets(logical.group_expr.clone())?;
-        let keys: Vec<Expr> = grouping_set_to_exprlist(&sets)?.into_iter().cloned().collect();
+        let keys: Vec<Expr> = grouping_set_to_exprlist(&logical.group_expr)?
+            .into_iter()
+            .cloned()
+            .collect();
         let calls: Vec<&Call> = logical.aggr_expr.iter().map(call).collect::<Result<_, _>>()?;
         let mut needed = Needed { expressions: keys.clone() };
         let specs: Vec<Spec> = calls
@@ -32,12 +37,9 @@ impl Lowering {
         let (input, places) = self.extended(input, &needed.expressions, schema)?;
         let aggregates: Vec<Aggregate> = specs.iter().map(|spec| spec.placed(&places)).collect();
         let out = schema_of(&logical.schema);
-        let [Expr::GroupingSet(sets)] = sets.as_slice() else {
+        let Some(sets) = grouping_sets(&logical.group_expr)? else {
             let operator = Operator::Aggregate { keys: places[..keys.len()].to_vec(), aggregates };
             return Ok(self.plan.add(operator, &[input], out));
-        };
-        let GroupingSet::GroupingSets(sets) = sets else {
-            return Err(internal("grouping sets are enumerated"));
         };
         let mut parts = Vec::with_capacity(sets.len());
         for set in sets {
@@ -87,6 +89,33 @@ impl Lowering {
         }
         Ok(self.project(grouped, columns, out.clone()))
     }
+}
+
+/// Each set of keys that rows are grouped by, when there are several.
+fn grouping_sets(groups: &[Expr]) -> Result<Option<Vec<Vec<Expr>>>, SqlError> {
+    if !groups.iter().any(|group| matches!(group, Expr::GroupingSet(_))) {
+        return Ok(None);
+    }
+    let groups = enumerate_grouping_sets(groups.to_vec())?;
+    let [Expr::GroupingSet(sets)] = groups.as_slice() else {
+        return Err(internal("grouping sets are enumerated"));
+    };
+    Ok(Some(match sets {
+        GroupingSet::GroupingSets(sets) => sets.clone(),
+        GroupingSet::Rollup(keys) => (0..=keys.len()).rev().map(|count| keys[..count].to_vec()).collect(),
+        GroupingSet::Cube(keys) if keys.len() <= CUBE_KEYS_MAX => (0..1_usize << keys.len())
+            .map(|mask| {
+                let chosen = keys.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 1);
+                chosen.map(|(_, key)| key.clone()).collect()
+            })
+            .collect(),
+        GroupingSet::Cube(_) => {
+            return Err(SqlError::new(
+                sqlstate::STATEMENT_TOO_COMPLEX,
+                format!("CUBE takes at most {CUBE_KEYS_MAX} keys"),
+            ));
+        }
+    }))
 }
 
 fn column(at: usize, data_type: DataType) -> Compiled {
