@@ -132,6 +132,15 @@ impl GroupedRows {
         self.groups.touched()
     }
 
+    /// The group of that key, if it has rows.
+    pub(super) fn find_group(&self, key: &[u8]) -> Option<Slot> {
+        self.groups.find(key)
+    }
+
+    pub(super) fn group_key(&self, group: Slot) -> &[u8] {
+        self.groups.key(group)
+    }
+
     /// A group's rows in order, with their weights.
     pub(super) fn rows(&self, group: Slot, when: When) -> impl Iterator<Item = (Slot, i64)> {
         let slots = self
@@ -149,6 +158,12 @@ impl GroupedRows {
     /// What a row is sorted by, with its group.
     pub(super) fn prefix(&self, slot: Slot) -> &[u8] {
         &self.rows.keys().key(slot)[..self.rows.get(slot).prefix as usize]
+    }
+
+    /// What a row is sorted by.
+    pub(super) fn sorted(&self, slot: Slot) -> &[u8] {
+        let group = self.rows.get(slot).group;
+        &self.prefix(slot)[self.groups.key(group).len()..]
     }
 
     /// Lets a row go that can never be shown again.

@@ -107,7 +107,7 @@ pub(super) fn make(place: &Place, join: &Join) -> Result<Box<dyn Running>, PlanE
             place.expect_types(types(0))?
         }
         JoinKind::AsOf { .. } => {
-            return Err(place.malformed("joins by nearest time are another operator"));
+            unreachable!("another operator");
         }
     }
     let (left_keys, right_keys): (Vec<usize>, Vec<usize>) = join.keys.iter().copied().unzip();
