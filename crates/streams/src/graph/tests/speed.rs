@@ -89,67 +89,99 @@ fn run(name: &str, plan: &Plan, chunks: &[RecordBatch]) {
     assert!(out > 0);
 }
 
-#[test]
-fn speed() {
-    use AggregateFunction::{Count, Max, Min, Sum};
-    let rows: usize = std::env::var("FOREBAY_ROWS")
-        .map_or(10_000, |rows| rows.parse().expect("a number of rows"));
+fn rows() -> usize {
+    std::env::var("FOREBAY_ROWS").map_or(10_000, |rows| rows.parse().expect("a number of rows"))
+}
+
+/// Runs a plan over keys that are few, text, and many; what is made of the types gets the input's node.
+fn each_key(what: &str, inputs: usize, make: impl Fn(&mut Plan, &[NodeId], &[DataType])) {
     for (keys, is_text) in [(1000, false), (1000, true), (1_000_000, false)] {
-        let chunks = chunks(rows, keys, is_text);
-        let types: Vec<DataType> = chunks[0]
-            .schema()
+        let chunks = chunks(rows(), keys, is_text);
+        let schema = chunks[0].schema();
+        let types: Vec<DataType> = schema
             .fields()
             .iter()
             .map(|field| field.data_type().clone())
             .collect();
-        let name = |what: &str| format!("{what}, {keys} keys of {}", types[0]);
-        for (what, function) in [("count", Count), ("sum", Sum), ("max", Max), ("min", Min)] {
-            let mut plan = Plan::default();
-            let from = input(&mut plan, &types);
-            let arguments = if function == Count { vec![] } else { vec![1] };
-            let aggregates = vec![aggregate(function, arguments)];
+        let mut plan = Plan::default();
+        let from: Vec<NodeId> = (0..inputs).map(|_| input(&mut plan, &types)).collect();
+        make(&mut plan, &from, &types);
+        run(
+            &format!("{what}, {keys} keys of {}", types[0]),
+            &plan,
+            &chunks,
+        );
+    }
+}
+
+#[test]
+fn speed_of_aggregates() {
+    use AggregateFunction::{Count, Max, Sum};
+    for (what, function, arguments) in [
+        ("count", Count, vec![]),
+        ("sum", Sum, vec![1]),
+        ("max", Max, vec![1]),
+    ] {
+        each_key(what, 1, |plan, from, types| {
+            let aggregates = vec![aggregate(function.clone(), arguments.clone())];
             plan.add(
                 Operator::Aggregate {
                     keys: vec![0],
                     aggregates,
                 },
-                &[from],
-                schema(&types),
+                from,
+                schema(types),
             );
-            run(&name(what), &plan, &chunks);
-        }
-        let mut plan = Plan::default();
-        let from = input(&mut plan, &types);
-        let top = Operator::Top {
-            partition: vec![0],
-            order: vec![SortKey {
-                column: 1,
-                descending: true,
-                nulls_first: false,
-            }],
-            ties: Ties::Numbered,
-            offset: 0,
-            limit: Some(10),
-            emits_number: false,
-        };
-        plan.add(top, &[from], schema(&types));
-        run(&name("top 10"), &plan, &chunks);
-        if keys < 1_000_000 {
-            continue;
-        }
-        let mut plan = Plan::default();
-        let (left, right) = (input(&mut plan, &types), input(&mut plan, &types));
+        });
+    }
+}
+
+#[test]
+fn speed_of_top() {
+    for limit in [1, 10] {
+        each_key(&format!("top {limit}"), 1, |plan, from, types| {
+            let top = Operator::Top {
+                partition: vec![0],
+                order: vec![SortKey {
+                    column: 1,
+                    descending: true,
+                    nulls_first: false,
+                }],
+                ties: Ties::Numbered,
+                offset: 0,
+                limit: Some(limit),
+                emits_number: false,
+            };
+            plan.add(top, from, schema(types));
+        });
+    }
+}
+
+/// Of keys that are few each has many partners.
+#[test]
+fn speed_of_joins() {
+    each_key("join", 2, |plan, from, types| {
         let join = Join {
-            kind: JoinKind::Inner,
+            kind: JoinKind::LeftSemi,
             keys: vec![(0, 0)],
             null_equals_null: false,
             condition: None,
         };
+        plan.add(Operator::Join(join.clone()), from, schema(types));
+        // Of unique keys on one side, every row of the other has one partner.
+        let unique = Operator::Aggregate {
+            keys: vec![0],
+            aggregates: vec![aggregate(AggregateFunction::Count, Vec::new())],
+        };
+        let unique = plan.add(unique, &from[..1], schema(types));
+        let inner = Join {
+            kind: JoinKind::Inner,
+            ..join
+        };
         plan.add(
-            Operator::Join(join),
-            &[left, right],
-            schema(&[types.clone(), types.clone()].concat()),
+            Operator::Join(inner),
+            &[from[1], unique],
+            schema(&[types, types].concat()),
         );
-        run(&name("join"), &plan, &chunks);
-    }
+    });
 }
