@@ -1,6 +1,5 @@
 //! Types of columns: Postgres's names and numbers for Arrow's types, both ways.
 
-mod text;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +10,6 @@ use datafusion_sql::sqlparser::ast;
 
 use crate::{backend::SqlError, error::sqlstate};
 
-pub use text::{csv_field, value_from_text, value_to_text};
 
 /// Metadata of a field whose Arrow type stands for several of Postgres's: `jsonb`, `json`, `uuid`, `varchar`, `name`, `oid`.
 pub const TYPE_KEY: &str = "postgres.type";

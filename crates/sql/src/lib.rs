@@ -12,3 +12,4 @@ pub mod execute;
 pub mod functions;
 pub mod planner;
 pub mod statement;
+pub mod text;

@@ -40,7 +40,7 @@ pub struct Database {
 /// What a statement answers.
 pub enum Answer {
     Rows(Vec<RecordBatch>),
-    Count(usize),
+    Done,
 }
 
 impl Database {
@@ -56,7 +56,7 @@ impl Database {
             }
             StatementKind::CreateTable(_) | StatementKind::CreateView(_) | StatementKind::CreateSource(_) => {
                 self.create(statement)?;
-                Ok(Answer::Count(0))
+                Ok(Answer::Done)
             }
             StatementKind::Insert(_) | StatementKind::Update(_) | StatementKind::Delete(_) => {
                 let change = plan_change(&self.catalog, &statement.kind, &[])?;
@@ -65,9 +65,8 @@ impl Database {
                 if let Some(added) = &added {
                     change.check(added)?;
                 }
-                let count = added.as_ref().or(removed.as_ref()).map_or(0, RecordBatch::num_rows);
                 self.change(&change.table, removed, added)?;
-                Ok(Answer::Count(count))
+                Ok(Answer::Done)
             }
             StatementKind::Drop(drop) => {
                 for name in &drop.names {
@@ -75,10 +74,19 @@ impl Database {
                     self.rows.remove(name);
                     self.views.remove(name);
                 }
-                Ok(Answer::Count(0))
+                Ok(Answer::Done)
             }
             _ => Err(SqlError::unsupported("not in this database")),
         }
+    }
+
+    /// How many columns a query gives.
+    pub fn column_count(&self, text: &str) -> Result<usize, SqlError> {
+        let statements = parse(text)?;
+        let Some(Statement { kind: StatementKind::Query(query), .. }) = statements.first() else {
+            return Err(SqlError::unsupported("a query was expected"));
+        };
+        Ok(plan_query(&self.catalog, query, &[])?.fields.len())
     }
 
     fn ask_all(&self, planned: Option<&Planned>) -> Result<Option<RecordBatch>, SqlError> {
