@@ -1,11 +1,343 @@
-//! How a record's value holds a row.
+//! How a record holds a row, and the way from one to the other.
+//!
+//! # Invariants
+//! 1. A record becomes one row or none: what fails half-way leaves no trace in any column (`Decoder::push`).
+//! 2. Rows of a chunk cost memory in proportion to their records' bytes and the number of columns, never to what the
+//!    bytes claim.
+//! 3. What was decoded depends on the record alone, not on the records before it; those only make it faster.
+//!
+//! # Limits
+//! Values nest [`DEPTH_MAX`] levels deep. A chunk is to be finished once [`Decoder::is_full`] says so; its bytes of text
+//! never pass 2 GiB, the record that would is refused.
+
+pub mod decimal;
+pub mod timestamp;
+
+mod column;
+mod csv;
+mod json;
+mod raw;
+mod text;
+
+use std::{fmt, sync::Arc};
+
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{DataType, Schema, SchemaRef};
+
+use crate::delta::CHUNK_ROWS;
+use column::Column;
+
+/// Levels that arrays and objects may nest, the record itself being the first.
+pub const DEPTH_MAX: usize = 127;
+
+/// A chunk is full with this much, whatever its rows: a record of ordinary size never comes near.
+const CHUNK_BYTES: usize = 4 << 20;
 
 /// See the module head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// An object; a column is what stands at its path, one path for each column of the source.
-    Json { paths: Vec<Vec<String>> },
-    Csv { delimiter: u8 },
+    /// An object; a column is what stands at its path, one path for each column of the source. No paths at all: each
+    /// column is the member of its name.
+    Json {
+        paths: Vec<Vec<String>>,
+    },
+    Csv {
+        delimiter: u8,
+    },
     /// The value as it is, in a single column of type text or bytea.
     Raw,
 }
+
+/// A record as it lies in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordView<'a> {
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub timestamp_ms: i64,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// Why rows cannot be had from such records, or records from such rows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    #[error("column {column}: this format holds no {data_type}")]
+    Type { column: String, data_type: DataType },
+    #[error("field {column} within a column must be nullable")]
+    Required { column: String },
+    #[error("{paths} paths for {columns} columns")]
+    Paths { paths: usize, columns: usize },
+    #[error("column {column}: a path of more than {DEPTH_MAX} members")]
+    PathDepth { column: String },
+    #[error("column {column}: rows are written flat, a path has one member")]
+    NestedPath { column: String },
+    #[error("the delimiter must be an ASCII character other than a quote or a line break")]
+    Delimiter,
+    #[error("raw records hold one column, not {columns}")]
+    RawColumns { columns: usize },
+}
+
+/// Why a record holds no row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not an error where keys tell which row is gone.
+    #[error("the record has no value")]
+    Tombstone,
+    #[error("at byte {at}: {reason}")]
+    Record { at: usize, reason: Reason },
+    #[error("column {column}, at byte {at}: {reason}")]
+    Column {
+        column: String,
+        at: usize,
+        reason: Reason,
+    },
+}
+
+/// What is wrong with a record's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The bytes are no record of the format.
+    Utf8,
+    End,
+    NotAnObject,
+    Value,
+    MemberName,
+    Colon,
+    Separator,
+    Number,
+    Escape,
+    Surrogate,
+    Control,
+    Depth,
+    Trailing,
+    /// A value does not fit its column.
+    NotA(&'static str),
+    Range(&'static str),
+    Fraction,
+    Null,
+    Nul,
+    Elements,
+    Quote,
+    TooLarge,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Utf8 => "not UTF-8",
+            Self::End => "the record ends within a value",
+            Self::NotAnObject => "not an object",
+            Self::Value => "a value is expected",
+            Self::MemberName => "a member's name is expected",
+            Self::Colon => "a colon is expected",
+            Self::Separator => "a comma or the end is expected",
+            Self::Number => "not a number",
+            Self::Escape => "no such escape",
+            Self::Surrogate => "half of a surrogate pair",
+            Self::Control => "a control character within a string",
+            Self::Depth => "nested too deep",
+            Self::Trailing => "something follows the record",
+            Self::Fraction => "a fraction where an integer is expected",
+            Self::Null => "null where the column is NOT NULL",
+            Self::Nul => "text with the character U+0000",
+            Self::Elements => "not as many fields as the source has columns",
+            Self::Quote => "a quote or a line break in a field without quotes",
+            Self::TooLarge => "too large",
+            Self::NotA(wanted) => return write!(f, "not a value of type {wanted}"),
+            Self::Range(wanted) => return write!(f, "out of the range of {wanted}"),
+        })
+    }
+}
+
+/// Small on purpose: every function of the decoders returns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Failure {
+    at: usize,
+    reason: Reason,
+    column: Option<u32>,
+}
+
+impl Failure {
+    #[cold]
+    fn new(at: usize, reason: Reason) -> Self {
+        Self {
+            at,
+            reason,
+            column: None,
+        }
+    }
+
+    #[cold]
+    fn of(mut self, column: usize) -> Self {
+        self.column = Some(column as u32);
+        self
+    }
+}
+
+/// Records in, columns out.
+pub struct Decoder {
+    /// Of the columns that are read.
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    /// Those that are NOT NULL.
+    required: Vec<usize>,
+    rows: usize,
+    bytes: usize,
+    records: Records,
+}
+
+enum Records {
+    Json(json::Members),
+    Csv(csv::Fields),
+    Raw,
+}
+
+impl Decoder {
+    /// Of a source with the columns of `schema` reads `columns`, in this order.
+    pub fn new(
+        format: &Format,
+        schema: &SchemaRef,
+        columns: &[usize],
+    ) -> Result<Self, FormatError> {
+        let records = match format {
+            Format::Json { paths } => Records::Json(json::Members::new(paths, schema, columns)?),
+            Format::Raw => raw::check(schema).map(|()| Records::Raw)?,
+            Format::Csv { delimiter } => {
+                Records::Csv(csv::Fields::new(*delimiter, schema, columns)?)
+            }
+        };
+        let fields = columns.iter().map(|at| schema.fields()[*at].clone());
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let required = (0..columns.len()).filter(|at| !schema.field(*at).is_nullable());
+        let required = required.collect();
+        let columns = schema.fields().iter().map(|field| Column::new(field));
+        Ok(Self {
+            columns: columns.collect::<Result<_, _>>()?,
+            required,
+            schema,
+            rows: 0,
+            bytes: 0,
+            records,
+        })
+    }
+
+    /// One row more, or none.
+    pub fn push(&mut self, record: RecordView<'_>) -> Result<(), Malformed> {
+        let value = record.value.ok_or(Malformed::Tombstone)?;
+        let decoded = if value.len() > i32::MAX as usize - self.bytes {
+            Err(Failure::new(0, Reason::TooLarge))
+        } else {
+            match &mut self.records {
+                Records::Json(members) => members.decode(value, &mut self.columns, self.rows),
+                Records::Csv(fields) => fields.decode(value, &mut self.columns),
+                Records::Raw => raw::decode(value, &mut self.columns),
+            }
+        };
+        match decoded.and_then(|()| self.check_required()) {
+            Ok(()) => {
+                self.rows += 1;
+                self.bytes += value.len();
+                Ok(())
+            }
+            Err(failure) => Err(self.undo(failure)),
+        }
+    }
+
+    fn check_required(&self) -> Result<(), Failure> {
+        let mut nulls = self
+            .required
+            .iter()
+            .filter(|at| self.columns[**at].is_last_null());
+        match nulls.next() {
+            Some(column) => Err(Failure::new(0, Reason::Null).of(*column)),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn undo(&mut self, failure: Failure) -> Malformed {
+        for column in &mut self.columns {
+            column.truncate(self.rows);
+        }
+        let Failure { at, reason, column } = failure;
+        match column {
+            None => Malformed::Record { at, reason },
+            Some(column) => Malformed::Column {
+                column: self.schema.field(column as usize).name().clone(),
+                at,
+                reason,
+            },
+        }
+    }
+
+    /// Rows since the last chunk.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Whether the chunk is as large as operators like it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.rows >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES
+    }
+
+    /// Of the chunks that come out.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The rows so far, and from the start again.
+    pub fn finish(&mut self) -> RecordBatch {
+        let columns = self.columns.iter_mut().map(Column::finish).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        self.rows = 0;
+        self.bytes = 0;
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .expect("each column has its field's type and a value for each row")
+    }
+}
+
+/// Rows in, values or keys of records out.
+pub struct Encoder(Writer);
+
+enum Writer {
+    Json(json::Writer),
+    Csv(csv::Writer),
+    Raw(usize),
+}
+
+impl Encoder {
+    /// Of rows of `schema` writes `columns`, in this order.
+    pub fn new(
+        format: &Format,
+        schema: &SchemaRef,
+        columns: &[usize],
+    ) -> Result<Self, FormatError> {
+        Ok(Self(match format {
+            Format::Json { paths } => Writer::Json(json::Writer::new(paths, schema, columns)?),
+            Format::Csv { delimiter } => {
+                Writer::Csv(csv::Writer::new(*delimiter, schema, columns)?)
+            }
+            Format::Raw => Writer::Raw(raw::column(schema, columns)?),
+        }))
+    }
+
+    /// Adds the row's bytes to `out`. Panics when the rows have other columns than the encoder was made for.
+    pub fn encode(&self, rows: &RecordBatch, row: usize, out: &mut Vec<u8>) {
+        match &self.0 {
+            Writer::Json(writer) => writer.write(rows, row, out),
+            Writer::Csv(writer) => writer.write(rows, row, out),
+            Writer::Raw(column) => raw::encode(rows.column(*column), row, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,13 @@
 //! What nodes of a running graph do.
 
 mod aggregate;
+mod counts;
+mod grouped;
+mod join;
 mod stateless;
+mod time;
+mod top;
+mod windows;
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -47,7 +53,6 @@ pub(crate) trait Running: Debug + Send {
 
 /// What decides a node's end of an epoch beside its input.
 #[derive(Clone, Copy, Debug)]
-#[expect(dead_code, reason = "read by operators of time")]
 pub(crate) struct End {
     pub now: i64,
     pub watermark: Option<i64>,
@@ -110,7 +115,15 @@ pub(crate) fn make(
         Operator::Project(expressions) => stateless::project(&place, expressions),
         Operator::Filter(condition) => Ok(stateless::filter(condition)),
         Operator::Aggregate { keys, aggregates } => aggregate::make(&place, keys, aggregates),
-        _ => Err(malformed("no such operator yet")),
+        Operator::Distinct | Operator::SetDifference { .. } | Operator::SetIntersection { .. } => {
+            counts::make(&place, &node.operator)
+        }
+        Operator::Join(join) => join::make(&place, join),
+        Operator::Top { .. } => top::make(&place, &node.operator),
+        Operator::Windows { time, windows } => windows::windows(&place, *time, *windows),
+        Operator::Unnest { list, keeps_empty } => windows::unnest(&place, *list, *keeps_empty),
+        Operator::EmitOnClose { window_end } => time::emit_on_close(&place, *window_end),
+        Operator::Valid { from, until } => time::valid(&place, *from, *until),
     }
 }
 

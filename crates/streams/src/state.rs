@@ -216,6 +216,14 @@ impl Keys {
         self.free.push(slot);
     }
 
+    /// Those of a stretch of slots that hold an entry.
+    pub fn live(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = Slot> {
+        let entries = self.entries[range.clone()].iter().zip(range);
+        entries
+            .filter(|(entry, _)| entry.is_live)
+            .map(|(_, slot)| Slot(slot as u32))
+    }
+
     /// Gives a checkpoint what changed since the last one: `None` for what is gone, and comes first.
     pub fn drain_dirty(&mut self, mut write: impl FnMut(&[u8], Option<Slot>)) {
         assert!(
@@ -360,6 +368,11 @@ impl<V: Value> Table<V> {
         if self.keys.touch(slot) {
             self.old.push(self.values[slot.index()]);
         }
+        &mut self.values[slot.index()]
+    }
+
+    /// The value, to be changed as part of what it has been between two epochs.
+    pub fn at_rest(&mut self, slot: Slot) -> &mut V {
         &mut self.values[slot.index()]
     }
 

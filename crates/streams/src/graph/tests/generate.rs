@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::{self, Display, Formatter},
     sync::Arc,
+    time::Duration,
 };
 
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     Expression, Fault, NodeId, Operator, Plan,
-    plan::{Aggregate, AggregateFunction, Input, SortKey},
+    plan::{Aggregate, AggregateFunction, Input, Join, JoinKind, SortKey, Ties, WindowKind},
 };
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
@@ -241,16 +242,34 @@ impl Case {
             return;
         }
         let is_last = self.plan.nodes.len() + 1 == wanted;
-        match random.below(4) {
+        match random.below(14) {
             0 => self.add_project(node, random),
             1 => self.add_filter(node, random),
-            2 => {
+            2 | 3 => {
                 let other = self.some_node(random);
                 if self.types(node) == self.types(other) {
-                    self.plan
-                        .add(Operator::Union, &[node, other], schema(&self.types(node)));
+                    let all = random.one_in(2);
+                    let operators = [
+                        Operator::Union,
+                        Operator::SetDifference { all },
+                        Operator::SetIntersection { all },
+                    ];
+                    self.plan.add(
+                        random.of(&operators),
+                        &[node, other],
+                        schema(&self.types(node)),
+                    );
                 }
             }
+            4 => {
+                self.plan
+                    .add(Operator::Distinct, &[node], schema(&self.types(node)));
+            }
+            5 | 6 => self.add_join(node, random),
+            7 | 8 => self.add_top(node, random),
+            9 => self.add_windows(node, random),
+            10 => self.add_unnest(node, random),
+            11 => self.add_time(node, random),
             _ => self.add_aggregate(node, random, is_last),
         }
     }
@@ -291,28 +310,140 @@ impl Case {
         }
     }
 
-    fn some_condition(&self, node: NodeId, random: &mut Random) -> Function {
-        let types = self.types(node);
-        let column = random.index(types.len());
-        let others: Vec<usize> = (0..types.len())
-            .filter(|other| types[*other] == types[column])
-            .collect();
-        if random.one_in(3) {
-            Function::IsNull(column)
-        } else {
-            Function::Less(column, random.of(&others))
-        }
-    }
-
     fn add_filter(&mut self, node: NodeId, random: &mut Random) {
-        let condition = self.some_condition(node, random);
         let types = self.types(node);
+        let condition = some_condition(&types, random);
         let id = self.plan.add(
             Operator::Filter(Arc::new(condition.clone())),
             &[node],
             schema(&types),
         );
         self.functions.insert(id.0, vec![condition]);
+    }
+
+    fn add_top(&mut self, node: NodeId, random: &mut Random) {
+        let order = self.some_columns(node, random, 2);
+        let emits_number = random.one_in(2);
+        let mut types = self.types(node);
+        let top = Operator::Top {
+            partition: self.some_columns(node, random, 2),
+            order: order
+                .into_iter()
+                .map(|column| some_order(column, random))
+                .collect(),
+            ties: random.of(&[Ties::Numbered, Ties::Ranked, Ties::DenselyRanked]),
+            offset: random.below(3),
+            limit: if random.one_in(4) {
+                None
+            } else {
+                Some(random.below(4))
+            },
+            emits_number,
+        };
+        if emits_number {
+            types.push(DataType::Int64);
+        }
+        self.plan.add(top, &[node], schema(&types));
+    }
+
+    fn add_windows(&mut self, node: NodeId, random: &mut Random) {
+        let Some(time) = self.column_of(node, random, |data_type| data_type == &TIME) else {
+            return;
+        };
+        let us = Duration::from_micros;
+        let size = us(1 + random.below(20));
+        let offset = us(random.below(5));
+        let kinds = [
+            WindowKind::Tumble { size, offset },
+            WindowKind::Hop {
+                size,
+                slide: us(1 + random.below(12)),
+                offset,
+            },
+            WindowKind::Cumulate {
+                size,
+                step: us(1 + random.below(12)),
+                offset,
+            },
+        ];
+        let windows = random.of(&kinds);
+        let types = [self.types(node), vec![TIME, TIME]].concat();
+        self.plan
+            .add(Operator::Windows { time, windows }, &[node], schema(&types));
+    }
+
+    fn add_unnest(&mut self, node: NodeId, random: &mut Random) {
+        let Some(list) = self.column_of(node, random, |data_type| data_type == &list_type()) else {
+            return;
+        };
+        let mut types = self.types(node);
+        types[list] = DataType::Int64;
+        let keeps_empty = random.one_in(2);
+        self.plan.add(
+            Operator::Unnest { list, keeps_empty },
+            &[node],
+            schema(&types),
+        );
+    }
+
+    fn add_time(&mut self, node: NodeId, random: &mut Random) {
+        let mut time = || self.column_of(node, random, |data_type| data_type == &TIME);
+        let (Some(from), Some(until)) = (time(), time()) else {
+            return;
+        };
+        let valid = |from, until| Operator::Valid { from, until };
+        let operators = [
+            Operator::EmitOnClose { window_end: from },
+            valid(Some(from), None),
+            valid(None, Some(until)),
+            valid(Some(from), Some(until)),
+        ];
+        self.plan
+            .add(random.of(&operators), &[node], schema(&self.types(node)));
+    }
+
+    fn add_join(&mut self, node: NodeId, random: &mut Random) {
+        use JoinKind::{Full, Inner, Left, LeftAnti, LeftAntiNullAware, LeftMark, LeftSemi, Right};
+        let kinds = [
+            Inner,
+            Left,
+            Right,
+            Full,
+            LeftSemi,
+            LeftAnti,
+            LeftAntiNullAware,
+            LeftMark,
+        ];
+        let kind = random.of(&kinds);
+        let other = self.some_node(random);
+        let (left, right) = (self.types(node), self.types(other));
+        if right.is_empty() || left.len() + right.len() > 20 {
+            return;
+        }
+        let mut keys = Vec::new();
+        for _ in 0..random.index(3) {
+            let a = random.index(left.len());
+            if let Some(b) = self.column_of(other, random, |data_type| data_type == &left[a]) {
+                keys.push((a, b));
+            }
+        }
+        let both = [left.clone(), right].concat();
+        let condition = random.one_in(2).then(|| some_condition(&both, random));
+        let results = match kind {
+            LeftSemi | LeftAnti | LeftAntiNullAware => left,
+            LeftMark => [left, vec![DataType::Boolean]].concat(),
+            _ => both,
+        };
+        let join = Join {
+            kind,
+            keys,
+            null_equals_null: random.one_in(3),
+            condition: condition.clone().map(|condition| Arc::new(condition) as _),
+        };
+        let id = self
+            .plan
+            .add(Operator::Join(join), &[node, other], schema(&results));
+        self.functions.insert(id.0, condition.into_iter().collect());
     }
 
     fn add_aggregate(&mut self, node: NodeId, random: &mut Random, is_last: bool) {
@@ -460,6 +591,18 @@ impl Case {
         for (id, _) in self.plan.inputs() {
             *moment.watermarks.entry(id).or_insert(0) += random.below(8) as i64;
         }
+    }
+}
+
+fn some_condition(types: &[DataType], random: &mut Random) -> Function {
+    let column = random.index(types.len());
+    let others: Vec<usize> = (0..types.len())
+        .filter(|other| types[*other] == types[column])
+        .collect();
+    if random.one_in(3) {
+        Function::IsNull(column)
+    } else {
+        Function::Less(column, random.of(&others))
     }
 }
 

@@ -1,0 +1,339 @@
+//! A column that grows by a value at a time and can take back the last ones.
+//!
+//! Arrow's builders cannot be shortened; a record that turns out malformed after some of its columns are written must
+//! leave no trace.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int16Array, Int32Array, Int64Array, ListArray, StringArray, StructArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray,
+    types::{Decimal128Type, validate_decimal_precision_and_scale},
+};
+use arrow_buffer::{
+    BooleanBufferBuilder, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer,
+};
+use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
+
+use super::{FormatError, Reason};
+
+/// Metadata of fields whose text holds JSON.
+const TYPE_KEY: &str = "postgres.type";
+
+/// See the module head.
+pub(super) struct Column {
+    pub nulls: NullBufferBuilder,
+    pub values: Values,
+}
+
+/// A value for each row, null or not.
+pub(super) enum Values {
+    Boolean(BooleanBufferBuilder),
+    Int16(Vec<i16>),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Float32(Vec<f32>),
+    Float64(Vec<f64>),
+    Decimal {
+        values: Vec<i128>,
+        precision: u8,
+        scale: i8,
+    },
+    Date(Vec<i32>),
+    Time(Vec<i64>),
+    Timestamp {
+        values: Vec<i64>,
+        zone: Option<Arc<str>>,
+    },
+    Text(Slices),
+    /// Text that is any JSON value.
+    Json(Slices),
+    Binary(Slices),
+    List {
+        /// Where the elements of each row end.
+        ends: Vec<i32>,
+        elements: Box<Column>,
+        field: FieldRef,
+    },
+    Struct {
+        fields: Fields,
+        columns: Vec<Column>,
+    },
+}
+
+/// Byte strings, one behind the other. `offsets` has one more than there are strings.
+pub(super) struct Slices {
+    offsets: Vec<i32>,
+    pub bytes: Vec<u8>,
+}
+
+impl Slices {
+    fn new() -> Self {
+        Self {
+            offsets: vec![0],
+            bytes: Vec::new(),
+        }
+    }
+
+    pub fn push(&mut self, value: &[u8]) {
+        self.bytes.extend_from_slice(value);
+        self.end();
+    }
+
+    /// What was added to `bytes` is a string.
+    pub fn end(&mut self) {
+        let end = i32::try_from(self.bytes.len()).expect("a chunk refuses records beyond 2 GiB");
+        self.offsets.push(end);
+    }
+
+    /// Bytes that were added since the last string.
+    pub fn unfinished(&self) -> &[u8] {
+        &self.bytes[self.offsets.last().map_or(0, |end| *end as usize)..]
+    }
+
+    /// Forgets bytes that were added since the last string.
+    pub fn abandon(&mut self) {
+        let end = self.offsets.last().map_or(0, |end| *end as usize);
+        self.bytes.truncate(end);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        self.abandon();
+    }
+
+    /// The next chunk will be much like this one.
+    fn take(&mut self) -> (OffsetBuffer<i32>, Vec<u8>) {
+        let mut next = Vec::with_capacity(self.offsets.len());
+        next.push(0);
+        let offsets = std::mem::replace(&mut self.offsets, next);
+        (
+            OffsetBuffer::new(ScalarBuffer::from(offsets)),
+            take(&mut self.bytes),
+        )
+    }
+}
+
+/// What it holds; left is as much room.
+fn take<T>(values: &mut Vec<T>) -> Vec<T> {
+    let room = Vec::with_capacity(values.len());
+    std::mem::replace(values, room)
+}
+
+pub(super) fn is_json(field: &Field) -> bool {
+    field
+        .metadata()
+        .get(TYPE_KEY)
+        .is_some_and(|name| name == "jsonb")
+}
+
+impl Column {
+    pub fn new(field: &Field) -> Result<Self, FormatError> {
+        let values = match field.data_type() {
+            DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
+            DataType::Int16 => Values::Int16(Vec::new()),
+            DataType::Int32 => Values::Int32(Vec::new()),
+            DataType::Int64 => Values::Int64(Vec::new()),
+            DataType::Float32 => Values::Float32(Vec::new()),
+            DataType::Float64 => Values::Float64(Vec::new()),
+            DataType::Decimal128(precision, scale)
+                if validate_decimal_precision_and_scale::<Decimal128Type>(*precision, *scale)
+                    .is_ok() =>
+            {
+                Values::Decimal {
+                    values: Vec::new(),
+                    precision: *precision,
+                    scale: *scale,
+                }
+            }
+            DataType::Date32 => Values::Date(Vec::new()),
+            DataType::Time64(TimeUnit::Microsecond) => Values::Time(Vec::new()),
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => Values::Timestamp {
+                values: Vec::new(),
+                zone: zone.clone(),
+            },
+            DataType::Utf8 if is_json(field) => Values::Json(Slices::new()),
+            DataType::Utf8 => Values::Text(Slices::new()),
+            DataType::Binary => Values::Binary(Slices::new()),
+            DataType::List(element) => Values::List {
+                ends: Vec::new(),
+                elements: Box::new(Self::within(element)?),
+                field: element.clone(),
+            },
+            DataType::Struct(fields) => Values::Struct {
+                fields: fields.clone(),
+                columns: fields
+                    .iter()
+                    .map(|field| Self::within(field))
+                    .collect::<Result<_, _>>()?,
+            },
+            other => {
+                return Err(FormatError::Type {
+                    column: field.name().clone(),
+                    data_type: other.clone(),
+                });
+            }
+        };
+        Ok(Self {
+            nulls: NullBufferBuilder::new(0),
+            values,
+        })
+    }
+
+    /// Of elements or of a struct: records may always leave them out.
+    fn within(field: &Field) -> Result<Self, FormatError> {
+        if field.is_nullable() {
+            return Self::new(field);
+        }
+        Err(FormatError::Required {
+            column: field.name().clone(),
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.nulls.len()
+    }
+
+    pub fn push_null(&mut self) {
+        self.nulls.append_null();
+        match &mut self.values {
+            Values::Boolean(values) => values.append(false),
+            Values::Int16(values) => values.push(0),
+            Values::Int32(values) | Values::Date(values) => values.push(0),
+            Values::Int64(values) | Values::Time(values) | Values::Timestamp { values, .. } => {
+                values.push(0)
+            }
+            Values::Float32(values) => values.push(0.0),
+            Values::Float64(values) => values.push(0.0),
+            Values::Decimal { values, .. } => values.push(0),
+            Values::Text(slices) | Values::Json(slices) | Values::Binary(slices) => slices.end(),
+            Values::List { ends, elements, .. } => ends.push(elements.len() as i32),
+            Values::Struct { columns, .. } => columns.iter_mut().for_each(Self::push_null),
+        }
+    }
+
+    /// The value of the last row.
+    pub fn is_last_null(&self) -> bool {
+        let rows = self.len();
+        rows > 0 && !self.nulls.is_valid(rows - 1)
+    }
+
+    /// Takes back what lies behind the first `rows`, whole or half-written.
+    pub fn truncate(&mut self, rows: usize) {
+        self.nulls.truncate(rows);
+        match &mut self.values {
+            Values::Boolean(values) => values.truncate(rows),
+            Values::Int16(values) => values.truncate(rows),
+            Values::Int32(values) | Values::Date(values) => values.truncate(rows),
+            Values::Int64(values) | Values::Time(values) | Values::Timestamp { values, .. } => {
+                values.truncate(rows)
+            }
+            Values::Float32(values) => values.truncate(rows),
+            Values::Float64(values) => values.truncate(rows),
+            Values::Decimal { values, .. } => values.truncate(rows),
+            Values::Text(slices) | Values::Json(slices) | Values::Binary(slices) => {
+                slices.truncate(rows);
+            }
+            Values::List { ends, elements, .. } => {
+                ends.truncate(rows);
+                elements.truncate(ends.last().map_or(0, |end| *end as usize));
+            }
+            Values::Struct { columns, .. } => {
+                columns.iter_mut().for_each(|column| column.truncate(rows));
+            }
+        }
+    }
+
+    /// All values, and from the start again.
+    pub fn finish(&mut self) -> ArrayRef {
+        let rows = self.len();
+        let nulls = self.nulls.finish();
+        match &mut self.values {
+            Values::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
+            Values::Int16(values) => Arc::new(Int16Array::new(take(values).into(), nulls)),
+            Values::Int32(values) => Arc::new(Int32Array::new(take(values).into(), nulls)),
+            Values::Int64(values) => Arc::new(Int64Array::new(take(values).into(), nulls)),
+            Values::Float32(values) => Arc::new(Float32Array::new(take(values).into(), nulls)),
+            Values::Float64(values) => Arc::new(Float64Array::new(take(values).into(), nulls)),
+            Values::Decimal {
+                values,
+                precision,
+                scale,
+            } => Arc::new(
+                Decimal128Array::new(take(values).into(), nulls)
+                    .with_precision_and_scale(*precision, *scale)
+                    .expect("the schema's own precision and scale"),
+            ),
+            Values::Date(values) => Arc::new(Date32Array::new(take(values).into(), nulls)),
+            Values::Time(values) => {
+                Arc::new(Time64MicrosecondArray::new(take(values).into(), nulls))
+            }
+            Values::Timestamp { values, zone } => Arc::new(
+                TimestampMicrosecondArray::new(take(values).into(), nulls)
+                    .with_timezone_opt(zone.clone()),
+            ),
+            Values::Text(slices) | Values::Json(slices) => {
+                let (offsets, bytes) = slices.take();
+                Arc::new(StringArray::new(offsets, bytes.into(), nulls))
+            }
+            Values::Binary(slices) => {
+                let (offsets, bytes) = slices.take();
+                Arc::new(BinaryArray::new(offsets, bytes.into(), nulls))
+            }
+            Values::List {
+                ends,
+                elements,
+                field,
+            } => {
+                let offsets = std::iter::once(0).chain(take(ends)).collect::<Vec<_>>();
+                let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+                let elements = elements.finish();
+                Arc::new(ListArray::new(field.clone(), offsets, elements, nulls))
+            }
+            Values::Struct { fields, columns } => finish_struct(fields, columns, nulls, rows),
+        }
+    }
+
+    /// What its values are called in reasons.
+    pub fn type_name(&self) -> &'static str {
+        match &self.values {
+            Values::Boolean(_) => "boolean",
+            Values::Int16(_) => "smallint",
+            Values::Int32(_) => "integer",
+            Values::Int64(_) => "bigint",
+            Values::Float32(_) => "real",
+            Values::Float64(_) => "double precision",
+            Values::Decimal { .. } => "numeric",
+            Values::Date(_) => "date",
+            Values::Time(_) => "time",
+            Values::Timestamp { .. } => "timestamp",
+            Values::Text(_) => "text",
+            Values::Json(_) => "jsonb",
+            Values::Binary(_) => "bytea",
+            Values::List { .. } => "list",
+            Values::Struct { .. } => "struct",
+        }
+    }
+
+    /// The last list of a list column is complete.
+    pub fn end_list(&mut self) -> Result<(), Reason> {
+        if let Values::List { ends, elements, .. } = &mut self.values {
+            let end = i32::try_from(elements.len()).map_err(|_| Reason::TooLarge)?;
+            ends.push(end);
+            self.nulls.append_non_null();
+        }
+        Ok(())
+    }
+}
+
+fn finish_struct(
+    fields: &Fields,
+    columns: &mut [Column],
+    nulls: Option<NullBuffer>,
+    rows: usize,
+) -> ArrayRef {
+    let columns: Vec<ArrayRef> = columns.iter_mut().map(Column::finish).collect();
+    let made = StructArray::try_new_with_length(fields.clone(), columns, nulls, rows);
+    Arc::new(made.expect("each column has its field's type and a value for each row"))
+}
