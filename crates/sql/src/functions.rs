@@ -4,14 +4,28 @@ pub mod arithmetic;
 pub mod cast;
 pub mod clock;
 
+mod define;
+mod format;
+mod json;
 mod rank;
 
-use std::{collections::BTreeMap, sync::{Arc, LazyLock}};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF, planner::ExprPlanner};
 
 /// Those of the engine that would answer differently on each call, or speak of it instead of the data.
-const LEFT_OUT: &[&str] = &["random", "uuid", "version", "input_file_name", "now", "current_date", "current_time"];
+const LEFT_OUT: &[&str] = &[
+    "random",
+    "uuid",
+    "version",
+    "input_file_name",
+    "now",
+    "current_date",
+    "current_time",
+];
 
 static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     let engine = datafusion_functions::all_default_functions()
@@ -24,7 +38,8 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         }
         add_scalar(&mut found, function);
     }
-    for function in clock::all() {
+    let own = clock::all().into_iter().chain(json::all()).chain(format::all());
+    for function in own {
         add_scalar(&mut found, function);
     }
     found
@@ -91,6 +106,7 @@ pub fn window_names() -> Vec<String> {
 /// What makes expressions of syntax: `EXTRACT`, `SUBSTRING`, `[1, 2]`.
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![
+        Arc::new(json::JsonOperators),
         Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
         Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
         Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),

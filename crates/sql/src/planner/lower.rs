@@ -85,7 +85,12 @@ impl Lowering {
             }
             other => Err(SqlError::unsupported(format!(
                 "{} is not supported in a query",
-                other.display().to_string().split_whitespace().next().unwrap_or("this")
+                other
+                    .display()
+                    .to_string()
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or("this")
             ))),
         }
     }
@@ -108,7 +113,11 @@ impl Lowering {
         let all = (0..relation.schema.fields().len()).collect();
         let wanted = scan.projection.clone().unwrap_or(all);
         // Rows without columns still count, but the records they come from have to be read as something.
-        let columns = if wanted.is_empty() { vec![0] } else { wanted.clone() };
+        let columns = if wanted.is_empty() {
+            vec![0]
+        } else {
+            wanted.clone()
+        };
         let stored = canonical_schema(&relation.schema);
         let schema = stored.project(&columns).map_err(SqlError::from)?;
         let time = relation.time;
@@ -120,7 +129,11 @@ impl Lowering {
         };
         let mut node = self.plan.add(Operator::Input(input), &[], Arc::new(schema));
         if wanted.is_empty() {
-            node = self.plan.add(Operator::Project(Vec::new()), &[node], Arc::new(Schema::empty()));
+            node = self.plan.add(
+                Operator::Project(Vec::new()),
+                &[node],
+                Arc::new(Schema::empty()),
+            );
         }
         for filter in &scan.filters {
             node = self.keep(node, filter, &scan.projected_schema)?;
@@ -138,12 +151,16 @@ impl Lowering {
     pub fn project(&mut self, input: NodeId, compiled: Vec<Compiled>, schema: SchemaRef) -> NodeId {
         let width = self.schema(input).fields().len();
         let is_identity = compiled.len() == width
-            && compiled.iter().enumerate().all(|(at, one)| one.column == Some(at));
+            && compiled
+                .iter()
+                .enumerate()
+                .all(|(at, one)| one.column == Some(at));
         if is_identity {
             return input;
         }
         let expressions = compiled.into_iter().map(|one| one.expression).collect();
-        self.plan.add(Operator::Project(expressions), &[input], schema)
+        self.plan
+            .add(Operator::Project(expressions), &[input], schema)
     }
 
     /// Some of its columns.
@@ -179,7 +196,9 @@ impl Lowering {
     ) -> Result<NodeId, SqlError> {
         let compiled = compile(predicate, schema)?;
         let schema = self.schema(input);
-        Ok(self.plan.add(Operator::Filter(compiled.expression), &[input], schema))
+        Ok(self
+            .plan
+            .add(Operator::Filter(compiled.expression), &[input], schema))
     }
 
     /// The node with further columns behind its own; their places, plain columns where they already are.
@@ -197,7 +216,11 @@ impl Lowering {
                 column: Some(at),
             })
             .collect();
-        let mut fields: Vec<Field> = old.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut fields: Vec<Field> = old
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone())
+            .collect();
         let mut places = Vec::with_capacity(expressions.len());
         for expression in expressions {
             let compiled = compile(expression, schema)?;
@@ -206,10 +229,17 @@ impl Lowering {
                 continue;
             }
             places.push(all.len());
-            fields.push(Field::new(format!("${}", all.len()), compiled.data_type.clone(), true));
+            fields.push(Field::new(
+                format!("${}", all.len()),
+                compiled.data_type.clone(),
+                true,
+            ));
             all.push(compiled);
         }
-        Ok((self.project(input, all, Arc::new(Schema::new(fields))), places))
+        Ok((
+            self.project(input, all, Arc::new(Schema::new(fields))),
+            places,
+        ))
     }
 
     fn distinct_on(&mut self, on: &datafusion_expr::DistinctOn) -> Result<NodeId, SqlError> {
@@ -293,7 +323,9 @@ impl Lowering {
         for row in &values.values {
             for (at, expression) in row.iter().enumerate() {
                 let physical = physical(expression, &empty)?;
-                let value = physical.evaluate(&one).and_then(|value| value.into_array(1));
+                let value = physical
+                    .evaluate(&one)
+                    .and_then(|value| value.into_array(1));
                 let array = value.map_err(|error| crate::error::evaluation_fault(&error))?;
                 let array = cast(&array, schema.field(at).data_type())?;
                 columns[at].push(ScalarValue::try_from_array(&array, 0)?);
@@ -325,10 +357,15 @@ impl Lowering {
             return Err(SqlError::unsupported("one array at a time can be unnested"));
         };
         if how.depth != 1 || !unnest.struct_type_columns.is_empty() {
-            return Err(SqlError::unsupported("only arrays can be unnested, one level at a time"));
+            return Err(SqlError::unsupported(
+                "only arrays can be unnested, one level at a time",
+            ));
         }
         let schema = schema_of(&unnest.schema);
-        let operator = Operator::Unnest { list: *list, keeps_empty: false };
+        let operator = Operator::Unnest {
+            list: *list,
+            keeps_empty: false,
+        };
         Ok(self.plan.add(operator, &[input], schema))
     }
 
@@ -337,9 +374,16 @@ impl Lowering {
         if let Some(windowed) = node.downcast_ref::<Windowed>() {
             let input = self.node(&windowed.input)?;
             let time = compile(&windowed.time, windowed.input.schema())?;
-            let time = time.column.ok_or_else(|| internal("the time is a column"))?;
-            let operator = Operator::Windows { time, windows: windowed.windows };
-            return Ok(self.plan.add(operator, &[input], schema_of(&windowed.schema)));
+            let time = time
+                .column
+                .ok_or_else(|| internal("the time is a column"))?;
+            let operator = Operator::Windows {
+                time,
+                windows: windowed.windows,
+            };
+            return Ok(self
+                .plan
+                .add(operator, &[input], schema_of(&windowed.schema)));
         }
         if let Some(count) = node.downcast_ref::<SetCount>() {
             let left = self.node(&count.left)?;

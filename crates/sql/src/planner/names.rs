@@ -50,12 +50,18 @@ impl VisitorMut for Numbers {
 
     /// Where a number is a place or a count, it stays one.
     fn post_visit_query(&mut self, query: &mut Query) -> std::ops::ControlFlow<()> {
-        if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(keys), .. }) = &mut query.order_by {
+        if let Some(ast::OrderBy {
+            kind: ast::OrderByKind::Expressions(keys),
+            ..
+        }) = &mut query.order_by
+        {
             keys.iter_mut().for_each(|key| plain_number(&mut key.expr));
         }
         if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
             limit.iter_mut().for_each(plain_number);
-            offset.iter_mut().for_each(|offset| plain_number(&mut offset.value));
+            offset
+                .iter_mut()
+                .for_each(|offset| plain_number(&mut offset.value));
         }
         if let Some(fetch) = &mut query.fetch {
             fetch.quantity.iter_mut().for_each(plain_number);
@@ -121,7 +127,10 @@ fn name_body(body: &mut SetExpr) {
 
 fn name_select(items: &mut [SelectItem]) {
     let has_wildcard = items.iter().any(|item| {
-        matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+        matches!(
+            item,
+            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
+        )
     });
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for item in items {
@@ -156,7 +165,10 @@ fn name_select(items: &mut [SelectItem]) {
 }
 
 fn is_plain_column(expression: &Expr) -> bool {
-    matches!(expression, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+    matches!(
+        expression,
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_)
+    )
 }
 
 pub fn ident_name(ident: &Ident) -> String {
@@ -181,7 +193,9 @@ fn named(expression: &Expr) -> Option<String> {
             let last = function.name.0.last()?.as_ident()?;
             return Some(ident_name(last));
         }
-        Expr::Cast { expr, data_type, .. } => {
+        Expr::Cast {
+            expr, data_type, ..
+        } => {
             return named(expr).or_else(|| Some(type_name(data_type)));
         }
         Expr::TypedString(typed) => return Some(type_name(&typed.data_type)),
@@ -226,4 +240,3 @@ fn type_name(data_type: &ast::DataType) -> String {
         |field| crate::column_type::postgres_type(&field).name.to_owned(),
     )
 }
-

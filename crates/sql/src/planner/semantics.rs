@@ -13,9 +13,7 @@ use datafusion_common::{
 };
 use datafusion_expr::{
     BinaryExpr, Cast, Expr, ExprSchemable, Extension, JoinType, LogicalPlan, Operator, TryCast,
-    UserDefinedLogicalNodeCore,
-    expr::ScalarFunction,
-    expr_rewriter::NamePreserver,
+    UserDefinedLogicalNodeCore, expr::ScalarFunction, expr_rewriter::NamePreserver,
     utils::merge_schema,
 };
 use datafusion_optimizer::AnalyzerRule;
@@ -64,7 +62,11 @@ impl UserDefinedLogicalNodeCore for SetCount {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_intersection { "IntersectAll" } else { "ExceptAll" })
+        f.write_str(if self.is_intersection {
+            "IntersectAll"
+        } else {
+            "ExceptAll"
+        })
     }
 
     fn with_exprs_and_inputs(
@@ -77,7 +79,11 @@ impl UserDefinedLogicalNodeCore for SetCount {
         let (Some(left), Some(right)) = (left, right) else {
             return Err(DataFusionError::Internal("two inputs".to_owned()));
         };
-        Ok(Self { left, right, is_intersection: self.is_intersection })
+        Ok(Self {
+            left,
+            right,
+            is_intersection: self.is_intersection,
+        })
     }
 }
 
@@ -94,7 +100,9 @@ pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
             return Ok(Transformed::no(node));
         }
         let node = set_count(join)?;
-        Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) })))
+        Ok(Transformed::yes(LogicalPlan::Extension(Extension {
+            node: Arc::new(node),
+        })))
     })?;
     Ok(done.data)
 }
@@ -153,7 +161,9 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
         Expr::Cast(cast) => {
             let to = canonical(cast.field.data_type());
             let from = cast.expr.get_type(schema)?;
-            Ok(Transformed::yes(functions::cast::explicit(*cast.expr, &from, &to)))
+            Ok(Transformed::yes(functions::cast::explicit(
+                *cast.expr, &from, &to,
+            )))
         }
         Expr::TryCast(cast) => {
             let to = canonical(cast.field.data_type());
@@ -164,7 +174,10 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
             if to == value.data_type() {
                 return Ok(Transformed::no(Expr::Literal(value, metadata)));
             }
-            Ok(Transformed::yes(Expr::Literal(value.cast_to(&to)?, metadata)))
+            Ok(Transformed::yes(Expr::Literal(
+                value.cast_to(&to)?,
+                metadata,
+            )))
         }
         Expr::ScalarFunction(_) | Expr::ScalarVariable(..) => in_canonical_type(expression, schema),
         other => Ok(Transformed::no(other)),
@@ -180,7 +193,10 @@ fn in_canonical_type(
     if from == to {
         return Ok(Transformed::no(expression));
     }
-    Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(expression), to))))
+    Ok(Transformed::yes(Expr::Cast(Cast::new(
+        Box::new(expression),
+        to,
+    ))))
 }
 
 fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
@@ -197,10 +213,9 @@ fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
         return in_canonical_type(Expr::BinaryExpr(binary), schema);
     }
     let function = Checked::function(binary.op);
-    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(
-        function,
-        vec![*binary.left, *binary.right],
-    ))))
+    Ok(Transformed::yes(Expr::ScalarFunction(
+        ScalarFunction::new_udf(function, vec![*binary.left, *binary.right]),
+    )))
 }
 
 fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
@@ -211,7 +226,9 @@ fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFus
     let zero = ScalarValue::new_zero(&data_type)?;
     let function = Checked::function(Operator::Minus);
     let arguments = vec![Expr::Literal(zero, None), inner];
-    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))))
+    Ok(Transformed::yes(Expr::ScalarFunction(
+        ScalarFunction::new_udf(function, arguments),
+    )))
 }
 
 fn is_clock(expression: &Expr) -> bool {

@@ -5,7 +5,10 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use arrow::array::{Array, RecordBatch};
-use sql::{backend::SqlError, text::{self, Style}};
+use sql::{
+    backend::SqlError,
+    text::{self, Style},
+};
 
 use crate::database::{Answer, Database, one};
 
@@ -14,7 +17,10 @@ enum Expected {
     Ok,
     /// The SQLSTATE, or any.
     Error(Option<String>),
-    Rows { sorted: bool, lines: Vec<String> },
+    Rows {
+        sorted: bool,
+        lines: Vec<String>,
+    },
 }
 
 #[derive(Debug)]
@@ -39,7 +45,9 @@ fn records(text: &str) -> Vec<Record> {
                 continue;
             }
             ["statement", "ok"] => Expected::Ok,
-            ["statement" | "query", "error", rest @ ..] => Expected::Error(rest.first().map(|code| (*code).to_owned())),
+            ["statement" | "query", "error", rest @ ..] => {
+                Expected::Error(rest.first().map(|code| (*code).to_owned()))
+            }
             ["query", rest @ ..] => Expected::Rows {
                 sorted: !rest.contains(&"nosort"),
                 lines: Vec::new(),
@@ -59,7 +67,12 @@ fn records(text: &str) -> Vec<Record> {
             sql.push_str(line);
             sql.push('\n');
         }
-        let mut record = Record { line: at + 1, sql, expected, in_view };
+        let mut record = Record {
+            line: at + 1,
+            sql,
+            expected,
+            in_view,
+        };
         in_view = true;
         if let Expected::Rows { lines: rows, .. } = &mut record.expected
             && has_rows
@@ -91,7 +104,11 @@ pub fn lines(batches: &[RecordBatch]) -> Vec<String> {
             let mut out = Vec::new();
             text::write(field, column.as_ref(), row, &Style::default(), &mut out).expect("a value");
             let value = String::from_utf8_lossy(&out).into_owned();
-            values.push(if value.is_empty() { "(empty)".to_owned() } else { value });
+            values.push(if value.is_empty() {
+                "(empty)".to_owned()
+            } else {
+                value
+            });
         }
         lines.push(values.join(" "));
     }
@@ -109,7 +126,14 @@ fn compare(failures: &mut String, what: &str, record: &Record, got: Result<Vec<S
             if let Some(wanted) = wanted
                 && code(&error) != *wanted
             {
-                writeln!(failures, "{what}:{} {}: {} instead of {wanted}: {error}", record.line, record.sql, code(&error)).expect("text");
+                writeln!(
+                    failures,
+                    "{what}:{} {}: {} instead of {wanted}: {error}",
+                    record.line,
+                    record.sql,
+                    code(&error)
+                )
+                .expect("text");
             }
         }
         (Expected::Rows { sorted, lines }, Ok(mut got)) => {
@@ -120,11 +144,25 @@ fn compare(failures: &mut String, what: &str, record: &Record, got: Result<Vec<S
             }
             if got != wanted {
                 let shown = lines.join("\n  ");
-                writeln!(failures, "{what}:{} {} gave\n  {}\ninstead of\n  {shown}", record.line, record.sql, got.join("\n  ")).expect("text");
+                writeln!(
+                    failures,
+                    "{what}:{} {} gave\n  {}\ninstead of\n  {shown}",
+                    record.line,
+                    record.sql,
+                    got.join("\n  ")
+                )
+                .expect("text");
             }
         }
         (_, Err(error)) => {
-            writeln!(failures, "{what}:{} {}: {} {error}", record.line, record.sql, code(&error)).expect("text");
+            writeln!(
+                failures,
+                "{what}:{} {}: {} {error}",
+                record.line,
+                record.sql,
+                code(&error)
+            )
+            .expect("text");
         }
         (_, Ok(_)) => {
             writeln!(failures, "{what}:{} {}: no error", record.line, record.sql).expect("text");
@@ -153,17 +191,31 @@ fn as_views(records: &[Record], failures: &mut String) {
     let mut database = Database::default();
     let mut views: Vec<Option<Result<String, SqlError>>> = records.iter().map(|_| None).collect();
     let is_definition = |record: &Record| record.sql.to_lowercase().starts_with("create");
-    let last = records.iter().rposition(is_definition).map_or(0, |at| at + 1);
-    for record in records[..last].iter().filter(|record| is_definition(record)) {
+    let last = records
+        .iter()
+        .rposition(is_definition)
+        .map_or(0, |at| at + 1);
+    for record in records[..last]
+        .iter()
+        .filter(|record| is_definition(record))
+    {
         compare(failures, "view", record, ask(&mut database, &record.sql));
     }
     for (at, record) in records.iter().enumerate() {
         if matches!(record.expected, Expected::Rows { .. }) && record.in_view {
             let name = format!("view_{at}");
             let columns = database.column_count(&record.sql);
-            let names = columns.map(|count| (0..count).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", "));
+            let names = columns.map(|count| {
+                (0..count)
+                    .map(|n| format!("c{n}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            });
             let made = names.and_then(|names| {
-                let sql = format!("CREATE MATERIALIZED VIEW {name} ({names}) AS {}", record.sql);
+                let sql = format!(
+                    "CREATE MATERIALIZED VIEW {name} ({names}) AS {}",
+                    record.sql
+                );
                 database.run(&sql).map(|_| name)
             });
             views[at] = Some(made);
@@ -182,12 +234,18 @@ fn as_views(records: &[Record], failures: &mut String) {
     }
 }
 
+/// `reset` begins a new database.
 pub fn run(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a file that is there");
-    let records = records(&text);
     let mut failures = String::new();
-    ad_hoc(&records, &mut failures);
-    as_views(&records, &mut failures);
+    let mut line = 0;
+    for part in text.split("\nreset\n") {
+        let mut records = records(part);
+        records.iter_mut().for_each(|record| record.line += line);
+        line += part.lines().count() + 1;
+        ad_hoc(&records, &mut failures);
+        as_views(&records, &mut failures);
+    }
     failures
 }
 
@@ -201,7 +259,10 @@ fn files() {
     files.sort();
     let only = std::env::var("SLT").unwrap_or_default();
     let mut all = String::new();
-    for file in files.iter().filter(|file| file.to_string_lossy().contains(&only)) {
+    for file in files
+        .iter()
+        .filter(|file| file.to_string_lossy().contains(&only))
+    {
         let failures = run(file);
         if !failures.is_empty() {
             writeln!(all, "== {}\n{failures}", file.display()).expect("text");

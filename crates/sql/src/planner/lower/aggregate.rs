@@ -28,8 +28,14 @@ impl Lowering {
             .into_iter()
             .cloned()
             .collect();
-        let calls: Vec<&Call> = logical.aggr_expr.iter().map(call).collect::<Result<_, _>>()?;
-        let mut needed = Needed { expressions: keys.clone() };
+        let calls: Vec<&Call> = logical
+            .aggr_expr
+            .iter()
+            .map(call)
+            .collect::<Result<_, _>>()?;
+        let mut needed = Needed {
+            expressions: keys.clone(),
+        };
         let specs: Vec<Spec> = calls
             .iter()
             .map(|call| Spec::new(call, &mut needed, schema))
@@ -38,7 +44,10 @@ impl Lowering {
         let aggregates: Vec<Aggregate> = specs.iter().map(|spec| spec.placed(&places)).collect();
         let out = schema_of(&logical.schema);
         let Some(sets) = grouping_sets(&logical.group_expr)? else {
-            let operator = Operator::Aggregate { keys: places[..keys.len()].to_vec(), aggregates };
+            let operator = Operator::Aggregate {
+                keys: places[..keys.len()].to_vec(),
+                aggregates,
+            };
             return Ok(self.plan.add(operator, &[input], out));
         };
         let mut parts = Vec::with_capacity(sets.len());
@@ -65,9 +74,18 @@ impl Lowering {
         let keys = set.iter().map(|key| places[*key]).collect();
         let count = places.len();
         let mut fields: Vec<Field> = set.iter().map(|key| out.field(*key).clone()).collect();
-        fields.extend(out.fields()[count + 1..].iter().map(|field| field.as_ref().clone()));
-        let operator = Operator::Aggregate { keys, aggregates: aggregates.to_vec() };
-        let grouped = self.plan.add(operator, &[input], Arc::new(Schema::new(fields)));
+        fields.extend(
+            out.fields()[count + 1..]
+                .iter()
+                .map(|field| field.as_ref().clone()),
+        );
+        let operator = Operator::Aggregate {
+            keys,
+            aggregates: aggregates.to_vec(),
+        };
+        let grouped = self
+            .plan
+            .add(operator, &[input], Arc::new(Schema::new(fields)));
         let mut mask = 0_u64;
         let mut columns = Vec::with_capacity(out.fields().len());
         for key in 0..count {
@@ -93,7 +111,10 @@ impl Lowering {
 
 /// Each set of keys that rows are grouped by, when there are several.
 fn grouping_sets(groups: &[Expr]) -> Result<Option<Vec<Vec<Expr>>>, SqlError> {
-    if !groups.iter().any(|group| matches!(group, Expr::GroupingSet(_))) {
+    if !groups
+        .iter()
+        .any(|group| matches!(group, Expr::GroupingSet(_)))
+    {
         return Ok(None);
     }
     let groups = enumerate_grouping_sets(groups.to_vec())?;
@@ -102,10 +123,16 @@ fn grouping_sets(groups: &[Expr]) -> Result<Option<Vec<Vec<Expr>>>, SqlError> {
     };
     Ok(Some(match sets {
         GroupingSet::GroupingSets(sets) => sets.clone(),
-        GroupingSet::Rollup(keys) => (0..=keys.len()).rev().map(|count| keys[..count].to_vec()).collect(),
+        GroupingSet::Rollup(keys) => (0..=keys.len())
+            .rev()
+            .map(|count| keys[..count].to_vec())
+            .collect(),
         GroupingSet::Cube(keys) if keys.len() <= CUBE_KEYS_MAX => (0..1_usize << keys.len())
             .map(|mask| {
-                let chosen = keys.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 1);
+                let chosen = keys
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| mask >> at & 1 == 1);
                 chosen.map(|(_, key)| key.clone()).collect()
             })
             .collect(),
@@ -128,7 +155,10 @@ fn column(at: usize, data_type: DataType) -> Compiled {
 
 fn same(value: ScalarValue, data_type: DataType) -> Compiled {
     Compiled {
-        expression: Arc::new(Same { value, data_type: data_type.clone() }),
+        expression: Arc::new(Same {
+            value,
+            data_type: data_type.clone(),
+        }),
         data_type,
         column: None,
     }
@@ -149,7 +179,11 @@ struct Needed {
 
 impl Needed {
     fn place(&mut self, expression: &Expr) -> usize {
-        if let Some(at) = self.expressions.iter().position(|found| found == expression) {
+        if let Some(at) = self
+            .expressions
+            .iter()
+            .position(|found| found == expression)
+        {
             return at;
         }
         self.expressions.push(expression.clone());
@@ -195,14 +229,20 @@ impl Spec {
             "stddev_pop" => AggregateFunction::StddevPop,
             "stddev" | "stddev_samp" => AggregateFunction::StddevSamp,
             "approx_distinct" => AggregateFunction::ApproxDistinct,
-            "median" => AggregateFunction::Percentile { fraction_bits: 0.5_f64.to_bits() },
+            "median" => AggregateFunction::Percentile {
+                fraction_bits: 0.5_f64.to_bits(),
+            },
             "percentile_cont" => {
                 let fraction = percentile_fraction(&arguments)?;
                 arguments.truncate(1);
-                AggregateFunction::Percentile { fraction_bits: fraction.to_bits() }
+                AggregateFunction::Percentile {
+                    fraction_bits: fraction.to_bits(),
+                }
             }
             _ => {
-                return Err(SqlError::unsupported(format!("aggregate {name} is not supported")));
+                return Err(SqlError::unsupported(format!(
+                    "aggregate {name} is not supported"
+                )));
             }
         };
         let is_ordered = !matches!(function, AggregateFunction::Percentile { .. });
@@ -217,7 +257,10 @@ impl Spec {
         let _ = schema;
         Ok(Self {
             function,
-            arguments: arguments.iter().map(|argument| needed.place(argument)).collect(),
+            arguments: arguments
+                .iter()
+                .map(|argument| needed.place(argument))
+                .collect(),
             distinct: params.distinct,
             filter: params.filter.as_ref().map(|filter| needed.place(filter)),
             order,
@@ -233,7 +276,10 @@ impl Spec {
             order: self
                 .order
                 .iter()
-                .map(|key| SortKey { column: places[key.column], ..*key })
+                .map(|key| SortKey {
+                    column: places[key.column],
+                    ..*key
+                })
                 .collect(),
         }
     }
