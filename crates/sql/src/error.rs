@@ -281,7 +281,11 @@ fn text_fault(message: &str) -> Option<Fault> {
     }
     let (_, rest) = message.split_once("Error parsing timestamp from '")?;
     let (text, _) = rest.rsplit_once("': ")?;
-    Some(invalid("timestamp", text, sqlstate::INVALID_DATETIME_FORMAT))
+    Some(invalid(
+        "timestamp",
+        text,
+        sqlstate::INVALID_DATETIME_FORMAT,
+    ))
 }
 
 fn execution_fault(message: &str) -> Fault {

@@ -1,5 +1,6 @@
 //! Functions by name: the query engine's, and Postgres's where they differ or are missing.
 
+mod aggregates;
 pub mod arithmetic;
 pub mod cast;
 pub mod clock;
@@ -7,6 +8,7 @@ pub mod clock;
 mod define;
 mod format;
 mod json;
+mod operators;
 mod rank;
 
 use std::{
@@ -27,6 +29,14 @@ const LEFT_OUT: &[&str] = &[
     "current_time",
 ];
 
+/// Names of Postgres for functions that the engine calls otherwise.
+const ALIASES: &[(&str, &str)] = &[
+    ("sign", "signum"),
+    ("char_length", "character_length"),
+    ("ceiling", "ceil"),
+    ("random_uuid", "gen_random_uuid"),
+];
+
 static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     let engine = datafusion_functions::all_default_functions()
         .into_iter()
@@ -38,9 +48,18 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         }
         add_scalar(&mut found, function);
     }
-    let own = clock::all().into_iter().chain(json::all()).chain(format::all());
+    let own = clock::all()
+        .into_iter()
+        .chain(json::all())
+        .chain(format::all())
+        .chain(operators::all());
     for function in own {
         add_scalar(&mut found, function);
+    }
+    for (alias, name) in ALIASES {
+        if let Some(function) = found.get(*name).cloned() {
+            found.insert((*alias).to_owned(), function);
+        }
     }
     found
 });
@@ -58,6 +77,9 @@ static AGGREGATES: LazyLock<BTreeMap<String, Arc<AggregateUDF>>> = LazyLock::new
         for alias in function.aliases() {
             found.insert(alias.clone(), function.clone());
         }
+        found.insert(function.name().to_owned(), function);
+    }
+    for function in aggregates::all() {
         found.insert(function.name().to_owned(), function);
     }
     found
@@ -107,6 +129,7 @@ pub fn window_names() -> Vec<String> {
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![
         Arc::new(json::JsonOperators),
+        Arc::new(operators::DateOperators),
         Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
         Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
         Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),

@@ -15,6 +15,7 @@ mod names;
 mod properties;
 mod prune;
 mod semantics;
+mod subqueries;
 #[cfg(test)]
 mod tests;
 mod top_level;

@@ -156,11 +156,14 @@ fn written(at: &Moment, pattern: &str) -> String {
             continue;
         }
         let upper = rest.to_ascii_uppercase();
-        let found = PATTERNS.iter().find(|name| rest.starts_with(**name)).or_else(|| {
-            PATTERNS
-                .iter()
-                .find(|name| upper.starts_with(**name) && name.chars().all(|c| !c.is_lowercase()))
-        });
+        let found = PATTERNS
+            .iter()
+            .find(|name| rest.starts_with(**name))
+            .or_else(|| {
+                PATTERNS.iter().find(|name| {
+                    upper.starts_with(**name) && name.chars().all(|c| !c.is_lowercase())
+                })
+            });
         match found {
             Some(name) => {
                 part(at, name, fill, &mut out);
@@ -178,10 +181,22 @@ fn written(at: &Moment, pattern: &str) -> String {
 fn part(at: &Moment, name: &str, fill: bool, out: &mut String) {
     let hour = at.second_of_day / 3600;
     let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
-    let half = |am: &str, pm: &str| if hour < 12 { am.to_owned() } else { pm.to_owned() };
+    let half = |am: &str, pm: &str| {
+        if hour < 12 {
+            am.to_owned()
+        } else {
+            pm.to_owned()
+        }
+    };
     let month = MONTHS[usize::try_from(at.month - 1).unwrap_or(0)];
     let day = DAYS[usize::try_from(at.weekday).unwrap_or(0)];
-    let long = |name: &str| if fill { format!("{name:<9}") } else { name.to_owned() };
+    let long = |name: &str| {
+        if fill {
+            format!("{name:<9}")
+        } else {
+            name.to_owned()
+        }
+    };
     let number = |value: i64, width: usize| {
         if fill {
             format!("{value:0width$}")

@@ -59,9 +59,11 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
         })
         .alias("json_typeof")
         .build(),
-        Function::new("jsonb_array_length", one(), whole, |arrays, _| lengths(arrays))
-            .alias("json_array_length")
-            .build(),
+        Function::new("jsonb_array_length", one(), whole, |arrays, _| {
+            lengths(arrays)
+        })
+        .alias("json_array_length")
+        .build(),
     ]
 }
 
@@ -138,7 +140,9 @@ fn picked(
             element(value, arrays[1].as_primitive::<Int64Type>().value(row))
         } else {
             let key: &StringArray = arrays[1].as_string();
-            value.as_object().and_then(|object| object.get(key.value(row)))
+            value
+                .as_object()
+                .and_then(|object| object.get(key.value(row)))
         }?;
         (!found.is_null()).then(|| show(found))
     })
@@ -162,7 +166,10 @@ fn followed(
 ) -> Result<ArrayRef, DataFusionError> {
     let paths: &StringArray = arrays[1].as_string();
     each(arrays, |row, value| {
-        let path = paths.value(row).trim_start_matches('{').trim_end_matches('}');
+        let path = paths
+            .value(row)
+            .trim_start_matches('{')
+            .trim_end_matches('}');
         let mut at = value;
         for part in path.split(',').map(|part| part.trim().trim_matches('"')) {
             at = match at {

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod join;
+mod over;
 mod rank;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use arrow::{
 };
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::{
-    Distinct, Expr, Extension, FetchType, Limit, LogicalPlan, Projection, SkipType, SortExpr,
+    Cast, Distinct, Expr, Extension, FetchType, Limit, LogicalPlan, Projection, SkipType, SortExpr,
     TableScan, Unnest, Values,
 };
 use streams::{
@@ -143,8 +144,9 @@ impl Lowering {
 
     fn projection(&mut self, projection: &Projection) -> Result<NodeId, SqlError> {
         let input = self.node(&projection.input)?;
-        let compiled = compile_all(&projection.expr, projection.input.schema())?;
-        Ok(self.project(input, compiled, schema_of(&projection.schema)))
+        let out = schema_of(&projection.schema);
+        let compiled = compile_as(&projection.expr, projection.input.schema(), &out)?;
+        Ok(self.project(input, compiled, out))
     }
 
     /// Leaves out what would change nothing.
@@ -283,8 +285,9 @@ impl Lowering {
                     return Err(internal("a sort was there"));
                 };
                 let top = self.top(&sort.input, &sort.expr, offset, count)?;
-                let compiled = compile_all(&projection.expr, sort.input.schema())?;
-                Ok(self.project(top, compiled, schema_of(&projection.schema)))
+                let out = schema_of(&projection.schema);
+                let compiled = compile_as(&projection.expr, sort.input.schema(), &out)?;
+                Ok(self.project(top, compiled, out))
             }
             other => self.top(other, &[], offset, count),
         }
@@ -422,8 +425,22 @@ pub fn sort_keys(order: &[SortExpr], places: &[usize]) -> Vec<SortKey> {
     .collect()
 }
 
-pub fn compile_all(expressions: &[Expr], schema: &DFSchema) -> Result<Vec<Compiled>, SqlError> {
-    expressions.iter().map(|one| compile(one, schema)).collect()
+/// In the types of these columns: a function's type may depend on constants that the optimiser has found since.
+pub fn compile_as(
+    expressions: &[Expr],
+    schema: &DFSchema,
+    out: &Schema,
+) -> Result<Vec<Compiled>, SqlError> {
+    let both = expressions.iter().zip(out.fields());
+    both.map(|(one, field)| {
+        let compiled = compile(one, schema)?;
+        if compiled.data_type == *field.data_type() {
+            return Ok(compiled);
+        }
+        let cast = Cast::new(Box::new(one.clone()), field.data_type().clone());
+        compile(&Expr::Cast(cast), schema)
+    })
+    .collect()
 }
 
 /// Invariant 2.

@@ -32,6 +32,19 @@ impl VisitorMut for Numbers {
     type Break = ();
 
     fn post_visit_expr(&mut self, expression: &mut Expr) -> std::ops::ControlFlow<()> {
+        rotate(expression);
+        if let Some(operation) = modulo(expression) {
+            *expression = operation;
+        }
+        if let Expr::Function(ast::Function {
+            over: Some(ast::WindowType::WindowSpec(window)),
+            ..
+        }) = expression
+            && let Some(frame) = &mut window.window_frame
+        {
+            plain_bound(&mut frame.start_bound);
+            frame.end_bound.iter_mut().for_each(plain_bound);
+        }
         if let Expr::Value(value) = expression
             && let ast::Value::Number(digits, _) = &value.value
             && digits.parse::<i32>().is_ok()
@@ -71,6 +84,61 @@ impl VisitorMut for Numbers {
     }
 }
 
+/// The parser takes all that stands behind IS DISTINCT FROM as its right side, `AND` and `OR` too.
+fn rotate(expression: &mut Expr) {
+    let wrap = match expression {
+        Expr::IsDistinctFrom(..) => Expr::IsDistinctFrom,
+        Expr::IsNotDistinctFrom(..) => Expr::IsNotDistinctFrom,
+        _ => return,
+    };
+    let whole = std::mem::replace(expression, Expr::value(ast::Value::Null));
+    if let Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) = whole {
+        *expression = rotated(left, *right, wrap);
+    }
+}
+
+fn rotated(left: Box<Expr>, right: Expr, wrap: fn(Box<Expr>, Box<Expr>) -> Expr) -> Expr {
+    use ast::BinaryOperator::{And, Or};
+    match right {
+        Expr::BinaryOp {
+            left: first,
+            op: op @ (And | Or),
+            right: rest,
+        } => Expr::BinaryOp {
+            left: Box::new(rotated(left, *first, wrap)),
+            op,
+            right: rest,
+        },
+        other => wrap(left, Box::new(other)),
+    }
+}
+
+/// `mod(a, b)` as `a % b`.
+fn modulo(expression: &Expr) -> Option<Expr> {
+    let Expr::Function(call) = expression else {
+        return None;
+    };
+    let name = call.name.0.last()?.as_ident()?;
+    let ast::FunctionArguments::List(list) = &call.args else {
+        return None;
+    };
+    let [
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(left)),
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(right)),
+    ] = list.args.as_slice()
+    else {
+        return None;
+    };
+    name.value.eq_ignore_ascii_case("mod").then(|| {
+        let nested = |side: &Expr| Box::new(Expr::Nested(Box::new(side.clone())));
+        Expr::Nested(Box::new(Expr::BinaryOp {
+            left: nested(left),
+            op: ast::BinaryOperator::Modulo,
+            right: nested(right),
+        }))
+    })
+}
+
 fn plain_places(body: &mut SetExpr) {
     match body {
         SetExpr::Select(select) => {
@@ -86,6 +154,14 @@ fn plain_places(body: &mut SetExpr) {
             plain_places(right);
         }
         _ => {}
+    }
+}
+
+fn plain_bound(bound: &mut ast::WindowFrameBound) {
+    if let ast::WindowFrameBound::Preceding(Some(far))
+    | ast::WindowFrameBound::Following(Some(far)) = bound
+    {
+        plain_number(far);
     }
 }
 

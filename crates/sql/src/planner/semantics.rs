@@ -18,6 +18,7 @@ use datafusion_expr::{
 };
 use datafusion_optimizer::AnalyzerRule;
 
+use super::subqueries;
 use crate::{
     backend::SqlError,
     column_type::{UTC, canonical},
@@ -89,6 +90,9 @@ impl UserDefinedLogicalNodeCore for SetCount {
 
 /// The planner says EXCEPT ALL as an anti join in which nulls are equal, which no user can write.
 pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    let logical = constants(logical)?;
+    let logical = subqueries::with_three_values(logical)?;
+    let logical = subqueries::single_values(logical)?;
     let done = logical.transform_up_with_subqueries(|node| {
         let LogicalPlan::Join(join) = &node else {
             return Ok(Transformed::no(node));
@@ -103,6 +107,30 @@ pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         Ok(Transformed::yes(LogicalPlan::Extension(Extension {
             node: Arc::new(node),
         })))
+    })?;
+    Ok(done.data)
+}
+
+/// Types of functions may depend on constants, so those are ones before types are looked at.
+fn constants(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    let done = logical.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expression| {
+            let name = names.save(&expression);
+            let folded = expression.transform_up(|inner| match &inner {
+                Expr::Cast(cast) => match cast.expr.as_ref() {
+                    Expr::Literal(value @ ScalarValue::Int64(_), _) => {
+                        match value.cast_to(cast.field.data_type()) {
+                            Ok(value) => Ok(Transformed::yes(Expr::Literal(value, None))),
+                            Err(_) => Ok(Transformed::no(inner)),
+                        }
+                    }
+                    _ => Ok(Transformed::no(inner)),
+                },
+                _ => Ok(Transformed::no(inner)),
+            })?;
+            Ok(folded.update_data(|inner| name.restore(inner)))
+        })
     })?;
     Ok(done.data)
 }

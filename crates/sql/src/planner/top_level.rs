@@ -8,7 +8,7 @@ use streams::{NodeId, Plan, plan::SortKey};
 
 use super::{
     expression::Compiled,
-    lower::{Lowering, compile_all, limit_counts, schema_of, sort_keys},
+    lower::{Lowering, compile_as, limit_counts, schema_of, sort_keys},
     names::shown,
 };
 use crate::backend::SqlError;
@@ -134,8 +134,8 @@ fn with_order(
     places: &mut [usize],
 ) -> Result<NodeId, SqlError> {
     let old = lowering.schema(node);
-    let mut compiled = compile_all(&projection.expr, schema)?;
     let shown = schema_of(&projection.schema);
+    let mut compiled = compile_as(&projection.expr, schema, &shown)?;
     let mut fields: Vec<Field> = shown
         .fields()
         .iter()

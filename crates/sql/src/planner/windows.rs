@@ -5,7 +5,7 @@ use std::{fmt, hash::Hash, sync::Arc, time::Duration};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, ScalarValue, TableReference};
 use datafusion_expr::{
-    Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore,
+    Expr, Extension, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore,
     planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning},
 };
 use datafusion_sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, ObjectName, TableFactor};
@@ -197,6 +197,10 @@ fn plan_windows(
         })
         .collect::<Result<Vec<_>, DataFusionError>>()?;
     let windows = windows_of(function, &lengths)?;
+    // A row without a time is in no window.
+    let input = LogicalPlanBuilder::from(input)
+        .filter(time.clone().is_not_null())?
+        .build()?;
     let node = Windowed::new(input, time, windows)?;
     Ok(LogicalPlan::Extension(Extension {
         node: Arc::new(node),

@@ -251,7 +251,10 @@ pub fn run(path: &Path) -> String {
 
 #[test]
 fn files() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
+    let folder = std::env::var("SLT_DIR").map_or_else(
+        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt"),
+        std::path::PathBuf::from,
+    );
     let mut files: Vec<_> = fs::read_dir(&folder)
         .expect("the folder of tests")
         .map(|entry| entry.expect("an entry").path())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion_common::{DFSchema, ScalarValue};
+use datafusion_common::ScalarValue;
 use datafusion_expr::{
     Expr, GroupingSet,
     expr::AggregateFunction as Call,
@@ -33,15 +33,9 @@ impl Lowering {
             .iter()
             .map(call)
             .collect::<Result<_, _>>()?;
-        let mut needed = Needed {
-            expressions: keys.clone(),
-        };
-        let specs: Vec<Spec> = calls
-            .iter()
-            .map(|call| Spec::new(call, &mut needed, schema))
-            .collect::<Result<_, _>>()?;
-        let (input, places) = self.extended(input, &needed.expressions, schema)?;
-        let aggregates: Vec<Aggregate> = specs.iter().map(|spec| spec.placed(&places)).collect();
+        let specs = Specs::new(&keys, &calls)?;
+        let (input, places) = self.extended(input, &specs.expressions, schema)?;
+        let aggregates = specs.placed(&places);
         let out = schema_of(&logical.schema);
         let Some(sets) = grouping_sets(&logical.group_expr)? else {
             let operator = Operator::Aggregate {
@@ -201,7 +195,7 @@ struct Spec {
 }
 
 impl Spec {
-    fn new(call: &Call, needed: &mut Needed, schema: &DFSchema) -> Result<Self, SqlError> {
+    fn new(call: &Call, needed: &mut Needed) -> Result<Self, SqlError> {
         let params = &call.params;
         let name = call.func.name();
         let mut arguments: Vec<Expr> = params.args.clone();
@@ -228,7 +222,7 @@ impl Spec {
             "var" | "var_samp" => AggregateFunction::VarSamp,
             "stddev_pop" => AggregateFunction::StddevPop,
             "stddev" | "stddev_samp" => AggregateFunction::StddevSamp,
-            "approx_distinct" => AggregateFunction::ApproxDistinct,
+            "approx_distinct" | "approx_count_distinct" => AggregateFunction::ApproxDistinct,
             "median" => AggregateFunction::Percentile {
                 fraction_bits: 0.5_f64.to_bits(),
             },
@@ -254,7 +248,6 @@ impl Spec {
                 nulls_first: key.nulls_first,
             });
         }
-        let _ = schema;
         Ok(Self {
             function,
             arguments: arguments
@@ -282,6 +275,33 @@ impl Spec {
                 })
                 .collect(),
         }
+    }
+}
+
+/// Aggregates and the expressions that they and the keys read, the keys first.
+pub struct Specs {
+    pub expressions: Vec<Expr>,
+    specs: Vec<Spec>,
+}
+
+impl Specs {
+    pub fn new(keys: &[Expr], calls: &[&Call]) -> Result<Self, SqlError> {
+        let mut needed = Needed {
+            expressions: keys.to_vec(),
+        };
+        let specs = calls
+            .iter()
+            .map(|call| Spec::new(call, &mut needed))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            expressions: needed.expressions,
+            specs,
+        })
+    }
+
+    /// With the expressions at these places.
+    pub fn placed(&self, places: &[usize]) -> Vec<Aggregate> {
+        self.specs.iter().map(|spec| spec.placed(places)).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use datafusion_expr::{
 };
 use streams::{NodeId, Operator, plan::Ties};
 
-use super::{Lowering, sort_keys};
+use super::{Lowering, schema_of, sort_keys};
 use crate::backend::SqlError;
 
 /// Which numbers are asked for, from 1, the last included.
@@ -83,10 +83,12 @@ impl Lowering {
         numbers: Numbers,
     ) -> Result<NodeId, SqlError> {
         let Some((call, ties)) = rank_of(expression) else {
-            return Err(SqlError::unsupported(format!(
-                "window function {} is not supported here",
-                window_name(expression)
-            )));
+            let call = window_call(expression)
+                .ok_or_else(|| super::internal("a window function was expected"))?;
+            let all = schema_of(&window.schema);
+            let name = expression.schema_name().to_string();
+            let value = all.field(all.index_of(&name)?).clone();
+            return self.over(input, window, call, value);
         };
         let params = &call.params;
         let width = self.schema(input).fields().len();
@@ -144,11 +146,6 @@ fn window_call(expression: &Expr) -> Option<&WindowFunction> {
         Expr::Alias(alias) => window_call(&alias.expr),
         _ => None,
     }
-}
-
-fn window_name(expression: &Expr) -> String {
-    window_call(expression)
-        .map_or_else(|| expression.to_string(), |call| call.fun.name().to_owned())
 }
 
 fn bound_of(
