@@ -133,7 +133,11 @@ impl From<Refusal> for Failure {
             Refusal::HomeUnknown(_) | Refusal::Founded | Refusal::FewerHomes { .. } => {
                 ErrorCode::UnknownServerError
             }
-            Refusal::ProducerIds => ErrorCode::UnknownServerError,
+            // No request of Kafka's makes relations.
+            Refusal::ProducerIds
+            | Refusal::RelationExists(_)
+            | Refusal::RelationUnknown(_)
+            | Refusal::Relations => ErrorCode::UnknownServerError,
         };
         Self::new(code, refusal.to_string())
     }

@@ -586,7 +586,10 @@ impl Broker {
         for command in commands {
             let change = self.metadata.borrow_mut().apply(&command);
             match change.expect("the metadata's owner applied it to the same image") {
-                Change::Nothing | Change::ProducerIds { .. } => {}
+                Change::Nothing
+                | Change::ProducerIds { .. }
+                | Change::RelationCreated(_)
+                | Change::RelationDropped(_) => {}
                 Change::TopicCreated(id) => led.extend(self.open_new(id, 0).await),
                 Change::PartitionsCreated { id, from } => led.extend(self.open_new(id, from).await),
                 Change::TopicDeleted(topic) => self.close_deleted(&topic).await,

@@ -12,6 +12,9 @@ use crate::{broker::Broker, coordinator::OFFSETS_TOPIC, errors::Failure};
 const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
 
 /// Names no topic may have: Kafka keeps them for its own logs.
+/// The stream engine's own topics begin like this.
+pub const ENGINE_TOPICS: &str = "__forebay_";
+
 const RESERVED_TOPICS: [&str; 1] = ["__cluster_metadata"];
 
 /// A topic somebody wants.
@@ -25,7 +28,7 @@ pub struct WantedTopic {
 /// Whether clients may not write this topic.
 #[must_use]
 pub fn is_internal(name: &str) -> bool {
-    INTERNAL_TOPICS.contains(&name)
+    INTERNAL_TOPICS.contains(&name) || name.starts_with(ENGINE_TOPICS)
 }
 
 impl Broker {

@@ -22,6 +22,8 @@ const DELETE_TOPIC: u8 = 4;
 const CREATE_PARTITIONS: u8 = 5;
 const SET_CONFIGS: u8 = 6;
 const ALLOCATE_PRODUCER_IDS: u8 = 7;
+const CREATE_RELATION: u8 = 8;
+const DROP_RELATION: u8 = 9;
 
 /// One change of the metadata. Ids and placements are decided by whoever proposes it; applying it decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,14 @@ pub enum Command {
     /// Hands out the next `count` producer ids.
     AllocateProducerIds {
         count: u32,
+    },
+    /// A source, table, view or sink, by the statement that makes it.
+    CreateRelation {
+        name: String,
+        statement: String,
+    },
+    DropRelation {
+        name: String,
     },
 }
 
@@ -114,6 +124,15 @@ impl Command {
                 out.u8(ALLOCATE_PRODUCER_IDS);
                 out.u32(*count);
             }
+            Self::CreateRelation { name, statement } => {
+                out.u8(CREATE_RELATION);
+                out.str(name);
+                out.str(statement);
+            }
+            Self::DropRelation { name } => {
+                out.u8(DROP_RELATION);
+                out.str(name);
+            }
         }
         out.finish()
     }
@@ -154,6 +173,13 @@ impl Command {
                 changes: decode_changes(&mut from)?,
             },
             ALLOCATE_PRODUCER_IDS => Self::AllocateProducerIds { count: from.u32()? },
+            CREATE_RELATION => Self::CreateRelation {
+                name: from.str()?.to_owned(),
+                statement: from.str()?.to_owned(),
+            },
+            DROP_RELATION => Self::DropRelation {
+                name: from.str()?.to_owned(),
+            },
             found => {
                 return Err(DecodeError::Unknown {
                     what: "command tag",

@@ -29,7 +29,15 @@ use crate::{
 /// Most partitions of all topics together: each costs memory and a directory entry whether it is used or not.
 pub const PARTITIONS_MAX: usize = 200_000;
 
-const SNAPSHOT_VERSION: u8 = 2;
+/// Most sources, tables, views and sinks.
+pub const RELATIONS_MAX: usize = 10_000;
+
+/// Most bytes of a statement that makes one: a command must fit into a batch.
+pub const STATEMENT_BYTES_MAX: usize = 256 << 10;
+
+const SNAPSHOT_VERSION: u8 = 3;
+/// Had no relations.
+const SNAPSHOT_VERSION_BEFORE: u8 = 2;
 
 /// One directory of journal and segments, numbered from 0; a shard hosts one or more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +95,14 @@ impl Topic {
     }
 }
 
+/// A source, table, view or sink of the stream engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// Never given twice; in the order in which they were made, so a relation reads only lower ones.
+    pub id: u64,
+    pub statement: String,
+}
+
 /// Why a command cannot be applied; the text is for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -108,6 +124,12 @@ pub enum Refusal {
     FewerHomes { have: u16, wanted: u16 },
     #[error("producer ids are used up")]
     ProducerIds,
+    #[error("relation \"{0}\" already exists")]
+    RelationExists(String),
+    #[error("relation \"{0}\" does not exist")]
+    RelationUnknown(String),
+    #[error("there are at most {RELATIONS_MAX} relations, of statements of at most {STATEMENT_BYTES_MAX} bytes")]
+    Relations,
 }
 
 /// What a command did, for those who act on it.
@@ -126,6 +148,8 @@ pub enum Change {
         first: ProducerId,
         count: u32,
     },
+    RelationCreated(u64),
+    RelationDropped(u64),
 }
 
 /// The state machine.
@@ -136,6 +160,7 @@ pub struct Image {
     homes: u16,
     topics: BTreeMap<TopicId, Topic>,
     next_producer_id: i64,
+    relations: BTreeMap<String, Relation>,
     /// Commands applied since the log began.
     applied: u64,
     // What follows is derived from `topics`.
@@ -258,6 +283,20 @@ impl Image {
                 let next = self.next_producer_id.checked_add(i64::from(*count));
                 next.map(|_| ()).ok_or(Refusal::ProducerIds)
             }
+            Command::CreateRelation { name, statement } => {
+                if self.relations.contains_key(name) {
+                    return Err(Refusal::RelationExists(name.clone()));
+                }
+                let is_full = self.relations.len() >= RELATIONS_MAX;
+                match is_full || name.len() + statement.len() > STATEMENT_BYTES_MAX {
+                    true => Err(Refusal::Relations),
+                    false => Ok(()),
+                }
+            }
+            Command::DropRelation { name } => match self.relations.contains_key(name) {
+                true => Ok(()),
+                false => Err(Refusal::RelationUnknown(name.clone())),
+            },
         }
     }
 
@@ -357,7 +396,26 @@ impl Image {
                     count: *count,
                 }
             }
+            Command::CreateRelation { name, statement } => {
+                let relation = Relation {
+                    id: self.applied,
+                    statement: statement.clone(),
+                };
+                let id = relation.id;
+                self.relations.insert(name.clone(), relation);
+                Change::RelationCreated(id)
+            }
+            Command::DropRelation { name } => {
+                let dropped = self.relations.remove(name);
+                Change::RelationDropped(dropped.expect("`check` found the relation").id)
+            }
         })
+    }
+
+    /// Sources, tables, views and sinks in the order of their names.
+    pub fn relations(&self) -> impl Iterator<Item = (&str, &Relation)> {
+        let relations = self.relations.iter();
+        relations.map(|(name, relation)| (name.as_str(), relation))
     }
 
     fn insert(&mut self, topic: Topic) {
@@ -406,13 +464,19 @@ impl Image {
             }
             encode_configs(&mut out, &topic.configs);
         }
+        out.count(self.relations.len());
+        for (name, relation) in &self.relations {
+            out.str(name);
+            out.u64(relation.id);
+            out.str(&relation.statement);
+        }
         out.finish()
     }
 
     pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut from = Decoder::new(bytes);
         let version = from.u8()?;
-        if version != SNAPSHOT_VERSION {
+        if version != SNAPSHOT_VERSION && version != SNAPSHOT_VERSION_BEFORE {
             return Err(DecodeError::Unknown {
                 what: "snapshot version",
                 found: u32::from(version),
@@ -441,6 +505,19 @@ impl Image {
                 return Err(DecodeError::Contradiction(what));
             }
             image.insert(topic);
+        }
+        if version > SNAPSHOT_VERSION_BEFORE {
+            for _ in 0..from.count(16)? {
+                let name = from.str()?.to_owned();
+                let relation = Relation {
+                    id: from.u64()?,
+                    statement: from.str()?.to_owned(),
+                };
+                if image.relations.insert(name.clone(), relation).is_some() {
+                    let what = format!("relation {name} stands twice");
+                    return Err(DecodeError::Contradiction(what));
+                }
+            }
         }
         from.finish()?;
         Ok(image)

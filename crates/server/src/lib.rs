@@ -9,6 +9,8 @@ pub mod demo;
 pub mod exit;
 pub mod front;
 pub mod node;
+#[cfg(feature = "pipelines")]
+pub mod pipelines;
 pub mod start;
 pub mod time;
 pub mod trace;

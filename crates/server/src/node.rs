@@ -111,6 +111,8 @@ impl Node {
 
     /// Stops the whole node, from the leading shard; returns when everything is on disk.
     pub async fn stop(&self) {
+        #[cfg(feature = "pipelines")]
+        crate::pipelines::stop().await;
         self.broker.stop().await;
     }
 

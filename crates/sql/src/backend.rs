@@ -81,8 +81,14 @@ pub trait Backend: Send + Sync {
         keys: RecordBatch,
     ) -> BoxFuture<'_, Result<Snapshot, SqlError>>;
 
-    /// Changes a table; returns when reads see it.
-    fn write(&self, table: String, delta: Delta) -> BoxFuture<'_, Result<(), SqlError>>;
+    /// Changes a table; returns when reads see it. `as_of`: the epoch that the change was computed from; it is refused with
+    /// 40001 when the table has changed since.
+    fn write(
+        &self,
+        table: String,
+        delta: Delta,
+        as_of: Option<u64>,
+    ) -> BoxFuture<'_, Result<(), SqlError>>;
 
     fn subscribe(
         &self,

@@ -6,3 +6,9 @@
 
 pub mod backend;
 pub mod catalog;
+pub mod column_type;
+pub mod error;
+pub mod execute;
+pub mod functions;
+pub mod planner;
+pub mod statement;

@@ -131,6 +131,16 @@ impl Delta {
         }
     }
 
+    /// Some of the columns, in this order.
+    #[must_use]
+    pub fn project(&self, columns: &[usize]) -> Self {
+        let rows = self.rows.project(columns);
+        Self {
+            rows: rows.expect("the planner names columns that are there"),
+            weights: self.weights.clone(),
+        }
+    }
+
     /// What comes goes, and the other way round.
     #[must_use]
     pub fn negated(&self) -> Self {

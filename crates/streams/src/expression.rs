@@ -17,6 +17,11 @@ pub struct Fault {
 pub trait Expression: Debug + Send + Sync {
     /// One value for each row, of the type that the plan says. Fails when it fails for any of the rows.
     fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, Fault>;
+
+    /// Its place, when it is a column as it is.
+    fn column(&self) -> Option<usize> {
+        None
+    }
 }
 
 pub type ExpressionRef = Arc<dyn Expression>;
@@ -28,5 +33,9 @@ pub struct Column(pub usize);
 impl Expression for Column {
     fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, Fault> {
         Ok(rows.column(self.0).clone())
+    }
+
+    fn column(&self) -> Option<usize> {
+        Some(self.0)
     }
 }

@@ -90,7 +90,7 @@ pub struct Input {
 }
 
 /// Which windows a time is in; times and durations in microseconds, windows aligned to the epoch of UNIX plus `offset`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WindowKind {
     Tumble { size: Duration, offset: Duration },
     Hop { size: Duration, slide: Duration, offset: Duration },
@@ -183,6 +183,30 @@ pub enum Ties {
     Ranked,
     /// DENSE_RANK: the same number, no gap.
     DenselyRanked,
+}
+
+impl Operator {
+    /// As EXPLAIN and the system tables call it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Input(_) => "input",
+            Self::Constant(_) => "constant",
+            Self::Project(_) => "project",
+            Self::Filter(_) => "filter",
+            Self::Windows { .. } => "windows",
+            Self::Unnest { .. } => "unnest",
+            Self::Union => "union",
+            Self::Aggregate { .. } => "aggregate",
+            Self::Distinct => "distinct",
+            Self::SetDifference { .. } => "except",
+            Self::SetIntersection { .. } => "intersect",
+            Self::Join(_) => "join",
+            Self::Top { .. } => "top",
+            Self::EmitOnClose { .. } => "emit on close",
+            Self::Valid { .. } => "valid",
+        }
+    }
 }
 
 impl Plan {

@@ -332,6 +332,62 @@ pub struct Record<'a> {
     pub headers: Vec<RecordHeader<'a>>,
 }
 
+/// The records of a batch, one after the other: for readers that pause.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    header: BatchHeader,
+    bytes: Cow<'a, [u8]>,
+    at: usize,
+    index: i32,
+}
+
+impl<'a> Records<'a> {
+    /// Decompresses, output at most `output_bytes_max`, all of it in memory. The CRC is not checked.
+    pub fn new(batch: &'a [u8], output_bytes_max: usize) -> Result<Self, BatchError> {
+        let header = BatchHeader::decode(batch)?;
+        let records =
+            batch
+                .get(BATCH_HEADER_BYTES..header.size_bytes())
+                .ok_or(BatchError::Truncated {
+                    needed: header.size_bytes(),
+                    left: batch.len(),
+                })?;
+        let bytes = match header.compression()? {
+            Compression::None => Cow::Borrowed(records),
+            compression => {
+                let mut output = Vec::new();
+                Decompressor::new(compression, records, output_bytes_max)?.read_all(&mut output)?;
+                Cow::Owned(output)
+            }
+        };
+        Ok(Self {
+            header,
+            bytes,
+            at: 0,
+            index: 0,
+        })
+    }
+
+    /// The next record; `None` behind the last.
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, BatchError> {
+        if self.index == self.header.record_count {
+            return match self.at == self.bytes.len() {
+                true => Ok(None),
+                false => Err(BatchError::RecordsLeft),
+            };
+        }
+        let index = self.index;
+        let mut left = Plain::new(&self.bytes[self.at..]);
+        let read = read_record(&mut left, &self.header).map_err(|stop| match stop {
+            Stop::Record(fault) => BatchError::Record { index, fault },
+            Stop::Source(error) => error,
+        })?;
+        self.at = self.bytes.len() - left.left.len();
+        self.index += 1;
+        Ok(Some(read))
+    }
+}
+
 /// Decompresses (output at most `output_bytes_max`, all of it in memory) and hands each record to `each`, until that
 /// returns false. Offsets come from the records, so a compacted batch may have gaps. The CRC is not checked.
 pub fn for_each_record(

@@ -1,0 +1,399 @@
+//! A session's way to the node: questions go to the engine's shard as messages.
+//!
+//! # Place       on the front thread; the catalog here is a copy, changed only after the node has changed
+
+use std::{
+    future::Future,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arrow_array::RecordBatch;
+use base::ShardId;
+use broker::{broker::Broker, metadata_log::CommitError};
+use cluster::{Change, Command, Refusal};
+use runtime::{Class, ShardsHandle};
+use sql::{
+    backend::{Backend, BoxFuture, Changes, ReadAt, Snapshot, SqlError, Subscription},
+    catalog::{Catalog, Relation, RelationId},
+    planner,
+    statement::parse,
+};
+use streams::{
+    Definition, Delta,
+    engine::{Engine, EngineError, NewRelation, QuestionError, RowsOf},
+};
+
+use super::{engine_shard, start_on_shard, system};
+
+/// A subscription asks the engine again after this long without news.
+const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
+
+/// Why the engine does not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Engine(#[from] EngineError),
+    #[error("relation {name}: {error}")]
+    Relation { name: String, error: SqlError },
+}
+
+/// See the module head.
+pub struct NodeBackend {
+    shards: ShardsHandle,
+    catalog: Mutex<Arc<Catalog>>,
+}
+
+impl NodeBackend {
+    /// Plans what the metadata holds, and starts the engine with it.
+    pub async fn start(shards: ShardsHandle) -> Result<Arc<Self>, StartError> {
+        let metadata = broker::broker::METADATA_SHARD;
+        let kept = shards.call(metadata, Class::Admin, "relations", || async {
+            Broker::local().with_metadata(|image| {
+                let relations = image.relations();
+                let mut relations: Vec<(u64, String, String)> = relations
+                    .map(|(name, r)| (r.id, name.to_owned(), r.statement.clone()))
+                    .collect();
+                relations.sort();
+                relations
+            })
+        });
+        let mut catalog = Catalog::default();
+        for relation in system::relations() {
+            catalog.insert(relation);
+        }
+        let mut relations = Vec::new();
+        for (id, name, statement) in kept.await {
+            let defined = define(&catalog, &statement);
+            let (relation, definition) = match defined {
+                Ok(defined) => defined,
+                Err(error) => return Err(StartError::Relation { name, error }),
+            };
+            catalog.insert(Relation {
+                id: RelationId(id),
+                ..relation
+            });
+            relations.push(NewRelation {
+                id,
+                name,
+                definition,
+            });
+        }
+        let engine = engine_shard(shards.shard_count());
+        let started = shards.call(engine, Class::Admin, "start streams", move || async move {
+            start_on_shard(relations).await.map(drop)
+        });
+        started.await?;
+        Ok(Arc::new(Self {
+            shards,
+            catalog: Mutex::new(Arc::new(catalog)),
+        }))
+    }
+
+    fn copy_of_catalog(&self) -> Arc<Catalog> {
+        let catalog = self.catalog.lock();
+        catalog.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change_catalog(&self, change: impl FnOnce(&mut Catalog)) {
+        let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut catalog));
+    }
+
+    /// Asks the engine on its shard.
+    async fn ask<F, Fut, R>(&self, kind: &'static str, question: F) -> Result<R, SqlError>
+    where
+        F: FnOnce(Rc<Engine>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<R, QuestionError>> + 'static,
+        R: Send + 'static,
+    {
+        let shard = engine_shard(self.shards.shard_count());
+        let asked = self.shards.call(shard, Class::Query, kind, || async move {
+            match runtime::local::<Engine>() {
+                Some(engine) => question(engine).await,
+                None => Err(QuestionError::Stopping),
+            }
+        });
+        asked.await.map_err(sql_error)
+    }
+
+    /// Makes a command of the metadata last; what it did.
+    async fn commit(&self, command: Command) -> Result<Change, SqlError> {
+        let shard = broker::broker::METADATA_SHARD;
+        let committed = self.shards.call(shard, Class::Admin, "relation", || async move {
+            Broker::local().commit_one(command).await
+        });
+        match committed.await {
+            Ok(Ok(change)) => Ok(change),
+            Ok(Err(refusal)) => Err(refused(&refusal)),
+            Err(error) => Err(not_committed(&error)),
+        }
+    }
+
+    async fn create_relation(
+        &self,
+        relation: Relation,
+        definition: Definition,
+    ) -> Result<(), SqlError> {
+        let new = NewRelation {
+            id: 0,
+            name: relation.name.clone(),
+            definition,
+        };
+        let name = new.name.clone();
+        let wanted = new.clone();
+        self.ask("prepare", |engine| async move { engine.prepare(&wanted).await })
+            .await?;
+        let committed = self.commit(Command::CreateRelation {
+            name: name.clone(),
+            statement: relation.definition.clone(),
+        });
+        let id = match committed.await {
+            Ok(Change::RelationCreated(id)) => id,
+            Ok(_) => unreachable!("the command creates a relation"),
+            Err(error) => {
+                let release = |engine: Rc<Engine>| async move {
+                    engine.release(&name);
+                    Ok(())
+                };
+                self.ask("release", release).await?;
+                return Err(error);
+            }
+        };
+        let new = NewRelation { id, ..new };
+        self.ask("create", |engine| async move { engine.create(new).await })
+            .await?;
+        self.change_catalog(|catalog| {
+            catalog.insert(Relation {
+                id: RelationId(id),
+                ..relation
+            });
+        });
+        Ok(())
+    }
+}
+
+fn define(catalog: &Catalog, text: &str) -> Result<(Relation, Definition), SqlError> {
+    let mut statements = parse(text)?;
+    let statement = statements.pop().ok_or_else(|| SqlError {
+        sqlstate: *b"XX000",
+        message: "no statement".to_owned(),
+        detail: None,
+        hint: None,
+        position: None,
+    })?;
+    planner::define(catalog, &statement)
+}
+
+fn sql_error(error: QuestionError) -> SqlError {
+    let sqlstate = match &error {
+        QuestionError::Unknown(_) => *b"42P01",
+        QuestionError::Exists(_) => *b"42P07",
+        QuestionError::IsRead { .. } => *b"2BP01",
+        QuestionError::NotRows(_) | QuestionError::NotTable(_) => *b"42809",
+        QuestionError::Duplicate { .. } => *b"23505",
+        QuestionError::Conflict => *b"40001",
+        QuestionError::TooLarge { .. } => *b"54000",
+        QuestionError::Stopping => *b"57P01",
+        QuestionError::Pipeline(_) => *b"55000",
+        QuestionError::Failed { .. } | QuestionError::Log(_) => *b"58000",
+    };
+    SqlError {
+        sqlstate,
+        message: error.to_string(),
+        detail: None,
+        hint: None,
+        position: None,
+    }
+}
+
+fn refused(refusal: &Refusal) -> SqlError {
+    SqlError {
+        sqlstate: match refusal {
+            Refusal::RelationExists(_) => *b"42P07",
+            Refusal::RelationUnknown(_) => *b"42P01",
+            _ => *b"54000",
+        },
+        message: refusal.to_string(),
+        detail: None,
+        hint: None,
+        position: None,
+    }
+}
+
+fn not_committed(error: &CommitError) -> SqlError {
+    SqlError {
+        sqlstate: *b"58000",
+        message: error.to_string(),
+        detail: None,
+        hint: None,
+        position: None,
+    }
+}
+
+fn batches(rows: RowsOf) -> Vec<RecordBatch> {
+    match rows {
+        RowsOf::View(rows) => rows.batches(),
+        RowsOf::Source(deltas) => deltas.iter().map(|delta| delta.rows().clone()).collect(),
+    }
+}
+
+fn snapshot(found: streams::engine::Snapshot) -> Snapshot {
+    let rows = found.rows.into_iter();
+    Snapshot {
+        epoch: found.epoch,
+        rows: rows.map(|(name, rows)| (name, batches(rows))).collect(),
+    }
+}
+
+impl Backend for NodeBackend {
+    fn catalog(&self) -> BoxFuture<'_, Arc<Catalog>> {
+        let catalog = self.copy_of_catalog();
+        Box::pin(async move { catalog })
+    }
+
+    fn create(
+        &self,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        Box::pin(self.create_relation(relation, definition))
+    }
+
+    fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
+        Box::pin(async move {
+            let dropped = name.clone();
+            self.ask("drop", |engine| async move { engine.drop_relation(&dropped) })
+                .await?;
+            self.commit(Command::DropRelation { name: name.clone() })
+                .await?;
+            self.change_catalog(|catalog| _ = catalog.remove(&name));
+            Ok(())
+        })
+    }
+
+    fn snapshot(
+        &self,
+        relations: Vec<String>,
+        at: ReadAt,
+    ) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
+        Box::pin(async move {
+            let at = streams::engine::ReadAt { after: at.after };
+            let found = self.ask("snapshot", |engine| async move {
+                engine.snapshot(relations, at).await
+            });
+            Ok(snapshot(found.await?))
+        })
+    }
+
+    fn lookup(
+        &self,
+        relation: String,
+        keys: RecordBatch,
+    ) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
+        Box::pin(async move {
+            let found = self.ask("lookup", |engine| async move {
+                engine.lookup(&relation, keys.columns()).await
+            });
+            Ok(snapshot(found.await?))
+        })
+    }
+
+    fn write(
+        &self,
+        table: String,
+        delta: Delta,
+        as_of: Option<u64>,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        Box::pin(self.ask("write", move |engine| async move {
+            engine.write(&table, delta, as_of).await
+        }))
+    }
+
+    fn subscribe(
+        &self,
+        relation: String,
+        with_snapshot: bool,
+    ) -> BoxFuture<'_, Result<Box<dyn Subscription>, SqlError>> {
+        Box::pin(async move {
+            let number = self.ask("subscribe", move |engine| async move {
+                engine.subscribe(&relation, with_snapshot).await
+            });
+            let subscription: Box<dyn Subscription> = Box::new(NodeSubscription {
+                shards: self.shards.clone(),
+                number: number.await?,
+                waiting: Vec::new(),
+            });
+            Ok(subscription)
+        })
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), SqlError>> {
+        Box::pin(self.ask("flush", |engine| async move { engine.flush().await }))
+    }
+
+    fn system(&self, table: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>> {
+        Box::pin(async move {
+            let report = self.ask("report", |engine| async move { engine.report().await });
+            let rows = system::rows(&format!("forebay.{table}"), &report.await?);
+            Ok(rows.into_iter().collect())
+        })
+    }
+
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = tokio::task::spawn_blocking(work).await {
+                tracing::error!(%error, "a query's computation ended");
+            }
+        })
+    }
+}
+
+/// One subscriber, by the number that the engine knows it under.
+struct NodeSubscription {
+    shards: ShardsHandle,
+    number: u64,
+    /// Changes that came with others, newest first.
+    waiting: Vec<streams::engine::Changes>,
+}
+
+impl NodeSubscription {
+    fn engine(&self) -> ShardId {
+        engine_shard(self.shards.shard_count())
+    }
+}
+
+impl Subscription for NodeSubscription {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Changes, SqlError>>> {
+        Box::pin(async move {
+            while self.waiting.is_empty() {
+                let number = self.number;
+                let engine = self.engine();
+                let asked = self.shards.call(engine, Class::Query, "changes", move || async move {
+                    let engine = runtime::local::<Engine>()?;
+                    engine.next_changes(number, SUBSCRIPTION_WAIT).await
+                });
+                self.waiting = asked.await?;
+                self.waiting.reverse();
+            }
+            let changes = self.waiting.pop()?;
+            Some(Ok(Changes {
+                epoch: changes.epoch,
+                deltas: changes.deltas,
+            }))
+        })
+    }
+}
+
+impl Drop for NodeSubscription {
+    fn drop(&mut self) {
+        let number = self.number;
+        // Nobody waits for the answer; the call is under way when it is made.
+        drop(self.shards.call(self.engine(), Class::Query, "unsubscribe", move || async move {
+            if let Some(engine) = runtime::local::<Engine>() {
+                engine.unsubscribe(number);
+            }
+        }));
+    }
+}

@@ -1,0 +1,263 @@
+//! Errors as Postgres words them, from the planner, from Arrow and from ourselves.
+
+use arrow::error::ArrowError;
+use datafusion_common::{DataFusionError, SchemaError};
+use streams::Fault;
+
+use crate::backend::SqlError;
+
+pub mod sqlstate {
+    //! The codes of PostgreSQL's appendix A that are given here.
+    pub const FEATURE_NOT_SUPPORTED: [u8; 5] = *b"0A000";
+    pub const CARDINALITY_VIOLATION: [u8; 5] = *b"21000";
+    pub const DATA_EXCEPTION: [u8; 5] = *b"22000";
+    pub const NUMERIC_VALUE_OUT_OF_RANGE: [u8; 5] = *b"22003";
+    pub const INVALID_DATETIME_FORMAT: [u8; 5] = *b"22007";
+    pub const DATETIME_FIELD_OVERFLOW: [u8; 5] = *b"22008";
+    pub const DIVISION_BY_ZERO: [u8; 5] = *b"22012";
+    pub const INVALID_PARAMETER_VALUE: [u8; 5] = *b"22023";
+    pub const INVALID_REGULAR_EXPRESSION: [u8; 5] = *b"2201B";
+    pub const INVALID_TEXT_REPRESENTATION: [u8; 5] = *b"22P02";
+    pub const NOT_NULL_VIOLATION: [u8; 5] = *b"23502";
+    pub const UNIQUE_VIOLATION: [u8; 5] = *b"23505";
+    pub const SYNTAX_ERROR: [u8; 5] = *b"42601";
+    pub const DUPLICATE_COLUMN: [u8; 5] = *b"42701";
+    pub const AMBIGUOUS_COLUMN: [u8; 5] = *b"42702";
+    pub const UNDEFINED_COLUMN: [u8; 5] = *b"42703";
+    pub const UNDEFINED_OBJECT: [u8; 5] = *b"42704";
+    pub const DATATYPE_MISMATCH: [u8; 5] = *b"42804";
+    pub const GROUPING_ERROR: [u8; 5] = *b"42803";
+    pub const WRONG_OBJECT_TYPE: [u8; 5] = *b"42809";
+    pub const UNDEFINED_FUNCTION: [u8; 5] = *b"42883";
+    pub const UNDEFINED_TABLE: [u8; 5] = *b"42P01";
+    pub const UNDEFINED_PARAMETER: [u8; 5] = *b"42P02";
+    pub const DUPLICATE_TABLE: [u8; 5] = *b"42P07";
+    pub const INVALID_DEFINITION: [u8; 5] = *b"42P17";
+    pub const STATEMENT_TOO_COMPLEX: [u8; 5] = *b"54001";
+    pub const INTERNAL_ERROR: [u8; 5] = *b"XX000";
+}
+
+impl SqlError {
+    pub fn new(sqlstate: [u8; 5], message: impl Into<String>) -> Self {
+        Self {
+            sqlstate,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            position: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    #[must_use]
+    pub fn at(mut self, position: Option<usize>) -> Self {
+        self.position = self.position.or(position);
+        self
+    }
+
+    /// What is understood but not built.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(sqlstate::FEATURE_NOT_SUPPORTED, message)
+    }
+}
+
+impl From<Fault> for SqlError {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.sqlstate, fault.message)
+    }
+}
+
+impl From<ArrowError> for SqlError {
+    fn from(error: ArrowError) -> Self {
+        arrow_fault(&error).into()
+    }
+}
+
+impl From<DataFusionError> for SqlError {
+    fn from(error: DataFusionError) -> Self {
+        planning_error(&error)
+    }
+}
+
+/// A [`SqlError`] on its way through the planner, which only carries its own kind of error.
+#[derive(Debug)]
+struct Carried(SqlError);
+
+impl std::fmt::Display for Carried {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Carried {}
+
+/// Lets ours pass through the planner unchanged.
+#[must_use]
+pub fn carried(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(Carried(error)))
+}
+
+/// Shorthand for an own error inside the planner or a function.
+#[must_use]
+pub fn raise(sqlstate: [u8; 5], message: impl Into<String>) -> DataFusionError {
+    carried(SqlError::new(sqlstate, message))
+}
+
+fn planning_error(error: &DataFusionError) -> SqlError {
+    match error.find_root() {
+        DataFusionError::External(inner) => match inner.downcast_ref::<Carried>() {
+            Some(Carried(own)) => own.clone(),
+            None => SqlError::new(sqlstate::INTERNAL_ERROR, inner.to_string()),
+        },
+        DataFusionError::SchemaError(schema, _) => schema_error(schema),
+        DataFusionError::ArrowError(arrow, _) => arrow_fault(arrow).into(),
+        DataFusionError::NotImplemented(message) => {
+            SqlError::unsupported(message.trim_end_matches('.'))
+        }
+        DataFusionError::Plan(message) => plan_message(message),
+        DataFusionError::Diagnostic(_, inner) => planning_error(inner),
+        DataFusionError::Execution(message) => execution_fault(message).into(),
+        DataFusionError::Collection(errors) if !errors.is_empty() => planning_error(&errors[0]),
+        other => SqlError::new(sqlstate::INTERNAL_ERROR, other.strip_backtrace()),
+    }
+}
+
+fn schema_error(error: &SchemaError) -> SqlError {
+    match error {
+        SchemaError::FieldNotFound { field, .. } => {
+            let shown = match &field.relation {
+                Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
+                None => format!("column \"{}\" does not exist", field.name),
+            };
+            SqlError::new(sqlstate::UNDEFINED_COLUMN, shown)
+        }
+        SchemaError::AmbiguousReference { field } => SqlError::new(
+            sqlstate::AMBIGUOUS_COLUMN,
+            format!("column reference \"{}\" is ambiguous", field.name),
+        ),
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => SqlError::new(
+            sqlstate::DUPLICATE_COLUMN,
+            format!("column \"{name}\" specified more than once"),
+        ),
+    }
+}
+
+/// Sentences of the planner, in Postgres's classes.
+fn plan_message(message: &str) -> SqlError {
+    let message = message.trim();
+    let class = [
+        ("Invalid function", sqlstate::UNDEFINED_FUNCTION),
+        ("must appear in the GROUP BY", sqlstate::GROUPING_ERROR),
+        ("GROUP BY", sqlstate::GROUPING_ERROR),
+        ("No function matches", sqlstate::UNDEFINED_FUNCTION),
+        ("does not support", sqlstate::UNDEFINED_FUNCTION),
+        ("Failed to coerce arguments", sqlstate::UNDEFINED_FUNCTION),
+        ("cannot be coerced", sqlstate::DATATYPE_MISMATCH),
+        ("annot infer common argument type", sqlstate::UNDEFINED_FUNCTION),
+        ("annot coerce", sqlstate::UNDEFINED_FUNCTION),
+        ("expressions require unique", sqlstate::DUPLICATE_COLUMN),
+        ("same number of columns", sqlstate::SYNTAX_ERROR),
+        ("must be a boolean", sqlstate::DATATYPE_MISMATCH),
+    ];
+    let found = class.iter().find(|(words, _)| message.contains(words));
+    let sqlstate = found.map_or(sqlstate::SYNTAX_ERROR, |(_, code)| *code);
+    let first = message.lines().next().unwrap_or(message);
+    if sqlstate == sqlstate::UNDEFINED_FUNCTION
+        && let Some(name) = message.strip_prefix("Invalid function '")
+        && let Some((name, rest)) = name.split_once('\'')
+    {
+        let mut error = SqlError::new(sqlstate, format!("function {name} does not exist"));
+        if let Some((_, meant)) = rest.split_once("Did you mean ") {
+            let meant = meant.trim_matches(['\'', '?', '.', '\n']);
+            error = error.with_hint(format!("Perhaps you meant the function {meant}."));
+        }
+        return error;
+    }
+    if sqlstate == sqlstate::GROUPING_ERROR
+        && let Some((_, rest)) = message.split_once("column \"")
+        && let Some((column, _)) = rest.split_once('"')
+    {
+        let message = format!(
+            "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
+        );
+        return SqlError::new(sqlstate, message);
+    }
+    SqlError::new(sqlstate, first.trim_end_matches('.'))
+}
+
+/// Why an expression has no value.
+#[must_use]
+pub fn evaluation_fault(error: &DataFusionError) -> Fault {
+    match error.find_root() {
+        DataFusionError::External(inner) => match inner.downcast_ref::<Carried>() {
+            Some(Carried(own)) => Fault {
+                sqlstate: own.sqlstate,
+                message: own.message.clone(),
+            },
+            None => execution_fault(&inner.to_string()),
+        },
+        DataFusionError::ArrowError(arrow, _) => arrow_fault(arrow),
+        DataFusionError::Execution(message) => execution_fault(message),
+        other => execution_fault(&other.strip_backtrace()),
+    }
+}
+
+fn arrow_fault(error: &ArrowError) -> Fault {
+    match error {
+        ArrowError::DivideByZero => Fault {
+            sqlstate: sqlstate::DIVISION_BY_ZERO,
+            message: "division by zero".to_owned(),
+        },
+        ArrowError::ArithmeticOverflow(_) => Fault {
+            sqlstate: sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
+            message: "value out of range".to_owned(),
+        },
+        ArrowError::CastError(message)
+        | ArrowError::ParseError(message)
+        | ArrowError::ComputeError(message)
+        | ArrowError::InvalidArgumentError(message) => execution_fault(message),
+        ArrowError::ExternalError(inner) => match inner.downcast_ref::<DataFusionError>() {
+            Some(inner) => evaluation_fault(inner),
+            None => execution_fault(&inner.to_string()),
+        },
+        other => execution_fault(&other.to_string()),
+    }
+}
+
+fn execution_fault(message: &str) -> Fault {
+    let lower = message.to_ascii_lowercase();
+    let sqlstate = if lower.contains("divide by zero") || lower.contains("division by zero") {
+        return arrow_fault(&ArrowError::DivideByZero);
+    } else if lower.contains("overflow")
+        || lower.contains("out of range")
+        || lower.contains("too large")
+        || lower.contains("can't cast value")
+    {
+        sqlstate::NUMERIC_VALUE_OUT_OF_RANGE
+    } else if lower.contains("cannot cast string")
+        || lower.contains("error parsing")
+        || lower.contains("parser error")
+        || lower.contains("invalid")
+    {
+        sqlstate::INVALID_TEXT_REPRESENTATION
+    } else {
+        sqlstate::DATA_EXCEPTION
+    };
+    let message = message.lines().next().unwrap_or(message);
+    Fault {
+        sqlstate,
+        message: message.to_owned(),
+    }
+}

@@ -1,0 +1,102 @@
+//! Functions by name: the query engine's, and Postgres's where they differ or are missing.
+
+pub mod arithmetic;
+pub mod cast;
+pub mod clock;
+
+mod rank;
+
+use std::{collections::BTreeMap, sync::{Arc, LazyLock}};
+
+use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF, planner::ExprPlanner};
+
+/// Those of the engine that would answer differently on each call, or speak of it instead of the data.
+const LEFT_OUT: &[&str] = &["random", "uuid", "version", "input_file_name", "now", "current_date", "current_time"];
+
+static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let engine = datafusion_functions::all_default_functions()
+        .into_iter()
+        .chain(datafusion_functions_nested::all_default_nested_functions());
+    let mut found = BTreeMap::new();
+    for function in engine {
+        if LEFT_OUT.contains(&function.name()) {
+            continue;
+        }
+        add_scalar(&mut found, function);
+    }
+    for function in clock::all() {
+        add_scalar(&mut found, function);
+    }
+    found
+});
+
+fn add_scalar(to: &mut BTreeMap<String, Arc<ScalarUDF>>, function: Arc<ScalarUDF>) {
+    for alias in function.aliases() {
+        to.insert(alias.clone(), function.clone());
+    }
+    to.insert(function.name().to_owned(), function);
+}
+
+static AGGREGATES: LazyLock<BTreeMap<String, Arc<AggregateUDF>>> = LazyLock::new(|| {
+    let mut found = BTreeMap::new();
+    for function in datafusion_functions_aggregate::all_default_aggregate_functions() {
+        for alias in function.aliases() {
+            found.insert(alias.clone(), function.clone());
+        }
+        found.insert(function.name().to_owned(), function);
+    }
+    found
+});
+
+static WINDOWS: LazyLock<BTreeMap<String, Arc<WindowUDF>>> = LazyLock::new(|| {
+    let mut found = BTreeMap::new();
+    for function in datafusion_functions_window::all_default_window_functions() {
+        found.insert(function.name().to_owned(), function);
+    }
+    for function in rank::all() {
+        found.insert(function.name().to_owned(), function);
+    }
+    found
+});
+
+/// Without the schema that some clients write.
+fn bare(name: &str) -> &str {
+    name.strip_prefix("pg_catalog.").unwrap_or(name)
+}
+
+pub fn scalar(name: &str) -> Option<Arc<ScalarUDF>> {
+    SCALARS.get(bare(name)).cloned()
+}
+
+pub fn aggregate(name: &str) -> Option<Arc<AggregateUDF>> {
+    AGGREGATES.get(bare(name)).cloned()
+}
+
+pub fn window(name: &str) -> Option<Arc<WindowUDF>> {
+    WINDOWS.get(bare(name)).cloned()
+}
+
+pub fn scalar_names() -> Vec<String> {
+    SCALARS.keys().cloned().collect()
+}
+
+pub fn aggregate_names() -> Vec<String> {
+    AGGREGATES.keys().cloned().collect()
+}
+
+pub fn window_names() -> Vec<String> {
+    WINDOWS.keys().cloned().collect()
+}
+
+/// What makes expressions of syntax: `EXTRACT`, `SUBSTRING`, `[1, 2]`.
+pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
+    vec![
+        Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
+        Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
+        Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
+        Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
+        Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
+        Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
+        Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner {}),
+    ]
+}

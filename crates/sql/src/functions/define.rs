@@ -1,0 +1,106 @@
+//! Own functions with little ceremony: a name, types, and what to do with arrays of equal length.
+
+use std::{fmt, hash::{Hash, Hasher}, sync::Arc};
+
+use arrow::{array::ArrayRef, datatypes::DataType};
+use datafusion_common::{DataFusionError, ScalarValue};
+use datafusion_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+type Answer = fn(&[DataType]) -> Result<DataType, DataFusionError>;
+type Body = fn(&[ArrayRef], &DataType) -> Result<ArrayRef, DataFusionError>;
+
+/// A function that works on whole columns.
+pub struct Function {
+    pub name: &'static str,
+    pub aliases: Vec<String>,
+    pub signature: Signature,
+    pub answer: Answer,
+    pub body: Body,
+}
+
+impl Function {
+    pub fn new(name: &'static str, signature: Signature, answer: Answer, body: Body) -> Self {
+        Self { name, aliases: Vec::new(), signature, answer, body }
+    }
+
+    /// With exactly these types of arguments.
+    pub fn exact(name: &'static str, arguments: Vec<DataType>, answer: Answer, body: Body) -> Self {
+        Self::new(name, Signature::exact(arguments, Volatility::Immutable), answer, body)
+    }
+
+    #[must_use]
+    pub fn alias(mut self, name: &str) -> Self {
+        self.aliases.push(name.to_owned());
+        self
+    }
+
+    pub fn build(self) -> Arc<ScalarUDF> {
+        Arc::new(ScalarUDF::new_from_impl(self))
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.signature == other.signature
+    }
+}
+
+impl Eq for Function {}
+
+impl Hash for Function {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Function {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType, DataFusionError> {
+        (self.answer)(arguments)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        on_arrays(&args, |arrays| (self.body)(arrays, args.return_field.data_type()))
+    }
+}
+
+/// Runs it over one row when all arguments are constants.
+pub fn on_arrays(
+    args: &ScalarFunctionArgs,
+    body: impl FnOnce(&[ArrayRef]) -> Result<ArrayRef, DataFusionError>,
+) -> Result<ColumnarValue, DataFusionError> {
+    let is_constant = args
+        .args
+        .iter()
+        .all(|value| matches!(value, ColumnarValue::Scalar(_)));
+    let rows = if is_constant { 1 } else { args.number_rows };
+    let arrays = args
+        .args
+        .iter()
+        .map(|value| value.to_array(rows))
+        .collect::<Result<Vec<_>, _>>()?;
+    let array = body(&arrays)?;
+    if is_constant {
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+    }
+    Ok(ColumnarValue::Array(array))
+}

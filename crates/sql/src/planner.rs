@@ -1,0 +1,156 @@
+//! Queries to dataflows, with the query engine's planner and optimiser.
+//!
+//! A query goes through: names (`names`), the engine's planner over the catalog (`context`), what Postgres means where the
+//! engine differs (`semantics`), the engine's type coercion and those of its rules that hold for deltas, and `lower`, which
+//! makes a `streams::Plan` of it.
+
+mod change;
+mod context;
+mod definition;
+mod engine;
+mod explain;
+mod expression;
+mod lower;
+mod names;
+mod properties;
+mod prune;
+mod semantics;
+#[cfg(test)]
+mod tests;
+mod top_level;
+mod windows;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion_common::{ParamValues, ScalarValue, metadata::ScalarAndMetadata};
+use datafusion_expr::LogicalPlan;
+use datafusion_sql::sqlparser::ast;
+use streams::{Plan, plan::SortKey};
+
+use crate::{backend::SqlError, catalog::Catalog, error::sqlstate};
+
+pub use change::{PlannedChange, plan_change};
+pub use definition::define;
+pub use explain::explain;
+pub use properties::{Properties, properties};
+
+/// A query that can run.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The dataflow; its last node may have columns behind `fields`, which only order the rows. Empty while there are
+    /// parameters to be bound.
+    pub plan: Plan,
+    /// The columns that are shown.
+    pub fields: Vec<FieldRef>,
+    pub order: Vec<SortKey>,
+    pub offset: u64,
+    pub limit: Option<u64>,
+    /// Types of `$1`, `$2` and so on.
+    pub parameters: Vec<FieldRef>,
+    /// Names of the relations it reads.
+    pub reads: BTreeSet<String>,
+    /// What is bound to values and to the clock each time it runs.
+    template: Option<Arc<LogicalPlan>>,
+}
+
+/// Values of what is only known when a query runs.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings {
+    /// `$1`, `$2` and so on.
+    pub parameters: Vec<ScalarValue>,
+    /// Microseconds since 1970: what `now()` says.
+    pub now_us: i64,
+}
+
+/// Plans a query. `types` are those that a client has named for its parameters; the others are inferred.
+pub fn plan_query(
+    catalog: &Catalog,
+    query: &ast::Query,
+    types: &[Option<FieldRef>],
+) -> Result<Planned, SqlError> {
+    let logical = engine::analyzed(catalog, query, types)?;
+    planned(logical, types)
+}
+
+fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, SqlError> {
+    let parameters = engine::parameters(&logical, types)?;
+    let fields = top_level::fields(&logical);
+    let reads = engine::reads(&logical);
+    if !parameters.is_empty() || semantics::reads_clock(&logical) {
+        return Ok(Planned {
+            plan: Plan::default(),
+            fields,
+            order: Vec::new(),
+            offset: 0,
+            limit: None,
+            parameters,
+            reads,
+            template: Some(Arc::new(logical)),
+        });
+    }
+    let optimized = engine::optimized(logical)?;
+    let top = top_level::lower(&optimized)?;
+    Ok(Planned {
+        plan: top.plan,
+        fields,
+        order: top.order,
+        offset: top.offset,
+        limit: top.limit,
+        parameters,
+        reads,
+        template: None,
+    })
+}
+
+impl Planned {
+    /// The same query with values in the place of its parameters and of the clock.
+    pub fn bind(&self, bindings: &Bindings) -> Result<Self, SqlError> {
+        let Some(template) = &self.template else {
+            return Ok(self.clone());
+        };
+        let count = self.parameters.len();
+        if bindings.parameters.len() != count {
+            let given = bindings.parameters.len();
+            return Err(SqlError::new(
+                *b"08P01",
+                format!("bind message supplies {given} parameters, but the statement requires {count}"),
+            ));
+        }
+        let values = bindings.parameters.iter().zip(&self.parameters);
+        let values: Vec<ScalarAndMetadata> = values
+            .map(|(value, field)| Ok(ScalarAndMetadata::new(value.cast_to(field.data_type())?, None)))
+            .collect::<Result<_, SqlError>>()?;
+        let logical = template.as_ref().clone();
+        let logical = if values.is_empty() {
+            logical
+        } else {
+            logical.with_param_values(ParamValues::List(values))?
+        };
+        let logical = semantics::with_clock(logical, bindings.now_us)?;
+        let optimized = engine::optimized(logical)?;
+        let top = top_level::lower(&optimized)?;
+        Ok(Self {
+            plan: top.plan,
+            fields: self.fields.clone(),
+            order: top.order,
+            offset: top.offset,
+            limit: top.limit,
+            parameters: Vec::new(),
+            reads: self.reads.clone(),
+            template: None,
+        })
+    }
+}
+
+/// Of `$1` and so on: text where nothing says what it is.
+fn unknown_parameter() -> FieldRef {
+    Arc::new(Field::new("", DataType::Utf8, true))
+}
+
+fn undefined_table(name: &str) -> SqlError {
+    SqlError::new(
+        sqlstate::UNDEFINED_TABLE,
+        format!("relation \"{name}\" does not exist"),
+    )
+}

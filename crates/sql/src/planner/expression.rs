@@ -1,0 +1,84 @@
+//! The query engine's expressions as those of dataflows.
+
+use std::{fmt, sync::Arc};
+
+use arrow::{array::{ArrayRef, RecordBatch}, compute::cast, datatypes::DataType};
+use datafusion_common::DFSchema;
+use datafusion_expr::{
+    Expr, ExprSchemable, execution_props::ExecutionProps,
+    physical_planning_context::PhysicalPlanningContext,
+};
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+use streams::{Expression, ExpressionRef, Fault, expression::Column};
+
+use super::engine::OPTIONS;
+use crate::{backend::SqlError, error::evaluation_fault};
+
+/// An expression over rows, and the type of what it gives.
+#[derive(Clone)]
+pub struct Compiled {
+    pub expression: ExpressionRef,
+    pub data_type: DataType,
+    /// It is the column at this place.
+    pub column: Option<usize>,
+}
+
+/// For rows of this schema.
+pub fn compile(expression: &Expr, schema: &DFSchema) -> Result<Compiled, SqlError> {
+    if let Some(column) = column_of(expression, schema) {
+        return Ok(Compiled {
+            expression: Arc::new(Column(column)),
+            data_type: schema.field(column).data_type().clone(),
+            column: Some(column),
+        });
+    }
+    let data_type = expression.get_type(schema)?;
+    let physical = physical(expression, schema)?;
+    Ok(Compiled {
+        expression: Arc::new(Engine {
+            physical,
+            data_type: data_type.clone(),
+        }),
+        data_type,
+        column: None,
+    })
+}
+
+pub fn physical(expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
+    let mut props = ExecutionProps::new();
+    props.config_options = Some(OPTIONS.clone());
+    let context = PhysicalPlanningContext::default();
+    Ok(create_physical_expr(expression, schema, &props, &context)?)
+}
+
+fn column_of(expression: &Expr, schema: &DFSchema) -> Option<usize> {
+    match expression {
+        Expr::Column(column) => schema.maybe_index_of_column(column),
+        Expr::Alias(alias) => column_of(&alias.expr, schema),
+        _ => None,
+    }
+}
+
+struct Engine {
+    physical: Arc<dyn PhysicalExpr>,
+    data_type: DataType,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.physical)
+    }
+}
+
+impl Expression for Engine {
+    fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, Fault> {
+        let value = self.physical.evaluate(rows);
+        let array = value.and_then(|value| value.into_array(rows.num_rows()));
+        let array = array.map_err(|error| evaluation_fault(&error))?;
+        if *array.data_type() == self.data_type {
+            return Ok(array);
+        }
+        // Some functions answer in another width than their signature says.
+        cast(&array, &self.data_type).map_err(|error| evaluation_fault(&error.into()))
+    }
+}

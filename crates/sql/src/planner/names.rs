@@ -1,0 +1,229 @@
+//! Names of columns as Postgres gives them: of the column or function, `?column?` for the rest.
+//!
+//! The engine wants all names of a SELECT to differ, so a repeated one gets a mark behind it, which [`shown`] takes off.
+
+use std::collections::BTreeMap;
+
+use datafusion_sql::sqlparser::ast::{
+    self, Expr, Ident, Query, SelectItem, SetExpr, VisitMut, VisitorMut,
+};
+
+/// No identifier of a statement holds it: the tokenizer takes control characters only inside of quotes.
+const MARK: char = '\u{1}';
+
+/// The name as it is shown.
+#[must_use]
+pub fn shown(name: &str) -> &str {
+    name.split(MARK).next().unwrap_or(name)
+}
+
+/// Gives every column of every SELECT the name that Postgres would, and every whole number its type.
+pub fn name_columns(statement: &mut ast::Statement) {
+    let flow = statement.visit(&mut Namer);
+    debug_assert!(flow.is_continue());
+    let flow = statement.visit(&mut Numbers);
+    debug_assert!(flow.is_continue());
+}
+
+/// Whole numbers are `integer` where they fit; the engine takes all of them for `bigint`.
+struct Numbers;
+
+impl VisitorMut for Numbers {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> std::ops::ControlFlow<()> {
+        if let Expr::Value(value) = expression
+            && let ast::Value::Number(digits, _) = &value.value
+            && digits.parse::<i32>().is_ok()
+        {
+            let number = Box::new(expression.clone());
+            *expression = Expr::Cast {
+                kind: ast::CastKind::DoubleColon,
+                expr: number,
+                data_type: ast::DataType::Int4(None),
+                array: false,
+                format: None,
+            };
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Where a number is a place or a count, it stays one.
+    fn post_visit_query(&mut self, query: &mut Query) -> std::ops::ControlFlow<()> {
+        if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(keys), .. }) = &mut query.order_by {
+            keys.iter_mut().for_each(|key| plain_number(&mut key.expr));
+        }
+        if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+            limit.iter_mut().for_each(plain_number);
+            offset.iter_mut().for_each(|offset| plain_number(&mut offset.value));
+        }
+        if let Some(fetch) = &mut query.fetch {
+            fetch.quantity.iter_mut().for_each(plain_number);
+        }
+        plain_places(&mut query.body);
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+fn plain_places(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            if let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by {
+                groups.iter_mut().for_each(plain_number);
+            }
+            if let Some(ast::Distinct::On(keys)) = &mut select.distinct {
+                keys.iter_mut().for_each(plain_number);
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            plain_places(left);
+            plain_places(right);
+        }
+        _ => {}
+    }
+}
+
+fn plain_number(expression: &mut Expr) {
+    let inner = match expression {
+        Expr::Cast { expr, .. } if matches!(expr.as_ref(), Expr::Value(_)) => expr.as_ref().clone(),
+        Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
+            sets.iter_mut().flatten().for_each(plain_number);
+            return;
+        }
+        _ => return,
+    };
+    if matches!(&inner, Expr::Value(value) if matches!(value.value, ast::Value::Number(..))) {
+        *expression = inner;
+    }
+}
+
+struct Namer;
+
+impl VisitorMut for Namer {
+    type Break = ();
+
+    fn post_visit_query(&mut self, query: &mut Query) -> std::ops::ControlFlow<()> {
+        name_body(&mut query.body);
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+fn name_body(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => name_select(&mut select.projection),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_body(left);
+            name_body(right);
+        }
+        _ => {}
+    }
+}
+
+fn name_select(items: &mut [SelectItem]) {
+    let has_wildcard = items.iter().any(|item| {
+        matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+    });
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for item in items {
+        let (name, is_column) = match item {
+            SelectItem::UnnamedExpr(expression) => {
+                (column_name(expression), is_plain_column(expression))
+            }
+            SelectItem::ExprWithAlias { alias, .. } => (ident_name(alias), false),
+            _ => continue,
+        };
+        let count = seen.entry(name.clone()).or_insert(0);
+        *count += 1;
+        let repeated = *count > 1 || (is_column && has_wildcard);
+        if is_column && !repeated {
+            continue;
+        }
+        let unique = if repeated {
+            format!("{name}{MARK}{count}")
+        } else {
+            name
+        };
+        let alias = Ident::with_quote('"', unique);
+        match item {
+            SelectItem::UnnamedExpr(expression) => {
+                let expr = std::mem::replace(expression, Expr::value(ast::Value::Null));
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+            SelectItem::ExprWithAlias { alias: old, .. } if repeated => *old = alias,
+            _ => {}
+        }
+    }
+}
+
+fn is_plain_column(expression: &Expr) -> bool {
+    matches!(expression, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+}
+
+pub fn ident_name(ident: &Ident) -> String {
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
+}
+
+/// FigureColname of PostgreSQL's parser.
+fn column_name(expression: &Expr) -> String {
+    named(expression).unwrap_or_else(|| "?column?".to_owned())
+}
+
+fn named(expression: &Expr) -> Option<String> {
+    let fixed = match expression {
+        Expr::Identifier(ident) => return Some(ident_name(ident)),
+        Expr::CompoundIdentifier(parts) => return parts.last().map(ident_name),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => return named(inner),
+        Expr::Function(function) => {
+            let last = function.name.0.last()?.as_ident()?;
+            return Some(ident_name(last));
+        }
+        Expr::Cast { expr, data_type, .. } => {
+            return named(expr).or_else(|| Some(type_name(data_type)));
+        }
+        Expr::TypedString(typed) => return Some(type_name(&typed.data_type)),
+        Expr::Subquery(query) => return subquery_name(query),
+        Expr::Interval(_) => "interval",
+        Expr::Case { .. } => "case",
+        Expr::Extract { .. } => "extract",
+        Expr::Exists { .. } => "exists",
+        Expr::Substring { .. } => "substring",
+        Expr::Position { .. } => "position",
+        Expr::Overlay { .. } => "overlay",
+        Expr::Ceil { .. } => "ceil",
+        Expr::Floor { .. } => "floor",
+        Expr::Trim { trim_where, .. } => match trim_where {
+            Some(ast::TrimWhereField::Leading) => "ltrim",
+            Some(ast::TrimWhereField::Trailing) => "rtrim",
+            _ => "btrim",
+        },
+        Expr::AtTimeZone { .. } => "timezone",
+        Expr::Array(_) => "array",
+        Expr::Tuple(_) => "row",
+        _ => return None,
+    };
+    Some(fixed.to_owned())
+}
+
+fn subquery_name(query: &Query) -> Option<String> {
+    match query.body.as_ref() {
+        SetExpr::Select(select) => match select.projection.first()? {
+            SelectItem::ExprWithAlias { alias, .. } => Some(shown(&alias.value).to_owned()),
+            SelectItem::UnnamedExpr(expression) => named(expression),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn type_name(data_type: &ast::DataType) -> String {
+    let field = crate::column_type::field_of("", data_type);
+    field.map_or_else(
+        |_| data_type.to_string().to_lowercase(),
+        |field| crate::column_type::postgres_type(&field).name.to_owned(),
+    )
+}
+

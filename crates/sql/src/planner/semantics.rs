@@ -1,0 +1,261 @@
+//! What Postgres means where the query engine does something else.
+//!
+//! Integer arithmetic fails on overflow and any division by zero does; casts round; types are one for each of Postgres's;
+//! EXCEPT ALL and INTERSECT ALL count rows; a subquery for a value has at most one row; `now()` is the epoch's.
+
+use std::{fmt, hash::Hash, sync::Arc};
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion_common::{
+    DFSchema, DFSchemaRef, DataFusionError, NullEquality, ScalarValue,
+    config::ConfigOptions,
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+};
+use datafusion_expr::{
+    BinaryExpr, Cast, Expr, ExprSchemable, Extension, JoinType, LogicalPlan, Operator, TryCast,
+    UserDefinedLogicalNodeCore,
+    expr::ScalarFunction,
+    expr_rewriter::NamePreserver,
+    utils::merge_schema,
+};
+use datafusion_optimizer::AnalyzerRule;
+
+use crate::{
+    backend::SqlError,
+    column_type::{UTC, canonical},
+    functions::{self, arithmetic::Checked},
+};
+
+/// EXCEPT ALL or INTERSECT ALL: by counts of equal rows.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SetCount {
+    pub left: LogicalPlan,
+    pub right: LogicalPlan,
+    pub is_intersection: bool,
+}
+
+impl PartialOrd for SetCount {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.is_intersection.partial_cmp(&other.is_intersection)
+    }
+}
+
+impl fmt::Debug for SetCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_for_explain(f)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for SetCount {
+    fn name(&self) -> &'static str {
+        "SetCount"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.left, &self.right]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        self.left.schema()
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_intersection { "IntersectAll" } else { "ExceptAll" })
+    }
+
+    fn with_exprs_and_inputs(
+        &self,
+        _expressions: Vec<Expr>,
+        mut inputs: Vec<LogicalPlan>,
+    ) -> Result<Self, DataFusionError> {
+        let right = inputs.pop();
+        let left = inputs.pop();
+        let (Some(left), Some(right)) = (left, right) else {
+            return Err(DataFusionError::Internal("two inputs".to_owned()));
+        };
+        Ok(Self { left, right, is_intersection: self.is_intersection })
+    }
+}
+
+/// The planner says EXCEPT ALL as an anti join in which nulls are equal, which no user can write.
+pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    let done = logical.transform_up_with_subqueries(|node| {
+        let LogicalPlan::Join(join) = &node else {
+            return Ok(Transformed::no(node));
+        };
+        let is_set = join.null_equality == NullEquality::NullEqualsNull
+            && matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti)
+            && !matches!(join.left.as_ref(), LogicalPlan::Distinct(_));
+        if !is_set {
+            return Ok(Transformed::no(node));
+        }
+        let node = set_count(join)?;
+        Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) })))
+    })?;
+    Ok(done.data)
+}
+
+/// Both sides in the types that they have in common.
+fn set_count(join: &datafusion_expr::Join) -> Result<SetCount, DataFusionError> {
+    let both = datafusion_expr::LogicalPlanBuilder::from(join.left.as_ref().clone())
+        .union(join.right.as_ref().clone())?
+        .build()?;
+    // The union coerces its inputs; they are what is needed here.
+    let coerced = datafusion_optimizer::analyzer::type_coercion::TypeCoercion::new()
+        .analyze(both, &super::engine::OPTIONS)?;
+    let inputs = coerced.inputs();
+    let [left, right] = inputs.as_slice() else {
+        return Err(DataFusionError::Internal("a union of two".to_owned()));
+    };
+    Ok(SetCount {
+        left: (*left).clone(),
+        right: (*right).clone(),
+        is_intersection: join.join_type == JoinType::LeftSemi,
+    })
+}
+
+/// Rewrites typed expressions.
+#[derive(Debug)]
+pub struct PostgresMeaning;
+
+impl AnalyzerRule for PostgresMeaning {
+    fn analyze(
+        &self,
+        plan: LogicalPlan,
+        _config: &ConfigOptions,
+    ) -> Result<LogicalPlan, DataFusionError> {
+        let done = plan.transform_up_with_subqueries(|node| {
+            let schema = merge_schema(&node.inputs());
+            let names = NamePreserver::new(&node);
+            node.map_expressions(|expression| {
+                let name = names.save(&expression);
+                let rewritten = expression.transform_up(|inner| rewrite(inner, &schema))?;
+                Ok(rewritten.update_data(|inner| name.restore(inner)))
+            })?
+            .map_data(LogicalPlan::recompute_schema)
+        })?;
+        Ok(done.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "postgres_meaning"
+    }
+}
+
+fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
+    match expression {
+        Expr::BinaryExpr(binary) => arithmetic(binary, schema),
+        Expr::Negative(inner) => negative(*inner, schema),
+        Expr::Cast(cast) => {
+            let to = canonical(cast.field.data_type());
+            let from = cast.expr.get_type(schema)?;
+            Ok(Transformed::yes(functions::cast::explicit(*cast.expr, &from, &to)))
+        }
+        Expr::TryCast(cast) => {
+            let to = canonical(cast.field.data_type());
+            Ok(Transformed::yes(Expr::TryCast(TryCast::new(cast.expr, to))))
+        }
+        Expr::Literal(value, metadata) => {
+            let to = canonical(&value.data_type());
+            if to == value.data_type() {
+                return Ok(Transformed::no(Expr::Literal(value, metadata)));
+            }
+            Ok(Transformed::yes(Expr::Literal(value.cast_to(&to)?, metadata)))
+        }
+        Expr::ScalarFunction(_) | Expr::ScalarVariable(..) => in_canonical_type(expression, schema),
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn in_canonical_type(
+    expression: Expr,
+    schema: &DFSchema,
+) -> Result<Transformed<Expr>, DataFusionError> {
+    let from = expression.get_type(schema)?;
+    let to = canonical(&from);
+    if from == to {
+        return Ok(Transformed::no(expression));
+    }
+    Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(expression), to))))
+}
+
+fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
+    let is_arithmetic = matches!(
+        binary.op,
+        Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo
+    );
+    if !is_arithmetic {
+        return in_canonical_type(Expr::BinaryExpr(binary), schema);
+    }
+    let left = binary.left.get_type(schema)?;
+    let right = binary.right.get_type(schema)?;
+    if !left.is_numeric() || !right.is_numeric() {
+        return in_canonical_type(Expr::BinaryExpr(binary), schema);
+    }
+    let function = Checked::function(binary.op);
+    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(
+        function,
+        vec![*binary.left, *binary.right],
+    ))))
+}
+
+fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
+    let data_type = inner.get_type(schema)?;
+    if !data_type.is_integer() {
+        return Ok(Transformed::no(Expr::Negative(Box::new(inner))));
+    }
+    let zero = ScalarValue::new_zero(&data_type)?;
+    let function = Checked::function(Operator::Minus);
+    let arguments = vec![Expr::Literal(zero, None), inner];
+    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))))
+}
+
+fn is_clock(expression: &Expr) -> bool {
+    matches!(expression, Expr::ScalarFunction(call) if functions::clock::is_clock(call.name()))
+}
+
+/// Whether it depends on when it runs.
+#[must_use]
+pub fn reads_clock(logical: &LogicalPlan) -> bool {
+    let mut found = false;
+    let walked = logical.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            found |= expression.exists(|inner| Ok(is_clock(inner)))?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    walked.expect("looking at a plan does not fail");
+    found
+}
+
+/// With a time in the place of `now()`.
+pub fn with_clock(logical: LogicalPlan, now_us: i64) -> Result<LogicalPlan, SqlError> {
+    let done = logical.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expression| {
+            let name = names.save(&expression);
+            let set = expression.transform_up(|inner| {
+                if !is_clock(&inner) {
+                    return Ok(Transformed::no(inner));
+                }
+                let now = ScalarValue::TimestampMicrosecond(Some(now_us), Some(UTC.into()));
+                let Expr::ScalarFunction(call) = &inner else {
+                    return Ok(Transformed::no(inner));
+                };
+                let to = match call.name() {
+                    "current_date" => DataType::Date32,
+                    "current_time" | "localtime" => DataType::Time64(TimeUnit::Microsecond),
+                    "localtimestamp" => DataType::Timestamp(TimeUnit::Microsecond, None),
+                    _ => now.data_type(),
+                };
+                Ok(Transformed::yes(Expr::Literal(now.cast_to(&to)?, None)))
+            })?;
+            Ok(set.update_data(|inner| name.restore(inner)))
+        })
+    })?;
+    Ok(done.data)
+}

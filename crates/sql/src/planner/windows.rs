@@ -1,0 +1,294 @@
+//! `TUMBLE`, `HOP` and `CUMULATE` in FROM: each row once for each window that its time is in.
+
+use std::{fmt, hash::Hash, sync::Arc, time::Duration};
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, ScalarValue, TableReference};
+use datafusion_expr::{
+    Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore,
+    planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning},
+};
+use datafusion_sql::sqlparser::ast::{
+    self, FunctionArg, FunctionArgExpr, ObjectName, TableFactor,
+};
+use streams::plan::WindowKind;
+
+use crate::error::{raise, sqlstate};
+
+pub const WINDOW_START: &str = "window_start";
+pub const WINDOW_END: &str = "window_end";
+
+/// See the module head.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Windowed {
+    pub input: LogicalPlan,
+    /// A column of the input.
+    pub time: Expr,
+    pub windows: WindowKind,
+    pub schema: DFSchemaRef,
+}
+
+impl PartialOrd for Windowed {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.time.partial_cmp(&other.time)
+    }
+}
+
+impl fmt::Debug for Windowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_for_explain(f)
+    }
+}
+
+impl Windowed {
+    fn new(input: LogicalPlan, time: Expr, windows: WindowKind) -> Result<Self, DataFusionError> {
+        let Expr::Column(column) = &time else {
+            return Err(raise(sqlstate::INVALID_PARAMETER_VALUE, "the time of a window is a column"));
+        };
+        let (table, field) = input.schema().qualified_field_from_column(column)?;
+        let data_type = field.data_type().clone();
+        if !matches!(data_type, DataType::Timestamp(..)) {
+            return Err(raise(
+                sqlstate::DATATYPE_MISMATCH,
+                format!("column \"{}\" is no timestamp", column.name),
+            ));
+        }
+        let table = table.cloned();
+        let mut fields: Vec<(Option<TableReference>, FieldRef)> = input
+            .schema()
+            .iter()
+            .map(|(table, field)| (table.cloned(), field.clone()))
+            .collect();
+        for name in [WINDOW_START, WINDOW_END] {
+            let field = Field::new(name, data_type.clone(), true);
+            fields.push((table.clone(), Arc::new(field)));
+        }
+        let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?;
+        Ok(Self { input, time, windows, schema: Arc::new(schema) })
+    }
+}
+
+impl UserDefinedLogicalNodeCore for Windowed {
+    fn name(&self) -> &'static str {
+        "Windows"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        vec![self.time.clone()]
+    }
+
+    fn prevent_predicate_push_down_columns(&self) -> std::collections::HashSet<String> {
+        [WINDOW_START, WINDOW_END].map(str::to_owned).into()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Windows: {:?} of {}", self.windows, self.time)
+    }
+
+    fn with_exprs_and_inputs(
+        &self,
+        mut expressions: Vec<Expr>,
+        mut inputs: Vec<LogicalPlan>,
+    ) -> Result<Self, DataFusionError> {
+        let (Some(time), Some(input)) = (expressions.pop(), inputs.pop()) else {
+            return Err(DataFusionError::Internal("one input and its time".to_owned()));
+        };
+        Self::new(input, time, self.windows)
+    }
+
+    fn necessary_children_exprs(&self, columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let width = self.input.schema().fields().len();
+        let mut needed: Vec<usize> = columns.iter().copied().filter(|at| *at < width).collect();
+        if let Expr::Column(column) = &self.time {
+            needed.push(self.input.schema().maybe_index_of_column(column)?);
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        Some(vec![needed])
+    }
+}
+
+/// Plans the functions.
+#[derive(Debug)]
+pub struct WindowFunctions;
+
+impl RelationPlanner for WindowFunctions {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning, DataFusionError> {
+        let (name, arguments, alias) = match &relation {
+            TableFactor::Table { name, args: Some(arguments), alias, .. } => {
+                (name, &arguments.args, alias)
+            }
+            TableFactor::Function { name, args, alias, .. } => (name, args, alias),
+            _ => return Ok(RelationPlanning::Original(Box::new(relation))),
+        };
+        let Some(function) = function_of(name) else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        let plan = plan_windows(function, arguments, context)?;
+        let planned = PlannedRelation::new(plan, alias.clone());
+        Ok(RelationPlanning::Planned(Box::new(planned)))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Function {
+    Tumble,
+    Hop,
+    Cumulate,
+}
+
+fn function_of(name: &ObjectName) -> Option<Function> {
+    let ident = name.0.last()?.as_ident()?;
+    match ident.value.to_ascii_lowercase().as_str() {
+        "tumble" => Some(Function::Tumble),
+        "hop" => Some(Function::Hop),
+        "cumulate" => Some(Function::Cumulate),
+        _ => None,
+    }
+}
+
+fn plan_windows(
+    function: Function,
+    arguments: &[FunctionArg],
+    context: &mut dyn RelationPlannerContext,
+) -> Result<LogicalPlan, DataFusionError> {
+    let expressions = arguments
+        .iter()
+        .map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Ok(expression.clone()),
+            _ => Err(usage(function)),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let [relation, time, lengths @ ..] = expressions.as_slice() else {
+        return Err(usage(function));
+    };
+    let input = context.plan(relation_factor(relation, function)?)?;
+    let time = context.sql_to_expr(time.clone(), input.schema())?;
+    let lengths = lengths
+        .iter()
+        .map(|length| {
+            let value = context.sql_to_expr(length.clone(), &DFSchema::empty())?;
+            microseconds(&value)
+        })
+        .collect::<Result<Vec<_>, DataFusionError>>()?;
+    let windows = windows_of(function, &lengths)?;
+    let node = Windowed::new(input, time, windows)?;
+    Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+}
+
+fn usage(function: Function) -> DataFusionError {
+    let shape = match function {
+        Function::Tumble => "TUMBLE(relation, time, size [, offset])",
+        Function::Hop => "HOP(relation, time, slide, size [, offset])",
+        Function::Cumulate => "CUMULATE(relation, time, step, size [, offset])",
+    };
+    raise(sqlstate::INVALID_PARAMETER_VALUE, format!("a window function is {shape}"))
+}
+
+/// The first argument as what could stand in FROM.
+fn relation_factor(
+    relation: &ast::Expr,
+    function: Function,
+) -> Result<TableFactor, DataFusionError> {
+    let idents = match relation {
+        ast::Expr::Identifier(ident) => vec![ident.clone()],
+        ast::Expr::CompoundIdentifier(idents) => idents.clone(),
+        ast::Expr::Subquery(query) => {
+            return Ok(TableFactor::Derived {
+                lateral: false,
+                subquery: query.clone(),
+                alias: None,
+                sample: None,
+            });
+        }
+        _ => return Err(usage(function)),
+    };
+    Ok(TableFactor::Table {
+        name: ObjectName::from(idents),
+        alias: None,
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    })
+}
+
+fn windows_of(function: Function, lengths: &[i64]) -> Result<WindowKind, DataFusionError> {
+    let positive = |length: i64| {
+        u64::try_from(length)
+            .ok()
+            .filter(|length| *length > 0)
+            .map(Duration::from_micros)
+            .ok_or_else(|| raise(sqlstate::INVALID_PARAMETER_VALUE, "a window's length is above zero"))
+    };
+    // A window that begins earlier by its size begins at the same places.
+    let shift = |offset: Option<&i64>, period: Duration| {
+        let period = i64::try_from(period.as_micros()).unwrap_or(i64::MAX);
+        let offset = offset.copied().unwrap_or(0).rem_euclid(period);
+        Duration::from_micros(offset.unsigned_abs())
+    };
+    match (function, lengths) {
+        (Function::Tumble, [size, rest @ ..]) if rest.len() <= 1 => {
+            let size = positive(*size)?;
+            Ok(WindowKind::Tumble { size, offset: shift(rest.first(), size) })
+        }
+        (Function::Hop, [slide, size, rest @ ..]) if rest.len() <= 1 => {
+            let (slide, size) = (positive(*slide)?, positive(*size)?);
+            if size.as_micros() % slide.as_micros() != 0 {
+                return Err(raise(
+                    sqlstate::INVALID_PARAMETER_VALUE,
+                    "a window's size is a multiple of its slide",
+                ));
+            }
+            Ok(WindowKind::Hop { size, slide, offset: shift(rest.first(), slide) })
+        }
+        (Function::Cumulate, [step, size, rest @ ..]) if rest.len() <= 1 => {
+            let (step, size) = (positive(*step)?, positive(*size)?);
+            if size.as_micros() % step.as_micros() != 0 {
+                return Err(raise(
+                    sqlstate::INVALID_PARAMETER_VALUE,
+                    "a window's size is a multiple of its step",
+                ));
+            }
+            Ok(WindowKind::Cumulate { size, step, offset: shift(rest.first(), size) })
+        }
+        _ => Err(usage(function)),
+    }
+}
+
+/// Of an interval without months.
+pub fn microseconds(value: &Expr) -> Result<i64, DataFusionError> {
+    let refused = || {
+        raise(
+            sqlstate::INVALID_PARAMETER_VALUE,
+            "an interval of days, hours, minutes or seconds was expected",
+        )
+    };
+    let Expr::Literal(value, _) = value else {
+        return Err(refused());
+    };
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
+            let days = i64::from(interval.days).checked_mul(86_400_000_000);
+            days.and_then(|days| days.checked_add(interval.nanoseconds / 1000))
+                .ok_or_else(refused)
+        }
+        _ => Err(refused()),
+    }
+}

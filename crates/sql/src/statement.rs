@@ -1,0 +1,450 @@
+//! Text to statements: PostgreSQL's dialect with the words for streams.
+//!
+//! Queries, expressions and types are read by the query engine's parser; what only exists here (`CREATE SOURCE`, `SUBSCRIBE`,
+//! `EMIT ON WINDOW CLOSE`) is read word by word over the same tokens, so that every error knows its place.
+//!
+//! # Limits
+//! [`STATEMENT_TOKENS_MAX`] words a statement; nesting as deep as the parser allows.
+
+mod cursor;
+mod definition;
+#[cfg(test)]
+mod tests;
+
+use datafusion_sql::sqlparser::{ast, dialect::PostgreSqlDialect, tokenizer::{Token, Tokenizer, TokenizerError}};
+
+use crate::{backend::SqlError, error::sqlstate};
+use cursor::{Cursor, position_of};
+
+/// Planning recurses over what was written; this keeps its stack bounded.
+pub const STATEMENT_TOKENS_MAX: usize = 20_000;
+
+/// A statement, and the text it was read from.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    pub text: String,
+    pub kind: StatementKind,
+}
+
+#[derive(Clone, Debug)]
+pub enum StatementKind {
+    /// SELECT, VALUES, TABLE, WITH.
+    Query(Box<ast::Query>),
+    CreateSource(CreateSource),
+    CreateTable(CreateTable),
+    CreateView(CreateView),
+    CreateSink(CreateSink),
+    CreateIndex(CreateIndex),
+    Drop(Drop),
+    /// `SHOW`, with the words behind it in lower case: `sources`, `columns from t`, `all`, `timezone`.
+    Show(Vec<String>),
+    Describe { relation: String },
+    Explain { analyze: bool, statement: Box<Statement> },
+    Subscribe { relation: String, with_snapshot: bool },
+    Flush,
+    Set { name: String, values: Vec<String>, is_local: bool },
+    /// `None`: all.
+    Reset { name: Option<String> },
+    Begin { is_read_only: bool },
+    Commit,
+    Rollback,
+    Savepoint { name: String },
+    ReleaseSavepoint { name: String },
+    RollbackTo { name: String },
+    Prepare { name: String, types: Vec<ast::DataType>, statement: Box<Statement> },
+    Execute { name: String, arguments: Vec<ast::Expr> },
+    /// `None`: all.
+    Deallocate { name: Option<String> },
+    Discard,
+    /// Rows of a query as text.
+    Copy { query: Box<ast::Query>, is_csv: bool, has_header: bool },
+    Insert(Box<ast::Insert>),
+    Update(Box<ast::Update>),
+    Delete(Box<ast::Delete>),
+    Declare { name: String, query: Box<ast::Query> },
+    Fetch { cursor: String, count: FetchCount },
+    /// `None`: all.
+    Close { cursor: Option<String> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchCount {
+    Rows(u64),
+    All,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateSource {
+    pub name: String,
+    pub if_not_exists: bool,
+    pub topic: String,
+    pub columns: Vec<SourceColumn>,
+    pub watermark: Option<WatermarkFor>,
+    /// In upper case.
+    pub format: String,
+    /// Names in lower case.
+    pub options: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SourceColumn {
+    pub name: String,
+    pub data_type: ast::DataType,
+    /// Where its value stands in a record, when not at its own name.
+    pub path: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct WatermarkFor {
+    pub column: String,
+    pub delay: ast::Expr,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateTable {
+    pub name: String,
+    pub if_not_exists: bool,
+    pub columns: Vec<TableColumn>,
+    pub key: Vec<String>,
+    /// `CREATE TABLE … AS`.
+    pub query: Option<Box<ast::Query>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct TableColumn {
+    pub name: String,
+    pub data_type: ast::DataType,
+    pub not_null: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateView {
+    pub name: String,
+    pub if_not_exists: bool,
+    pub or_replace: bool,
+    pub columns: Vec<String>,
+    pub query: Box<ast::Query>,
+    pub emit_on_window_close: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateSink {
+    pub name: String,
+    pub if_not_exists: bool,
+    pub topic: String,
+    pub query: Box<ast::Query>,
+    /// APPEND, UPSERT or DEBEZIUM.
+    pub envelope: String,
+    pub key: Vec<String>,
+    /// Names in lower case.
+    pub options: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateIndex {
+    pub name: Option<String>,
+    pub if_not_exists: bool,
+    pub relation: String,
+    pub columns: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Drop {
+    pub kind: DropKind,
+    pub names: Vec<String>,
+    pub if_exists: bool,
+    pub cascade: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropKind {
+    Source,
+    Table,
+    View,
+    Sink,
+    Index,
+}
+
+/// The statements of a text, in order; empty ones are left out.
+pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, text)
+        .tokenize_with_location()
+        .map_err(|error| tokenizer_error(text, &error))?;
+    let mut statements = Vec::new();
+    for words in tokens.split(|token| token.token == Token::SemiColon) {
+        if words
+            .iter()
+            .all(|token| matches!(token.token, Token::Whitespace(_) | Token::EOF))
+        {
+            continue;
+        }
+        if words.len() > STATEMENT_TOKENS_MAX {
+            return Err(SqlError::new(
+                sqlstate::STATEMENT_TOO_COMPLEX,
+                format!("a statement has at most {STATEMENT_TOKENS_MAX} words"),
+            ));
+        }
+        let own = statement_text(text, words);
+        let mut cursor = Cursor::new(text, words.to_vec());
+        let kind = statement(&mut cursor)?;
+        cursor.expect_end()?;
+        statements.push(Statement { text: own, kind });
+    }
+    Ok(statements)
+}
+
+fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {
+    let position = position_of(text, error.location);
+    let message = error.message.trim_end_matches('.').to_lowercase();
+    SqlError::new(sqlstate::SYNTAX_ERROR, message).at(position)
+}
+
+fn statement_text(text: &str, words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan]) -> String {
+    let real: Vec<_> = words
+        .iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
+        .collect();
+    let (Some(first), Some(last)) = (real.first(), real.last()) else {
+        return String::new();
+    };
+    let from = position_of(text, first.span.start).unwrap_or(1) - 1;
+    let until = position_of(text, last.span.end).map_or(usize::MAX, |at| at - 1);
+    let length = until.saturating_sub(from);
+    text.chars().skip(from).take(length).collect()
+}
+
+fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let Some(word) = cursor.peek_word() else {
+        // VALUES in parentheses and the like.
+        return Ok(StatementKind::Query(cursor.query()?));
+    };
+    match word.as_str() {
+        "select" | "with" | "values" | "table" => {
+            return Ok(StatementKind::Query(cursor.query()?));
+        }
+        "insert" | "update" | "delete" => return change(cursor),
+        _ => {}
+    }
+    cursor.next();
+    Ok(match word.as_str() {
+        "create" => definition::create(cursor)?,
+        "drop" => definition::drop(cursor)?,
+        "show" => StatementKind::Show(cursor.rest_of_words()?),
+        "describe" | "desc" => StatementKind::Describe { relation: cursor.name()? },
+        "explain" => explain(cursor)?,
+        "subscribe" => {
+            cursor.take_word("to");
+            let relation = cursor.name()?;
+            let with_snapshot = cursor.take_word("with");
+            if with_snapshot {
+                cursor.expect_word("snapshot")?;
+            }
+            StatementKind::Subscribe { relation, with_snapshot }
+        }
+        "flush" => StatementKind::Flush,
+        "set" => set(cursor)?,
+        "reset" => {
+            let name = cursor.setting_name()?;
+            StatementKind::Reset { name: (name != "all").then_some(name) }
+        }
+        "begin" | "start" => {
+            let words = cursor.rest_of_words()?;
+            let is_read_only = words.windows(2).any(|two| two[0] == "read" && two[1] == "only");
+            StatementKind::Begin { is_read_only }
+        }
+        "commit" | "end" => {
+            cursor.rest_of_words()?;
+            StatementKind::Commit
+        }
+        "rollback" | "abort" => rollback(cursor)?,
+        "savepoint" => StatementKind::Savepoint { name: cursor.name()? },
+        "release" => {
+            cursor.take_word("savepoint");
+            StatementKind::ReleaseSavepoint { name: cursor.name()? }
+        }
+        "prepare" => prepare(cursor)?,
+        "execute" => {
+            let name = cursor.name()?;
+            let arguments = cursor.arguments()?;
+            StatementKind::Execute { name, arguments }
+        }
+        "deallocate" => {
+            cursor.take_word("prepare");
+            let name = cursor.name()?;
+            StatementKind::Deallocate { name: (name != "all").then_some(name) }
+        }
+        "discard" => {
+            cursor.rest_of_words()?;
+            StatementKind::Discard
+        }
+        "copy" => copy(cursor)?,
+        "declare" => declare(cursor)?,
+        "fetch" => fetch(cursor)?,
+        "close" => {
+            let name = cursor.name()?;
+            StatementKind::Close { cursor: (name != "all").then_some(name) }
+        }
+        _ => return Err(cursor.error_at_previous()),
+    })
+}
+
+fn change(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    match cursor.engine_statement()? {
+        ast::Statement::Insert(insert) => Ok(StatementKind::Insert(Box::new(insert))),
+        ast::Statement::Update(update) => Ok(StatementKind::Update(Box::new(update))),
+        ast::Statement::Delete(delete) => Ok(StatementKind::Delete(Box::new(delete))),
+        ast::Statement::Query(query) => Ok(StatementKind::Query(query)),
+        _ => Err(cursor.error_at_previous()),
+    }
+}
+
+fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let mut analyze = cursor.take_word("analyze");
+    cursor.take_word("verbose");
+    if cursor.take_token(&Token::LParen) {
+        while !cursor.take_token(&Token::RParen) {
+            let is_analyze = cursor.take_word("analyze");
+            let next = cursor.next_or_end()?;
+            if is_analyze {
+                analyze = !matches!(next.as_str(), "false" | "off" | "0");
+                if next == ")" {
+                    break;
+                }
+            }
+        }
+    }
+    let text = cursor.rest_text();
+    let kind = statement(cursor)?;
+    Ok(StatementKind::Explain {
+        analyze,
+        statement: Box::new(Statement { text, kind }),
+    })
+}
+
+fn set(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let is_local = cursor.take_word("local");
+    if !is_local {
+        cursor.take_word("session");
+    }
+    if cursor.take_word("time") {
+        cursor.expect_word("zone")?;
+        let values = cursor.setting_values()?;
+        return Ok(StatementKind::Set { name: "timezone".to_owned(), values, is_local });
+    }
+    let name = cursor.setting_name()?;
+    if name == "transaction" || name == "characteristics" {
+        let values = cursor.rest_of_words()?;
+        return Ok(StatementKind::Set { name: "transaction".to_owned(), values, is_local });
+    }
+    if !cursor.take_token(&Token::Eq) && name != "names" {
+        cursor.expect_word("to")?;
+    }
+    let values = cursor.setting_values()?;
+    Ok(StatementKind::Set { name, values, is_local })
+}
+
+fn rollback(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    if !cursor.take_word("work") {
+        cursor.take_word("transaction");
+    }
+    if cursor.take_word("to") {
+        cursor.take_word("savepoint");
+        return Ok(StatementKind::RollbackTo { name: cursor.name()? });
+    }
+    Ok(StatementKind::Rollback)
+}
+
+fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let name = cursor.name()?;
+    let mut types = Vec::new();
+    if cursor.take_token(&Token::LParen) {
+        loop {
+            types.push(cursor.data_type()?);
+            if !cursor.take_token(&Token::Comma) {
+                break;
+            }
+        }
+        cursor.expect_token(&Token::RParen)?;
+    }
+    cursor.expect_word("as")?;
+    let text = cursor.rest_text();
+    let kind = statement(cursor)?;
+    let statement = Box::new(Statement { text, kind });
+    Ok(StatementKind::Prepare { name, types, statement })
+}
+
+fn copy(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let query = if cursor.take_token(&Token::LParen) {
+        let query = cursor.query()?;
+        cursor.expect_token(&Token::RParen)?;
+        query
+    } else {
+        let relation = cursor.name()?;
+        query_of(&relation)?
+    };
+    cursor.expect_word("to")?;
+    cursor.expect_word("stdout")?;
+    let options = cursor.rest_of_words()?;
+    let is_csv = options.iter().any(|word| word == "csv");
+    let header = options.iter().position(|word| word == "header");
+    let has_header = header.is_some_and(|at| {
+        !matches!(options.get(at + 1).map(String::as_str), Some("false" | "off"))
+    });
+    Ok(StatementKind::Copy { query, is_csv, has_header })
+}
+
+fn declare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let name = cursor.name()?;
+    while !cursor.take_word("for") {
+        let word = cursor.next_or_end()?;
+        if !matches!(
+            word.as_str(),
+            "binary" | "insensitive" | "asensitive" | "no" | "scroll" | "cursor" | "with" | "without" | "hold"
+        ) {
+            return Err(cursor.error_at_previous());
+        }
+    }
+    let query = cursor.query()?;
+    Ok(StatementKind::Declare { name, query })
+}
+
+fn fetch(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let mut count = FetchCount::Rows(1);
+    if cursor.take_word("all") {
+        count = FetchCount::All;
+    } else if let Some(rows) = cursor.take_number() {
+        count = FetchCount::Rows(rows);
+    } else if cursor.take_word("next") {
+    } else if cursor.take_word("forward") {
+        if cursor.take_word("all") {
+            count = FetchCount::All;
+        } else if let Some(rows) = cursor.take_number() {
+            count = FetchCount::Rows(rows);
+        }
+    }
+    if !cursor.take_word("from") {
+        cursor.take_word("in");
+    }
+    let name = cursor.name()?;
+    Ok(StatementKind::Fetch { cursor: name, count })
+}
+
+/// All rows and columns of a relation.
+pub(crate) fn query_of(relation: &str) -> Result<Box<ast::Query>, SqlError> {
+    let text = format!("SELECT * FROM {}", quoted(relation));
+    match parse(&text)?.pop().map(|statement| statement.kind) {
+        Some(StatementKind::Query(query)) => Ok(query),
+        _ => Err(SqlError::new(sqlstate::SYNTAX_ERROR, "not a relation")),
+    }
+}
+
+/// As it is written where it must not be folded to lower case; the parts of `schema.name` one by one.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    let parts: Vec<String> = name
+        .split('.')
+        .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))
+        .collect();
+    parts.join(".")
+}

@@ -1,0 +1,294 @@
+//! CREATE and DROP.
+
+use datafusion_sql::sqlparser::{ast, tokenizer::Token};
+
+use super::{
+    CreateIndex, CreateSink, CreateSource, CreateTable, CreateView, Drop, DropKind, SourceColumn,
+    StatementKind, TableColumn, WatermarkFor, cursor::Cursor, query_of,
+};
+use crate::{backend::SqlError, error::sqlstate};
+
+pub fn create(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let or_replace = cursor.take_words(&["or", "replace"]);
+    if cursor.take_word("source") {
+        return source(cursor);
+    }
+    if cursor.take_word("sink") {
+        return sink(cursor);
+    }
+    if cursor.take_words(&["materialized", "view"]) {
+        return view(cursor, or_replace);
+    }
+    if cursor.take_word("view") {
+        // There is one kind of view, kept up to date; a name for a query alone would be the same to whoever asks.
+        return view(cursor, or_replace);
+    }
+    if cursor.take_word("table") {
+        return table(cursor);
+    }
+    cursor.take_word("unique");
+    if cursor.take_word("index") {
+        return index(cursor);
+    }
+    Err(cursor.error_here())
+}
+
+pub fn drop(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let kind = if cursor.take_word("source") {
+        DropKind::Source
+    } else if cursor.take_word("table") {
+        DropKind::Table
+    } else if cursor.take_words(&["materialized", "view"]) || cursor.take_word("view") {
+        DropKind::View
+    } else if cursor.take_word("sink") {
+        DropKind::Sink
+    } else if cursor.take_word("index") {
+        DropKind::Index
+    } else {
+        return Err(cursor.error_here());
+    };
+    let if_exists = cursor.take_words(&["if", "exists"]);
+    let mut names = vec![cursor.name()?];
+    while cursor.take_token(&Token::Comma) {
+        names.push(cursor.name()?);
+    }
+    let cascade = cursor.take_word("cascade");
+    if !cascade {
+        cursor.take_word("restrict");
+    }
+    Ok(StatementKind::Drop(Drop { kind, names, if_exists, cascade }))
+}
+
+fn source(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let if_not_exists = cursor.take_words(&["if", "not", "exists"]);
+    let name = cursor.name()?;
+    cursor.expect_word("from")?;
+    cursor.expect_word("topic")?;
+    let topic = cursor.topic()?;
+    let mut columns = Vec::new();
+    let mut watermark = None;
+    cursor.expect_token(&Token::LParen)?;
+    loop {
+        if cursor.take_words(&["watermark", "for"]) {
+            watermark = Some(watermark_for(cursor)?);
+        } else {
+            columns.push(source_column(cursor)?);
+        }
+        if !cursor.take_token(&Token::Comma) {
+            break;
+        }
+    }
+    cursor.expect_token(&Token::RParen)?;
+    let mut format = "JSON".to_owned();
+    if cursor.take_word("format") {
+        format = cursor.ident()?.to_uppercase();
+    }
+    let options = options(cursor)?;
+    Ok(StatementKind::CreateSource(CreateSource {
+        name,
+        if_not_exists,
+        topic,
+        columns,
+        watermark,
+        format,
+        options,
+    }))
+}
+
+fn source_column(cursor: &mut Cursor<'_>) -> Result<SourceColumn, SqlError> {
+    let name = cursor.ident()?;
+    let data_type = cursor.data_type()?;
+    let mut path = None;
+    if cursor.take_word("path") {
+        let Some(text) = cursor.take_string() else {
+            return Err(cursor.error_here());
+        };
+        path = Some(text.split('.').map(str::to_owned).collect());
+    }
+    Ok(SourceColumn { name, data_type, path })
+}
+
+/// `WATERMARK FOR at AS at - INTERVAL '5 minutes'`, or `AS at` for no delay.
+fn watermark_for(cursor: &mut Cursor<'_>) -> Result<WatermarkFor, SqlError> {
+    let column = cursor.ident()?;
+    cursor.expect_word("as")?;
+    let refused = || {
+        SqlError::new(sqlstate::SYNTAX_ERROR, "a watermark is its column minus an interval")
+            .with_hint(format!("WATERMARK FOR {column} AS {column} - INTERVAL '5 minutes'"))
+    };
+    let delay = match cursor.expression()? {
+        ast::Expr::BinaryOp { left, op: ast::BinaryOperator::Minus, right }
+            if is_column(&left, &column) =>
+        {
+            *right
+        }
+        expression if is_column(&expression, &column) => {
+            ast::Expr::value(ast::Value::Number("0".to_owned(), false))
+        }
+        _ => return Err(refused()),
+    };
+    Ok(WatermarkFor { column, delay })
+}
+
+fn is_column(expression: &ast::Expr, name: &str) -> bool {
+    matches!(expression, ast::Expr::Identifier(ident) if ident_name(ident) == name)
+}
+
+fn ident_name(ident: &ast::Ident) -> String {
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
+}
+
+/// `WITH (name = 'value', …)`, or nothing.
+fn options(cursor: &mut Cursor<'_>) -> Result<Vec<(String, String)>, SqlError> {
+    let mut options = Vec::new();
+    if !cursor.take_word("with") {
+        return Ok(options);
+    }
+    cursor.expect_token(&Token::LParen)?;
+    loop {
+        let name = cursor.setting_name()?;
+        cursor.expect_token(&Token::Eq)?;
+        let value = match cursor.take_string() {
+            Some(text) => text,
+            None => match cursor.take_number() {
+                Some(number) => number.to_string(),
+                None => cursor.ident()?,
+            },
+        };
+        options.push((name, value));
+        if !cursor.take_token(&Token::Comma) {
+            break;
+        }
+    }
+    cursor.expect_token(&Token::RParen)?;
+    Ok(options)
+}
+
+fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let if_not_exists = cursor.take_words(&["if", "not", "exists"]);
+    let name = cursor.name()?;
+    cursor.expect_word("into")?;
+    cursor.expect_word("topic")?;
+    let topic = cursor.topic()?;
+    let query = if cursor.take_word("from") {
+        query_of(&cursor.name()?)?
+    } else {
+        cursor.expect_word("as")?;
+        cursor.query_before(&[&["format"], &["key"]])?
+    };
+    let mut envelope = "APPEND".to_owned();
+    if cursor.take_word("format") {
+        envelope = cursor.ident()?.to_uppercase();
+    }
+    let mut key = Vec::new();
+    if cursor.take_word("key") {
+        key = cursor.idents()?;
+    }
+    let options = options(cursor)?;
+    Ok(StatementKind::CreateSink(CreateSink {
+        name,
+        if_not_exists,
+        topic,
+        query,
+        envelope,
+        key,
+        options,
+    }))
+}
+
+fn view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<StatementKind, SqlError> {
+    let if_not_exists = cursor.take_words(&["if", "not", "exists"]);
+    let name = cursor.name()?;
+    let mut columns = Vec::new();
+    if !cursor.take_word("as") {
+        columns = cursor.idents()?;
+        cursor.expect_word("as")?;
+    }
+    let query = cursor.query_before(&[&["emit", "on"]])?;
+    let emit_on_window_close = cursor.take_words(&["emit", "on"]);
+    if emit_on_window_close {
+        cursor.expect_word("window")?;
+        cursor.expect_word("close")?;
+    }
+    Ok(StatementKind::CreateView(CreateView {
+        name,
+        if_not_exists,
+        or_replace,
+        columns,
+        query,
+        emit_on_window_close,
+    }))
+}
+
+fn table(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let if_not_exists = cursor.take_words(&["if", "not", "exists"]);
+    let name = cursor.name()?;
+    let mut columns = Vec::new();
+    let mut key = Vec::new();
+    if cursor.take_token(&Token::LParen) {
+        loop {
+            if cursor.take_word("constraint") {
+                cursor.ident()?;
+            }
+            if cursor.take_words(&["primary", "key"]) {
+                key = cursor.idents()?;
+            } else {
+                table_column(cursor, &mut columns, &mut key)?;
+            }
+            if !cursor.take_token(&Token::Comma) {
+                break;
+            }
+        }
+        cursor.expect_token(&Token::RParen)?;
+    }
+    let mut query = None;
+    if cursor.take_word("as") {
+        query = Some(cursor.query()?);
+    } else if columns.is_empty() {
+        return Err(cursor.error_here());
+    }
+    Ok(StatementKind::CreateTable(CreateTable { name, if_not_exists, columns, key, query }))
+}
+
+fn table_column(
+    cursor: &mut Cursor<'_>,
+    columns: &mut Vec<TableColumn>,
+    key: &mut Vec<String>,
+) -> Result<(), SqlError> {
+    let name = cursor.ident()?;
+    let data_type = cursor.data_type()?;
+    let mut not_null = false;
+    loop {
+        if cursor.take_words(&["not", "null"]) {
+            not_null = true;
+        } else if cursor.take_words(&["primary", "key"]) {
+            if !key.is_empty() {
+                return Err(SqlError::new(
+                    sqlstate::INVALID_DEFINITION,
+                    "multiple primary keys for one table are not allowed",
+                ));
+            }
+            key.push(name.clone());
+        } else if !cursor.take_word("null") {
+            break;
+        }
+    }
+    columns.push(TableColumn { name, data_type, not_null });
+    Ok(())
+}
+
+fn index(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let if_not_exists = cursor.take_words(&["if", "not", "exists"]);
+    let mut name = None;
+    if !cursor.take_word("on") {
+        name = Some(cursor.name()?);
+        cursor.expect_word("on")?;
+    }
+    let relation = cursor.name()?;
+    let columns = cursor.idents()?;
+    Ok(StatementKind::CreateIndex(CreateIndex { name, if_not_exists, relation, columns }))
+}

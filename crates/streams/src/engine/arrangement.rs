@@ -1,0 +1,389 @@
+//! The rows of a view as they are now: columns in chunks, found by key, readable by anybody at no cost to the stream.
+//!
+//! # Place
+//! On the engine's shard. Snapshots go to any thread.
+//!
+//! # Invariants
+//! 1. A row's weight is how often it is there; it is never negative (asserted when a delta is applied), and a place of
+//!    weight zero is dead.
+//! 2. `places` has exactly the living rows, each under the hash of its key columns, or of all columns where there is no key.
+//!    With a key no two living rows share one. Keys are compared in full.
+//! 3. What a snapshot holds never changes: weights are copied before they are written while a snapshot has them.
+//!
+//! # Cost
+//! A row that comes: its key is encoded and hashed with its chunk, one table entry. A row that goes: one search, and one row
+//! encoded to compare. Chunks are merged as in a log-structured tree, so a row is copied a logarithmic number of times. A
+//! snapshot copies one reference for each chunk.
+//!
+//! # Instead of
+//! Rows as bytes in a hash table: every question would decode all of them, on this shard. Undo lists for readers: a
+//! reader that pins an epoch for long would make each change longer.
+
+use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
+
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
+use arrow_select::{concat::concat_batches, filter::filter_record_batch, take::take_record_batch};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::{Delta, row::RowCodec};
+
+/// Chunks are not merged beyond: a merge is work at a stretch.
+const CHUNK_ROWS_MAX: usize = 8 << 10;
+
+/// Chunks of more rows are written anew once most of them are dead.
+const SPARSE_ROWS_MIN: usize = 64;
+
+/// Frozen only for the life of a process: what is on disk has no hashes.
+const HASHES: FixedState = FixedState::with_seed(0);
+
+#[derive(Clone, Copy)]
+struct Place {
+    hash: u64,
+    chunk: u32,
+    slot: u32,
+}
+
+struct Chunk {
+    rows: RecordBatch,
+    weights: Arc<Vec<i64>>,
+    living: usize,
+}
+
+/// See the module head.
+pub struct Arrangement {
+    schema: SchemaRef,
+    /// Columns that the places are found by.
+    key: Vec<usize>,
+    has_key: bool,
+    codec: RowCodec,
+    chunks: Vec<Chunk>,
+    places: HashTable<Place>,
+    rows: u64,
+}
+
+/// A view's rows at one moment.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    schema: SchemaRef,
+    chunks: Vec<(RecordBatch, Arc<Vec<i64>>)>,
+}
+
+/// A row that a delta takes away and that is not there, so a fault of this program: the state and its input disagree.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a change takes away a row that is not there")]
+pub struct NotThere;
+
+impl Arrangement {
+    /// Empty; `key`: columns that no two rows share.
+    #[must_use]
+    pub fn new(schema: SchemaRef, key: Option<&[usize]>) -> Self {
+        let has_key = key.is_some();
+        let key = key.map_or_else(|| (0..schema.fields().len()).collect(), <[usize]>::to_vec);
+        let types = key.iter().map(|at| schema.field(*at).data_type());
+        Self {
+            codec: RowCodec::ascending(types).expect("the planner keeps to types that rows can have"),
+            key,
+            has_key,
+            schema,
+            chunks: Vec::new(),
+            places: HashTable::new(),
+            rows: 0,
+        }
+    }
+
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Rows that are there, each as often as it is.
+    #[must_use]
+    pub fn row_count(&self) -> u64 {
+        self.rows
+    }
+
+    /// Memory of the rows and their places.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let chunks = self.chunks.iter();
+        let rows: usize = chunks
+            .map(|chunk| chunk.rows.get_array_memory_size() + chunk.weights.len() * 8)
+            .sum();
+        rows + self.places.capacity() * size_of::<Place>()
+    }
+
+    /// Applies a change. What goes is taken away before what comes is put in, so an update may be in any order.
+    pub fn apply(&mut self, delta: &Delta) -> Result<(), NotThere> {
+        let keys = self.codec.encode(&self.key_columns(delta.rows()), delta.len());
+        let hashes: Vec<u64> = (0..delta.len())
+            .map(|row| HASHES.hash_one(keys.row(row)))
+            .collect();
+        let mut missing = Vec::new();
+        for row in (0..delta.len()).filter(|row| delta.weight(*row) < 0) {
+            let (weight, key) = (delta.weight(row), keys.row(row));
+            if !self.add_weight(hashes[row], key, weight) {
+                missing.push(row);
+            }
+        }
+        let mut coming = Vec::new();
+        for row in (0..delta.len()).filter(|row| delta.weight(*row) > 0) {
+            let (weight, key) = (delta.weight(row), keys.row(row));
+            if self.has_key || !self.add_weight(hashes[row], key, weight) {
+                coming.push(row as u32);
+            }
+        }
+        self.put(delta, &coming, &hashes);
+        // A row may come and go in one change.
+        for row in missing {
+            let (weight, key) = (delta.weight(row), keys.row(row));
+            if !self.add_weight(hashes[row], key, weight) {
+                return Err(NotThere);
+            }
+        }
+        self.merge();
+        Ok(())
+    }
+
+    fn key_columns(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
+        self.key.iter().map(|at| rows.column(*at).clone()).collect()
+    }
+
+    /// Adds to the weight of a living row; `false` where there is none, or none so often.
+    fn add_weight(&mut self, hash: u64, key: &[u8], weight: i64) -> bool {
+        let (chunks, codec, columns) = (&self.chunks, &self.codec, &self.key);
+        let found = self.places.find_entry(hash, |place| {
+            place.hash == hash && key_at(chunks, codec, columns, *place) == key
+        });
+        let Ok(found) = found else { return false };
+        let place = *found.get();
+        let chunk = &mut self.chunks[place.chunk as usize];
+        let now = chunk.weights[place.slot as usize] + weight;
+        if now < 0 {
+            return false;
+        }
+        Arc::make_mut(&mut chunk.weights)[place.slot as usize] = now;
+        self.rows = self.rows.wrapping_add_signed(weight);
+        if now == 0 {
+            chunk.living -= 1;
+            found.remove();
+            if chunk.rows.num_rows() > SPARSE_ROWS_MIN && chunk.living * 2 < chunk.rows.num_rows() {
+                self.replace(place.chunk as usize, place.chunk as usize + 1);
+            }
+        }
+        true
+    }
+
+    /// Puts new rows into a chunk of their own.
+    fn put(&mut self, delta: &Delta, coming: &[u32], hashes: &[u64]) {
+        if coming.is_empty() {
+            return;
+        }
+        let number = u32::try_from(self.chunks.len()).expect("chunks hold thousands of rows each");
+        let rows = if coming.len() == delta.len() {
+            delta.rows().clone()
+        } else {
+            let places = UInt32Array::from(coming.to_vec());
+            take_record_batch(delta.rows(), &places).expect("places lie in the chunk")
+        };
+        let keys = self.codec.encode(&self.key_columns(&rows), rows.num_rows());
+        let mut weights = Vec::with_capacity(coming.len());
+        let mut living = 0;
+        for (slot, row) in coming.iter().enumerate() {
+            let (weight, hash) = (delta.weight(*row as usize), hashes[*row as usize]);
+            self.rows = self.rows.wrapping_add_signed(weight);
+            // Rows of one change may be equal: the first has the weight of all.
+            let before = self.places.find(hash, |known| {
+                let is_new = known.hash == hash && known.chunk == number;
+                is_new && keys.row(known.slot as usize) == keys.row(slot)
+            });
+            if let Some(before) = before {
+                weights[before.slot as usize] += weight;
+                weights.push(0);
+                continue;
+            }
+            weights.push(weight);
+            living += 1;
+            let place = Place {
+                hash,
+                chunk: number,
+                slot: slot as u32,
+            };
+            self.places.insert_unique(hash, place, |place| place.hash);
+        }
+        self.chunks.push(Chunk {
+            rows,
+            weights: Arc::new(weights),
+            living,
+        });
+    }
+
+    /// Merges the newest chunks while they are of like size.
+    fn merge(&mut self) {
+        while self.chunks.last().is_some_and(|chunk| chunk.living == 0) {
+            self.chunks.pop();
+        }
+        while let [.., older, newer] = &self.chunks[..] {
+            let (older, newer) = (older.living, newer.living);
+            if older + newer > CHUNK_ROWS_MAX || older > newer * 2 {
+                return;
+            }
+            self.replace(self.chunks.len() - 2, self.chunks.len());
+        }
+    }
+
+    /// Writes the living rows of neighbouring chunks, the last of which must be the newest where there are several, into one.
+    fn replace(&mut self, from: usize, end: usize) {
+        let mut parts = Vec::new();
+        let mut weights = Vec::new();
+        for (number, chunk) in (from..end).zip(&self.chunks[from..end]) {
+            let living: BooleanArray = chunk.weights.iter().map(|w| Some(*w != 0)).collect();
+            let keys = self
+                .codec
+                .encode(&self.key_columns(&chunk.rows), chunk.rows.num_rows());
+            for (slot, weight) in chunk.weights.iter().enumerate() {
+                if *weight == 0 {
+                    continue;
+                }
+                let hash = HASHES.hash_one(keys.row(slot));
+                let place = self.places.find_mut(hash, |place| {
+                    place.chunk as usize == number && place.slot as usize == slot
+                });
+                let place = place.expect("every living row has its place");
+                // Slots only fall, and what has moved is in the first chunk, which has been passed: nothing is found again
+                // under its new name.
+                place.chunk = from as u32;
+                place.slot = weights.len() as u32;
+                weights.push(*weight);
+            }
+            let rows = filter_record_batch(&chunk.rows, &living).expect("a flag for each row");
+            parts.push((rows, keys));
+        }
+        let rows = concat_batches(&self.schema, parts.iter().map(|(rows, _)| rows));
+        let merged = Chunk {
+            rows: rows.expect("chunks have one schema"),
+            living: weights.len(),
+            weights: Arc::new(weights),
+        };
+        self.chunks.splice(from..end, [merged]);
+    }
+
+    /// The rows as of now.
+    #[must_use]
+    pub fn rows(&self) -> Rows {
+        let chunks = self.chunks.iter();
+        Rows {
+            schema: self.schema.clone(),
+            chunks: chunks
+                .map(|chunk| (chunk.rows.clone(), chunk.weights.clone()))
+                .collect(),
+        }
+    }
+
+    /// The rows with these values in the key columns, in the order of the key.
+    #[must_use]
+    pub fn lookup(&self, keys: &[ArrayRef]) -> Rows {
+        let count = keys.first().map_or(0, |column| column.len());
+        let keys = self.codec.encode(keys, count);
+        let mut found = Vec::new();
+        for row in 0..keys.len() {
+            let key = keys.row(row);
+            let hash = HASHES.hash_one(key);
+            let place = self.places.find(hash, |place| {
+                place.hash == hash && key_at(&self.chunks, &self.codec, &self.key, *place) == key
+            });
+            if let Some(place) = place {
+                let chunk = &self.chunks[place.chunk as usize];
+                let weight = chunk.weights[place.slot as usize];
+                let rows = chunk.rows.slice(place.slot as usize, 1);
+                found.push((rows, Arc::new(vec![weight])));
+            }
+        }
+        Rows {
+            schema: self.schema.clone(),
+            chunks: found,
+        }
+    }
+
+    /// Whether two rows would share a key after this change.
+    #[must_use]
+    pub fn violates_key(&self, delta: &Delta, key: &[usize]) -> bool {
+        if !self.has_key || key != self.key {
+            return false;
+        }
+        let keys = self.codec.encode(&self.key_columns(delta.rows()), delta.len());
+        let mut sums: BTreeMap<&[u8], i64> = BTreeMap::new();
+        for row in 0..delta.len() {
+            let sum = sums.entry(keys.row(row)).or_insert_with(|| {
+                let hash = HASHES.hash_one(keys.row(row));
+                let place = self.places.find(hash, |place| {
+                    let (chunks, codec, columns) = (&self.chunks, &self.codec, &self.key);
+                    place.hash == hash && key_at(chunks, codec, columns, *place) == keys.row(row)
+                });
+                place.map_or(0, |place| {
+                    self.chunks[place.chunk as usize].weights[place.slot as usize]
+                })
+            });
+            *sum += delta.weight(row);
+        }
+        sums.values().any(|sum| *sum > 1)
+    }
+
+    /// The columns that `lookup` goes by; `None` where rows have no key.
+    #[must_use]
+    pub fn key(&self) -> Option<&[usize]> {
+        self.has_key.then_some(&self.key)
+    }
+}
+
+/// The key of a row that is there, encoded.
+fn key_at(chunks: &[Chunk], codec: &RowCodec, columns: &[usize], place: Place) -> Vec<u8> {
+    let row = chunks[place.chunk as usize].rows.slice(place.slot as usize, 1);
+    let columns: Vec<ArrayRef> = columns.iter().map(|at| row.column(*at).clone()).collect();
+    codec.encode(&columns, 1).row(0).to_vec()
+}
+
+impl Rows {
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Every row as often as it is there.
+    #[must_use]
+    pub fn batches(&self) -> Vec<RecordBatch> {
+        let mut batches = Vec::new();
+        for (rows, weights) in &self.chunks {
+            if weights.iter().all(|weight| *weight == 1) {
+                batches.push(rows.clone());
+                continue;
+            }
+            let places: UInt32Array = weights
+                .iter()
+                .enumerate()
+                .flat_map(|(row, weight)| {
+                    let times = usize::try_from(*weight).unwrap_or(0);
+                    std::iter::repeat_n(row as u32, times)
+                })
+                .collect();
+            if !places.is_empty() {
+                let taken = take_record_batch(rows, &places);
+                batches.push(taken.expect("places lie in the chunk"));
+            }
+        }
+        batches
+    }
+
+    /// The rows as a change of an empty table.
+    #[must_use]
+    pub fn deltas(&self) -> Vec<Delta> {
+        let chunks = self.chunks.iter().filter_map(|(rows, weights)| {
+            let living: BooleanArray = weights.iter().map(|weight| Some(*weight != 0)).collect();
+            let rows = filter_record_batch(rows, &living).expect("a flag for each row");
+            let weights: Vec<i64> = weights.iter().copied().filter(|w| *w != 0).collect();
+            (!weights.is_empty()).then(|| Delta::new(rows, weights))
+        });
+        chunks.collect()
+    }
+}

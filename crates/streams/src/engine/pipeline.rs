@@ -1,0 +1,532 @@
+//! A view, table or sink at work: its dataflow, and how far it has read.
+//!
+//! # Place
+//! Owned by the engine's loop, one task on the engine's shard.
+
+use std::{
+
+    collections::BTreeMap,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use base::{Offset, PartitionIndex, PartitionKey};
+use runtime::Instant;
+
+use super::{
+    Relation,
+    checkpoint::PipelineState,
+    report::{OperatorReport, PositionReport},
+    sink::SinkWriter,
+};
+use crate::{
+    Definition, Delta, NodeId, Plan,
+    definition::{Source, Watermark},
+    format::FormatError,
+    graph::{EpochEnd, Graph, PlanError, StateKey},
+    log::{LogError, TopicLog},
+    plan::{Input, Node, Operator},
+    source::{Content, Decoded, SourceReader},
+};
+
+/// One read of one partition.
+const READ_BYTES: usize = 256 << 10;
+
+/// A partition that has been read to its end says nothing about time any more once it is silent for so long.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
+
+/// Where one partition stands.
+#[derive(Clone, Debug)]
+pub struct Position {
+    pub key: PartitionKey,
+    pub next_offset: Offset,
+    /// The greatest event time seen, in microseconds.
+    pub time_max: Option<i64>,
+    heard_at: Instant,
+}
+
+/// What an input node of the plan is fed with.
+enum Feed {
+    Topic {
+        topic: String,
+        reader: Arc<SourceReader>,
+        positions: Vec<Position>,
+    },
+    /// What another pipeline of this epoch puts out; at first, what its view holds.
+    Relation {
+        relation: Rc<Relation>,
+        columns: Vec<usize>,
+        is_fed: bool,
+    },
+}
+
+/// See the module head.
+pub struct Pipeline {
+    pub relation: Rc<Relation>,
+    graph: Graph,
+    feeds: BTreeMap<NodeId, Feed>,
+    /// Of the epoch that is being worked on.
+    pub output: Vec<Delta>,
+    /// What has come out since the last checkpoint.
+    pub unsaved: Vec<Delta>,
+    pub watermark: Option<i64>,
+    pub sink: Option<SinkWriter>,
+}
+
+/// Why a pipeline cannot be made, or go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PipelineError {
+    #[error("topic \"{0}\" does not exist")]
+    TopicUnknown(String),
+    #[error("relation \"{0}\" does not exist")]
+    RelationUnknown(String),
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    #[error("{0}")]
+    Log(#[from] LogError),
+    #[error("{0}")]
+    Format(#[from] FormatError),
+    #[error("its state cannot be restored: {0}")]
+    Restore(String),
+}
+
+impl Pipeline {
+    /// At the beginning of everything it reads.
+    pub fn new(
+        relation: Rc<Relation>,
+        relations: &BTreeMap<String, Rc<Relation>>,
+        log: &dyn TopicLog,
+    ) -> Result<Self, PipelineError> {
+        let plan = relation.plan();
+        let mut feeds = BTreeMap::new();
+        for (node, input) in plan.inputs() {
+            let feed = match &relation.definition {
+                Definition::Table(table) => {
+                    let reader = SourceReader {
+                        content: Content::Changes,
+                        schema: table.schema.clone(),
+                        columns: input.columns.clone(),
+                        watermark: None,
+                    };
+                    topic_feed(relation.table_topic(), reader, log)?
+                }
+                _ => feed_of(input, relations, log)?,
+            };
+            feeds.insert(node, feed);
+        }
+        let sink = match &relation.definition {
+            Definition::Sink(sink) => {
+                let topic = log.topic(&sink.topic);
+                let topic = topic.ok_or_else(|| PipelineError::TopicUnknown(sink.topic.clone()))?;
+                let schema = &plan.result().schema;
+                Some(SinkWriter::new(relation.id, sink, schema, topic)?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            graph: Graph::new(&plan)?,
+            sink,
+            relation,
+            feeds,
+            output: Vec::new(),
+            unsaved: Vec::new(),
+            watermark: None,
+        })
+    }
+
+    /// The partitions it reads, and up to where it has.
+    pub fn positions(&self) -> impl Iterator<Item = &Position> {
+        self.feeds.values().flat_map(|feed| match feed {
+            Feed::Topic { positions, .. } => &positions[..],
+            Feed::Relation { .. } => &[],
+        })
+    }
+
+    /// Topics that have more partitions than it knows: it reads those from their start.
+    pub fn note_partitions(&mut self, log: &dyn TopicLog) {
+        for feed in self.feeds.values_mut() {
+            let Feed::Topic {
+                topic, positions, ..
+            } = feed
+            else {
+                continue;
+            };
+            let Some(shape) = log.topic(topic) else {
+                continue;
+            };
+            let known = positions.first().map(|position| position.key.topic);
+            if known.is_some_and(|known| known != shape.id) {
+                continue;
+            }
+            let have = positions.len() as i32;
+            positions.extend((have..shape.partitions).map(|at| position(shape.id, at)));
+        }
+    }
+
+    /// A partition that was never read is read from where it begins now.
+    pub fn begin_at(&mut self, key: PartitionKey, log_start_offset: Offset) {
+        let feeds = self.feeds.values_mut();
+        let positions = feeds.flat_map(|feed| match feed {
+            Feed::Topic { positions, .. } => positions.iter_mut(),
+            Feed::Relation { .. } => [].iter_mut(),
+        });
+        for position in positions.filter(|position| position.key == key) {
+            if position.next_offset == Offset::ZERO {
+                position.next_offset = log_start_offset;
+            }
+        }
+    }
+
+    /// Works off one epoch: reads every partition up to its cut, takes what other pipelines put out, and ends the epoch.
+    /// The number of records read.
+    pub async fn run_epoch(
+        &mut self,
+        epoch: Epoch<'_>,
+        log: &dyn TopicLog,
+    ) -> Result<u64, PipelineError> {
+        let mut records = 0;
+        let nodes: Vec<NodeId> = self.feeds.keys().copied().collect();
+        for node in nodes {
+            records += self.read_topic(node, epoch.cuts, log).await?;
+            if let Some(outputs) = epoch.outputs {
+                self.take_from_relation(node, outputs);
+            }
+            self.work().await;
+        }
+        let mut watermarks = BTreeMap::new();
+        for (node, feed) in &self.feeds {
+            let watermark = match feed {
+                Feed::Topic {
+                    reader, positions, ..
+                } => watermark_of(reader.watermark, positions, epoch.cuts),
+                Feed::Relation { relation, .. } => relation.watermark.get(),
+            };
+            if let Some(watermark) = watermark {
+                watermarks.insert(*node, watermark);
+            }
+        }
+        let lowest = watermarks.values().min().copied();
+        self.watermark = self.watermark.max(lowest);
+        self.graph.end_epoch(EpochEnd {
+            epoch: epoch.number,
+            now: epoch.now,
+            watermarks,
+        });
+        self.work().await;
+        self.output.extend(self.graph.take_output());
+        Ok(records)
+    }
+
+    async fn work(&mut self) {
+        while self.graph.work() {
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
+        }
+    }
+
+    async fn read_topic(
+        &mut self,
+        node: NodeId,
+        cuts: &BTreeMap<PartitionKey, Offset>,
+        log: &dyn TopicLog,
+    ) -> Result<u64, PipelineError> {
+        let mut records = 0;
+        loop {
+            let Some(Feed::Topic {
+                reader, positions, ..
+            }) = self.feeds.get(&node)
+            else {
+                return Ok(0);
+            };
+            let mut reads = Vec::new();
+            let mut places = Vec::new();
+            for (place, position) in positions.iter().enumerate() {
+                let cut = cuts.get(&position.key).copied().unwrap_or(Offset::ZERO);
+                if position.next_offset < cut {
+                    let (key, from) = (position.key, position.next_offset);
+                    reads.push(log.read(key, from, cut, READ_BYTES, reader.clone()));
+                    places.push(place);
+                }
+            }
+            if reads.is_empty() {
+                return Ok(records);
+            }
+            let decoded = super::all(reads).await;
+            for (place, decoded) in places.into_iter().zip(decoded) {
+                let decoded = decoded?;
+                records += decoded.records;
+                self.take_decoded(node, place, decoded);
+                self.work().await;
+            }
+        }
+    }
+
+    fn take_decoded(&mut self, node: NodeId, place: usize, decoded: Decoded) {
+        let Some(Feed::Topic { positions, .. }) = self.feeds.get_mut(&node) else {
+            return;
+        };
+        let position = &mut positions[place];
+        position.next_offset = decoded.next_offset;
+        position.time_max = position.time_max.max(decoded.time_max);
+        position.heard_at = runtime::now();
+        self.relation.count_read(&decoded);
+        for delta in decoded.deltas {
+            self.graph.push(node, delta);
+        }
+    }
+
+    fn take_from_relation(&mut self, node: NodeId, outputs: &BTreeMap<String, Vec<Delta>>) {
+        let Some(Feed::Relation {
+            relation,
+            columns,
+            is_fed,
+        }) = self.feeds.get_mut(&node)
+        else {
+            return;
+        };
+        // What the view held before this epoch comes first, once.
+        let held = match std::mem::replace(is_fed, true) {
+            true => Vec::new(),
+            false => relation.rows().map_or_else(Vec::new, |rows| rows.deltas()),
+        };
+        let fresh = outputs.get(&relation.name).map_or(&[][..], Vec::as_slice);
+        for delta in held.iter().chain(fresh) {
+            self.graph.push(node, delta.project(columns));
+        }
+    }
+
+    /// What each node does and holds.
+    pub fn operators(&self) -> Vec<OperatorReport> {
+        let plan = self.relation.plan();
+        let nodes = plan.nodes.iter().zip(self.graph.stats());
+        let nodes = nodes.map(|(node, stats)| OperatorReport {
+            name: node.operator.name().to_owned(),
+            stats,
+        });
+        nodes.collect()
+    }
+
+    /// How far each partition is read, of how much.
+    pub fn places(&self, seen: &[(PartitionKey, Offset)]) -> Vec<PositionReport> {
+        let mut places = Vec::new();
+        for feed in self.feeds.values() {
+            let Feed::Topic {
+                topic, positions, ..
+            } = feed
+            else {
+                continue;
+            };
+            for position in positions {
+                let end = seen.iter().find(|(key, _)| *key == position.key);
+                places.push(PositionReport {
+                    topic: topic.clone(),
+                    partition: position.key,
+                    next_offset: position.next_offset,
+                    high_watermark: end.map_or(position.next_offset, |(_, end)| *end),
+                });
+            }
+        }
+        places
+    }
+
+    /// Everything that a restart needs beside the state's entries.
+    pub fn save(&self) -> PipelineState {
+        let positions = self.feeds.iter().flat_map(|(node, feed)| match feed {
+            Feed::Topic { positions, .. } => positions
+                .iter()
+                .map(|position| (node.0 as u32, position.clone()))
+                .collect(),
+            Feed::Relation { .. } => Vec::new(),
+        });
+        PipelineState {
+            id: self.relation.id,
+            fingerprint: self.relation.fingerprint(),
+            watermark: self.watermark,
+            positions: positions
+                .map(|(node, position)| {
+                    (node, position.key, position.next_offset, position.time_max)
+                })
+                .collect(),
+            runs: Vec::new(),
+            producer: self.sink.as_ref().and_then(|sink| sink.producer),
+            sequences: self.sink.as_ref().map_or_else(Vec::new, |sink| sink.sequences.clone()),
+            has_stopped: false,
+        }
+    }
+
+    /// Stands where a checkpoint was taken.
+    pub fn restore_positions(&mut self, state: &PipelineState) {
+        self.watermark = state.watermark;
+        if let Some(sink) = &mut self.sink {
+            sink.producer = state.producer;
+            for (known, sequence) in sink.sequences.iter_mut().zip(&state.sequences) {
+                *known = *sequence;
+            }
+        }
+        for (node, key, next_offset, time_max) in &state.positions {
+            let Some(Feed::Topic { positions, .. }) = self.feeds.get_mut(&NodeId(*node as usize))
+            else {
+                continue;
+            };
+            if let Some(position) = positions.iter_mut().find(|position| position.key == *key) {
+                position.next_offset = *next_offset;
+                position.time_max = *time_max;
+            }
+        }
+        for feed in self.feeds.values_mut() {
+            if let Feed::Relation { is_fed, .. } = feed {
+                *is_fed = true;
+            }
+        }
+        self.relation.watermark.set(self.watermark);
+    }
+
+    /// Changed entries of the dataflow's state since the last call, or all of them.
+    pub fn checkpoint(
+        &mut self,
+        everything: bool,
+        write: &mut dyn FnMut(StateKey<'_>, Option<&[u8]>),
+    ) {
+        match everything {
+            true => self.graph.checkpoint_all(write),
+            false => self.graph.checkpoint(write),
+        }
+    }
+
+    pub fn restore(&mut self, key: StateKey<'_>, value: &[u8]) -> Result<(), PipelineError> {
+        let restored = self.graph.restore(key, value);
+        restored.map_err(|error| PipelineError::Restore(error.to_string()))
+    }
+}
+
+/// What an epoch is, for those that work it off.
+#[derive(Clone, Copy)]
+pub struct Epoch<'a> {
+    pub number: u64,
+    /// Microseconds since 1970.
+    pub now: i64,
+    pub cuts: &'a BTreeMap<PartitionKey, Offset>,
+    /// What the pipelines before put out in it; `None`: other relations are not read yet.
+    pub outputs: Option<&'a BTreeMap<String, Vec<Delta>>>,
+}
+
+fn feed_of(
+    input: &Input,
+    relations: &BTreeMap<String, Rc<Relation>>,
+    log: &dyn TopicLog,
+) -> Result<Feed, PipelineError> {
+    let relation = relations
+        .get(&input.relation)
+        .ok_or_else(|| PipelineError::RelationUnknown(input.relation.clone()))?;
+    match &relation.definition {
+        Definition::Source(source) => {
+            topic_feed(source.topic.clone(), reader(source, input), log)
+        }
+        _ => Ok(Feed::Relation {
+            relation: relation.clone(),
+            columns: input.columns.clone(),
+            is_fed: false,
+        }),
+    }
+}
+
+fn reader(source: &Source, input: &Input) -> SourceReader {
+    // The watermark's column is named by its place in the rows that come out.
+    let watermark = source.watermark.and_then(|watermark| {
+        let place = input.columns.iter().position(|at| *at == watermark.column);
+        place.map(|column| Watermark {
+            column,
+            ..watermark
+        })
+    });
+    SourceReader {
+        content: Content::Rows(source.format.clone()),
+        schema: source.schema.clone(),
+        columns: input.columns.clone(),
+        watermark,
+    }
+}
+
+/// A reader of all of a source's columns.
+#[must_use]
+pub fn whole_reader(source: &Source) -> SourceReader {
+    SourceReader {
+        content: Content::Rows(source.format.clone()),
+        schema: source.schema.clone(),
+        columns: (0..source.schema.fields().len()).collect(),
+        watermark: None,
+    }
+}
+
+fn topic_feed(
+    topic: String,
+    reader: SourceReader,
+    log: &dyn TopicLog,
+) -> Result<Feed, PipelineError> {
+    let shape = log
+        .topic(&topic)
+        .ok_or_else(|| PipelineError::TopicUnknown(topic.clone()))?;
+    Ok(Feed::Topic {
+        topic,
+        reader: Arc::new(reader),
+        positions: (0..shape.partitions)
+            .map(|at| position(shape.id, at))
+            .collect(),
+    })
+}
+
+fn position(topic: base::TopicId, partition: i32) -> Position {
+    Position {
+        key: PartitionKey {
+            topic,
+            partition: PartitionIndex(partition),
+        },
+        next_offset: Offset::ZERO,
+        time_max: None,
+        heard_at: runtime::now(),
+    }
+}
+
+/// The least of what the partitions say, those aside that have been read to the end and are silent.
+fn watermark_of(
+    watermark: Option<Watermark>,
+    positions: &[Position],
+    cuts: &BTreeMap<PartitionKey, Offset>,
+) -> Option<i64> {
+    let delay = watermark?.delay_us;
+    let now = runtime::now();
+    let is_idle = |position: &&Position| {
+        let is_at_end = cuts.get(&position.key).is_none_or(|cut| position.next_offset >= *cut);
+        is_at_end && now.since(position.heard_at) >= IDLE_AFTER
+    };
+    let mut speaking = positions.iter().filter(|position| !is_idle(position)).peekable();
+    let times: Option<Vec<i64>> = match speaking.peek() {
+        Some(_) => speaking.map(|position| position.time_max).collect(),
+        None => Some(positions.iter().filter_map(|p| p.time_max).collect()),
+    };
+    let lowest = match positions.iter().all(|position| is_idle(&position)) {
+        true => times?.into_iter().max(),
+        false => times?.into_iter().min(),
+    };
+    lowest.map(|time| time.saturating_sub(delay))
+}
+
+/// The plan of a table: its rows as they are.
+#[must_use]
+pub fn table_plan(name: &str, schema: &arrow_schema::SchemaRef) -> Plan {
+    let input = Input {
+        relation: name.to_owned(),
+        columns: (0..schema.fields().len()).collect(),
+        is_append_only: false,
+        time: None,
+    };
+    Plan {
+        nodes: vec![Node {
+            operator: Operator::Input(input),
+            inputs: Vec::new(),
+            schema: schema.clone(),
+        }],
+    }
+}

@@ -1,0 +1,443 @@
+//! What is asked of the engine from outside: relations are made and dropped, read, subscribed to and written.
+
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
+
+use arrow_array::ArrayRef;
+use base::{Offset, PartitionIndex, PartitionKey, TimestampMs};
+use kafka::batch::{BatchBuilder, Compression};
+use runtime::Instant;
+
+use super::{
+    Engine, NewRelation, Relation,
+    arrangement::Rows,
+    pipeline::{Epoch, Pipeline, PipelineError, whole_reader},
+};
+use crate::{Definition, Delta, changes, definition::Source, log::LogError};
+
+/// One read of a source for a question.
+const READ_BYTES: usize = 1 << 20;
+
+/// Rows of several relations as of one epoch; goes to any thread.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub epoch: u64,
+    pub rows: BTreeMap<String, RowsOf>,
+}
+
+/// What a relation's rows are had from.
+#[derive(Clone, Debug)]
+pub enum RowsOf {
+    View(Rows),
+    Source(Vec<Delta>),
+}
+
+/// What a subscriber is told of one epoch in which something changed.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    pub epoch: u64,
+    pub deltas: Vec<Delta>,
+}
+
+/// From when on a question may be answered.
+#[derive(Clone, Debug, Default)]
+pub struct ReadAt {
+    /// Not before these records were read: topic, partition, offset.
+    pub after: Vec<(String, i32, i64)>,
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    #[error("relation \"{0}\" does not exist")]
+    Unknown(String),
+    #[error("relation \"{0}\" already exists")]
+    Exists(String),
+    #[error("cannot drop {name} because {by} reads it")]
+    IsRead { name: String, by: String },
+    #[error("{name} has stopped: {why}")]
+    Failed { name: String, why: String },
+    #[error("\"{0}\" cannot be read: sinks keep no rows")]
+    NotRows(String),
+    #[error("\"{0}\" cannot be written: it is no table")]
+    NotTable(String),
+    #[error("{0}")]
+    Pipeline(#[from] PipelineError),
+    #[error("{0}")]
+    Log(#[from] LogError),
+    #[error("duplicate key value violates unique constraint \"{table}_pkey\"")]
+    Duplicate { table: String },
+    #[error("could not serialize access due to concurrent update")]
+    Conflict,
+    #[error("the change has {bytes} bytes, {bytes_max} fit into a batch")]
+    TooLarge { bytes: usize, bytes_max: usize },
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+impl Engine {
+    /// All relations.
+    #[must_use]
+    pub fn relations(&self) -> Vec<Rc<Relation>> {
+        self.relations.borrow().values().cloned().collect()
+    }
+
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    /// Whether such a relation could be made now; makes its topic where it needs one of its own.
+    pub async fn prepare(&self, new: &NewRelation) -> Result<(), QuestionError> {
+        if self.relations.borrow().contains_key(&new.name)
+            || !self.reserved.borrow_mut().insert(new.name.clone())
+        {
+            return Err(QuestionError::Exists(new.name.clone()));
+        }
+        let checked = self.check(new).await;
+        if checked.is_err() {
+            self.release(&new.name);
+        }
+        checked
+    }
+
+    async fn check(&self, new: &NewRelation) -> Result<(), QuestionError> {
+        let relation = Relation::new(new.clone());
+        match &new.definition {
+            Definition::Source(source) => {
+                let topic = self.log.topic(&source.topic);
+                topic.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
+            }
+            Definition::Table(_) => {
+                let topic = relation.table_topic();
+                self.log.ensure_topic(topic, 1, true).await?;
+            }
+            Definition::View(_) | Definition::Sink(_) => {
+                Pipeline::new(relation, &self.relations.borrow(), &*self.log)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a name back that `prepare` has reserved.
+    pub fn release(&self, name: &str) {
+        self.reserved.borrow_mut().remove(name);
+    }
+
+    /// Begins the work of a relation that `prepare` has found good; returns when it has read what there was.
+    pub async fn create(&self, new: NewRelation) -> Result<(), QuestionError> {
+        let name = new.name.clone();
+        let relation = Relation::new(new);
+        if relation.has_pipeline() {
+            let pipeline = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
+            let pipeline = self.catch_up(pipeline?).await?;
+            self.joining.borrow_mut().push(pipeline);
+        }
+        let mut relations = self.relations.borrow_mut();
+        relations.insert(name.clone(), relation.clone());
+        drop(relations);
+        self.release(&name);
+        self.wake.notify_one();
+        if relation.has_pipeline() {
+            self.wait_read(&relation).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets a new view read most of what there is before it takes part in epochs: they would be long.
+    async fn catch_up(&self, mut pipeline: Pipeline) -> Result<Pipeline, QuestionError> {
+        if matches!(pipeline.relation.definition, Definition::Sink(_)) {
+            return Ok(pipeline);
+        }
+        loop {
+            let mut alone = [pipeline];
+            let (cuts, seen) = self.cut(&mut alone).await;
+            [pipeline] = alone;
+            let is_near = seen.iter().all(|(key, end)| cuts.get(key) == Some(end));
+            if is_near || self.stopping.get() {
+                return Ok(pipeline);
+            }
+            let epoch = Epoch {
+                number: self.epoch.get(),
+                now: self.now.get(),
+                cuts: &cuts,
+                outputs: None,
+            };
+            pipeline.run_epoch(epoch, &*self.log).await?;
+            let output = std::mem::take(&mut pipeline.output);
+            for delta in &output {
+                let applied = pipeline.relation.apply(delta);
+                applied.map_err(|error| PipelineError::Restore(error.to_string()))?;
+            }
+        }
+    }
+
+    /// Until all that stands in the log now has been read.
+    async fn wait_read(&self, relation: &Relation) -> Result<(), QuestionError> {
+        let first = self.epoch.get() + 2;
+        let reached = || self.epoch.get() >= first;
+        self.wait_until(reached).await?;
+        self.flush().await?;
+        self.check_running(relation)
+    }
+
+    fn check_running(&self, relation: &Relation) -> Result<(), QuestionError> {
+        match relation.failure() {
+            Some(why) => Err(QuestionError::Failed {
+                name: relation.name.clone(),
+                why,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a relation away that nothing reads.
+    pub fn drop_relation(&self, name: &str) -> Result<(), QuestionError> {
+        let relation = self.relation(name)?;
+        for other in self.relations.borrow().values() {
+            let plan = other.plan();
+            let reads = plan.inputs().any(|(_, input)| input.relation == name);
+            if other.id != relation.id && reads {
+                return Err(QuestionError::IsRead {
+                    name: name.to_owned(),
+                    by: other.name.clone(),
+                });
+            }
+        }
+        self.relations.borrow_mut().remove(name);
+        self.leaving.borrow_mut().insert(relation.id);
+        relation.end_subscribers();
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    fn relation(&self, name: &str) -> Result<Rc<Relation>, QuestionError> {
+        let relations = self.relations.borrow();
+        let relation = relations.get(name).cloned();
+        relation.ok_or_else(|| QuestionError::Unknown(name.to_owned()))
+    }
+
+    /// Waits for epochs until it is so.
+    pub(super) async fn wait_until(&self, mut is_so: impl FnMut() -> bool) -> Result<(), QuestionError> {
+        loop {
+            let progressed = self.progressed.notified();
+            if self.stopping.get() {
+                return Err(QuestionError::Stopping);
+            }
+            if is_so() && !self.applying.get() {
+                return Ok(());
+            }
+            progressed.await;
+        }
+    }
+
+    /// Rows of relations, all as of the newest epoch.
+    pub async fn snapshot(
+        &self,
+        names: Vec<String>,
+        at: ReadAt,
+    ) -> Result<Snapshot, QuestionError> {
+        let wanted = self.partitions_after(&at);
+        self.wait_until(|| {
+            let cuts = self.cuts.borrow();
+            let is_read = |(key, offset): &(PartitionKey, Offset)| {
+                cuts.get(key).is_none_or(|cut| cut > offset)
+            };
+            self.is_ready.get() && wanted.iter().all(is_read)
+        })
+        .await?;
+        let mut snapshot = Snapshot {
+            epoch: self.epoch.get(),
+            rows: BTreeMap::new(),
+        };
+        let mut sources = Vec::new();
+        for name in names {
+            let relation = self.relation(&name)?;
+            self.check_running(&relation)?;
+            match (&relation.definition, relation.rows()) {
+                (Definition::Source(source), _) => sources.push((name, source.clone())),
+                (_, Some(rows)) => {
+                    snapshot.rows.insert(name, RowsOf::View(rows));
+                }
+                (_, None) => return Err(QuestionError::NotRows(name)),
+            }
+        }
+        let cuts = self.cuts.borrow().clone();
+        for (name, source) in sources {
+            let rows = self.read_source(&source, &cuts).await?;
+            snapshot.rows.insert(name, RowsOf::Source(rows));
+        }
+        Ok(snapshot)
+    }
+
+    fn partitions_after(&self, at: &ReadAt) -> Vec<(PartitionKey, Offset)> {
+        let after = at.after.iter().filter_map(|(topic, partition, offset)| {
+            let shape = self.log.topic(topic)?;
+            let key = PartitionKey {
+                topic: shape.id,
+                partition: PartitionIndex(*partition),
+            };
+            Some((key, Offset(*offset)))
+        });
+        after.collect()
+    }
+
+    /// All rows of a source, up to the epoch's cuts where pipelines read it too.
+    async fn read_source(
+        &self,
+        source: &Source,
+        cuts: &BTreeMap<PartitionKey, Offset>,
+    ) -> Result<Vec<Delta>, QuestionError> {
+        let shape = self.log.topic(&source.topic);
+        let shape = shape.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
+        let keys: Vec<PartitionKey> = (0..shape.partitions)
+            .map(|partition| PartitionKey {
+                topic: shape.id,
+                partition: PartitionIndex(partition),
+            })
+            .collect();
+        let reader = std::sync::Arc::new(whole_reader(source));
+        let extents = self.log.extents(keys.clone()).await;
+        let mut rows = Vec::new();
+        for (key, extent) in keys.into_iter().zip(extents) {
+            let extent = extent.ok_or(LogError::Deleted)?;
+            let end = cuts.get(&key).copied().unwrap_or(extent.high_watermark);
+            let mut from = extent.log_start_offset;
+            while from < end {
+                let read = self.log.read(key, from, end, READ_BYTES, reader.clone());
+                let decoded = read.await?;
+                from = decoded.next_offset;
+                rows.extend(decoded.deltas);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Rows of a view by its key.
+    pub async fn lookup(&self, name: &str, keys: &[ArrayRef]) -> Result<Snapshot, QuestionError> {
+        self.wait_until(|| self.is_ready.get()).await?;
+        let relation = self.relation(name)?;
+        self.check_running(&relation)?;
+        let found = relation.with_arrangement(|arrangement| arrangement.lookup(keys));
+        let found = found.ok_or_else(|| QuestionError::NotRows(name.to_owned()))?;
+        Ok(Snapshot {
+            epoch: self.epoch.get(),
+            rows: BTreeMap::from([(name.to_owned(), RowsOf::View(found))]),
+        })
+    }
+
+    /// Returns when all that was acknowledged before is in what readers see.
+    pub async fn flush(&self) -> Result<(), QuestionError> {
+        let keys: Vec<PartitionKey> = self.cuts.borrow().keys().copied().collect();
+        let extents = self.log.extents(keys.clone()).await;
+        let wanted: Vec<(PartitionKey, Offset)> = keys
+            .into_iter()
+            .zip(extents)
+            .filter_map(|(key, extent)| Some((key, extent?.high_watermark)))
+            .collect();
+        self.wait_until(|| {
+            let cuts = self.cuts.borrow();
+            let mut wanted = wanted.iter();
+            self.is_ready.get()
+                && wanted.all(|(key, end)| cuts.get(key).is_none_or(|cut| cut >= end))
+        })
+        .await
+    }
+
+    /// Changes a table; returns when readers see it. `as_of`: nothing else may have changed it since that epoch.
+    pub async fn write(
+        &self,
+        name: &str,
+        delta: Delta,
+        as_of: Option<u64>,
+    ) -> Result<(), QuestionError> {
+        let relation = self.relation(name)?;
+        self.check_running(&relation)?;
+        let Definition::Table(table) = &relation.definition else {
+            return Err(QuestionError::NotTable(name.to_owned()));
+        };
+        let _turn = relation.writes.take().await;
+        self.wait_until(|| self.is_ready.get()).await?;
+        if as_of.is_some_and(|epoch| relation.changed_at.get() > epoch) {
+            return Err(QuestionError::Conflict);
+        }
+        if let Some(key) = &table.key {
+            let violates = relation.with_arrangement(|a| a.violates_key(&delta, key));
+            if violates == Some(true) {
+                return Err(QuestionError::Duplicate {
+                    table: name.to_owned(),
+                });
+            }
+        }
+        let values = changes::encode(&delta).map_err(|error| LogError::Refused(error.to_string()))?;
+        let mut builder = BatchBuilder::new(Compression::None);
+        let now = TimestampMs(runtime::wall().0);
+        for value in values {
+            builder.push(now, None, Some(&value), &[]);
+        }
+        let batch = builder.finish();
+        let bytes_max = base::limits::BATCH_BYTES_MAX;
+        if batch.len() > bytes_max {
+            let bytes = batch.len();
+            return Err(QuestionError::TooLarge { bytes, bytes_max });
+        }
+        let topic = self.log.topic(&relation.table_topic());
+        let topic = topic.ok_or(LogError::Deleted)?;
+        let key = PartitionKey {
+            topic: topic.id,
+            partition: PartitionIndex(0),
+        };
+        let end = self.log.append(key, batch).await?;
+        self.wait_until(|| self.cuts.borrow().get(&key).is_some_and(|cut| *cut >= end))
+            .await?;
+        self.check_running(&relation)
+    }
+
+    /// Tells of each change of a view from now on; first, where asked for, of all its rows.
+    pub async fn subscribe(
+        &self,
+        name: &str,
+        with_snapshot: bool,
+    ) -> Result<u64, QuestionError> {
+        self.wait_until(|| self.is_ready.get()).await?;
+        let relation = self.relation(name)?;
+        self.check_running(&relation)?;
+        let rows = relation.rows();
+        let rows = rows.ok_or_else(|| QuestionError::NotRows(name.to_owned()))?;
+        let subscriber = relation.subscribe();
+        if with_snapshot {
+            subscriber.changes.borrow_mut().push_back(Changes {
+                epoch: self.epoch.get(),
+                deltas: rows.deltas(),
+            });
+        }
+        let number = self.next_subscription.get();
+        self.next_subscription.set(number + 1);
+        let mut subscriptions = self.subscriptions.borrow_mut();
+        subscriptions.insert(number, (relation, subscriber));
+        Ok(number)
+    }
+
+    /// What has changed since the last call, or by the deadline nothing; `None` when there will be no more.
+    pub async fn next_changes(&self, subscription: u64, wait: Duration) -> Option<Vec<Changes>> {
+        let (_, subscriber) = self.subscriptions.borrow().get(&subscription)?.clone();
+        let deadline: Instant = runtime::now().plus(wait);
+        loop {
+            let arrived = subscriber.arrived.notified();
+            let changes: Vec<Changes> = subscriber.changes.take().into();
+            if !changes.is_empty() || runtime::now() >= deadline {
+                return Some(changes);
+            }
+            if subscriber.is_over.get() {
+                return None;
+            }
+            super::waiting::first(arrived, runtime::sleep_until(deadline)).await;
+        }
+    }
+
+    pub fn unsubscribe(&self, subscription: u64) {
+        let gone = self.subscriptions.borrow_mut().remove(&subscription);
+        if let Some((relation, subscriber)) = gone {
+            relation.unsubscribe(&subscriber);
+        }
+    }
+}

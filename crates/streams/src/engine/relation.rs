@@ -1,0 +1,300 @@
+//! A source, table, view or sink of the engine, as those who ask see it.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Field, Schema, SchemaRef};
+use runtime::sync::Notify;
+
+use super::{
+    arrangement::{Arrangement, NotThere, Rows},
+    checkpoint::{ROWS, RunWriter},
+    pipeline::table_plan,
+    questions::Changes,
+    waiting::Turn,
+};
+use crate::{
+    Definition, Delta, Plan, delta::CHUNK_ROWS, graph::StateKey, row::RowCodec, source::Decoded,
+};
+
+/// Epochs that a subscriber may be behind.
+const CHANGES_MAX: usize = 1024;
+
+/// What a relation is made of.
+#[derive(Clone, Debug)]
+pub struct NewRelation {
+    /// Higher than those of all that it reads, and never given twice.
+    pub id: u64,
+    pub name: String,
+    pub definition: Definition,
+}
+
+/// What of a source's records was read for a relation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadCounts {
+    pub records: u64,
+    pub bytes: u64,
+    pub malformed: u64,
+    pub malformed_last: Option<String>,
+}
+
+/// See the module head.
+pub struct Relation {
+    pub id: u64,
+    pub name: String,
+    pub definition: Definition,
+    /// Of tables and views.
+    arrangement: Option<RefCell<Arrangement>>,
+    pub watermark: Cell<Option<i64>>,
+    subscribers: RefCell<Vec<Rc<Subscriber>>>,
+    failure: RefCell<Option<String>>,
+    /// Writers of a table, one at a time.
+    pub(super) writes: Rc<Turn>,
+    /// The epoch of its last change.
+    pub(super) changed_at: Cell<u64>,
+    counts: RefCell<ReadCounts>,
+}
+
+/// Somebody who is told of each change.
+pub struct Subscriber {
+    pub changes: RefCell<VecDeque<Changes>>,
+    pub arrived: Notify,
+    /// It fell too far behind, or the relation is gone.
+    pub is_over: Cell<bool>,
+}
+
+impl Relation {
+    pub fn new(new: NewRelation) -> Rc<Self> {
+        let arrangement = match &new.definition {
+            Definition::Table(table) => {
+                Some(Arrangement::new(nullable(&table.schema), table.key.as_deref()))
+            },
+            Definition::View(view) => {
+                let schema = nullable(&view.plan.result().schema);
+                Some(Arrangement::new(schema, view.key.as_deref()))
+            }
+            Definition::Source(_) | Definition::Sink(_) => None,
+        };
+        Rc::new(Self {
+            id: new.id,
+            name: new.name,
+            definition: new.definition,
+            arrangement: arrangement.map(RefCell::new),
+            watermark: Cell::new(None),
+            subscribers: RefCell::default(),
+            failure: RefCell::default(),
+            writes: Rc::default(),
+            changed_at: Cell::new(0),
+            counts: RefCell::default(),
+        })
+    }
+
+    pub(super) fn has_pipeline(&self) -> bool {
+        !matches!(self.definition, Definition::Source(_))
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        match &self.definition {
+            Definition::View(view) => view.plan.clone(),
+            Definition::Sink(sink) => sink.plan.clone(),
+            Definition::Table(table) => table_plan(&self.name, &table.schema),
+            Definition::Source(_) => Plan::default(),
+        }
+    }
+
+    /// The topic that keeps a table's changes.
+    #[must_use]
+    pub fn table_topic(&self) -> String {
+        format!("__forebay_table_{}", self.name)
+    }
+
+    /// The same for equal plans.
+    pub(super) fn fingerprint(&self) -> u64 {
+        // FNV-1a, 64 bits: stable across runs.
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let text = format!("{:?}", self.definition);
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+    }
+
+    /// Nothing more happens here; why, is told to whoever asks.
+    pub(super) fn fail(&self, why: &str) {
+        tracing::error!(relation = %self.name, why, "a pipeline has stopped");
+        self.failure.replace(Some(why.to_owned()));
+        self.end_subscribers();
+    }
+
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.failure.borrow().clone()
+    }
+
+    #[must_use]
+    pub fn counts(&self) -> ReadCounts {
+        self.counts.borrow().clone()
+    }
+
+    pub(super) fn count_read(&self, decoded: &Decoded) {
+        let mut counts = self.counts.borrow_mut();
+        counts.records += decoded.records;
+        counts.bytes += decoded.bytes;
+        counts.malformed += decoded.malformed;
+        if let Some((offset, why)) = &decoded.malformed_first {
+            counts.malformed_last = Some(format!("offset {offset}: {why}"));
+        }
+    }
+
+    /// `None` where nothing is kept: sources and sinks.
+    #[must_use]
+    pub fn rows(&self) -> Option<Rows> {
+        let arrangement = self.arrangement.as_ref()?;
+        Some(arrangement.borrow().rows())
+    }
+
+    pub(super) fn with_arrangement<R>(&self, read: impl FnOnce(&Arrangement) -> R) -> Option<R> {
+        let arrangement = self.arrangement.as_ref()?;
+        Some(read(&arrangement.borrow()))
+    }
+
+    pub(super) fn apply(&self, delta: &Delta) -> Result<(), NotThere> {
+        match &self.arrangement {
+            Some(arrangement) => arrangement.borrow_mut().apply(delta),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> Rc<Subscriber> {
+        let subscriber = Rc::new(Subscriber {
+            changes: RefCell::default(),
+            arrived: Notify::new(),
+            is_over: Cell::new(self.failure().is_some()),
+        });
+        self.subscribers.borrow_mut().push(subscriber.clone());
+        subscriber
+    }
+
+    pub(super) fn unsubscribe(&self, gone: &Rc<Subscriber>) {
+        let mut subscribers = self.subscribers.borrow_mut();
+        subscribers.retain(|subscriber| !Rc::ptr_eq(subscriber, gone));
+    }
+
+    /// Tells subscribers what an epoch has changed.
+    pub(super) fn tell(&self, epoch: u64, output: &[Delta]) {
+        self.changed_at.set(epoch);
+        self.subscribers.borrow_mut().retain(|subscriber| {
+            let mut changes = subscriber.changes.borrow_mut();
+            let is_behind = changes.len() >= CHANGES_MAX;
+            subscriber.is_over.set(subscriber.is_over.get() || is_behind);
+            if !is_behind {
+                changes.push_back(Changes {
+                    epoch,
+                    deltas: output.to_vec(),
+                });
+            }
+            drop(changes);
+            subscriber.arrived.notify_all();
+            !is_behind
+        });
+    }
+
+    pub(super) fn end_subscribers(&self) {
+        for subscriber in self.subscribers.take() {
+            subscriber.is_over.set(true);
+            subscriber.arrived.notify_all();
+        }
+    }
+
+    fn codec(schema: &SchemaRef) -> RowCodec {
+        let types = schema.fields().iter().map(|field| field.data_type());
+        RowCodec::ascending(types).expect("the arrangement has rows of these types")
+    }
+
+    /// All rows, as a run holds them.
+    pub(super) fn save_rows(&self, run: &mut RunWriter) {
+        if let Some(rows) = self.rows() {
+            self.save_changes(&rows.deltas(), run);
+        }
+    }
+
+    /// Changes of the rows, as a run holds them.
+    pub(super) fn save_changes(&self, deltas: &[Delta], run: &mut RunWriter) {
+        let Some(schema) = self.with_arrangement(|a| a.schema().clone()) else {
+            return;
+        };
+        let codec = Self::codec(&schema);
+        for delta in deltas {
+            let rows = codec.encode(delta.rows().columns(), delta.len());
+            for (at, key) in rows.iter().enumerate() {
+                let key = StateKey {
+                    node: ROWS,
+                    table: 0,
+                    key,
+                };
+                run.put(key, Some(&delta.weight(at).to_le_bytes()));
+            }
+        }
+    }
+
+    pub(super) fn restorer(self: &Rc<Self>) -> RowsRestorer {
+        RowsRestorer {
+            relation: self.clone(),
+            rows: BTreeMap::new(),
+        }
+    }
+}
+
+/// The schema of what a dataflow puts out: a value that cannot be computed is null.
+fn nullable(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter();
+    let fields: Vec<Field> = fields
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+/// Adds up the rows that runs hold.
+pub struct RowsRestorer {
+    relation: Rc<Relation>,
+    rows: BTreeMap<Vec<u8>, i64>,
+}
+
+impl RowsRestorer {
+    pub fn put(&mut self, row: &[u8], weight: &[u8]) -> Result<(), String> {
+        let weight = weight.try_into().map_err(|_| "a weight of eight bytes is expected")?;
+        let weight = i64::from_le_bytes(weight);
+        match self.rows.get_mut(row) {
+            Some(known) => {
+                *known += weight;
+                if *known == 0 {
+                    self.rows.remove(row);
+                }
+            }
+            None => {
+                self.rows.insert(row.to_vec(), weight);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn finish(self) -> Result<(), String> {
+        let Some(schema) = self.relation.with_arrangement(|a| a.schema().clone()) else {
+            return Ok(());
+        };
+        let codec = Relation::codec(&schema);
+        let rows: Vec<(Vec<u8>, i64)> = self.rows.into_iter().collect();
+        for chunk in rows.chunks(CHUNK_ROWS) {
+            let columns = codec.decode(chunk.iter().map(|(row, _)| row.as_slice()));
+            let columns = columns.map_err(|error| error.to_string())?;
+            let batch = RecordBatch::try_new(schema.clone(), columns)
+                .map_err(|error| error.to_string())?;
+            let weights = chunk.iter().map(|(_, weight)| *weight).collect();
+            let applied = self.relation.apply(&Delta::new(batch, weights));
+            applied.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}

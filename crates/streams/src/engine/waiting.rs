@@ -1,0 +1,72 @@
+//! Futures of one task together, and tasks one after the other.
+
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+};
+
+use runtime::sync::Notify;
+
+use crate::log::LocalFuture;
+
+/// A seat for one task at a time.
+#[derive(Default)]
+pub struct Turn {
+    taken: Cell<bool>,
+    freed: Notify,
+}
+
+/// Gives the turn back when dropped.
+pub struct Taken(Rc<Turn>);
+
+impl Turn {
+    pub async fn take(self: &Rc<Self>) -> Taken {
+        while self.taken.replace(true) {
+            self.freed.notified().await;
+        }
+        Taken(Rc::clone(self))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.taken.set(false);
+        self.0.freed.notify_one();
+    }
+}
+
+/// Returns when either does; the other is dropped.
+pub async fn first(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    poll_fn(|cx| {
+        if a.as_mut().poll(cx).is_ready() || b.as_mut().poll(cx).is_ready() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// All of their answers, in order.
+pub async fn all<T>(mut futures: Vec<LocalFuture<'_, T>>) -> Vec<T> {
+    let mut answers: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        let mut is_done = true;
+        for (future, answer) in futures.iter_mut().zip(&mut answers) {
+            if answer.is_none() {
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(ready) => *answer = Some(ready),
+                    Poll::Pending => is_done = false,
+                }
+            }
+        }
+        if is_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    let answers = answers.into_iter();
+    answers.map(|answer| answer.expect("every future is done")).collect()
+}

@@ -1,0 +1,139 @@
+//! Random plans over random deltas: at each epoch's end the sum of the output is what a model computes from all input.
+
+mod generate;
+mod model;
+mod value;
+
+use std::collections::BTreeMap;
+
+use super::{EpochEnd, Graph, StateKey};
+use crate::NodeId;
+use generate::{Case, Random};
+use model::Moment;
+use value::{Row, add_delta, to_delta};
+
+type Stored = BTreeMap<(NodeId, u8, Vec<u8>), Vec<u8>>;
+
+/// Cases of one run of the tests.
+const CASES: u64 = 1000;
+
+#[test]
+fn the_sum_of_output_is_the_answer_over_all_input() {
+    let only: Option<u64> = std::env::var("FOREBAY_SEED")
+        .ok()
+        .map(|seed| seed.parse().expect("a seed is a number"));
+    let count = std::env::var("FOREBAY_SEEDS")
+        .map_or(CASES, |count| count.parse().expect("a count of seeds"));
+    let seeds = only.map_or(0..count, |seed| seed..seed + 1);
+    for seed in seeds {
+        run(seed, only.is_some());
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_output() {
+    for seed in 0..CASES / 10 {
+        assert_eq!(run(seed, false), run(seed, false), "seed {seed}");
+    }
+}
+
+/// What came out, in order.
+fn run(seed: u64, traces: bool) -> Vec<(Row, i64)> {
+    let mut random = Random::new(seed);
+    let case = Case::random(&mut random);
+    if traces {
+        eprintln!("{case}");
+    }
+    let mut graph =
+        Graph::new(&case.plan).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{case}"));
+    let mut stored = Stored::new();
+    let mut tables: BTreeMap<NodeId, Vec<Row>> =
+        case.plan.inputs().map(|(id, _)| (id, Vec::new())).collect();
+    let mut sum = BTreeMap::new();
+    let mut all = Vec::new();
+    let mut moment = Moment::default();
+    for epoch in 1..=1 + random.below(6) {
+        for (input, changes) in case.changes(&mut tables, &mut random) {
+            let mut changes = changes.as_slice();
+            while !changes.is_empty() {
+                let (some, rest) = changes.split_at(1 + random.index(changes.len()));
+                changes = rest;
+                if traces {
+                    eprintln!("epoch {epoch}: {input:?} {some:?}");
+                }
+                graph.push(input, to_delta(&case.plan.nodes[input.0].schema, some));
+                for _ in 0..random.below(4) {
+                    graph.work();
+                }
+            }
+        }
+        case.advance(&mut moment, &tables, &mut random);
+        graph.end_epoch(EpochEnd {
+            epoch,
+            now: moment.now,
+            watermarks: moment.watermarks.clone(),
+        });
+        while graph.work() {}
+        for delta in graph.take_output() {
+            add_delta(&mut sum, &mut all, &delta);
+        }
+        if traces {
+            eprintln!("epoch {epoch}: now {} {:?}", moment.now, moment.watermarks);
+        }
+        let expected = case.answer(&tables, &mut moment);
+        assert_eq!(
+            sum, expected,
+            "seed {seed}, epoch {epoch}, left is the graph's\n{case}"
+        );
+        if random.one_in(2) {
+            checkpoint(&mut graph, &mut stored, random.one_in(8));
+            if random.one_in(2) {
+                graph = restored(&case, &stored, seed);
+            }
+        }
+    }
+    all
+}
+
+fn checkpoint(graph: &mut Graph, stored: &mut Stored, all: bool) {
+    let checks = stored.len().is_multiple_of(2);
+    if all {
+        stored.clear();
+    }
+    let mut write = |key: StateKey<'_>, value: Option<&[u8]>| {
+        let at = (key.node, key.table, key.key.to_vec());
+        match value {
+            Some(value) => stored.insert(at, value.to_vec()),
+            None => stored.remove(&at),
+        };
+    };
+    if all {
+        graph.checkpoint_all(&mut write);
+        return;
+    }
+    graph.checkpoint(&mut write);
+    // What a full one writes is what all of the others have added up to.
+    if checks {
+        let mut full = Stored::new();
+        graph.checkpoint_all(&mut |key, value| {
+            let value = value.expect("a full checkpoint removes nothing");
+            full.insert((key.node, key.table, key.key.to_vec()), value.to_vec());
+        });
+        assert_eq!(&full, stored);
+    }
+}
+
+fn restored(case: &Case, stored: &Stored, seed: u64) -> Graph {
+    let mut graph = Graph::new(&case.plan).expect("it was made before");
+    for ((node, table, key), value) in stored {
+        let key = StateKey {
+            node: *node,
+            table: *table,
+            key,
+        };
+        graph
+            .restore(key, value)
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+    graph
+}

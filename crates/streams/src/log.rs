@@ -1,0 +1,104 @@
+//! The log as the engine sees it: the one seam between streams and topics.
+//!
+//! Two things stand behind it: the partitions of this node, and (for pipelines against other clusters) the Kafka client.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use base::{Offset, PartitionKey, TopicId};
+use runtime::Instant;
+
+use crate::source::{Decoded, SourceReader};
+
+pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicShape {
+    pub id: TopicId,
+    pub partitions: i32,
+}
+
+/// What of a partition can be read: `log_start_offset..high_watermark`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    pub log_start_offset: Offset,
+    pub high_watermark: Offset,
+}
+
+/// Why the log did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    #[error("the topic was deleted")]
+    Deleted,
+    #[error("offset {wanted} is gone: the partition begins at {start}")]
+    Trimmed { wanted: Offset, start: Offset },
+    #[error("{0}")]
+    Refused(String),
+    /// Trying again may help.
+    #[error("the disk is full")]
+    Full,
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// See the module head.
+pub trait TopicLog {
+    fn topic(&self, name: &str) -> Option<TopicShape>;
+
+    /// The topic of that name, made when there is none. `keeps_all`: nothing of it is removed by age or size.
+    fn ensure_topic(
+        &self,
+        name: String,
+        partitions: i32,
+        keeps_all: bool,
+    ) -> LocalFuture<'_, Result<TopicShape, LogError>>;
+
+    /// Of each partition; `None` where it is gone.
+    fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>>;
+
+    /// Returns when a partition's high watermark is not what was seen, or at the deadline; it may return early.
+    fn wait(&self, seen: Vec<(PartitionKey, Offset)>, deadline: Instant) -> LocalFuture<'_, ()>;
+
+    /// Reads records below `until` from `from` on, and makes rows of them where the partition lives: all there are, or at
+    /// least one batch and at most about `bytes_max`.
+    fn read(
+        &self,
+        partition: PartitionKey,
+        from: Offset,
+        until: Offset,
+        bytes_max: usize,
+        reader: Arc<SourceReader>,
+    ) -> LocalFuture<'_, Result<Decoded, LogError>>;
+
+    /// Appends a batch that this node built; returns the offset behind it once it is committed.
+    fn append(
+        &self,
+        partition: PartitionKey,
+        batch: Vec<u8>,
+    ) -> LocalFuture<'_, Result<Offset, LogError>>;
+
+    /// As `append`, of an idempotent producer's batch to a topic of the user's: it is there once, however often it is sent.
+    fn produce(
+        &self,
+        partition: PartitionKey,
+        batch: Vec<u8>,
+    ) -> LocalFuture<'_, Result<(), LogError>>;
+
+    /// Removes what stands before an offset.
+    fn trim(
+        &self,
+        partition: PartitionKey,
+        log_start_offset: Offset,
+    ) -> LocalFuture<'_, Result<(), LogError>>;
+
+    /// The batches below the high watermark from an offset on, as they are: at least one, at most about `bytes_max`; the
+    /// offset at which they begin, if that is later.
+    fn batches(
+        &self,
+        partition: PartitionKey,
+        from: Offset,
+        bytes_max: usize,
+    ) -> LocalFuture<'_, Result<(Offset, Vec<u8>), LogError>>;
+
+    /// An id for a producer that nobody else has.
+    fn producer_id(&self) -> LocalFuture<'_, Result<i64, LogError>>;
+}

@@ -1,0 +1,268 @@
+//! What nodes of a running graph do.
+
+mod aggregate;
+mod counts;
+mod grouped;
+mod join;
+mod stateless;
+mod time;
+mod top;
+mod windows;
+
+use std::{fmt::Debug, sync::Arc};
+
+use arrow_array::{ArrayRef, RecordBatch, new_null_array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_select::concat::concat;
+
+use crate::{
+    Delta, ExpressionRef, Fault, Operator, Plan,
+    graph::PlanError,
+    plan::JoinKind,
+    row::{Corrupt, RowCodec, Unsupported},
+};
+
+/// Takes an entry of state: table, key, and value unless it is gone.
+pub(crate) type Write<'a> = dyn FnMut(u8, &[u8], Option<&[u8]>) + 'a;
+
+/// A node at work. Its state is its own; it says what is to be written of it.
+pub(crate) trait Running: Debug + Send {
+    /// Handles rows of one of its inputs, `CHUNK_ROWS` or less or not many more.
+    fn take(&mut self, port: usize, delta: &Delta, out: &mut Output);
+
+    /// One piece of what there is to do at an epoch's end, when all of its inputs are done; true while there is more.
+    fn finish(&mut self, _end: &End, _out: &mut Output) -> bool {
+        false
+    }
+
+    /// Gives what changed since the last checkpoint, or everything: table, key and value.
+    fn checkpoint(&mut self, _all: bool, _write: &mut Write<'_>) {}
+
+    fn restore(&mut self, _table: u8, _key: &[u8], _value: &[u8]) -> Result<(), Corrupt> {
+        Err(Corrupt)
+    }
+
+    fn entries(&self) -> usize {
+        0
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What decides a node's end of an epoch beside its input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub now: i64,
+    pub watermark: Option<i64>,
+}
+
+/// What a piece of work gave.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub deltas: Vec<Delta>,
+    pub faults: u64,
+    pub last_fault: Option<Fault>,
+    pub late_rows: u64,
+}
+
+impl Output {
+    pub(crate) fn fault(&mut self, fault: Fault) {
+        self.faults += 1;
+        self.last_fault = Some(fault);
+    }
+}
+
+/// The operator of a node, over inputs with these schemas.
+pub(crate) fn make(
+    at: usize,
+    plan: &Plan,
+    schemas: &[SchemaRef],
+    append_only: &[bool],
+) -> Result<Box<dyn Running>, PlanError> {
+    let node = &plan.nodes[at];
+    let malformed = |reason| PlanError::Malformed { node: at, reason };
+    let inputs: Vec<SchemaRef> = node
+        .inputs
+        .iter()
+        .map(|input| schemas[input.0].clone())
+        .collect();
+    let arity = match &node.operator {
+        Operator::Input(_) | Operator::Constant(_) => Some(0),
+        Operator::Union => None,
+        Operator::SetDifference { .. } | Operator::SetIntersection { .. } | Operator::Join(_) => {
+            Some(2)
+        }
+        _ => Some(1),
+    };
+    if arity.is_some_and(|arity| arity != inputs.len()) {
+        return Err(malformed("it has not as many inputs as its operator"));
+    }
+    let place = Place {
+        at,
+        schema: nullable(&node.schema),
+        inputs,
+        append_only: node
+            .inputs
+            .iter()
+            .map(|input| append_only[input.0])
+            .collect(),
+    };
+    match &node.operator {
+        Operator::Input(_) | Operator::Union => stateless::pass(&place),
+        Operator::Constant(rows) => stateless::constant(&place, rows),
+        Operator::Project(expressions) => stateless::project(&place, expressions),
+        Operator::Filter(condition) => Ok(stateless::filter(condition)),
+        Operator::Aggregate { keys, aggregates } => aggregate::make(&place, keys, aggregates),
+        Operator::Distinct | Operator::SetDifference { .. } | Operator::SetIntersection { .. } => {
+            counts::make(&place, &node.operator)
+        }
+        Operator::Join(join) => join::make(&place, join),
+        Operator::Top { .. } => top::make(&place, &node.operator),
+        Operator::Windows { time, windows } => windows::windows(&place, *time, *windows),
+        Operator::Unnest { list, keeps_empty } => windows::unnest(&place, *list, *keeps_empty),
+        Operator::EmitOnClose { window_end } => time::emit_on_close(&place, *window_end),
+        Operator::Valid { from, until } => time::valid(&place, *from, *until),
+    }
+}
+
+/// A node and what is known of its surroundings.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub at: usize,
+    pub schema: SchemaRef,
+    pub inputs: Vec<SchemaRef>,
+    pub append_only: Vec<bool>,
+}
+
+impl Place {
+    pub(crate) fn malformed(&self, reason: &'static str) -> PlanError {
+        PlanError::Malformed {
+            node: self.at,
+            reason,
+        }
+    }
+
+    pub(crate) fn unsupported(&self, source: Unsupported) -> PlanError {
+        PlanError::Unsupported {
+            node: self.at,
+            source,
+        }
+    }
+
+    /// The type of a column of an input.
+    pub(crate) fn input_type(&self, input: usize, column: usize) -> Result<&DataType, PlanError> {
+        let fields = self.inputs[input].fields();
+        let field = fields
+            .get(column)
+            .ok_or(self.malformed("it names a column that its input has not"))?;
+        Ok(field.data_type())
+    }
+
+    /// The types of columns of an input.
+    pub(crate) fn input_types(
+        &self,
+        input: usize,
+        columns: &[usize],
+    ) -> Result<Vec<DataType>, PlanError> {
+        columns
+            .iter()
+            .map(|column| self.input_type(input, *column).cloned())
+            .collect()
+    }
+
+    /// For columns of an input, ascending.
+    pub(crate) fn codec(&self, input: usize, columns: &[usize]) -> Result<RowCodec, PlanError> {
+        let types = self.input_types(input, columns)?;
+        RowCodec::ascending(&types).map_err(|source| self.unsupported(source))
+    }
+
+    /// Fails unless the node's schema has these types.
+    pub(crate) fn expect_types<'b>(
+        &self,
+        types: impl IntoIterator<Item = &'b DataType>,
+    ) -> Result<(), PlanError> {
+        let own = self.schema.fields().iter().map(|field| field.data_type());
+        if own.eq(types) {
+            Ok(())
+        } else {
+            Err(self.malformed("its schema is not that of its rows"))
+        }
+    }
+}
+
+/// Whether rows only come out of a node, never go.
+pub(crate) fn is_append_only(plan: &Plan, at: usize, before: &[bool]) -> bool {
+    let node = &plan.nodes[at];
+    let inputs_are = node.inputs.iter().all(|input| before[input.0]);
+    match &node.operator {
+        Operator::Input(input) => input.is_append_only,
+        Operator::Constant(_) | Operator::EmitOnClose { .. } => true,
+        Operator::Project(_)
+        | Operator::Filter(_)
+        | Operator::Windows { .. }
+        | Operator::Unnest { .. }
+        | Operator::Union
+        | Operator::Distinct
+        | Operator::SetIntersection { .. } => inputs_are,
+        Operator::Join(join) => {
+            inputs_are && matches!(join.kind, JoinKind::Inner | JoinKind::LeftSemi)
+        }
+        Operator::Valid { until, .. } => inputs_are && until.is_none(),
+        Operator::Aggregate { .. } | Operator::SetDifference { .. } | Operator::Top { .. } => false,
+    }
+}
+
+/// The same columns, each of which may be null: what could not be computed is.
+pub(crate) fn nullable(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new(fields.collect::<Vec<Field>>()))
+}
+
+/// The expression's values for all rows: for a row that it fails for, null, and counted.
+pub(crate) fn evaluate(
+    expression: &ExpressionRef,
+    rows: &RecordBatch,
+    data_type: &DataType,
+    out: &mut Output,
+) -> ArrayRef {
+    match checked(expression, rows, data_type) {
+        Ok(values) => return values,
+        Err(fault) if rows.num_rows() == 1 => {
+            out.fault(fault);
+            return new_null_array(data_type, 1);
+        }
+        Err(_) => {}
+    }
+    let values = (0..rows.num_rows()).map(|row| {
+        checked(expression, &rows.slice(row, 1), data_type).unwrap_or_else(|fault| {
+            out.fault(fault);
+            new_null_array(data_type, 1)
+        })
+    });
+    let values: Vec<ArrayRef> = values.collect();
+    let values: Vec<&dyn arrow_array::Array> = values.iter().map(AsRef::as_ref).collect();
+    concat(&values).expect("all are of one type")
+}
+
+fn checked(
+    expression: &ExpressionRef,
+    rows: &RecordBatch,
+    data_type: &DataType,
+) -> Result<ArrayRef, Fault> {
+    let values = expression.evaluate(rows)?;
+    if values.data_type() == data_type && values.len() == rows.num_rows() {
+        return Ok(values);
+    }
+    Err(Fault {
+        sqlstate: *b"XX000",
+        message: format!(
+            "a value of type {} where the plan says {data_type}",
+            values.data_type()
+        ),
+    })
+}

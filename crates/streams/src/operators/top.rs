@@ -1,0 +1,252 @@
+//! Of each partition the rows at some places of its order, with their numbers if wanted.
+//!
+//! # Limits      a partition whose rows are all shown is gone through as a whole when it is touched
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow_schema::{DataType, SchemaRef};
+
+use super::{
+    End, Output, Place, Running, Write,
+    grouped::{GroupedRows, When},
+};
+use crate::{
+    Delta, Operator,
+    delta::CHUNK_ROWS,
+    graph::PlanError,
+    plan::Ties,
+    row::{ColumnOrder, Corrupt},
+    state::Slot,
+};
+
+#[derive(Debug)]
+struct Top {
+    schema: SchemaRef,
+    ties: Ties,
+    /// Places that are shown, counted from zero.
+    from: u64,
+    until: u64,
+    emits_number: bool,
+    /// Rows never go, so that one behind the last place never comes back.
+    forgets: bool,
+    rows: GroupedRows,
+    finishing: usize,
+}
+
+/// A row that is shown with a number, so many times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shown {
+    slot: Slot,
+    number: u64,
+    weight: i64,
+}
+
+pub(super) fn make(place: &Place, operator: &Operator) -> Result<Box<dyn Running>, PlanError> {
+    let Operator::Top {
+        partition,
+        order,
+        ties,
+        offset,
+        limit,
+        emits_number,
+    } = operator
+    else {
+        unreachable!("the caller has looked")
+    };
+    let number = place
+        .schema
+        .fields()
+        .last()
+        .map_or(DataType::Null, |field| field.data_type().clone());
+    let input = place.inputs[0]
+        .fields()
+        .iter()
+        .map(|field| field.data_type());
+    if *emits_number {
+        if !matches!(number, DataType::Int64 | DataType::UInt64) {
+            return Err(place.malformed("a row's number is a bigint"));
+        }
+        place.expect_types(input.chain([&number]))?;
+    } else {
+        place.expect_types(input)?;
+    }
+    let order: Vec<(usize, ColumnOrder)> = order
+        .iter()
+        .map(|key| {
+            let order = ColumnOrder {
+                descending: key.descending,
+                nulls_first: key.nulls_first,
+            };
+            (key.column, order)
+        })
+        .collect();
+    Ok(Box::new(Top {
+        schema: place.schema.clone(),
+        ties: *ties,
+        from: *offset,
+        until: limit.map_or(u64::MAX, |limit| offset.saturating_add(limit)),
+        emits_number: *emits_number,
+        forgets: place.append_only[0] && limit.is_some(),
+        rows: GroupedRows::new(place, 0, partition, &order)?,
+        finishing: 0,
+    }))
+}
+
+impl Running for Top {
+    fn take(&mut self, _port: usize, delta: &Delta, _out: &mut Output) {
+        self.rows.take(delta);
+    }
+
+    fn finish(&mut self, _end: &End, out: &mut Output) -> bool {
+        let mut changes = Vec::new();
+        while self.finishing < self.rows.touched().len() && changes.len() < CHUNK_ROWS {
+            let group = self.rows.touched()[self.finishing];
+            let (old, _) = self.shown(group, When::Old);
+            let (new, behind) = self.shown(group, When::New);
+            if old != new {
+                add_difference(&old, &new, &mut changes);
+            }
+            for slot in behind {
+                self.rows.forget(slot);
+            }
+            self.finishing += 1;
+        }
+        self.emit(&changes, out);
+        if self.finishing < self.rows.touched().len() {
+            return true;
+        }
+        self.finishing = 0;
+        self.rows.end_epoch();
+        false
+    }
+
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
+        self.rows.checkpoint(all, |key, value| write(0, key, value));
+    }
+
+    fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        if table == 0 {
+            self.rows.restore(key, value)
+        } else {
+            Err(Corrupt)
+        }
+    }
+
+    fn entries(&self) -> usize {
+        self.rows.entries()
+    }
+
+    fn bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+}
+
+impl Top {
+    /// What of a group is shown, in order; and, if such are forgotten, the rows behind.
+    fn shown(&self, group: Slot, when: When) -> (Vec<Shown>, Vec<Slot>) {
+        let mut shown = Vec::new();
+        let mut behind = Vec::new();
+        // Rows before this one, and groups of equal ones; then the place of this one.
+        let mut rows = 0_u64;
+        let mut ranks = 0_u64;
+        let mut place = 0;
+        let mut last: Option<Slot> = None;
+        for (slot, weight) in self.rows.rows(group, when) {
+            let ties = self.ties != Ties::Numbered
+                && last.is_some_and(|last| self.rows.prefix(last) == self.rows.prefix(slot));
+            if !ties {
+                place = if self.ties == Ties::DenselyRanked {
+                    ranks
+                } else {
+                    rows
+                };
+                ranks += 1;
+            }
+            last = Some(slot);
+            rows += weight.unsigned_abs();
+            if place >= self.until {
+                if !self.forgets || when == When::Old {
+                    break;
+                }
+                behind.push(slot);
+                continue;
+            }
+            if self.ties != Ties::Numbered {
+                if place >= self.from {
+                    let number = if self.emits_number { place + 1 } else { 0 };
+                    shown.push(Shown {
+                        slot,
+                        number,
+                        weight,
+                    });
+                }
+                continue;
+            }
+            let places = place.max(self.from)..rows.min(self.until);
+            if self.emits_number {
+                shown.extend(places.map(|place| Shown {
+                    slot,
+                    number: place + 1,
+                    weight: 1,
+                }));
+            } else if !places.is_empty() {
+                let weight = (places.end - places.start).cast_signed();
+                shown.push(Shown {
+                    slot,
+                    number: 0,
+                    weight,
+                });
+            }
+        }
+        (shown, behind)
+    }
+
+    fn emit(&self, changes: &[Shown], out: &mut Output) {
+        for changes in changes.chunks(CHUNK_ROWS) {
+            let slots: Vec<Option<Slot>> = changes.iter().map(|change| Some(change.slot)).collect();
+            let mut columns = self.rows.columns(&slots);
+            if self.emits_number {
+                let numbers = changes.iter().map(|change| change.number);
+                let is_signed = self
+                    .schema
+                    .fields()
+                    .last()
+                    .is_some_and(|field| field.data_type() == &DataType::Int64);
+                columns.push(if is_signed {
+                    Arc::new(Int64Array::from_iter_values(numbers.map(u64::cast_signed)))
+                        as ArrayRef
+                } else {
+                    Arc::new(UInt64Array::from_iter_values(numbers))
+                });
+            }
+            let options = RecordBatchOptions::new().with_row_count(Some(changes.len()));
+            let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+            let weights = changes.iter().map(|change| change.weight).collect();
+            out.deltas.push(Delta::new(
+                rows.expect("the columns of the schema"),
+                weights,
+            ));
+        }
+    }
+}
+
+/// What goes, in its order, and then what comes.
+fn add_difference(old: &[Shown], new: &[Shown], changes: &mut Vec<Shown>) {
+    let mut weights: BTreeMap<(Slot, u64), i64> = BTreeMap::new();
+    for shown in new {
+        *weights.entry((shown.slot, shown.number)).or_default() += shown.weight;
+    }
+    for shown in old {
+        *weights.entry((shown.slot, shown.number)).or_default() -= shown.weight;
+    }
+    for (all, is_gone) in [(old, true), (new, false)] {
+        for shown in all {
+            let weight = weights[&(shown.slot, shown.number)];
+            if weight != 0 && (weight < 0) == is_gone {
+                changes.push(Shown { weight, ..*shown });
+                weights.insert((shown.slot, shown.number), 0);
+            }
+        }
+    }
+}
