@@ -1,6 +1,9 @@
 //! Avro schemas from their JSON (specification 1.11).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 
@@ -200,9 +203,13 @@ impl Schema {
             }
             _ => {
                 let mut fields = Vec::new();
+                let mut distinct = BTreeSet::new();
                 for field in list("fields").ok_or(invalid("fields"))? {
                     let name = field.get("name").and_then(Value::as_str);
                     let name = name.ok_or(invalid("a field's name"))?;
+                    if !distinct.insert(name) {
+                        return Err(invalid("a name of its own for each field"));
+                    }
                     let declared = field.get("type").ok_or(invalid("a field's type"))?;
                     fields.push((name.to_owned(), self.add(declared, &space, names)?));
                 }

@@ -314,6 +314,10 @@ fn schemas_that_cannot_be_used_are_refused() {
             "\"int\"".to_owned(),
             Some("column a: the schema has no such field"),
         ),
+        (
+            record("\"int\"}, {\"name\": \"a\", \"type\": \"int\""),
+            Some("the schema: a name of its own for each field is expected"),
+        ),
         ("{".to_owned(), Some("the schema: JSON is expected")),
         (
             format!("{}1{}", "[".repeat(100), "]".repeat(100)),

@@ -523,6 +523,8 @@ fn schemas_that_cannot_be_used_are_refused() {
     for (schema, message, name, kind, expected) in cases {
         assert_eq!(make(schema, message, name, kind).as_deref(), expected);
     }
+    let twice = "message A { int32 a = 1; int32 a = 2; }";
+    assert!(make(twice, "A", "a", DataType::Int32).is_some());
     let deep = "message A {".repeat(40);
     assert_eq!(
         make(&deep, "A", "a", DataType::Int32).as_deref(),
