@@ -1,6 +1,6 @@
 //! Records of sources: each format into rows, those into JSON, and back.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use streams::format::{Decoder, Encoder, Format, Framing, RecordView};
@@ -168,7 +168,7 @@ pub fn json_records(input: &[u8]) {
     columns.push(("m", structure(&[("x", list(inner))])));
     round(&json(), &schema(&columns), input);
     // Another parser has the same opinion of what a record is, and of where things are; but no numbers beyond doubles.
-    let metadata = HashMap::from([("postgres.type".to_owned(), "jsonb".to_owned())]);
+    let metadata = [("postgres.type".to_owned(), "jsonb".to_owned())].into();
     let field = Field::new("v", DataType::Utf8, true).with_metadata(metadata);
     let columns = Arc::new(Schema::new(vec![field]));
     let path = ["o", "p", "1"].map(str::to_owned).to_vec();

@@ -3,7 +3,7 @@
 //! A record has no names and no lengths in it: every field is walked through in the schema's order, and those that are
 //! not read are only stepped over.
 //!
-//! # What is read
+//! What is read:
 //! - A column is the field of its name, or what stands at its path of names. A union with null is NULL or the value; in
 //!   other unions each branch must fit the column.
 //! - Enums are text, records structs, maps lists of structs of `key` and `value`, `fixed` is bytes; the logical types

@@ -4,7 +4,7 @@
 //! as strictly. Where members are found is guessed from the records before, whose members mostly came in the same order;
 //! a guess costs one comparison and a wrong one a look into the table of names.
 //!
-//! # What is read
+//! What is read:
 //! - A record is one object of RFC 8259 in UTF-8 with nothing behind it. Of members with the same name the last counts.
 //! - A column's value is what PostgreSQL's `->>` and a cast to its type would make of the member: a string may hold a
 //!   number, text may be any value. Beyond that: integers may be written `1e3` or `5.0`; numbers for timestamps are
@@ -13,7 +13,7 @@
 //! - What is absent, null, or lies within something that is neither object nor array, is NULL.
 //! - Text with the character U+0000 is malformed, since PostgreSQL has none; so is a number out of its column's range.
 //!
-//! # What is written
+//! What is written:
 //! Integers and decimals as numbers, floating point too but for `"NaN"`, `"Infinity"` and `"-Infinity"`; times as ISO
 //! 8601 with microseconds, in UTC with a `Z` where the column has a zone; bytes as base64; JSON as it is.
 
