@@ -71,9 +71,11 @@ enum Target {
 /// A member by its name with quotes and colon.
 struct Guess {
     text: Box<[u8]>,
-    /// Its first bytes, and which of them there are: enough to tell most others.
+    /// Its first eight bytes, and which of them there are.
     head: u64,
     mask: u64,
+    /// Its last eight bytes, if there are more. Most names are no longer than both together.
+    tail: u64,
     target: Target,
 }
 
@@ -86,6 +88,9 @@ impl Guess {
             text: text.into(),
             head: u64::from_le_bytes(head),
             mask: u64::MAX >> (64 - 8 * count),
+            tail: text
+                .last_chunk()
+                .map_or(0, |tail| u64::from_le_bytes(*tail)),
             target,
         }
     }
@@ -99,9 +104,14 @@ impl Guess {
         if u64::from_le_bytes(*head) & self.mask != self.head {
             return false;
         }
-        // Short enough to be faster than a call.
-        let rest = self.text.iter().skip(8);
-        rest.zip(&text[8..]).all(|(wanted, byte)| wanted == byte) && text.len() >= self.text.len()
+        match self.text.len() {
+            ..=8 => true,
+            bytes @ 9..=16 => {
+                let tail = text.get(..bytes).and_then(|text| text.last_chunk::<8>());
+                tail.is_some_and(|tail| u64::from_le_bytes(*tail) == self.tail)
+            }
+            _ => text.starts_with(&self.text),
+        }
     }
 }
 
@@ -302,10 +312,24 @@ impl Record<'_> {
     fn member(&mut self, at: usize, guess: &mut usize) -> Result<Target, Failure> {
         self.cursor.next();
         let rest = &self.cursor.text[self.cursor.at..];
-        let guesses = self.nodes[at].guesses[*guess..].iter();
-        for (ahead, guessed) in guesses.take(GUESSES_TRIED).enumerate() {
+        let guesses = self.nodes[at].guesses.get(*guess..).unwrap_or_default();
+        if let [guessed, ..] = guesses
+            && guessed.is_at(rest)
+        {
+            *guess += 1;
+            self.cursor.at += guessed.text.len();
+            return Ok(guessed.target);
+        }
+        self.ahead(at, guess)
+    }
+
+    /// The members guessed next are missing, or else it is none that was guessed.
+    fn ahead(&mut self, at: usize, guess: &mut usize) -> Result<Target, Failure> {
+        let rest = &self.cursor.text[self.cursor.at..];
+        let guesses = self.nodes[at].guesses.iter().enumerate();
+        for (place, guessed) in guesses.skip(*guess + 1).take(GUESSES_TRIED) {
             if guessed.is_at(rest) {
-                *guess += ahead + 1;
+                *guess = place + 1;
                 self.cursor.at += guessed.text.len();
                 return Ok(guessed.target);
             }
