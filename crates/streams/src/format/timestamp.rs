@@ -1,7 +1,7 @@
 //! Dates and times of the proleptic Gregorian calendar: text to numbers and back, exact.
 //!
 //! Days count from 1970-01-01, microseconds from its midnight, UTC. Read is what RFC 3339, ISO 8601 and PostgreSQL write:
-//! `2026-11-22`, `2026-11-22T01:02`, `2026-11-22 01:02:03.456789+05:30`, years of four to six digits, signed or not.
+//! `2026-11-22`, `2026-11-22T01:02`, `2026-11-22 01:02:03.456789+05:30`, years of four to seven digits, signed or not.
 //! Fractions are rounded to the microsecond. There is no second 60 and no hour 24. The arithmetic is that of Howard
 //! Hinnant, "chrono-compatible low-level date algorithms".
 
@@ -151,7 +151,7 @@ impl Text<'_> {
         let mut year = 0i32;
         let from = self.at;
         while let Some(digit @ b'0'..=b'9') = self.peek() {
-            if self.at - from == 6 {
+            if self.at - from == 7 {
                 return None;
             }
             year = year * 10 + i32::from(digit - b'0');
