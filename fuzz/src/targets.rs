@@ -4,6 +4,7 @@ mod batches;
 mod files;
 mod frames;
 mod messages;
+mod postgres;
 
 /// One decoder under test.
 pub struct Target {
@@ -153,6 +154,12 @@ pub static TARGETS: &[Target] = &[
         seeds: files::group_seeds,
         run: files::group_record,
         allocated_bytes_max: files::lists_bytes_max,
+    },
+    Target {
+        name: "postgres",
+        seeds: postgres::seeds,
+        run: postgres::messages,
+        allocated_bytes_max: postgres::bytes_max,
     },
 ];
 

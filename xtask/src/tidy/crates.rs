@@ -39,7 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker",
+            "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker", "sql",
         ],
     ),
     ("e2e", &[]),
