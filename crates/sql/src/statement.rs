@@ -56,6 +56,8 @@ pub enum StatementKind {
     /// `None`: all.
     Deallocate { name: Option<String> },
     Discard,
+    /// Drivers say it before they give a connection to somebody else; there is no LISTEN.
+    Unlisten,
     /// Rows of a query as text.
     Copy { query: Box<ast::Query>, is_csv: bool, has_header: bool },
     Insert(Box<ast::Insert>),
@@ -273,6 +275,10 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             cursor.take_word("prepare");
             let name = cursor.name()?;
             StatementKind::Deallocate { name: (name != "all").then_some(name) }
+        }
+        "unlisten" => {
+            cursor.next();
+            StatementKind::Unlisten
         }
         "discard" => {
             cursor.rest_of_words()?;
