@@ -3,4 +3,5 @@
 mod database;
 mod memory;
 mod slt;
+mod tools;
 mod wire;

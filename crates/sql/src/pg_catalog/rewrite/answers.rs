@@ -92,14 +92,6 @@ pub fn constant(
         "txid_current" | "pg_current_xact_id" => number(1),
         "pg_char_to_encoding" => number(6),
         "pg_postmaster_start_time" | "pg_conf_load_time" => parsed("now()").map(Some),
-        // What names without a schema find.
-        "pg_table_is_visible" => match arguments {
-            [oid] => parsed(&format!(
-                "(({oid}) NOT IN (SELECT __c.oid FROM pg_catalog.pg_class __c WHERE __c.relnamespace > 13000 - 1 AND __c.relnamespace < 13002))"
-            ))
-            .map(Some),
-            _ => Ok(None),
-        },
         "current_schemas" => {
             let with_system = arguments.first().and_then(|flag| literal_text(flag)) == Some("true");
             let list = if with_system { "ARRAY['pg_catalog', 'public']" } else { "ARRAY['public']" };
