@@ -40,7 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "fuzz",
         &[
             "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker", "streams",
-            "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker", "sql",
+            "sql",
         ],
     ),
     ("e2e", &[]),
