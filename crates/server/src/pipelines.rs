@@ -1,6 +1,7 @@
 //! The stream engine in the node: where it runs, what it reads, and how sessions reach it.
 
 mod backend;
+mod system;
 mod topics;
 
 use std::rc::Rc;

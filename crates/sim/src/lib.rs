@@ -16,5 +16,6 @@ pub mod replication_run;
 pub mod seeds;
 pub mod storage_plan;
 pub mod storage_run;
+pub mod streams_run;
 mod storage_work;
 mod trace_checker;

@@ -18,6 +18,9 @@ use std::{
 
 use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF, planner::ExprPlanner};
 
+/// By name.
+pub type Functions = BTreeMap<String, Arc<ScalarUDF>>;
+
 /// Those of the engine that would answer differently on each call, or speak of it instead of the data.
 const LEFT_OUT: &[&str] = &[
     "random",
@@ -97,7 +100,7 @@ static WINDOWS: LazyLock<BTreeMap<String, Arc<WindowUDF>>> = LazyLock::new(|| {
 });
 
 /// Without the schema that some clients write.
-fn bare(name: &str) -> &str {
+pub fn bare(name: &str) -> &str {
     name.strip_prefix("pg_catalog.").unwrap_or(name)
 }
 

@@ -34,6 +34,7 @@ use crate::{backend::SqlError, catalog::Catalog, error::sqlstate};
 pub use change::{PlannedChange, plan_change};
 pub use definition::define;
 pub use explain::explain;
+pub(crate) use names::name_columns;
 pub use properties::{Properties, properties};
 
 /// A query that can run.

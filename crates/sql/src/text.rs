@@ -2,6 +2,9 @@
 //!
 //! Times in the ISO form, intervals in the `postgres` style, bytes in hex, arrays and rows with braces and parentheses.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Write;
 
 use arrow::{

@@ -26,9 +26,13 @@
 
 pub mod arrangement;
 mod checkpoint;
+mod deciding;
+mod outbox;
 mod pipeline;
 mod questions;
 mod relation;
+mod report;
+mod sink;
 mod waiting;
 
 use std::{
@@ -43,15 +47,17 @@ use std::{
 use base::{Offset, PartitionKey};
 use runtime::{Class, Fatal, Instant, sync::Notify};
 
-use crate::{NodeId, log::TopicLog};
+use crate::{Definition, NodeId, log::TopicLog};
 use arrangement::NotThere;
-use checkpoint::{Checkpoint, CheckpointDir, ROWS, RunWriter};
+use checkpoint::{Checkpoint, CheckpointDir, PipelineState, ROWS, RunWriter};
+use deciding::Outbox;
 use pipeline::{Epoch, Pipeline};
 use relation::Subscriber;
 pub use checkpoint::CheckpointError;
 pub use pipeline::PipelineError;
 pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
-pub use relation::{NewRelation, Relation};
+pub use relation::{NewRelation, ReadCounts, Relation};
+pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 pub(crate) use waiting::all;
 
 /// Records of one partition that an epoch takes in at most: a second's work is never one epoch.
@@ -86,6 +92,8 @@ pub struct Engine {
     applying: Cell<bool>,
     /// What was there at the start has been read.
     is_ready: Cell<bool>,
+    report_wanted: Cell<bool>,
+    report: RefCell<Option<Report>>,
     subscriptions: RefCell<BTreeMap<u64, (Rc<Relation>, Rc<Subscriber>)>>,
     next_subscription: Cell<u64>,
     /// An epoch ended, or a pipeline stopped.
@@ -109,6 +117,9 @@ struct Stream {
     saved_at: Instant,
     run_number: u64,
     changed: bool,
+    outbox: Outbox,
+    /// An epoch could not be decided: what is in memory is ahead of what will ever have been.
+    is_void: bool,
 }
 
 impl Engine {
@@ -132,6 +143,8 @@ impl Engine {
             cuts: RefCell::default(),
             applying: Cell::new(false),
             is_ready: Cell::new(false),
+            report_wanted: Cell::new(false),
+            report: RefCell::default(),
             subscriptions: RefCell::default(),
             next_subscription: Cell::new(0),
             progressed: Notify::new(),
@@ -147,14 +160,17 @@ impl Engine {
         let mut stream = Stream {
             pipelines: Vec::new(),
             run_number: saved.pipelines.iter().flat_map(|p| &p.runs).map(|r| r.number + 1).max().unwrap_or(0),
+            outbox: Outbox::at(saved.outbox),
             saved,
             saved_at: runtime::now(),
             changed: false,
+            is_void: false,
         };
         for relation in relations {
             let relation = Relation::new(relation);
             engine.take_up(&mut stream, relation).await?;
         }
+        engine.replay_outbox(&mut stream).await?;
         let running = engine.clone();
         runtime::spawn(Class::Streams, "streams", async move {
             running.run(stream).await;
@@ -171,7 +187,11 @@ impl Engine {
         let name = relation.name.clone();
         if relation.has_pipeline() {
             let made = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
+            let was_stopped = stream.saved.pipelines.iter().any(|state| {
+                state.id == relation.id && state.has_stopped
+            });
             match made {
+                Ok(_) if was_stopped => relation.fail("it had stopped before this start"),
                 Ok(pipeline) => {
                     let pipeline = self.restored(stream, pipeline).await?;
                     stream.pipelines.push(pipeline);
@@ -194,6 +214,9 @@ impl Engine {
             return Ok(pipeline);
         };
         if state.fingerprint != relation.fingerprint() {
+            if pipeline.sink.is_some() {
+                relation.fail("its plan is another one now: what it wrote cannot be continued");
+            }
             tracing::info!(relation = %relation.name, "is computed anew: its plan is another one now");
             return Ok(pipeline);
         }
@@ -243,9 +266,10 @@ impl Engine {
             if !is_behind {
                 self.is_ready.set(true);
             }
+            self.make_report(&stream, &seen);
             self.progressed.notify_all();
             let is_due = runtime::now().since(stream.saved_at) >= CHECKPOINT_INTERVAL;
-            if stream.changed && is_due {
+            if stream.changed && is_due && !stream.is_void {
                 self.checkpoint(&mut stream).await;
             }
             if is_behind {
@@ -258,7 +282,7 @@ impl Engine {
             });
             wakes.await;
         }
-        if stream.changed {
+        if stream.changed && !stream.is_void {
             self.checkpoint(&mut stream).await;
         }
         self.stopping.set(true);
@@ -279,15 +303,31 @@ impl Engine {
     /// One epoch. Whether there is more to read at once, and the high watermarks it saw.
     async fn run_epoch(&self, stream: &mut Stream) -> (bool, Vec<(PartitionKey, Offset)>) {
         let (cuts, seen) = self.cut(&mut stream.pipelines).await;
-        let number = self.epoch.get() + 1;
         let now = (runtime::wall().0.saturating_mul(1000)).max(self.now.get());
+        self.work_off(stream, &cuts, now, true).await;
+        let is_behind = seen.iter().any(|(key, high_watermark)| {
+            cuts.get(key).is_some_and(|cut| cut < high_watermark)
+        });
+        self.cuts.replace(cuts);
+        (is_behind, seen)
+    }
+
+    /// Takes the pipelines through an epoch with these cuts. `writes`: what sinks put out is written, or else dropped.
+    async fn work_off(
+        &self,
+        stream: &mut Stream,
+        cuts: &BTreeMap<PartitionKey, Offset>,
+        now: i64,
+        writes: bool,
+    ) {
+        let number = self.epoch.get() + 1;
         let mut outputs = BTreeMap::new();
         let mut records = 0;
         for pipeline in &mut stream.pipelines {
             let epoch = Epoch {
                 number,
                 now,
-                cuts: &cuts,
+                cuts,
                 outputs: Some(&outputs),
             };
             match pipeline.run_epoch(epoch, &*self.log).await {
@@ -301,16 +341,14 @@ impl Engine {
                 outputs.insert(pipeline.relation.name.clone(), pipeline.output.clone());
             }
         }
+        if writes {
+            self.decide(stream, number, now, cuts).await;
+        }
         stream.pipelines.retain(|pipeline| pipeline.relation.failure().is_none());
         self.apply(&mut stream.pipelines, number).await;
         stream.changed |= records > 0 || !outputs.is_empty();
         self.epoch.set(number);
         self.now.set(now);
-        let is_behind = seen.iter().any(|(key, high_watermark)| {
-            cuts.get(key).is_some_and(|cut| cut < high_watermark)
-        });
-        self.cuts.replace(cuts);
-        (is_behind, seen)
     }
 
     /// Up to where this epoch reads every partition, and the high watermarks.
@@ -374,7 +412,7 @@ impl Engine {
         let mut next = Checkpoint {
             epoch: self.epoch.get(),
             now: self.now.get(),
-            outbox: stream.saved.outbox,
+            outbox: stream.outbox.end,
             pipelines: Vec::new(),
         };
         for pipeline in &mut stream.pipelines {
@@ -403,13 +441,29 @@ impl Engine {
             }
             next.pipelines.push(state);
         }
+        // A sink that has stopped must not begin anew at the next start: it would write everything twice.
+        let stopped = stream.saved.pipelines.iter().filter(|state| self.has_stopped_sink(state.id));
+        next.pipelines.extend(stopped.map(|state| PipelineState {
+            has_stopped: true,
+            ..state.clone()
+        }));
         if let Err(error) = self.checkpoints.save(&next).await {
             return self.not_saved(stream, &error);
         }
         stream.saved = next;
+        self.trim_outbox(stream).await;
         if let Err(error) = self.checkpoints.sweep(&stream.saved).await {
             tracing::warn!(%error, "old state of views cannot be removed");
         }
+    }
+
+    fn has_stopped_sink(&self, id: u64) -> bool {
+        let relations = self.relations.borrow();
+        let mut relations = relations.values();
+        relations.any(|relation| {
+            let is_sink = matches!(relation.definition, Definition::Sink(_));
+            relation.id == id && is_sink && relation.failure().is_some()
+        })
     }
 
     /// A full disk is waited out: the last checkpoint stays, and the next writes everything. Any other failed write is never

@@ -15,7 +15,9 @@ pub mod timestamp;
 
 mod column;
 mod csv;
+mod framing;
 mod json;
+mod protobuf;
 mod raw;
 mod text;
 
@@ -26,6 +28,7 @@ use arrow_schema::{DataType, Schema, SchemaRef};
 
 use crate::delta::CHUNK_ROWS;
 use column::Column;
+pub use framing::Framing;
 
 /// Levels that arrays and objects may nest, the record itself being the first.
 pub const DEPTH_MAX: usize = 127;
@@ -46,6 +49,27 @@ pub enum Format {
     },
     /// The value as it is, in a single column of type text or bytea.
     Raw,
+    /// A message; a column is the field of its name, or what stands at its path if there are paths.
+    Protobuf {
+        /// Text of a `.proto` file.
+        schema: String,
+        /// The type of the records: a name with package, or without if only one message has it.
+        message: String,
+        paths: Vec<Vec<String>>,
+        framing: Framing,
+    },
+}
+
+impl Format {
+    /// Columns for all that its schema declares, if it has one.
+    pub fn implied_schema(&self) -> Result<Option<SchemaRef>, FormatError> {
+        match self {
+            Self::Json { .. } | Self::Csv { .. } | Self::Raw => Ok(None),
+            Self::Protobuf {
+                schema, message, ..
+            } => protobuf::implied_schema(schema, message).map(Some),
+        }
+    }
 }
 
 /// A record as it lies in the log.
@@ -71,8 +95,24 @@ pub enum FormatError {
     PathDepth { column: String },
     #[error("column {column}: rows are written flat, a path has one member")]
     NestedPath { column: String },
+    #[error("a schema of more than {bytes_max} bytes")]
+    SchemaSize { bytes_max: usize },
+    #[error("line {line} of the schema: {expected} is expected")]
+    SchemaText { line: usize, expected: &'static str },
+    #[error("line {line} of the schema: there is no type {name}")]
+    SchemaType { line: usize, name: String },
+    #[error("the schema has no message {name}, or several")]
+    Message { name: String },
+    #[error("message {name} holds itself: name the columns that are wanted")]
+    Recursive { name: String },
+    #[error("column {column}: message {message} has no such field")]
+    Field { column: String, message: String },
+    #[error("column {column}: the field cannot become {data_type}")]
+    FieldType { column: String, data_type: DataType },
     #[error("the delimiter must be an ASCII character other than a quote or a line break")]
     Delimiter,
+    #[error("records of this format are read only")]
+    NotWritten,
     #[error("raw records hold one column, not {columns}")]
     RawColumns { columns: usize },
 }
@@ -118,6 +158,10 @@ pub enum Reason {
     Nul,
     Elements,
     Quote,
+    Framing,
+    OtherMessage,
+    Varint,
+    WireType,
     TooLarge,
 }
 
@@ -142,6 +186,10 @@ impl fmt::Display for Reason {
             Self::Nul => "text with the character U+0000",
             Self::Elements => "not as many fields as the source has columns",
             Self::Quote => "a quote or a line break in a field without quotes",
+            Self::Framing => "not framed with a schema's number",
+            Self::OtherMessage => "a message of another type",
+            Self::Varint => "not a number of variable length",
+            Self::WireType => "a field of another type on the wire",
             Self::TooLarge => "too large",
             Self::NotA(wanted) => return write!(f, "not a value of type {wanted}"),
             Self::Range(wanted) => return write!(f, "out of the range of {wanted}"),
@@ -174,6 +222,17 @@ impl Failure {
     }
 }
 
+fn check_paths(paths: &[Vec<String>], schema: &SchemaRef) -> Result<(), FormatError> {
+    let columns = schema.fields().len();
+    if !paths.is_empty() && paths.len() != columns {
+        return Err(FormatError::Paths {
+            paths: paths.len(),
+            columns,
+        });
+    }
+    Ok(())
+}
+
 /// Records in, columns out.
 pub struct Decoder {
     /// Of the columns that are read.
@@ -189,6 +248,7 @@ pub struct Decoder {
 enum Records {
     Json(json::Members),
     Csv(csv::Fields),
+    Protobuf(protobuf::Messages),
     Raw,
 }
 
@@ -202,6 +262,15 @@ impl Decoder {
         let records = match format {
             Format::Json { paths } => Records::Json(json::Members::new(paths, schema, columns)?),
             Format::Raw => raw::check(schema).map(|()| Records::Raw)?,
+            Format::Protobuf {
+                schema: text,
+                message,
+                paths,
+                framing,
+            } => {
+                let definition = (&**text, &**message, &**paths, *framing);
+                Records::Protobuf(protobuf::Messages::new(definition, schema, columns)?)
+            }
             Format::Csv { delimiter } => {
                 Records::Csv(csv::Fields::new(*delimiter, schema, columns)?)
             }
@@ -230,6 +299,7 @@ impl Decoder {
             match &mut self.records {
                 Records::Json(members) => members.decode(value, &mut self.columns, self.rows),
                 Records::Csv(fields) => fields.decode(value, &mut self.columns),
+                Records::Protobuf(messages) => messages.decode(value, &mut self.columns, self.rows),
                 Records::Raw => raw::decode(value, &mut self.columns),
             }
         };
@@ -310,6 +380,7 @@ pub struct Encoder(Writer);
 enum Writer {
     Json(json::Writer),
     Csv(csv::Writer),
+    Protobuf(protobuf::Writer),
     Raw(usize),
 }
 
@@ -325,6 +396,16 @@ impl Encoder {
             Format::Csv { delimiter } => {
                 Writer::Csv(csv::Writer::new(*delimiter, schema, columns)?)
             }
+            Format::Protobuf {
+                schema: text,
+                message,
+                paths,
+                framing: Framing::None,
+            } => {
+                let definition = (&**text, &**message, &**paths);
+                Writer::Protobuf(protobuf::Writer::new(definition, schema, columns)?)
+            }
+            Format::Protobuf { .. } => return Err(FormatError::NotWritten),
             Format::Raw => Writer::Raw(raw::column(schema, columns)?),
         }))
     }
@@ -334,6 +415,7 @@ impl Encoder {
         match &self.0 {
             Writer::Json(writer) => writer.write(rows, row, out),
             Writer::Csv(writer) => writer.write(rows, row, out),
+            Writer::Protobuf(writer) => writer.write(rows, row, out),
             Writer::Raw(column) => raw::encode(rows.column(*column), row, out),
         }
     }

@@ -33,6 +33,9 @@ pub enum LogError {
     Trimmed { wanted: Offset, start: Offset },
     #[error("{0}")]
     Refused(String),
+    /// Trying again may help.
+    #[error("the disk is full")]
+    Full,
     #[error("the node is stopping")]
     Stopping,
 }
@@ -72,6 +75,29 @@ pub trait TopicLog {
         partition: PartitionKey,
         batch: Vec<u8>,
     ) -> LocalFuture<'_, Result<Offset, LogError>>;
+
+    /// As `append`, of an idempotent producer's batch to a topic of the user's: it is there once, however often it is sent.
+    fn produce(
+        &self,
+        partition: PartitionKey,
+        batch: Vec<u8>,
+    ) -> LocalFuture<'_, Result<(), LogError>>;
+
+    /// Removes what stands before an offset.
+    fn trim(
+        &self,
+        partition: PartitionKey,
+        log_start_offset: Offset,
+    ) -> LocalFuture<'_, Result<(), LogError>>;
+
+    /// The batches below the high watermark from an offset on, as they are: at least one, at most about `bytes_max`; the
+    /// offset at which they begin, if that is later.
+    fn batches(
+        &self,
+        partition: PartitionKey,
+        from: Offset,
+        bytes_max: usize,
+    ) -> LocalFuture<'_, Result<(Offset, Vec<u8>), LogError>>;
 
     /// An id for a producer that nobody else has.
     fn producer_id(&self) -> LocalFuture<'_, Result<i64, LogError>>;

@@ -185,6 +185,30 @@ pub enum Ties {
     DenselyRanked,
 }
 
+impl Operator {
+    /// As EXPLAIN and the system tables call it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Input(_) => "input",
+            Self::Constant(_) => "constant",
+            Self::Project(_) => "project",
+            Self::Filter(_) => "filter",
+            Self::Windows { .. } => "windows",
+            Self::Unnest { .. } => "unnest",
+            Self::Union => "union",
+            Self::Aggregate { .. } => "aggregate",
+            Self::Distinct => "distinct",
+            Self::SetDifference { .. } => "except",
+            Self::SetIntersection { .. } => "intersect",
+            Self::Join(_) => "join",
+            Self::Top { .. } => "top",
+            Self::EmitOnClose { .. } => "emit on close",
+            Self::Valid { .. } => "valid",
+        }
+    }
+}
+
 impl Plan {
     /// The last node. Panics on a plan without nodes.
     #[must_use]

@@ -53,6 +53,11 @@ const QUARANTINE: &[(&str, &[&str])] = &[
     ("tokio", &["server"]),
     ("hyper", &["server"]),
     ("hyper-util", &["server"]),
+    ("datafusion-common", &["sql"]),
+    ("datafusion-expr", &["sql"]),
+    ("datafusion-optimizer", &["sql"]),
+    ("datafusion-physical-expr", &["sql"]),
+    ("datafusion-sql", &["sql"]),
     ("anyhow", &["server", "sim", "e2e", "xtask", "fuzz"]),
 ];
 

@@ -3,7 +3,6 @@
 //! # Place       on the front thread; the catalog here is a copy, changed only after the node has changed
 
 use std::{
-    collections::BTreeMap,
     future::Future,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -26,7 +25,7 @@ use streams::{
     engine::{Engine, EngineError, NewRelation, QuestionError, RowsOf},
 };
 
-use super::{engine_shard, start_on_shard};
+use super::{engine_shard, start_on_shard, system};
 
 /// A subscription asks the engine again after this long without news.
 const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
@@ -61,6 +60,9 @@ impl NodeBackend {
             })
         });
         let mut catalog = Catalog::default();
+        for relation in system::relations() {
+            catalog.insert(relation);
+        }
         let mut relations = Vec::new();
         for (id, name, statement) in kept.await {
             let defined = define(&catalog, &statement);
@@ -331,8 +333,12 @@ impl Backend for NodeBackend {
         Box::pin(self.ask("flush", |engine| async move { engine.flush().await }))
     }
 
-    fn system(&self, _table: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>> {
-        Box::pin(async { Ok(Vec::new()) })
+    fn system(&self, table: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>> {
+        Box::pin(async move {
+            let report = self.ask("report", |engine| async move { engine.report().await });
+            let rows = system::rows(&format!("forebay.{table}"), &report.await?);
+            Ok(rows.into_iter().collect())
+        })
     }
 
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {

@@ -11,9 +11,13 @@ use broker::{
     broker::Broker,
     errors::Failure,
     fetch_wait::{self, Watched},
+    partition::ProduceError,
+    raft_log::RaftAppendError,
     topics::WantedTopic,
 };
+use kafka::batch::BatchHeader;
 use runtime::{Class, Instant};
+use storage::AppendError;
 use streams::{
     log::{Extent, LocalFuture, LogError, TopicLog, TopicShape},
     source::{Decoded, SourceReader},
@@ -33,6 +37,47 @@ impl BrokerTopics {
 
     fn owner(&self, key: PartitionKey) -> Result<base::ShardId, LogError> {
         self.broker.owner(key).ok_or(LogError::Deleted)
+    }
+}
+
+/// On the owner's shard: a batch of an idempotent producer, unless the partition has it.
+async fn produce(
+    broker: &Rc<Broker>,
+    key: PartitionKey,
+    batch: &[u8],
+) -> Result<(), LogError> {
+    let partition = broker.partition(key).ok_or(LogError::Deleted)?;
+    let loaded = partition.load_producers().await;
+    loaded.map_err(|error| LogError::Refused(error.to_string()))?;
+    let header = BatchHeader::decode(batch).map_err(|error| LogError::Refused(error.to_string()))?;
+    let last = partition.with_producers(|producers| {
+        let mut active = producers.active();
+        active.find_map(|(id, _, last, _)| (id == header.producer_id).then_some(last))
+    });
+    // Sequences begin again behind the greatest: which of two is later shows in the shorter way between them.
+    let is_there = last.flatten().is_some_and(|last| {
+        let ahead = last.wrapping_sub(header.base_sequence) & i32::MAX;
+        ahead >= header.last_offset_delta && ahead < i32::MAX / 2
+    });
+    if is_there {
+        // It may be on its way still.
+        return match partition.raft().wait_all_committed().await {
+            true => Ok(()),
+            false => Err(LogError::Stopping),
+        };
+    }
+    let sequenced = match partition.produce(batch, true, &broker.checks).await {
+        Err(ProduceError::Append(RaftAppendError::Log(AppendError::Full { .. }))) => {
+            return Err(LogError::Full);
+        }
+        sequenced => sequenced.map_err(|error| LogError::Refused(error.to_string()))?,
+    };
+    let Some((leader_epoch, index)) = sequenced.awaits else {
+        return Ok(());
+    };
+    match partition.raft().wait_committed(leader_epoch, index).await {
+        true => Ok(()),
+        false => Err(LogError::Stopping),
     }
 }
 
@@ -165,8 +210,12 @@ impl TopicLog for BrokerTopics {
             let there = move |broker: Rc<Broker>| async move {
                 let found = broker.partition(partition).ok_or(LogError::Deleted)?;
                 let refused = |error: String| LogError::Refused(error);
-                let proposed = found.append_own(&batch).await;
-                let proposed = proposed.map_err(|error| refused(error.to_string()))?;
+                let proposed = match found.append_own(&batch).await {
+                    Err(RaftAppendError::Log(AppendError::Full { .. })) => {
+                        return Err(LogError::Full);
+                    }
+                    proposed => proposed.map_err(|error| refused(error.to_string()))?,
+                };
                 let raft = found.raft();
                 match raft.wait_committed(proposed.leader_epoch, proposed.index).await {
                     true => Ok(proposed.next_offset),
@@ -175,6 +224,61 @@ impl TopicLog for BrokerTopics {
             };
             self.broker
                 .on_shard(owner, Class::Streams, "stream append", there)
+                .await
+        })
+    }
+
+    fn produce(
+        &self,
+        partition: PartitionKey,
+        batch: Vec<u8>,
+    ) -> LocalFuture<'_, Result<(), LogError>> {
+        Box::pin(async move {
+            let owner = self.owner(partition)?;
+            let there =
+                move |broker: Rc<Broker>| async move { produce(&broker, partition, &batch).await };
+            self.broker
+                .on_shard(owner, Class::Streams, "stream produce", there)
+                .await
+        })
+    }
+
+    fn trim(
+        &self,
+        partition: PartitionKey,
+        log_start_offset: Offset,
+    ) -> LocalFuture<'_, Result<(), LogError>> {
+        Box::pin(async move {
+            let owner = self.owner(partition)?;
+            let there = move |broker: Rc<Broker>| async move {
+                let found = broker.partition(partition).ok_or(LogError::Deleted)?;
+                let trimmed = found.raft().trim(log_start_offset).await;
+                trimmed.map(drop).map_err(|error| LogError::Refused(error.to_string()))
+            };
+            self.broker
+                .on_shard(owner, Class::Streams, "stream trim", there)
+                .await
+        })
+    }
+
+    fn batches(
+        &self,
+        partition: PartitionKey,
+        from: Offset,
+        bytes_max: usize,
+    ) -> LocalFuture<'_, Result<(Offset, Vec<u8>), LogError>> {
+        Box::pin(async move {
+            let owner = self.owner(partition)?;
+            let there = move |broker: Rc<Broker>| async move {
+                let found = broker.partition(partition).ok_or(LogError::Deleted)?;
+                let log = found.log();
+                let from = from.max(log.log_start_offset());
+                let read = log.read(from, found.high_watermark(), bytes_max, true).await;
+                let read = read.map_err(|error| LogError::Refused(error.to_string()))?;
+                Ok((from, read.batches.to_contiguous().to_vec()))
+            };
+            self.broker
+                .on_shard(owner, Class::Streams, "stream read", there)
                 .await
         })
     }

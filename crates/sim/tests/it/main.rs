@@ -9,3 +9,4 @@ mod raft_group;
 mod replication;
 mod scenarios;
 mod storage;
+mod streams;

@@ -1,4 +1,8 @@
 //! Integration tests of the SQL front end, over an in-memory database.
 
 mod database;
+mod memory;
 mod slt;
+mod sqlite;
+#[allow(dead_code)]
+mod wire;

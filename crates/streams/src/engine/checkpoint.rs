@@ -60,6 +60,11 @@ pub struct PipelineState {
     /// Node, partition, next offset, greatest event time.
     pub positions: Vec<(u32, PartitionKey, Offset, Option<i64>)>,
     pub runs: Vec<Run>,
+    /// Of a sink: its producer, and the next sequence of each partition.
+    pub producer: Option<i64>,
+    pub sequences: Vec<i32>,
+    /// It does not go on, and why was told.
+    pub has_stopped: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,6 +313,12 @@ impl Checkpoint {
                 out.extend(run.number.to_le_bytes());
                 out.extend(run.bytes.to_le_bytes());
             }
+            out.extend(pipeline.producer.unwrap_or(i64::MIN).to_le_bytes());
+            out.extend((pipeline.sequences.len() as u32).to_le_bytes());
+            for sequence in &pipeline.sequences {
+                out.extend(sequence.to_le_bytes());
+            }
+            out.push(u8::from(pipeline.has_stopped));
         }
         let checksum = crc32c(&out[5..]);
         out[1..5].copy_from_slice(&checksum.to_le_bytes());
@@ -360,23 +371,32 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
             bytes: from.u64()?,
         });
     }
+    let producer = from.time()?;
+    let mut sequences = Vec::new();
+    for _ in 0..from.u32()? {
+        sequences.push(from.u32()?.cast_signed());
+    }
     Ok(PipelineState {
         id,
         fingerprint,
         watermark,
         positions,
         runs,
+        producer,
+        sequences,
+        has_stopped: from.u8()? != 0,
     })
 }
 
-struct Reader<'a> {
+/// Bytes from the front.
+pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     path: &'a str,
 }
 
 impl<'a> Reader<'a> {
-    fn new(bytes: &'a [u8], path: &'a str) -> Self {
+    pub(super) fn new(bytes: &'a [u8], path: &'a str) -> Self {
         Self { bytes, at: 0, path }
     }
 
@@ -384,7 +404,7 @@ impl<'a> Reader<'a> {
         self.at == self.bytes.len()
     }
 
-    fn damaged(&self, expected: &'static str) -> CheckpointError {
+    pub(super) fn damaged(&self, expected: &'static str) -> CheckpointError {
         CheckpointError::Damaged {
             path: self.path.to_owned(),
             at: self.at,
@@ -392,39 +412,39 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn end(&self) -> Result<(), CheckpointError> {
+    pub(super) fn end(&self) -> Result<(), CheckpointError> {
         match self.is_empty() {
             true => Ok(()),
             false => Err(self.damaged("the end")),
         }
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], CheckpointError> {
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], CheckpointError> {
         let taken = self.bytes[self.at..].get(..count);
         let taken = taken.ok_or_else(|| self.damaged("more bytes"))?;
         self.at += count;
         Ok(taken)
     }
 
-    fn u8(&mut self) -> Result<u8, CheckpointError> {
+    pub(super) fn u8(&mut self) -> Result<u8, CheckpointError> {
         Ok(self.take(1)?[0])
     }
 
-    fn u32(&mut self) -> Result<u32, CheckpointError> {
+    pub(super) fn u32(&mut self) -> Result<u32, CheckpointError> {
         let bytes = self.take(4)?.try_into().expect("four bytes");
         Ok(u32::from_le_bytes(bytes))
     }
 
-    fn u64(&mut self) -> Result<u64, CheckpointError> {
+    pub(super) fn u64(&mut self) -> Result<u64, CheckpointError> {
         let bytes = self.take(8)?.try_into().expect("eight bytes");
         Ok(u64::from_le_bytes(bytes))
     }
 
-    fn i64(&mut self) -> Result<i64, CheckpointError> {
+    pub(super) fn i64(&mut self) -> Result<i64, CheckpointError> {
         self.u64().map(u64::cast_signed)
     }
 
-    /// A time that may be absent.
+    /// A time or an id that may be absent.
     fn time(&mut self) -> Result<Option<i64>, CheckpointError> {
         Ok(Some(self.i64()?).filter(|time| *time != i64::MIN))
     }

@@ -14,10 +14,16 @@ use std::{
 use base::{Offset, PartitionIndex, PartitionKey};
 use runtime::Instant;
 
-use super::{Relation, checkpoint::PipelineState};
+use super::{
+    Relation,
+    checkpoint::PipelineState,
+    report::{OperatorReport, PositionReport},
+    sink::SinkWriter,
+};
 use crate::{
     Definition, Delta, NodeId, Plan,
     definition::{Source, Watermark},
+    format::FormatError,
     graph::{EpochEnd, Graph, PlanError, StateKey},
     log::{LogError, TopicLog},
     plan::{Input, Node, Operator},
@@ -65,6 +71,7 @@ pub struct Pipeline {
     /// What has come out since the last checkpoint.
     pub unsaved: Vec<Delta>,
     pub watermark: Option<i64>,
+    pub sink: Option<SinkWriter>,
 }
 
 /// Why a pipeline cannot be made, or go on.
@@ -78,6 +85,8 @@ pub enum PipelineError {
     Plan(#[from] PlanError),
     #[error("{0}")]
     Log(#[from] LogError),
+    #[error("{0}")]
+    Format(#[from] FormatError),
     #[error("its state cannot be restored: {0}")]
     Restore(String),
 }
@@ -106,8 +115,18 @@ impl Pipeline {
             };
             feeds.insert(node, feed);
         }
+        let sink = match &relation.definition {
+            Definition::Sink(sink) => {
+                let topic = log.topic(&sink.topic);
+                let topic = topic.ok_or_else(|| PipelineError::TopicUnknown(sink.topic.clone()))?;
+                let schema = &plan.result().schema;
+                Some(SinkWriter::new(relation.id, sink, schema, topic)?)
+            }
+            _ => None,
+        };
         Ok(Self {
             graph: Graph::new(&plan)?,
+            sink,
             relation,
             feeds,
             output: Vec::new(),
@@ -278,6 +297,40 @@ impl Pipeline {
         }
     }
 
+    /// What each node does and holds.
+    pub fn operators(&self) -> Vec<OperatorReport> {
+        let plan = self.relation.plan();
+        let nodes = plan.nodes.iter().zip(self.graph.stats());
+        let nodes = nodes.map(|(node, stats)| OperatorReport {
+            name: node.operator.name().to_owned(),
+            stats,
+        });
+        nodes.collect()
+    }
+
+    /// How far each partition is read, of how much.
+    pub fn places(&self, seen: &[(PartitionKey, Offset)]) -> Vec<PositionReport> {
+        let mut places = Vec::new();
+        for feed in self.feeds.values() {
+            let Feed::Topic {
+                topic, positions, ..
+            } = feed
+            else {
+                continue;
+            };
+            for position in positions {
+                let end = seen.iter().find(|(key, _)| *key == position.key);
+                places.push(PositionReport {
+                    topic: topic.clone(),
+                    partition: position.key,
+                    next_offset: position.next_offset,
+                    high_watermark: end.map_or(position.next_offset, |(_, end)| *end),
+                });
+            }
+        }
+        places
+    }
+
     /// Everything that a restart needs beside the state's entries.
     pub fn save(&self) -> PipelineState {
         let positions = self.feeds.iter().flat_map(|(node, feed)| match feed {
@@ -297,12 +350,21 @@ impl Pipeline {
                 })
                 .collect(),
             runs: Vec::new(),
+            producer: self.sink.as_ref().and_then(|sink| sink.producer),
+            sequences: self.sink.as_ref().map_or_else(Vec::new, |sink| sink.sequences.clone()),
+            has_stopped: false,
         }
     }
 
     /// Stands where a checkpoint was taken.
     pub fn restore_positions(&mut self, state: &PipelineState) {
         self.watermark = state.watermark;
+        if let Some(sink) = &mut self.sink {
+            sink.producer = state.producer;
+            for (known, sequence) in sink.sequences.iter_mut().zip(&state.sequences) {
+                *known = *sequence;
+            }
+        }
         for (node, key, next_offset, time_max) in &state.positions {
             let Some(Feed::Topic { positions, .. }) = self.feeds.get_mut(&NodeId(*node as usize))
             else {

@@ -217,7 +217,7 @@ impl Engine {
     }
 
     /// Waits for epochs until it is so.
-    async fn wait_until(&self, mut is_so: impl FnMut() -> bool) -> Result<(), QuestionError> {
+    pub(super) async fn wait_until(&self, mut is_so: impl FnMut() -> bool) -> Result<(), QuestionError> {
         loop {
             let progressed = self.progressed.notified();
             if self.stopping.get() {

@@ -4,10 +4,11 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
     rc::Rc,
+    sync::Arc,
 };
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, Schema, SchemaRef};
 use runtime::sync::Notify;
 
 use super::{
@@ -70,9 +71,11 @@ pub struct Subscriber {
 impl Relation {
     pub fn new(new: NewRelation) -> Rc<Self> {
         let arrangement = match &new.definition {
-            Definition::Table(table) => Some(Arrangement::new(table.schema.clone(), table.key.as_deref())),
+            Definition::Table(table) => {
+                Some(Arrangement::new(nullable(&table.schema), table.key.as_deref()))
+            },
             Definition::View(view) => {
-                let schema = view.plan.result().schema.clone();
+                let schema = nullable(&view.plan.result().schema);
                 Some(Arrangement::new(schema, view.key.as_deref()))
             }
             Definition::Source(_) | Definition::Sink(_) => None,
@@ -242,6 +245,15 @@ impl Relation {
             rows: BTreeMap::new(),
         }
     }
+}
+
+/// The schema of what a dataflow puts out: a value that cannot be computed is null.
+fn nullable(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter();
+    let fields: Vec<Field> = fields
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
 /// Adds up the rows that runs hold.

@@ -11,20 +11,63 @@ use arrow_array::{
     Time64MicrosecondArray, TimestampMicrosecondArray,
     types::{Decimal128Type, validate_decimal_precision_and_scale},
 };
-use arrow_buffer::{
-    BooleanBufferBuilder, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer,
-};
+use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
 
-use super::{FormatError, Reason};
+use super::FormatError;
 
 /// Metadata of fields whose text holds JSON.
 const TYPE_KEY: &str = "postgres.type";
 
 /// See the module head.
 pub(super) struct Column {
-    pub nulls: NullBufferBuilder,
+    validity: Validity,
     pub values: Values,
+}
+
+/// Which rows are not null. Costs a count only until there is a null.
+#[derive(Default)]
+struct Validity {
+    rows: usize,
+    bits: Option<BooleanBufferBuilder>,
+}
+
+impl Validity {
+    #[inline]
+    fn append_valid(&mut self) {
+        self.rows += 1;
+        if let Some(bits) = &mut self.bits {
+            bits.append(true);
+        }
+    }
+
+    fn append_null(&mut self) {
+        let bits = self.bits.get_or_insert_with(|| {
+            let mut bits = BooleanBufferBuilder::new(self.rows + 1);
+            bits.append_n(self.rows, true);
+            bits
+        });
+        bits.append(false);
+        self.rows += 1;
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        if rows < self.rows {
+            self.rows = rows;
+            if let Some(bits) = &mut self.bits {
+                bits.truncate(rows);
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Option<NullBuffer> {
+        self.rows = 0;
+        let bits = self
+            .bits
+            .take()
+            .map(|mut bits| NullBuffer::new(bits.finish()));
+        bits.filter(|nulls| nulls.null_count() > 0)
+    }
 }
 
 /// A value for each row, null or not.
@@ -176,7 +219,7 @@ impl Column {
             }
         };
         Ok(Self {
-            nulls: NullBufferBuilder::new(0),
+            validity: Validity::default(),
             values,
         })
     }
@@ -191,12 +234,19 @@ impl Column {
         })
     }
 
+    #[inline]
     pub fn len(&self) -> usize {
-        self.nulls.len()
+        self.validity.rows
+    }
+
+    /// What was added to `values` is a row's value.
+    #[inline]
+    pub fn end_value(&mut self) {
+        self.validity.append_valid();
     }
 
     pub fn push_null(&mut self) {
-        self.nulls.append_null();
+        self.validity.append_null();
         match &mut self.values {
             Values::Boolean(values) => values.append(false),
             Values::Int16(values) => values.push(0),
@@ -215,13 +265,13 @@ impl Column {
 
     /// The value of the last row.
     pub fn is_last_null(&self) -> bool {
-        let rows = self.len();
-        rows > 0 && !self.nulls.is_valid(rows - 1)
+        let bits = self.validity.bits.as_ref();
+        bits.is_some_and(|bits| !bits.is_empty() && !bits.get_bit(bits.len() - 1))
     }
 
     /// Takes back what lies behind the first `rows`, whole or half-written.
     pub fn truncate(&mut self, rows: usize) {
-        self.nulls.truncate(rows);
+        self.validity.truncate(rows);
         match &mut self.values {
             Values::Boolean(values) => values.truncate(rows),
             Values::Int16(values) => values.truncate(rows),
@@ -248,7 +298,7 @@ impl Column {
     /// All values, and from the start again.
     pub fn finish(&mut self) -> ArrayRef {
         let rows = self.len();
-        let nulls = self.nulls.finish();
+        let nulls = self.validity.finish();
         match &mut self.values {
             Values::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
             Values::Int16(values) => Arc::new(Int16Array::new(take(values).into(), nulls)),
@@ -317,13 +367,23 @@ impl Column {
     }
 
     /// The last list of a list column is complete.
-    pub fn end_list(&mut self) -> Result<(), Reason> {
+    pub fn end_list(&mut self) {
         if let Values::List { ends, elements, .. } = &mut self.values {
-            let end = i32::try_from(elements.len()).map_err(|_| Reason::TooLarge)?;
-            ends.push(end);
-            self.nulls.append_non_null();
+            let end = i32::try_from(elements.len());
+            ends.push(
+                end.expect("elements take a byte of their record at least, and a chunk has 2 GiB"),
+            );
+            self.validity.append_valid();
         }
-        Ok(())
+    }
+
+    /// There is more of the last list.
+    pub fn reopen_list(&mut self) {
+        let rows = self.len().saturating_sub(1);
+        if let Values::List { ends, .. } = &mut self.values {
+            ends.truncate(rows);
+            self.validity.truncate(rows);
+        }
     }
 }
 

@@ -71,7 +71,38 @@ enum Target {
 /// A member by its name with quotes and colon.
 struct Guess {
     text: Box<[u8]>,
+    /// Its first bytes, and which of them there are: enough to tell most others.
+    head: u64,
+    mask: u64,
     target: Target,
+}
+
+impl Guess {
+    fn new(text: &[u8], target: Target) -> Self {
+        let mut head = [0; 8];
+        let count = text.len().min(8);
+        head[..count].copy_from_slice(&text[..count]);
+        Self {
+            text: text.into(),
+            head: u64::from_le_bytes(head),
+            mask: u64::MAX >> (64 - 8 * count),
+            target,
+        }
+    }
+
+    /// Whether the text begins so.
+    #[inline]
+    fn is_at(&self, text: &[u8]) -> bool {
+        let Some(head) = text.first_chunk::<8>() else {
+            return text.starts_with(&self.text);
+        };
+        if u64::from_le_bytes(*head) & self.mask != self.head {
+            return false;
+        }
+        // Short enough to be faster than a call.
+        let rest = self.text.iter().skip(8);
+        rest.zip(&text[8..]).all(|(wanted, byte)| wanted == byte) && text.len() >= self.text.len()
+    }
 }
 
 impl Members {
@@ -80,7 +111,7 @@ impl Members {
         schema: &SchemaRef,
         columns: &[usize],
     ) -> Result<Self, FormatError> {
-        check_paths(paths, schema)?;
+        super::check_paths(paths, schema)?;
         let mut members = Self {
             nodes: vec![Node::default()],
             record: 0,
@@ -156,9 +187,6 @@ impl Members {
         columns: &mut [Column],
         rows: usize,
     ) -> Result<(), Failure> {
-        if let Err(error) = std::str::from_utf8(text) {
-            return Err(Failure::new(error.valid_up_to(), Reason::Utf8));
-        }
         self.record += 1;
         let mut record = Record {
             cursor: Cursor::new(text),
@@ -175,6 +203,7 @@ impl Members {
         if record.cursor.next().is_some() {
             return Err(record.cursor.fail(Reason::Trailing));
         }
+        record.cursor.check_utf8()?;
         for column in columns {
             if column.len() == rows {
                 column.push_null();
@@ -188,18 +217,7 @@ impl Members {
 pub(super) fn is_value(text: &[u8]) -> bool {
     let mut cursor = Cursor::new(text);
     cursor.next();
-    cursor.skip().is_ok() && cursor.next().is_none()
-}
-
-fn check_paths(paths: &[Vec<String>], schema: &SchemaRef) -> Result<(), FormatError> {
-    let columns = schema.fields().len();
-    if !paths.is_empty() && paths.len() != columns {
-        return Err(FormatError::Paths {
-            paths: paths.len(),
-            columns,
-        });
-    }
-    Ok(())
+    cursor.skip().is_ok() && cursor.next().is_none() && cursor.check_utf8().is_ok()
 }
 
 /// A record while it is read.
@@ -223,10 +241,10 @@ impl Record<'_> {
             }
         }
         node.met = self.record;
-        let start = self.cursor.clone();
+        let start = self.cursor.at;
         for place in 0..self.nodes[at].whole.len() {
             self.column(self.nodes[at].whole[place])?;
-            self.cursor = start.clone();
+            self.cursor.at = start;
         }
         match self.cursor.peek() {
             Some(b'{') if !self.nodes[at].members.is_empty() => self.object(at),
@@ -286,7 +304,7 @@ impl Record<'_> {
         let rest = &self.cursor.text[self.cursor.at..];
         let guesses = self.nodes[at].guesses[*guess..].iter();
         for (ahead, guessed) in guesses.take(GUESSES_TRIED).enumerate() {
-            if rest.starts_with(&guessed.text) {
+            if guessed.is_at(rest) {
                 *guess += ahead + 1;
                 self.cursor.at += guessed.text.len();
                 return Ok(guessed.target);
@@ -307,16 +325,19 @@ impl Record<'_> {
             .binary_search_by(|(other, _)| (**other).cmp(self.scratch));
         let target = found.map_or(Target::Skip, |place| node.members[place].1);
         let text = &self.cursor.text[from..self.cursor.at];
-        if text.len() > GUESS_BYTES_MAX {
+        // Only ASCII is remembered, since a name that was guessed right is not looked at.
+        if text.len() > GUESS_BYTES_MAX || !text.is_ascii() {
             return Ok(target);
         }
         if node.guesses.len() == GUESSES_MAX {
             node.guesses.clear();
             *guess = 0;
         }
-        let text = text.into();
-        node.guesses.insert(*guess, Guess { text, target });
+        node.guesses.insert(*guess, Guess::new(text, target));
         *guess += 1;
         Ok(target)
     }
 }
+
+#[cfg(test)]
+mod tests;

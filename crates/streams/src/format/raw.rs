@@ -48,7 +48,7 @@ pub(super) fn decode(value: &[u8], columns: &mut [Column]) -> Result<(), Failure
             }
             _ => return Err(failure(Reason::NotA(column.type_name()))),
         }
-        column.nulls.append_non_null();
+        column.end_value();
     }
     Ok(())
 }

@@ -360,6 +360,14 @@ fn records_that_are_no_object_are_malformed() {
             "at byte 6: half of a surrogate pair",
         ),
         (
+            b"{\"b\":\"\\udc00\\udc00\"}",
+            "at byte 6: half of a surrogate pair",
+        ),
+        (
+            b"{\"b\":\"\\ud800\\u0041\"}",
+            "at byte 6: half of a surrogate pair",
+        ),
+        (
             b"{\"b\":\"a\nb\"}",
             "at byte 7: a control character within a string",
         ),

@@ -9,13 +9,18 @@ const fn each(byte: u8) -> u64 {
 
 const HIGH: u64 = each(0x80);
 
-/// Where to read next. The text is UTF-8 throughout.
+/// Bytes of a string looked at together: two registers of the smallest machine.
+const BLOCK_BYTES: usize = 32;
+
+/// Where to read next. What is read is JSON but for one thing: whether strings are UTF-8 is to be asked in the end.
 #[derive(Clone)]
 pub(super) struct Cursor<'a> {
     pub text: &'a [u8],
     pub at: usize,
     /// Arrays and objects that are open.
     pub depth: usize,
+    /// Some string, at least, is not ASCII.
+    has_high_bits: bool,
 }
 
 /// What stands between the quotes of a string.
@@ -39,7 +44,20 @@ impl<'a> Cursor<'a> {
             text,
             at: 0,
             depth: 0,
+            has_high_bits: false,
         }
+    }
+
+    /// After all else was read: whether strings were UTF-8.
+    #[inline]
+    pub fn check_utf8(&self) -> Result<(), Failure> {
+        if !self.has_high_bits {
+            return Ok(());
+        }
+        let checked = std::str::from_utf8(self.text);
+        checked
+            .map(|_| ())
+            .map_err(|error| Failure::new(error.valid_up_to(), Reason::Utf8))
     }
 
     #[inline]
@@ -133,7 +151,7 @@ impl<'a> Cursor<'a> {
         let mut at = from;
         let mut has_escapes = false;
         loop {
-            at = plain_end(self.text, at);
+            at = self.plain_end(at);
             match self.text.get(at) {
                 Some(b'"') => {
                     self.at = at + 1;
@@ -202,7 +220,19 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    #[inline]
+    fn skip_number(&mut self) -> Result<(), Failure> {
+        self.at += usize::from(self.peek() == Some(b'-'));
+        let from = self.at;
+        self.digits()?;
+        if self.text[from] == b'0' && self.at - from > 1 {
+            return Err(self.fail(Reason::Number));
+        }
+        self.fraction()
+    }
+
     /// What follows the digits before the point.
+    #[inline]
     fn fraction(&mut self) -> Result<(), Failure> {
         if self.peek() == Some(b'.') {
             self.at += 1;
@@ -219,6 +249,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// One or more.
+    #[inline]
     fn digits(&mut self) -> Result<(), Failure> {
         let from = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
@@ -255,7 +286,7 @@ impl<'a> Cursor<'a> {
     fn skip_scalar(&mut self) -> Result<(), Failure> {
         match self.peek() {
             Some(b'"') => self.string().map(|_| ()),
-            Some(b'-' | b'0'..=b'9') => self.number().map(|_| ()),
+            Some(b'-' | b'0'..=b'9') => self.skip_number(),
             Some(b't') => self.literal(b"true"),
             Some(b'f') => self.literal(b"false"),
             Some(b'n') => self.literal(b"null"),
@@ -302,14 +333,50 @@ impl<'a> Cursor<'a> {
         self.next();
         Ok(())
     }
-}
 
-/// Where the first byte at or behind `at` is that cannot stand for itself in a string: a quote, a backslash, a control
-/// character; or the end.
-#[inline]
-fn plain_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+    /// Where the first byte at or behind `at` is that cannot stand for itself in a string: a quote, a backslash, a
+    /// control character; or the end.
+    #[inline]
+    fn plain_end(&mut self, mut at: usize) -> usize {
+        // Most strings are short; what outlasts two words is looked at in blocks.
+        for _ in 0..2 {
+            match self.text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+                Some(word) => match self.plain_in_word(word) {
+                    8 => at += 8,
+                    plain => return at + plain,
+                },
+                None => return self.plain_in_tail(at),
+            }
+        }
+        let blocks = self.text[at..].as_chunks::<BLOCK_BYTES>().0;
+        for block in blocks {
+            let mut is_special = false;
+            let mut all = 0;
+            for byte in block {
+                is_special |= (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20);
+                all |= *byte;
+            }
+            if is_special {
+                break;
+            }
+            self.has_high_bits |= all >= 0x80;
+            at += BLOCK_BYTES;
+        }
+        while let Some(word) = self.text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+            match self.plain_in_word(word) {
+                8 => at += 8,
+                plain => return at + plain,
+            }
+        }
+        self.plain_in_tail(at)
+    }
+
+    /// How many of the bytes stand for themselves before one does not.
+    #[inline]
+    fn plain_in_word(&mut self, word: &[u8; 8]) -> usize {
         let word = u64::from_le_bytes(*word);
+        // Bytes behind the string's end count as well: at worst, UTF-8 is checked for nothing.
+        self.has_high_bits |= word & HIGH != 0;
         // Subtracting makes the high bit of a byte that is too small; what it borrows spoils only bytes further up.
         // With this bit turned, a quote is the only byte besides the control characters below 0x21.
         let quote_or_control = word ^ each(0x02);
@@ -317,18 +384,19 @@ fn plain_end(text: &[u8], mut at: usize) -> usize {
         let small = quote_or_control.wrapping_sub(each(0x21)) & !quote_or_control;
         let zero = backslash.wrapping_sub(each(0x01)) & !backslash;
         let found = (small | zero) & HIGH;
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
+        found.trailing_zeros() as usize / 8
     }
-    while let Some(byte) = text.get(at) {
-        if matches!(byte, b'"' | b'\\' | 0..0x20) {
-            break;
+
+    fn plain_in_tail(&mut self, mut at: usize) -> usize {
+        while let Some(byte) = self.text.get(at) {
+            if matches!(byte, b'"' | b'\\' | 0..0x20) {
+                break;
+            }
+            self.has_high_bits |= *byte >= 0x80;
+            at += 1;
         }
-        at += 1;
+        at
     }
-    at
 }
 
 /// The character that a `\u` at the start of `text` stands for, and the bytes it takes; two of them for a pair.

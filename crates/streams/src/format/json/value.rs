@@ -44,12 +44,12 @@ fn string(
         } else {
             slices.push(quoted.text);
         }
-        column.nulls.append_non_null();
+        column.end_value();
         return Ok(());
     }
     if let Values::Json(slices) = &mut column.values {
         slices.push(&cursor.text[at..cursor.at]);
-        column.nulls.append_non_null();
+        column.end_value();
         return Ok(());
     }
     if quoted.has_escapes {
@@ -94,7 +94,7 @@ fn number(cursor: &mut Cursor<'_>, column: &mut Column) -> Result<(), Failure> {
         Values::Boolean(values) => values.append(text::boolean(number.text).map_err(failure)?),
         _ => return Err(failure(Reason::NotA(column.type_name()))),
     }
-    column.nulls.append_non_null();
+    column.end_value();
     Ok(())
 }
 
@@ -132,7 +132,7 @@ fn boolean(cursor: &mut Cursor<'_>, column: &mut Column) -> Result<(), Failure> 
         Values::Text(slices) | Values::Json(slices) => slices.push(literal),
         _ => return Err(Failure::new(at, Reason::NotA(column.type_name()))),
     }
-    column.nulls.append_non_null();
+    column.end_value();
     Ok(())
 }
 
@@ -151,7 +151,8 @@ fn nested(
                 push(cursor, elements, scratch)?;
                 has_more = cursor.has_more(b']')?;
             }
-            return column.end_list().map_err(|reason| Failure::new(at, reason));
+            column.end_list();
+            return Ok(());
         }
         (Values::Struct { .. }, Some(b'{')) => return object(cursor, column, scratch),
         _ => {}
@@ -161,7 +162,7 @@ fn nested(
         Values::Text(slices) | Values::Json(slices) => slices.push(text),
         _ => return Err(Failure::new(at, Reason::NotA(column.type_name()))),
     }
-    column.nulls.append_non_null();
+    column.end_value();
     Ok(())
 }
 
@@ -198,6 +199,6 @@ fn object(
             column.push_null();
         }
     }
-    column.nulls.append_non_null();
+    column.end_value();
     Ok(())
 }

@@ -42,7 +42,7 @@ impl Writer {
         schema: &SchemaRef,
         columns: &[usize],
     ) -> Result<Self, FormatError> {
-        super::check_paths(paths, schema)?;
+        crate::format::check_paths(paths, schema)?;
         let members = columns.iter().map(|at| {
             let field = schema.field(*at);
             // The same types as are read.

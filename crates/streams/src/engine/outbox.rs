@@ -1,0 +1,200 @@
+//! What sinks put out, decided before it is written: exactly-once output to topics.
+//!
+//! An epoch in which sinks put something out is written to the outbox first: its cuts, its clock, and the batches as they
+//! will stand in their topics, each with its producer and sequence. When that is committed the epoch is decided, and the
+//! batches are appended. A restart goes through the epochs behind its checkpoint one by one, with the cuts they had; what
+//! the dataflows put out on the way is dropped, and the batches are appended unless their sequences are there already.
+//!
+//! # Layout
+//! One record per part of an epoch, little-endian; a part without `is_last` is followed by the next, or is nothing.
+//! ```text
+//! version u8 = 1 | part u32 | is_last u8 | epoch u64 | now i64
+//! | count u32 | (topic 16 bytes, partition i32, cut i64)*
+//! | count u32 | (relation u64, producer i64, topic 16 bytes, partition i32, first sequence i32, length u32, batch)*
+//! ```
+//! Cuts stand in the last part.
+//!
+//! # Crash
+//! Before the last part is committed: the epoch never was. After: its batches are in the topics, or a restart appends them.
+
+use std::collections::BTreeMap;
+
+use base::{Offset, PartitionIndex, PartitionKey, TopicId};
+use kafka::batch::{self, BatchBuilder, Compression};
+
+use super::checkpoint::{CheckpointError, Reader};
+
+/// The topic, of one partition.
+pub const OUTBOX_TOPIC: &str = "__forebay_outbox";
+
+const VERSION: u8 = 1;
+
+/// Batches of a part, about: a part is one record of one batch, which has a limit.
+const PART_BYTES: usize = 256 << 10;
+
+/// No batch of the outbox expands: they are not compressed.
+const OUTPUT_BYTES_MAX: usize = 64 << 20;
+
+/// A batch for a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    pub relation: u64,
+    pub producer: i64,
+    pub partition: PartitionKey,
+    pub first_sequence: i32,
+    pub batch: Vec<u8>,
+}
+
+impl Outgoing {
+    /// Behind its last record.
+    pub fn next_sequence(&self) -> i32 {
+        let header = batch::BatchHeader::decode(&self.batch);
+        let count = header.map_or(0, |header| i64::from(header.record_count));
+        let next = (i64::from(self.first_sequence) + count) % (1 << 31);
+        i32::try_from(next).expect("below 2^31")
+    }
+}
+
+/// An epoch that is decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decided {
+    pub epoch: u64,
+    pub now: i64,
+    pub cuts: BTreeMap<PartitionKey, Offset>,
+    pub batches: Vec<Outgoing>,
+}
+
+impl Decided {
+    /// As batches of the outbox, a part each.
+    pub fn encode(&self) -> Vec<Vec<u8>> {
+        let mut parts: Vec<&[Outgoing]> = Vec::new();
+        let (mut from, mut bytes) = (0, 0);
+        for (at, outgoing) in self.batches.iter().enumerate() {
+            bytes += outgoing.batch.len();
+            if bytes >= PART_BYTES {
+                parts.push(&self.batches[from..=at]);
+                (from, bytes) = (at + 1, 0);
+            }
+        }
+        parts.push(&self.batches[from..]);
+        let last = parts.len() - 1;
+        let parts = parts.into_iter().enumerate();
+        parts.map(|(at, batches)| self.part(at, at == last, batches)).collect()
+    }
+
+    fn part(&self, number: usize, is_last: bool, batches: &[Outgoing]) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.extend((number as u32).to_le_bytes());
+        out.push(u8::from(is_last));
+        out.extend(self.epoch.to_le_bytes());
+        out.extend(self.now.to_le_bytes());
+        let cuts = if is_last { self.cuts.len() } else { 0 };
+        out.extend((cuts as u32).to_le_bytes());
+        for (key, cut) in self.cuts.iter().take(cuts) {
+            put_key(&mut out, *key);
+            out.extend(cut.0.to_le_bytes());
+        }
+        out.extend((batches.len() as u32).to_le_bytes());
+        for outgoing in batches {
+            out.extend(outgoing.relation.to_le_bytes());
+            out.extend(outgoing.producer.to_le_bytes());
+            put_key(&mut out, outgoing.partition);
+            out.extend(outgoing.first_sequence.to_le_bytes());
+            out.extend((outgoing.batch.len() as u32).to_le_bytes());
+            out.extend_from_slice(&outgoing.batch);
+        }
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.push(runtime::wall(), None, Some(&out), &[]);
+        builder.finish()
+    }
+}
+
+fn put_key(out: &mut Vec<u8>, key: PartitionKey) {
+    out.extend(key.topic.0);
+    out.extend(key.partition.0.to_le_bytes());
+}
+
+/// Puts the parts of epochs together again.
+#[derive(Default)]
+pub struct Assembly {
+    parts: u32,
+    decided: Decided,
+    pub epochs: Vec<Decided>,
+}
+
+impl Assembly {
+    /// Batches of the outbox; the offset behind them.
+    pub fn read(&mut self, batches: &[u8], from: Offset) -> Result<Offset, CheckpointError> {
+        let mut next = from;
+        let damaged = |expected| CheckpointError::Damaged {
+            path: OUTBOX_TOPIC.to_owned(),
+            at: usize::try_from(from.0).unwrap_or(0),
+            expected,
+        };
+        for item in batch::batches(batches) {
+            let (header, bytes) = item.map_err(|_| damaged("a batch"))?;
+            let mut outcome = Ok(());
+            batch::for_each_record(bytes, OUTPUT_BYTES_MAX, |record| {
+                if record.offset >= from {
+                    outcome = self.take(record.value.as_deref().unwrap_or_default());
+                }
+                outcome.is_ok()
+            })
+            .map_err(|_| damaged("records"))?;
+            outcome?;
+            next = Offset(header.last_offset().0 + 1).max(next);
+        }
+        Ok(next)
+    }
+
+    fn take(&mut self, value: &[u8]) -> Result<(), CheckpointError> {
+        let mut from = Reader::new(value, OUTBOX_TOPIC);
+        let version = from.u8()?;
+        if version != VERSION {
+            return Err(CheckpointError::Version {
+                path: OUTBOX_TOPIC.to_owned(),
+                found: version,
+            });
+        }
+        let (part, is_last) = (from.u32()?, from.u8()? != 0);
+        if part == 0 {
+            self.parts = 0;
+            self.decided = Decided::default();
+        }
+        if part != self.parts {
+            return Err(from.damaged("the next part of an epoch"));
+        }
+        self.parts += 1;
+        self.decided.epoch = from.u64()?;
+        self.decided.now = from.i64()?;
+        for _ in 0..from.u32()? {
+            let key = take_key(&mut from)?;
+            self.decided.cuts.insert(key, Offset(from.i64()?));
+        }
+        for _ in 0..from.u32()? {
+            let (relation, producer) = (from.u64()?, from.i64()?);
+            let partition = take_key(&mut from)?;
+            let first_sequence = from.u32()?.cast_signed();
+            let length = from.u32()? as usize;
+            self.decided.batches.push(Outgoing {
+                relation,
+                producer,
+                partition,
+                first_sequence,
+                batch: from.take(length)?.to_vec(),
+            });
+        }
+        from.end()?;
+        if is_last {
+            self.parts = 0;
+            self.epochs.push(std::mem::take(&mut self.decided));
+        }
+        Ok(())
+    }
+}
+
+fn take_key(from: &mut Reader<'_>) -> Result<PartitionKey, CheckpointError> {
+    let topic = TopicId(from.take(16)?.try_into().expect("sixteen bytes"));
+    let partition = PartitionIndex(from.u32()?.cast_signed());
+    Ok(PartitionKey { topic, partition })
+}

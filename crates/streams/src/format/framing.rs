@@ -1,0 +1,68 @@
+//! What a schema registry's serialisers write in front of a record.
+//!
+//! # Layout
+//! A zero byte, then the schema's number in the registry, four bytes, big-endian. In front of a Protobuf message there
+//! is also where its type stands in the schema: a count and as many places, from the outermost message inwards, all of
+//! them zigzag varints; a count of zero means the first message.
+
+use super::{Failure, Reason};
+
+/// What stands in front of each record's value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// Nothing.
+    #[default]
+    None,
+    /// What Confluent's serialisers write.
+    Confluent,
+}
+
+const MAGIC: u8 = 0;
+const HEAD_BYTES: usize = 5;
+
+/// The schema's number and where the record proper begins.
+pub(super) fn schema_number(value: &[u8]) -> Result<(u32, usize), Failure> {
+    match value.first_chunk::<HEAD_BYTES>() {
+        Some([MAGIC, number @ ..]) => Ok((u32::from_be_bytes(*number), HEAD_BYTES)),
+        _ => Err(Failure::new(0, Reason::Framing)),
+    }
+}
+
+/// An unsigned number of up to ten bytes of seven bits, the lowest first. `None`: there are more, or none.
+#[inline]
+pub(super) fn varint(text: &[u8], at: &mut usize) -> Option<u64> {
+    let first = *text.get(*at)?;
+    if first < 0x80 {
+        *at += 1;
+        return Some(first.into());
+    }
+    long_varint(text, at)
+}
+
+fn long_varint(text: &[u8], at: &mut usize) -> Option<u64> {
+    let mut value = 0;
+    for (place, byte) in text.get(*at..)?.iter().take(10).enumerate() {
+        // What lies beyond the sixty-fourth bit is lost, as in other decoders.
+        value |= u64::from(byte & 0x7f) << (7 * place);
+        if *byte < 0x80 {
+            *at += place + 1;
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// A signed number; small ones of either sign are short.
+#[inline]
+pub(super) fn zigzag(text: &[u8], at: &mut usize) -> Option<i64> {
+    let value = varint(text, at)?;
+    Some((value >> 1) as i64 ^ -((value & 1) as i64))
+}
+
+pub(super) fn write_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}

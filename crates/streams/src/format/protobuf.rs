@@ -1,0 +1,333 @@
+//! Records that are Protobuf messages, straight from the wire into columns.
+//!
+//! What is to be done with a field is looked up by its number; fields that are not read are stepped over without a look
+//! inside.
+//!
+//! # What is read
+//! - A column is the field of its name, or what stands at its path of names. Of a field that comes several times the
+//!   last counts; along a path, messages are merged as the specification says, in a struct column they are not.
+//! - A field that was left out is NULL if its presence is tracked (`optional`, `oneof`, messages, proto2), else it has its
+//!   type's default value. A repeated field is a list, empty if nothing is there.
+//! - Enums are text, the value's name, or integers; unsigned 64-bit integers are bigint as long as they fit, or numeric;
+//!   64-bit integers are timestamps in milliseconds; `google.protobuf.Timestamp` is a timestamp, the well-known wrappers
+//!   are what they wrap, other messages are structs, maps are lists of structs of `key` and `value`.
+//! - A string may be any type that text can be cast to.
+//!
+//! # What is written
+//! Fields that are NULL are left out, nulls in lists become defaults. A column must fit its field whatever its values:
+//! no bigint into `int32`, nothing signed into unsigned fields.
+
+mod plan;
+mod schema;
+mod value;
+mod write;
+
+use arrow_schema::SchemaRef;
+
+use super::{
+    Failure, FormatError, Reason,
+    column::{Column, Values},
+    framing::{self, Framing},
+};
+use plan::{Action, Kind, Plan};
+use schema::Schema;
+
+pub(super) use plan::implied_schema;
+pub(super) use write::Writer;
+
+/// A declaration larger than this is refused.
+const SCHEMA_BYTES_MAX: usize = 256 << 10;
+/// Groups within groups, of fields that are not known.
+const GROUPS_MAX: usize = 32;
+
+/// What is read of the records.
+pub(super) struct Messages {
+    plan: Plan,
+    framing: Framing,
+    /// Where the message's type stands in the schema.
+    place: Vec<i64>,
+}
+
+fn parse(text: &str) -> Result<Schema, FormatError> {
+    if text.len() > SCHEMA_BYTES_MAX {
+        return Err(FormatError::SchemaSize {
+            bytes_max: SCHEMA_BYTES_MAX,
+        });
+    }
+    Schema::parse(text)
+}
+
+fn message<'a>(schema: &'a Schema, name: &str) -> Result<&'a schema::Message, FormatError> {
+    let found = schema.message(name);
+    found.ok_or_else(|| FormatError::Message {
+        name: name.to_owned(),
+    })
+}
+
+impl Messages {
+    pub fn new(
+        definition: (&str, &str, &[Vec<String>], Framing),
+        source: &SchemaRef,
+        columns: &[usize],
+    ) -> Result<Self, FormatError> {
+        let (text, name, paths, framing) = definition;
+        super::check_paths(paths, source)?;
+        let schema = parse(text)?;
+        let message = message(&schema, name)?;
+        let mut plan = Plan::default();
+        for (column, at) in columns.iter().enumerate() {
+            let field = source.field(*at);
+            let name = [field.name().clone()];
+            let path = paths.get(*at).map_or(&name[..], |path| path);
+            plan.add(&schema, message, path, column, field)?;
+        }
+        Ok(Self {
+            plan,
+            framing,
+            place: message.place.clone(),
+        })
+    }
+
+    /// Adds a value to each column, whose `rows` values are those of the records before. On failure some have more.
+    pub fn decode(&self, value: &[u8], columns: &mut [Column], rows: usize) -> Result<(), Failure> {
+        let at = match self.framing {
+            Framing::None => 0,
+            Framing::Confluent => self.unframe(value)?,
+        };
+        fields(&self.plan, Input { text: value, at }, columns, rows)?;
+        finish(&self.plan, columns, rows);
+        for column in columns {
+            if column.len() == rows {
+                column.push_null();
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the message begins.
+    fn unframe(&self, value: &[u8]) -> Result<usize, Failure> {
+        let (_, mut at) = framing::schema_number(value)?;
+        let failure = Failure::new(at, Reason::Framing);
+        let count = framing::zigzag(value, &mut at).ok_or(failure)?;
+        let is_ours = if count == 0 {
+            self.place == [0]
+        } else {
+            let mut is_ours = usize::try_from(count) == Ok(self.place.len());
+            for place in &self.place {
+                is_ours = is_ours && framing::zigzag(value, &mut at) == Some(*place);
+            }
+            is_ours
+        };
+        if is_ours {
+            Ok(at)
+        } else {
+            Err(Failure::new(at, Reason::OtherMessage))
+        }
+    }
+}
+
+/// A message while it is read; nothing behind it is seen.
+#[derive(Clone)]
+struct Input<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+const VARINT: u8 = 0;
+const EIGHT_BYTES: u8 = 1;
+const COUNTED: u8 = 2;
+const GROUP: u8 = 3;
+const GROUP_END: u8 = 4;
+const FOUR_BYTES: u8 = 5;
+
+impl<'a> Input<'a> {
+    #[cold]
+    fn fail(&self, reason: Reason) -> Failure {
+        Failure::new(self.at, reason)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, Failure> {
+        framing::varint(self.text, &mut self.at).ok_or_else(|| self.fail(Reason::Varint))
+    }
+
+    /// Number and wire type.
+    #[inline]
+    fn tag(&mut self) -> Result<(u32, u8), Failure> {
+        let tag = self.varint()?;
+        match u32::try_from(tag >> 3) {
+            Ok(number) if number > 0 => Ok((number, (tag & 7) as u8)),
+            _ => Err(self.fail(Reason::WireType)),
+        }
+    }
+
+    #[inline]
+    fn bytes(&mut self, count: usize) -> Result<&'a [u8], Failure> {
+        let rest = &self.text[self.at..];
+        match rest.get(..count) {
+            Some(bytes) => {
+                self.at += count;
+                Ok(bytes)
+            }
+            None => Err(self.fail(Reason::End)),
+        }
+    }
+
+    /// Bytes with their count in front.
+    #[inline]
+    fn counted(&mut self) -> Result<&'a [u8], Failure> {
+        let count = self.varint()?;
+        let count = usize::try_from(count).map_err(|_| self.fail(Reason::End))?;
+        self.bytes(count)
+    }
+
+    /// The same as an input: positions stay those of the record.
+    #[inline]
+    fn within(&mut self) -> Result<Input<'a>, Failure> {
+        let count = self.counted()?.len();
+        Ok(Input {
+            text: &self.text[..self.at],
+            at: self.at - count,
+        })
+    }
+
+    #[inline]
+    fn skip(&mut self, wire: u8) -> Result<(), Failure> {
+        match wire {
+            VARINT => self.varint().map(|_| ()),
+            EIGHT_BYTES => self.bytes(8).map(|_| ()),
+            COUNTED => self.counted().map(|_| ()),
+            FOUR_BYTES => self.bytes(4).map(|_| ()),
+            GROUP => self.skip_group(),
+            _ => Err(self.fail(Reason::WireType)),
+        }
+    }
+
+    #[cold]
+    fn skip_group(&mut self) -> Result<(), Failure> {
+        let mut open = 1;
+        while open > 0 {
+            match self.tag()?.1 {
+                GROUP if open == GROUPS_MAX => return Err(self.fail(Reason::Depth)),
+                GROUP => open += 1,
+                GROUP_END => open -= 1,
+                wire => self.skip(wire)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All fields of a message.
+fn fields(
+    plan: &Plan,
+    mut input: Input<'_>,
+    columns: &mut [Column],
+    rows: usize,
+) -> Result<(), Failure> {
+    while input.at < input.text.len() {
+        let (number, wire) = input.tag()?;
+        match plan.action(number) {
+            None => input.skip(wire)?,
+            Some(action) => act(action, wire, &mut input, columns, rows)?,
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn act(
+    action: &Action,
+    wire: u8,
+    input: &mut Input<'_>,
+    columns: &mut [Column],
+    rows: usize,
+) -> Result<(), Failure> {
+    match action {
+        Action::Value { column: at, kind } => {
+            let column = &mut columns[*at];
+            if column.len() > rows {
+                column.truncate(rows);
+            }
+            value::push(kind, wire, input, column).map_err(|failure| failure.of(*at))
+        }
+        Action::List { column: at, kind } => {
+            elements(kind, wire, input, &mut columns[*at], rows).map_err(|failure| failure.of(*at))
+        }
+        Action::Path(plan) => {
+            if wire != COUNTED {
+                return Err(input.fail(Reason::WireType));
+            }
+            fields(plan, input.within()?, columns, rows)?;
+            finish(plan, columns, rows);
+            Ok(())
+        }
+        Action::Several(actions) => {
+            let start = input.clone();
+            for action in actions {
+                *input = start.clone();
+                act(action, wire, input, columns, rows)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// One element more, or as many as are packed.
+fn elements(
+    kind: &Kind,
+    wire: u8,
+    input: &mut Input<'_>,
+    column: &mut Column,
+    rows: usize,
+) -> Result<(), Failure> {
+    if column.len() > rows {
+        column.reopen_list();
+    }
+    let Values::List { elements, .. } = &mut column.values else {
+        return Err(input.fail(Reason::NotA(column.type_name())));
+    };
+    match kind.packed_wire() {
+        Some(packed) if wire == COUNTED => {
+            let mut within = input.within()?;
+            while within.at < within.text.len() {
+                value::push(kind, packed, &mut within, elements)?;
+            }
+            Ok(())
+        }
+        _ => value::push(kind, wire, input, elements),
+    }
+}
+
+/// What no field has filled, of what is not NULL then.
+fn finish(plan: &Plan, columns: &mut [Column], rows: usize) {
+    for (at, kind) in &plan.defaults {
+        let column = &mut columns[*at];
+        if column.len() == rows {
+            match kind {
+                None => column.end_list(),
+                Some(kind) => value::push_default(kind, column),
+            }
+        }
+    }
+}
+
+/// One struct: the message's fields, the rest of them NULL.
+fn structure(plan: &Plan, input: Input<'_>, column: &mut Column) -> Result<(), Failure> {
+    let rows = column.len();
+    let Values::Struct { columns, .. } = &mut column.values else {
+        return Err(input.fail(Reason::NotA(column.type_name())));
+    };
+    fields(plan, input, columns, rows)?;
+    finish(plan, columns, rows);
+    for column in columns {
+        if column.len() == rows {
+            column.push_null();
+        }
+    }
+    column.end_value();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

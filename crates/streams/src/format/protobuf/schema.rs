@@ -1,0 +1,569 @@
+//! Message types from the text of a `.proto` file.
+//!
+//! Read is what tells how messages lie on the wire: messages, enums, scalars, repeated fields, maps, oneofs, nested
+//! types, packages. Options, services, extensions, reserved numbers are passed over. Of imports only Google's well-known
+//! types are known, and those without being imported. Groups are refused.
+//!
+//! # Instead of
+//! `protox` with `prost-reflect`: a compiler of the whole language and a dynamic message type, several times the code of
+//! this crate to build, of which names, numbers and types of fields would be used.
+
+use crate::format::FormatError;
+
+/// Levels that messages may be declared within each other.
+const DEPTH_MAX: usize = 32;
+/// Field numbers end here.
+const NUMBER_MAX: u32 = (1 << 29) - 1;
+
+/// What a file declares.
+#[derive(Debug, Default)]
+pub(super) struct Schema {
+    package: String,
+    pub messages: Vec<Message>,
+    pub enums: Vec<Enum>,
+}
+
+#[derive(Debug)]
+pub(super) struct Message {
+    /// With package and the messages around it.
+    pub name: String,
+    pub fields: Vec<Field>,
+    /// Its place among the messages of the file, and then within them, from the outermost on.
+    pub place: Vec<i64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Enum {
+    pub name: String,
+    pub values: Vec<(i32, String)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Field {
+    pub name: String,
+    pub number: u32,
+    pub kind: Kind,
+    pub is_repeated: bool,
+    /// Whether a message tells that it was left out; if not, it has its default value then.
+    pub has_presence: bool,
+    line: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Scalar(Scalar),
+    /// By its place among the schema's enums.
+    Enum(usize),
+    /// By its place among the schema's messages.
+    Message(usize),
+    /// As long as not all types are declared.
+    Named(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scalar {
+    Double,
+    Float,
+    Int32,
+    Int64,
+    Uint32,
+    Uint64,
+    Sint32,
+    Sint64,
+    Fixed32,
+    Fixed64,
+    Sfixed32,
+    Sfixed64,
+    Bool,
+    String,
+    Bytes,
+}
+
+const SCALARS: [(&str, Scalar); 15] = [
+    ("double", Scalar::Double),
+    ("float", Scalar::Float),
+    ("int32", Scalar::Int32),
+    ("int64", Scalar::Int64),
+    ("uint32", Scalar::Uint32),
+    ("uint64", Scalar::Uint64),
+    ("sint32", Scalar::Sint32),
+    ("sint64", Scalar::Sint64),
+    ("fixed32", Scalar::Fixed32),
+    ("fixed64", Scalar::Fixed64),
+    ("sfixed32", Scalar::Sfixed32),
+    ("sfixed64", Scalar::Sfixed64),
+    ("bool", Scalar::Bool),
+    ("string", Scalar::String),
+    ("bytes", Scalar::Bytes),
+];
+
+/// Declared everywhere, behind what the file declares.
+const WELL_KNOWN: &str = r#"
+    syntax = "proto3";
+    package google.protobuf;
+    message Timestamp { int64 seconds = 1; int32 nanos = 2; }
+    message Duration { int64 seconds = 1; int32 nanos = 2; }
+    message DoubleValue { double value = 1; }
+    message FloatValue { float value = 1; }
+    message Int64Value { int64 value = 1; }
+    message UInt64Value { uint64 value = 1; }
+    message Int32Value { int32 value = 1; }
+    message UInt32Value { uint32 value = 1; }
+    message BoolValue { bool value = 1; }
+    message StringValue { string value = 1; }
+    message BytesValue { bytes value = 1; }
+"#;
+
+impl Schema {
+    pub fn parse(text: &str) -> Result<Self, FormatError> {
+        let mut schema = Self::default();
+        for text in [text, WELL_KNOWN] {
+            let mut file = File::new(text, &mut schema);
+            file.read()?;
+        }
+        schema.resolve()?;
+        Ok(schema)
+    }
+
+    /// By full name, or by the last part of it if only one message has that.
+    pub fn message(&self, name: &str) -> Option<&Message> {
+        let name = name.trim_start_matches('.');
+        let exact = self.messages.iter().find(|message| message.name == name);
+        exact.or_else(|| {
+            let suffix = format!(".{name}");
+            let mut found = self
+                .messages
+                .iter()
+                .filter(|message| message.name.ends_with(&suffix));
+            found.next().filter(|_| found.next().is_none())
+        })
+    }
+
+    fn resolve(&mut self) -> Result<(), FormatError> {
+        for at in 0..self.messages.len() {
+            for field in 0..self.messages[at].fields.len() {
+                let message = &self.messages[at];
+                let declared = &message.fields[field];
+                let Kind::Named(name) = &declared.kind else {
+                    continue;
+                };
+                let kind =
+                    self.find(&message.name, name)
+                        .ok_or_else(|| FormatError::SchemaType {
+                            line: declared.line,
+                            name: name.clone(),
+                        })?;
+                let field = &mut self.messages[at].fields[field];
+                field.has_presence |= matches!(kind, Kind::Message(_));
+                field.kind = kind;
+            }
+        }
+        Ok(())
+    }
+
+    /// From the innermost scope outwards.
+    fn find(&self, scope: &str, name: &str) -> Option<Kind> {
+        if let Some(name) = name.strip_prefix('.') {
+            return self.named(name);
+        }
+        let mut scope = scope;
+        loop {
+            if let Some(kind) = self.named(&join(scope, name)) {
+                return Some(kind);
+            }
+            if scope.is_empty() {
+                return None;
+            }
+            scope = scope.rsplit_once('.').map_or("", |(outer, _)| outer);
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<Kind> {
+        let message = self
+            .messages
+            .iter()
+            .position(|message| message.name == name);
+        let an_enum = || self.enums.iter().position(|declared| declared.name == name);
+        message
+            .map(Kind::Message)
+            .or_else(|| an_enum().map(Kind::Enum))
+    }
+}
+
+fn join(scope: &str, name: &str) -> String {
+    if scope.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{scope}.{name}")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token<'a> {
+    /// Names with dots in and before them, and numbers.
+    Word(&'a str),
+    Text(&'a str),
+    Symbol(u8),
+    End,
+}
+
+/// A file while it is read: one token ahead.
+struct File<'a, 's> {
+    rest: &'a str,
+    line: usize,
+    token: Token<'a>,
+    schema: &'s mut Schema,
+    /// Fields without a label have presence, before and after proto3.
+    has_presence: bool,
+}
+
+impl<'a, 's> File<'a, 's> {
+    fn new(text: &'a str, schema: &'s mut Schema) -> Self {
+        Self {
+            rest: text,
+            line: 1,
+            token: Token::End,
+            schema,
+            has_presence: true,
+        }
+    }
+
+    fn expected<T>(&self, expected: &'static str) -> Result<T, FormatError> {
+        Err(FormatError::SchemaText {
+            line: self.line,
+            expected,
+        })
+    }
+
+    fn skip_space(&mut self) -> Result<(), FormatError> {
+        loop {
+            let trimmed = self.rest.trim_start();
+            let space = &self.rest[..self.rest.len() - trimmed.len()];
+            self.line += space.matches('\n').count();
+            self.rest = trimmed;
+            let end = if self.rest.starts_with("//") {
+                Some(self.rest.find('\n').unwrap_or(self.rest.len()))
+            } else if self.rest.starts_with("/*") {
+                let Some(end) = self.rest.find("*/") else {
+                    return self.expected("the end of a comment");
+                };
+                Some(end + 2)
+            } else {
+                None
+            };
+            let Some(end) = end else {
+                return Ok(());
+            };
+            self.line += self.rest[..end].matches('\n').count();
+            self.rest = &self.rest[end..];
+        }
+    }
+
+    fn advance(&mut self) -> Result<Token<'a>, FormatError> {
+        let before = self.token;
+        self.skip_space()?;
+        let rest = self.rest;
+        let bytes = match rest.bytes().next() {
+            None => {
+                self.token = Token::End;
+                return Ok(before);
+            }
+            Some(quote @ (b'"' | b'\'')) => {
+                let Some(end) = text_end(rest.as_bytes(), quote) else {
+                    return self.expected("the end of a string");
+                };
+                self.token = Token::Text(&rest[1..end]);
+                end + 1
+            }
+            Some(byte) if is_word(byte) => {
+                let end = rest
+                    .bytes()
+                    .position(|byte| !is_word(byte))
+                    .unwrap_or(rest.len());
+                self.token = Token::Word(&rest[..end]);
+                end
+            }
+            Some(byte) if byte.is_ascii_graphic() => {
+                self.token = Token::Symbol(byte);
+                1
+            }
+            Some(_) => return self.expected("a character of the language"),
+        };
+        self.rest = &rest[bytes..];
+        Ok(before)
+    }
+
+    fn accept(&mut self, token: Token<'_>) -> Result<bool, FormatError> {
+        let is_next = self.token == token;
+        if is_next {
+            self.advance()?;
+        }
+        Ok(is_next)
+    }
+
+    fn symbol(&mut self, symbol: u8, expected: &'static str) -> Result<(), FormatError> {
+        if self.accept(Token::Symbol(symbol))? {
+            return Ok(());
+        }
+        self.expected(expected)
+    }
+
+    fn word(&mut self, expected: &'static str) -> Result<&'a str, FormatError> {
+        match self.token {
+            Token::Word(word) => {
+                self.advance()?;
+                Ok(word)
+            }
+            _ => self.expected(expected),
+        }
+    }
+
+    /// To the end of a statement: its semicolon or its block.
+    fn skip_statement(&mut self) -> Result<(), FormatError> {
+        let mut depth = 0usize;
+        loop {
+            match self.advance()? {
+                Token::Symbol(b'{' | b'[') => depth += 1,
+                Token::Symbol(b'}') if depth == 1 => {
+                    self.accept(Token::Symbol(b';'))?;
+                    return Ok(());
+                }
+                Token::Symbol(b'}' | b']') if depth > 0 => depth -= 1,
+                Token::Symbol(b';') if depth == 0 => return Ok(()),
+                Token::End => return self.expected("the end of a statement"),
+                _ => {}
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<(), FormatError> {
+        self.advance()?;
+        self.schema.package.clear();
+        let mut messages = 0;
+        while self.token != Token::End {
+            if self.accept(Token::Symbol(b';'))? {
+                continue;
+            }
+            match self.token {
+                Token::Word("syntax") => {
+                    self.advance()?;
+                    self.symbol(b'=', "=")?;
+                    self.has_presence = self.token != Token::Text("proto3");
+                    self.skip_statement()?;
+                }
+                Token::Word("package") => {
+                    self.advance()?;
+                    self.schema.package = self.word("a package's name")?.to_owned();
+                    self.skip_statement()?;
+                }
+                Token::Word("message") => {
+                    let scope = self.schema.package.clone();
+                    self.message(&scope, vec![messages])?;
+                    messages += 1;
+                }
+                Token::Word("enum") => {
+                    let scope = self.schema.package.clone();
+                    self.enumeration(&scope)?;
+                }
+                Token::Word("import" | "option" | "service" | "extend" | "edition") => {
+                    self.skip_statement()?;
+                }
+                _ => return self.expected("a declaration"),
+            }
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, scope: &str, place: Vec<i64>) -> Result<(), FormatError> {
+        self.advance()?;
+        let name = join(scope, self.word("a message's name")?);
+        if place.len() > DEPTH_MAX {
+            return self.expected("less nesting");
+        }
+        self.symbol(b'{', "{")?;
+        let mut fields = Vec::new();
+        let mut messages = 0;
+        while !self.accept(Token::Symbol(b'}'))? {
+            match self.token {
+                Token::Symbol(b';') => {
+                    self.advance()?;
+                }
+                Token::Word("message") => {
+                    let place = place.iter().copied().chain([messages]).collect();
+                    self.message(&name, place)?;
+                    messages += 1;
+                }
+                Token::Word("enum") => self.enumeration(&name)?,
+                Token::Word("option" | "reserved" | "extensions" | "extend") => {
+                    self.skip_statement()?;
+                }
+                Token::Word("oneof") => self.one_of(&mut fields)?,
+                Token::Word("map") => {
+                    let field = self.map(&name)?;
+                    fields.push(field);
+                }
+                _ => {
+                    let field = self.field(None)?;
+                    fields.push(field);
+                }
+            }
+        }
+        self.schema.messages.push(Message {
+            name,
+            fields,
+            place,
+        });
+        Ok(())
+    }
+
+    fn one_of(&mut self, fields: &mut Vec<Field>) -> Result<(), FormatError> {
+        self.advance()?;
+        self.word("a name")?;
+        self.symbol(b'{', "{")?;
+        while !self.accept(Token::Symbol(b'}'))? {
+            if self.token == Token::Word("option") {
+                self.skip_statement()?;
+            } else if !self.accept(Token::Symbol(b';'))? {
+                let field = self.field(Some(true))?;
+                fields.push(field);
+            }
+        }
+        Ok(())
+    }
+
+    fn field(&mut self, presence: Option<bool>) -> Result<Field, FormatError> {
+        let mut is_repeated = false;
+        let mut has_presence = presence.unwrap_or(self.has_presence);
+        let mut first = self.word("a field")?;
+        if let (None, "repeated" | "optional" | "required", Token::Word(next)) =
+            (presence, first, self.token)
+        {
+            is_repeated = first == "repeated";
+            has_presence = !is_repeated;
+            self.advance()?;
+            first = next;
+        }
+        if first == "group" {
+            return self.expected("a field that is no group");
+        }
+        let kind = kind(first);
+        self.numbered(kind, is_repeated, has_presence)
+    }
+
+    /// Name, number and options.
+    fn numbered(
+        &mut self,
+        kind: Kind,
+        is_repeated: bool,
+        has_presence: bool,
+    ) -> Result<Field, FormatError> {
+        let line = self.line;
+        let name = self.word("a field's name")?.to_owned();
+        self.symbol(b'=', "=")?;
+        let number = integer(self.word("a field's number")?);
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        let Some(number) = number.filter(|number| (1..=NUMBER_MAX).contains(number)) else {
+            return self.expected("a field's number");
+        };
+        self.skip_statement()?;
+        Ok(Field {
+            name,
+            number,
+            kind,
+            is_repeated,
+            has_presence: has_presence && !is_repeated,
+            line,
+        })
+    }
+
+    /// On the wire a list of messages with key and value.
+    fn map(&mut self, scope: &str) -> Result<Field, FormatError> {
+        self.advance()?;
+        self.symbol(b'<', "<")?;
+        let key = kind(self.word("a type")?);
+        self.symbol(b',', "a comma")?;
+        let value = kind(self.word("a type")?);
+        self.symbol(b'>', ">")?;
+        let line = self.line;
+        // No name that can be written is that of an entry's type.
+        let entry = format!("{scope}.{}<>", self.schema.messages.len());
+        let of_entry = |name: &str, number, kind| Field {
+            name: name.to_owned(),
+            number,
+            kind,
+            is_repeated: false,
+            has_presence: false,
+            line,
+        };
+        self.schema.messages.push(Message {
+            name: entry.clone(),
+            fields: vec![of_entry("key", 1, key), of_entry("value", 2, value)],
+            place: Vec::new(),
+        });
+        self.numbered(Kind::Named(format!(".{entry}")), true, false)
+    }
+
+    fn enumeration(&mut self, scope: &str) -> Result<(), FormatError> {
+        self.advance()?;
+        let name = join(scope, self.word("an enum's name")?);
+        self.symbol(b'{', "{")?;
+        let mut values = Vec::new();
+        while !self.accept(Token::Symbol(b'}'))? {
+            if matches!(self.token, Token::Word("option" | "reserved")) {
+                self.skip_statement()?;
+                continue;
+            }
+            if self.accept(Token::Symbol(b';'))? {
+                continue;
+            }
+            let value = self.word("a value's name")?.to_owned();
+            self.symbol(b'=', "=")?;
+            let is_negative = self.accept(Token::Symbol(b'-'))?;
+            let number = integer(self.word("a number")?);
+            let number = number.map(|number| if is_negative { -number } else { number });
+            match number.and_then(|number| i32::try_from(number).ok()) {
+                Some(number) => values.push((number, value)),
+                None => return self.expected("a number"),
+            }
+            self.skip_statement()?;
+        }
+        self.schema.enums.push(Enum { name, values });
+        Ok(())
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')
+}
+
+/// Where the closing quote is.
+fn text_end(text: &[u8], quote: u8) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        match *text.get(at)? {
+            b'\\' => at += 2,
+            byte if byte == quote => return Some(at),
+            b'\n' => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+fn kind(name: &str) -> Kind {
+    let scalar = SCALARS.iter().find(|(scalar, _)| *scalar == name);
+    scalar.map_or_else(
+        || Kind::Named(name.to_owned()),
+        |(_, scalar)| Kind::Scalar(*scalar),
+    )
+}
+
+/// Decimal, hexadecimal or octal.
+fn integer(text: &str) -> Option<i64> {
+    if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        return i64::from_str_radix(digits, 16).ok();
+    }
+    match text.strip_prefix('0') {
+        Some(digits) if !digits.is_empty() => i64::from_str_radix(digits, 8).ok(),
+        _ => text.parse().ok(),
+    }
+}
