@@ -153,7 +153,7 @@ impl VisitorMut for Rewriter<'_> {
             Ok(None) => {}
             Err(error) => return ControlFlow::Break(error),
         }
-        ControlFlow::Continue(())
+        self.post_visit_query(query)
     }
 
     fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<SqlError> {
@@ -227,6 +227,12 @@ impl Rewriter<'_> {
             } => {
                 let found = any(left, &BinaryOperator::Eq, right)?;
                 found.map(|found| parsed(&format!("NOT ({found})"))).transpose()
+            }
+            // The number of the relation that a row stands in; what compares it finds nothing here.
+            Expr::CompoundIdentifier(parts)
+                if parts.last().is_some_and(|part| part.value == "tableoid") =>
+            {
+                Ok(Some(Expr::value(Value::Number("0".to_owned(), false))))
             }
             Expr::Subquery(query) => scalar(query),
             Expr::Exists { subquery, negated } if empty::is_empty(subquery) => {
