@@ -5,6 +5,7 @@ mod files;
 mod formats;
 mod frames;
 mod messages;
+mod postgres;
 
 /// One decoder under test.
 pub struct Target {
@@ -156,6 +157,7 @@ pub static TARGETS: &[Target] = &[
         allocated_bytes_max: files::lists_bytes_max,
     },
     Target {
+<<<<<<< HEAD
         name: "record-json",
         seeds: formats::json_seeds,
         run: formats::json_records,
@@ -184,6 +186,12 @@ pub static TARGETS: &[Target] = &[
         seeds: formats::schema_seeds,
         run: formats::schemas,
         allocated_bytes_max: formats::schema_bytes_max,
+=======
+        name: "postgres",
+        seeds: postgres::seeds,
+        run: postgres::messages,
+        allocated_bytes_max: postgres::bytes_max,
+>>>>>>> pg
     },
 ];
 

@@ -67,6 +67,8 @@ settings! {
     advertised_addr: Option<HostPort>, "HOST:PORT", "";
     /// Where /metrics, /health and /ready answer. Port 0 picks a free one.
     http_addr: SocketAddr, "ADDR", "127.0.0.1:9644";
+    /// Where Postgres clients connect (psql, drivers, Grafana). Port 0 picks a free one. The database is called forebay.
+    pg_addr: SocketAddr, "ADDR", "127.0.0.1:5433";
     /// Listen without encryption beyond loopback. Anyone who reaches the port can read and write everything.
     allow_plaintext: bool, "BOOL", "false";
     /// Shards, each one pinned thread with its own memory. 0: one per CPU the process may use.
@@ -264,7 +266,11 @@ impl Loaded {
     fn check(&self) -> Result<(), ConfigError> {
         let s = &self.settings;
         if !s.allow_plaintext {
-            for (setting, addr) in [("kafka_addr", s.kafka_addr), ("http_addr", s.http_addr)] {
+            for (setting, addr) in [
+                ("kafka_addr", s.kafka_addr),
+                ("http_addr", s.http_addr),
+                ("pg_addr", s.pg_addr),
+            ] {
                 if !addr.ip().is_loopback() {
                     return Err(ConfigError::Plaintext { setting, addr });
                 }

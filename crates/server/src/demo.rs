@@ -6,13 +6,15 @@
 mod flights;
 mod report;
 mod session;
+#[cfg(feature = "pipelines")]
+mod views;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
     io::{self, IsTerminal, Write},
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -135,6 +137,7 @@ fn adapt(loaded: &mut Loaded) {
     let addrs = [
         ("kafka_addr", &mut settings.kafka_addr),
         ("http_addr", &mut settings.http_addr),
+        ("pg_addr", &mut settings.pg_addr),
     ];
     for (name, addr) in addrs {
         if loaded.origins[name] == Origin::Default && TcpListener::bind(*addr).is_err() {
@@ -208,12 +211,15 @@ fn show(
     );
     let client = DemoClient::connect(kafka)?;
     let flights = Arc::new(Flights::built_in()?);
-    let expected = if client.create_topic()? {
-        load(&client, &flights, stop)?
+    let is_new = client.create_topic()?;
+    let mut shown = Shown::begin(process, is_new, &style)?;
+    let expected = if is_new {
+        load(&client, &flights, stop, &mut shown)?
     } else {
         note!("The topic {TOPIC} is there already: nothing is loaded, only read.");
         expected(&flights)
     };
+    shown.end(&style)?;
     let report = read_back(&client, stop)?;
     let shape = client.shape()?;
     client.close();
@@ -225,7 +231,7 @@ fn show(
         verdict(&report, &expected, &style),
     );
     if !args.exit {
-        text.push_str(&what_to_try(kafka, process.http_addr, &style));
+        text.push_str(&what_to_try(process, &style));
     }
     // Not `out!`: whatever happens to the reader, the node is stopped and its directory deleted in the end.
     let written = io::stdout().lock().write_all(text.as_bytes());
@@ -235,7 +241,12 @@ fn show(
 }
 
 /// Every flight, acknowledged; what was sent.
-fn load(client: &DemoClient, flights: &Arc<Flights>, stop: &Stop) -> anyhow::Result<Tally> {
+fn load(
+    client: &DemoClient,
+    flights: &Arc<Flights>,
+    stop: &Stop,
+    shown: &mut Shown,
+) -> anyhow::Result<Tally> {
     let count = flights.flights.len();
     let mut progress = Progress::new("loading", count as u64);
     let mut sent = Tally::default();
@@ -246,6 +257,7 @@ fn load(client: &DemoClient, flights: &Arc<Flights>, stop: &Stop) -> anyhow::Res
         let chunk = client.send(flights, start..(start + CHUNK_FLIGHTS).min(count))?;
         sent.add_all(&chunk);
         progress.at(sent.records, sent.bytes);
+        shown.look(start, count)?;
     }
     let acknowledged = client.flush()?;
     progress.end(
@@ -260,6 +272,81 @@ fn load(client: &DemoClient, flights: &Arc<Flights>, stop: &Stop) -> anyhow::Res
         );
     }
     Ok(sent)
+}
+
+/// The views, and how far the load was when they were looked at last.
+struct Shown {
+    #[cfg(feature = "pipelines")]
+    sql: Option<views::SqlClient>,
+    quarter: usize,
+}
+
+impl Shown {
+    /// Declares the views, if the data directory is new.
+    #[cfg(feature = "pipelines")]
+    fn begin(process: &Process, is_new: bool, style: &Style) -> anyhow::Result<Self> {
+        let addr = process.pg_addr.context("the node has no Postgres listener")?;
+        let mut sql = views::SqlClient::connect(addr)?;
+        if is_new {
+            note!("\n{}", style.bold("Declared, before there is any data:"));
+            for statement in views::STATEMENTS {
+                sql.run(statement)?;
+                note!("  {statement};");
+            }
+            note!("");
+        }
+        Ok(Self {
+            sql: Some(sql),
+            quarter: 0,
+        })
+    }
+
+    #[cfg(not(feature = "pipelines"))]
+    #[expect(clippy::unnecessary_wraps, reason = "as with pipelines, where it can fail")]
+    fn begin(_process: &Process, _is_new: bool, _style: &Style) -> anyhow::Result<Self> {
+        Ok(Self { quarter: 0 })
+    }
+
+    /// Shows the ranking after each quarter of the load: it changes while data flows.
+    fn look(&mut self, done: usize, count: usize) -> anyhow::Result<()> {
+        let quarter = done * 4 / count.max(1);
+        if quarter > self.quarter {
+            self.quarter = quarter;
+            self.show(&format!("The view `ranking` after {} % of the load:", quarter * 25))?;
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "pipelines")]
+    fn show(&mut self, title: &str) -> anyhow::Result<()> {
+        if let Some(sql) = &mut self.sql {
+            let style = Style::new();
+            note!("\n  {}", style.bold(title));
+            note!("{}", sql.run(views::RANKING)?.text(&style).trim_end());
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "pipelines"))]
+    #[expect(clippy::unnecessary_wraps, reason = "as with pipelines, where it can fail")]
+    fn show(&mut self, _title: &str) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// When every view has seen everything.
+    #[cfg(feature = "pipelines")]
+    fn end(&mut self, _style: &Style) -> anyhow::Result<()> {
+        if let Some(sql) = &mut self.sql {
+            sql.run(views::FLUSH)?;
+        }
+        self.show("The view `ranking` over everything:")
+    }
+
+    #[cfg(not(feature = "pipelines"))]
+    #[expect(clippy::unnecessary_wraps, reason = "as with pipelines, where it can fail")]
+    fn end(&mut self, _style: &Style) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a whole load would have sent.
@@ -312,7 +399,8 @@ fn verdict(report: &Report, expected: &Tally, style: &Style) -> String {
 }
 
 /// Commands that work as they stand.
-fn what_to_try(kafka: SocketAddr, http: SocketAddr, style: &Style) -> String {
+fn what_to_try(process: &Process, style: &Style) -> String {
+    let (kafka, http) = (process.kafka_addr, process.http_addr);
     let program = std::env::args().next().unwrap_or_else(|| "forebay".into());
     let at = if kafka.port() == 9092 {
         String::new()
@@ -320,11 +408,25 @@ fn what_to_try(kafka: SocketAddr, http: SocketAddr, style: &Style) -> String {
         format!(" -b {kafka}")
     };
     let head = style.bold("It stays up. In another terminal:");
+    let sql = process.pg_addr.map_or_else(String::new, |pg| {
+        let psql = format!("psql 'host={} port={} user=forebay dbname=forebay'", pg.ip(), pg.port());
+        format!(
+            r#"
+  {psql} -c '\d'
+  {psql} -c 'SELECT * FROM ranking'
+  {psql} -c 'SELECT d.* FROM delays d JOIN ranking r USING (origin) ORDER BY d.delay DESC LIMIT 10'
+  {psql} -c 'SUBSCRIBE ranking'      {note}
+  kcat -b {kafka} -t worst -C -o beginning -e -f '%k %s\n'
+  Grafana: data source PostgreSQL, host {pg}, database forebay, user forebay, TLS disabled
+"#,
+            note = style.dim("# and produce to the topic meanwhile"),
+        )
+    });
     let python = style.dim("# python, after pip install confluent-kafka");
     format!(
         r#"
 {head}
-
+{sql}
   kcat -b {kafka} -t {TOPIC} -C -o -5 -e
   {program} consume{at} {TOPIC} -o @2001-01-24T18:00:00Z -n 3
   {program} topic describe{at} {TOPIC}

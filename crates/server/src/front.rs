@@ -4,6 +4,8 @@
 //! # Limits  connections, header size, time for a request's head, and time for the shards' answers
 
 mod metrics;
+#[cfg(feature = "pipelines")]
+mod postgres;
 pub mod prometheus;
 
 use std::{
@@ -54,6 +56,23 @@ struct Shared {
     connections: Arc<Semaphore>,
 }
 
+/// What it listens on.
+pub struct Listeners {
+    pub http: TcpListener,
+    /// `None`: the node is built without SQL.
+    pub postgres: Option<TcpListener>,
+}
+
+/// Why it does not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    #[error("the front thread does not start: {0}")]
+    Thread(#[from] io::Error),
+    #[cfg(feature = "pipelines")]
+    #[error("the stream engine does not start: {0}")]
+    Pipelines(#[from] crate::pipelines::StartError),
+}
+
 /// Binds before the node starts, so that a taken port is known at once.
 pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(addr)?;
@@ -62,8 +81,8 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Front {
-    /// Serves on `listener` until stopped.
-    pub fn start(listener: TcpListener, shards: ShardsHandle) -> io::Result<Self> {
+    /// Serves until stopped; once the node serves.
+    pub fn start(listeners: Listeners, shards: ShardsHandle) -> Result<Self, FrontError> {
         let shared = Arc::new(Shared {
             shards,
             is_ready: AtomicBool::new(true),
@@ -73,13 +92,19 @@ impl Front {
         let executor = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        #[cfg(feature = "pipelines")]
+        let backend = executor.block_on(crate::pipelines::NodeBackend::start(shared.shards.clone()))?;
         let here = shared.clone();
         let thread = std::thread::Builder::new()
             .name("front".into())
             .spawn(move || {
                 executor.block_on(async {
                     // Dropped with the executor, and every connection with it.
-                    tokio::spawn(accept(listener, here.clone()));
+                    tokio::spawn(accept(listeners.http, here.clone()));
+                    #[cfg(feature = "pipelines")]
+                    if let Some(listener) = listeners.postgres {
+                        tokio::spawn(postgres::accept(listener, backend));
+                    }
                     here.stop.notified().await;
                 });
             })?;

@@ -21,7 +21,7 @@ use crate::{
     },
     config::Settings,
     exit,
-    front::{self, Front},
+    front::{self, Front, FrontError, Listeners},
     node::{Node, NodeConfig, NodeError},
     trace,
 };
@@ -45,6 +45,8 @@ pub enum StartError {
     Open(OpenError),
     #[error("the shards do not start: {0}")]
     Shards(io::Error),
+    #[error(transparent)]
+    Front(#[from] FrontError),
     #[error("the ready file {path} cannot be written: {error}")]
     ReadyFile { path: PathBuf, error: io::Error },
     #[error("{0}")]
@@ -74,7 +76,7 @@ impl StartError {
             {
                 exit::USAGE
             }
-            Self::Shards(_) | Self::ReadyFile { .. } => exit::FAILED,
+            Self::Shards(_) | Self::Front(_) | Self::ReadyFile { .. } => exit::FAILED,
         }
     }
 }
@@ -85,6 +87,8 @@ pub struct Process {
     front: Front,
     pub kafka_addr: SocketAddr,
     pub http_addr: SocketAddr,
+    /// Unless the node is built without SQL.
+    pub pg_addr: Option<SocketAddr>,
     pub report: OpenReport,
     pub shards: u16,
     ready_file: Option<PathBuf>,
@@ -166,8 +170,12 @@ fn shard_count(settings: &Settings) -> u16 {
 impl Process {
     /// Starts shards, node and front; returns when the node serves. `begun` is what `ready_after` counts from.
     pub fn start(settings: &Settings, begun: Instant) -> Result<Self, StartError> {
-        let http = bind_http(settings.http_addr)?;
+        let http = bind("http_addr", settings.http_addr)?;
         let http_addr = http.local_addr().map_err(StartError::Shards)?;
+        let postgres = cfg!(feature = "pipelines").then(|| bind("pg_addr", settings.pg_addr));
+        let postgres = postgres.transpose()?;
+        let pg_addr = postgres.as_ref().map(std::net::TcpListener::local_addr);
+        let pg_addr = pg_addr.transpose().map_err(StartError::Shards)?;
         let shards = shard_count(settings);
         check_open_files(settings);
         let config = runtime::Config {
@@ -200,12 +208,20 @@ impl Process {
                 });
             }
         };
-        let front = Front::start(http, running.handle()).map_err(StartError::Shards)?;
+        let front = match Front::start(Listeners { http, postgres }, running.handle()) {
+            Ok(front) => front,
+            Err(error) => {
+                ask_to_stop(&running);
+                running.join().map_err(StartError::Shards)?;
+                return Err(error.into());
+            }
+        };
         let process = Self {
             running,
             front,
             kafka_addr: serving.kafka_addr,
             http_addr,
+            pg_addr,
             report: serving.report,
             shards,
             ready_file: settings.ready_file.clone(),
@@ -229,6 +245,7 @@ impl Process {
             "http": self.http_addr.to_string(),
             "kafka_addr": self.kafka_addr.to_string(),
             "http_addr": self.http_addr.to_string(),
+            "pg_addr": self.pg_addr.map(|addr| addr.to_string()),
             "pid": std::process::id(),
             "cluster_id": self.report.cluster_id,
             "shards": self.shards,
@@ -276,6 +293,7 @@ impl Process {
             "Forebay {version} serves after {ready:.0} ms\n\
              \x20 Kafka    {kafka}{advertised}\n\
              \x20 HTTP     http://{http}  (/metrics /health /ready)\n\
+             {postgres}\
              \x20 data     {dir}: {found}\n\
              \x20 durable  every batch is written past the page cache (O_DIRECT) and synced to disk before it is \
              acknowledged\n\
@@ -289,6 +307,10 @@ impl Process {
                 .map(|at| format!(", clients are told {}", crate::config::Value::show(at)))
                 .unwrap_or_default(),
             http = self.http_addr,
+            postgres = self
+                .pg_addr
+                .map(|addr| format!("  SQL      psql -h {} -p {} forebay\n", addr.ip(), addr.port()))
+                .unwrap_or_default(),
             dir = settings.data_dir.display(),
             shards = self.shards,
         );
@@ -328,15 +350,20 @@ impl Process {
             let _ = std::fs::remove_file(path);
         }
         self.front.stop();
-        let leading = broker::open::leading_shard();
-        let handle = self.running.handle();
-        handle.call_blocking(leading, Class::Admin, "stop", || async {
-            if let Some(asked) = runtime::local::<Shutdown>() {
-                asked.trigger();
-            }
-        });
+        ask_to_stop(&self.running);
         self.running.join().map_err(StartError::Shards)
     }
+}
+
+/// The leading shard stops the node; whoever asks joins the shards.
+fn ask_to_stop(running: &Running) {
+    let leading = broker::open::leading_shard();
+    let handle = running.handle();
+    handle.call_blocking(leading, Class::Admin, "stop", || async {
+        if let Some(asked) = runtime::local::<Shutdown>() {
+            asked.trigger();
+        }
+    });
 }
 
 /// Each connection is an open file.
@@ -354,9 +381,9 @@ fn check_open_files(settings: &Settings) {
     }
 }
 
-fn bind_http(addr: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+fn bind(setting: &'static str, addr: SocketAddr) -> Result<std::net::TcpListener, StartError> {
     front::bind(addr).map_err(|error| StartError::Listen {
-        setting: "http_addr",
+        setting,
         addr,
         error: error.to_string(),
     })

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 
+use crate::functions::Functions;
+
 /// A relation for as long as it exists; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelationId(pub u64);
@@ -44,6 +46,8 @@ pub struct Relation {
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     relations: BTreeMap<String, Arc<Relation>>,
+    /// That know of the catalog itself; the planner looks here first.
+    pub functions: Functions,
 }
 
 impl Catalog {

@@ -40,6 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "fuzz",
         &[
             "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker", "streams",
+            "sql",
         ],
     ),
     ("e2e", &[]),
@@ -53,6 +54,11 @@ const QUARANTINE: &[(&str, &[&str])] = &[
     ("tokio", &["server"]),
     ("hyper", &["server"]),
     ("hyper-util", &["server"]),
+    ("datafusion-common", &["sql"]),
+    ("datafusion-expr", &["sql"]),
+    ("datafusion-optimizer", &["sql"]),
+    ("datafusion-physical-expr", &["sql"]),
+    ("datafusion-sql", &["sql"]),
     ("anyhow", &["server", "sim", "e2e", "xtask", "fuzz"]),
 ];
 

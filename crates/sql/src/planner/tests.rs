@@ -60,8 +60,13 @@ fn check(query: &str, expected: Expect) {
 
 #[test]
 fn scratch() {
-    for query in std::fs::read_to_string("/tmp/q.sql").unwrap_or_default().split(";\n") {
-        if query.trim().is_empty() { continue; }
+    for query in std::fs::read_to_string("/tmp/q.sql")
+        .unwrap_or_default()
+        .split(";\n")
+    {
+        if query.trim().is_empty() {
+            continue;
+        }
         println!("== {query}\n{}", shown(query));
     }
     let _ = (check, expect![[""]]);

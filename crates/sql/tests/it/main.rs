@@ -1,4 +1,7 @@
 //! Integration tests of the SQL front end, over an in-memory database.
 
 mod database;
+mod memory;
 mod slt;
+mod tools;
+mod wire;

@@ -1,0 +1,489 @@
+//! Words of PostgreSQL's tools in words that the planner knows.
+//!
+//! Functions whose answer is the same for every row here become that answer; what asks for things that do not exist in
+//! this system becomes a query without rows; what the planner has other words for is said in those. Nothing here looks for
+//! a certain tool's query, but for `_pg_expandarray`, which only the JDBC driver uses.
+
+mod answers;
+mod empty;
+
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::{
+    ast::{
+        self, AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr,
+        FunctionArguments, ObjectName, Query, SelectItem, SetExpr, TableFactor, Value, Visit,
+        VisitMut, Visitor, VisitorMut,
+    },
+    dialect::PostgreSqlDialect,
+    parser::Parser,
+};
+
+use super::{Asker, objects::identifiers};
+use crate::{backend::SqlError, planner::name_columns};
+
+/// What is to be done beside the query.
+#[derive(Debug, Default)]
+pub struct Rewritten {
+    /// Settings that `set_config` sets.
+    pub sets: Vec<(String, String)>,
+}
+
+/// Says a query in the planner's words.
+pub fn rewrite(query: &mut Query, asker: &Asker<'_>) -> Result<Rewritten, SqlError> {
+    let mut relations = Relations::default();
+    _ = Visit::visit(query, &mut relations);
+    // Columns keep the names that what was written gives them.
+    let mut statement = ast::Statement::Query(Box::new(query.clone()));
+    name_columns(&mut statement);
+    if let ast::Statement::Query(named) = statement {
+        *query = *named;
+    }
+    let mut rewriter = Rewriter {
+        asker,
+        is_about_system: relations.are_system || relations.count == 0,
+        sets: Vec::new(),
+    };
+    if let ControlFlow::Break(error) = VisitMut::visit(query, &mut rewriter) {
+        return Err(error);
+    }
+    if rewriter.is_about_system {
+        show_names(&mut query.body);
+    }
+    Ok(Rewritten {
+        sets: rewriter.sets,
+    })
+}
+
+/// Which relations a query names.
+#[derive(Default)]
+struct Relations {
+    count: usize,
+    are_system: bool,
+}
+
+impl Visitor for Relations {
+    type Break = ();
+
+    fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+        self.count += 1;
+        let text = bare_name(name);
+        let schema = schema_name(name);
+        self.are_system |= text.starts_with("pg_")
+            || matches!(schema.as_deref(), Some("pg_catalog" | "information_schema"));
+        ControlFlow::Continue(())
+    }
+}
+
+/// Without its schema, in lower case unless quoted.
+fn bare_name(name: &ObjectName) -> String {
+    let last = name.0.last().and_then(ast::ObjectNamePart::as_ident);
+    last.map(ident_text).unwrap_or_default()
+}
+
+fn schema_name(name: &ObjectName) -> Option<String> {
+    let at = name.0.len().checked_sub(2)?;
+    name.0.get(at).and_then(ast::ObjectNamePart::as_ident).map(ident_text)
+}
+
+fn ident_text(ident: &ast::Ident) -> String {
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
+}
+
+/// An expression as it is written.
+fn parsed(text: &str) -> Result<Expr, SqlError> {
+    let dialect = PostgreSqlDialect {};
+    let parser = Parser::new(&dialect).try_with_sql(text);
+    let found = parser.and_then(|mut parser| parser.parse_expr());
+    found.map_err(|error| SqlError::new(*b"42601", error.to_string()))
+}
+
+fn literal(text: &str) -> Expr {
+    Expr::value(Value::SingleQuotedString(text.to_owned()))
+}
+
+fn null() -> Result<Expr, SqlError> {
+    parsed("CAST(NULL AS text)")
+}
+
+/// Arguments that are plain expressions.
+fn arguments(function: &Function) -> Vec<&Expr> {
+    let FunctionArguments::List(list) = &function.args else {
+        return Vec::new();
+    };
+    let plain = list.args.iter().filter_map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Some(expression),
+        _ => None,
+    });
+    plain.collect()
+}
+
+/// The text of a literal, also of one that is cast.
+fn literal_text(expression: &Expr) -> Option<&str> {
+    match expression {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
+            Value::Number(text, _) => Some(text),
+            Value::Boolean(true) => Some("true"),
+            Value::Boolean(false) => Some("false"),
+            _ => None,
+        },
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => literal_text(expr),
+        _ => None,
+    }
+}
+
+struct Rewriter<'a> {
+    asker: &'a Asker<'a>,
+    /// No rows of users can be in the answer, so what suffices for system relations suffices.
+    is_about_system: bool,
+    sets: Vec<(String, String)>,
+}
+
+impl VisitorMut for Rewriter<'_> {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        match empty::search_path(query) {
+            Ok(Some(new)) => *query = new,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<SqlError> {
+        match self.replaced(expression) {
+            Ok(Some(new)) => *expression = new,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if self.is_about_system || matches!(factor, TableFactor::Table { args: Some(_), .. }) {
+            match empty::table_function(factor) {
+                Ok(Some(new)) => *factor = new,
+                Ok(None) => {}
+                Err(error) => return ControlFlow::Break(error),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        if self.is_about_system
+            && let Err(error) = empty::empty_what_is(query)
+        {
+            return ControlFlow::Break(error);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Rewriter<'_> {
+    /// The same in other words; `None`: as it is.
+    fn replaced(&mut self, expression: &Expr) -> Result<Option<Expr>, SqlError> {
+        match expression {
+            Expr::Collate { expr, .. } => Ok(Some(expr.as_ref().clone())),
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::PGCustomBinaryOperator(parts),
+                right,
+            } => Ok(operator(parts).map(|op| Expr::BinaryOp {
+                left: left.clone(),
+                op,
+                right: right.clone(),
+            })),
+            Expr::Function(function) => self.function(function),
+            Expr::Cast {
+                expr, data_type, ..
+            } => cast(expr, data_type),
+            Expr::Identifier(ident) if ident.quote_style.is_none() => {
+                // The standard's functions without parentheses, where the parser takes them for columns.
+                let words = ["current_schema", "current_catalog", "session_user", "current_role"];
+                let name = ident.value.to_lowercase();
+                match words.contains(&name.as_str()) {
+                    true => answers::constant(&name, &[], self.asker),
+                    false => Ok(None),
+                }
+            }
+            _ if !self.is_about_system => Ok(None),
+            Expr::AnyOp {
+                left,
+                compare_op,
+                right,
+                ..
+            } => any(left, compare_op, right),
+            Expr::AllOp {
+                left,
+                compare_op: BinaryOperator::NotEq,
+                right,
+            } => {
+                let found = any(left, &BinaryOperator::Eq, right)?;
+                found.map(|found| parsed(&format!("NOT ({found})"))).transpose()
+            }
+            Expr::Subquery(query) => scalar(query),
+            Expr::Exists { subquery, negated } if empty::is_empty(subquery) => {
+                Ok(Some(Expr::value(Value::Boolean(*negated))))
+            }
+            Expr::InSubquery {
+                subquery, negated, ..
+            } if empty::is_empty(subquery) => Ok(Some(Expr::value(Value::Boolean(*negated)))),
+            Expr::CompoundFieldAccess { root, access_chain } => expanded(root, access_chain),
+            Expr::BinaryOp {
+                op: BinaryOperator::Eq,
+                right,
+                ..
+            } => expanded_place(right),
+            _ => Ok(None),
+        }
+    }
+
+    fn function(&mut self, function: &Function) -> Result<Option<Expr>, SqlError> {
+        let name = bare_name(&function.name);
+        if let (true, FunctionArguments::Subquery(query)) = (name == "array", &function.args) {
+            return array_of(query);
+        }
+        let arguments = arguments(function);
+        if name == "_pg_expandarray" {
+            // Of the columns of an index, that one whose row it is (see `expanded`).
+            return Ok(Some(parsed(&format!("array_has({}, a.attnum)", arguments[0]))?));
+        }
+        if name == "set_config"
+            && let [name, value, _] = arguments[..]
+            && let (Some(name), Some(value)) = (literal_text(name), literal_text(value))
+        {
+            self.sets.push((name.to_owned(), value.to_owned()));
+            return Ok(Some(literal(value)));
+        }
+        if name == "parse_ident"
+            && let Some(parts) = arguments.first().and_then(|name| literal_text(name)).and_then(identifiers)
+        {
+            let parts: Vec<String> = parts.iter().map(|part| literal(part).to_string()).collect();
+            return parsed(&format!("ARRAY[{}]", parts.join(", "))).map(Some);
+        }
+        answers::constant(&name, &arguments, self.asker)
+    }
+}
+
+/// `OPERATOR(pg_catalog.~)`.
+fn operator(parts: &[String]) -> Option<BinaryOperator> {
+    Some(match parts.last()?.as_str() {
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "=" => BinaryOperator::Eq,
+        "<>" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "||" => BinaryOperator::StringConcat,
+        _ => return None,
+    })
+}
+
+/// Casts to and from the types that are names of things.
+fn cast(inner: &Expr, data_type: &ast::DataType) -> Result<Option<Expr>, SqlError> {
+    let written = data_type.to_string().to_lowercase().replace('"', "");
+    let name = written.strip_prefix("pg_catalog.").unwrap_or(&written);
+    let call = |function: &str| Ok(Some(parsed(&format!("{function}({inner})"))?));
+    match name {
+        "regclass" => call("forebay_regclass"),
+        "regtype" => call("forebay_regtype"),
+        "regnamespace" => call("forebay_regnamespace"),
+        "regproc" | "regprocedure" | "regoper" => match literal_text(inner) {
+            Some(text) => Ok(Some(answers::function_oid(text))),
+            None => Ok(Some(inner.clone())),
+        },
+        "regrole" => Ok(Some(inner.clone())),
+        "text" | "name" | "varchar" | "character varying" => {
+            shown(inner).map(|shown| parsed(&shown)).transpose()
+        }
+        // Types of the system's own columns that are lists or numbers here.
+        "int2vector" | "oidvector" | "aclitem[]" | "xid" | "anyarray" | "pg_node_tree" | "information_schema.sql_identifier"
+        | "information_schema.cardinal_number" | "information_schema.character_data" => Ok(Some(inner.clone())),
+        _ => Ok(None),
+    }
+}
+
+/// The text of a number that names a thing.
+fn shown(inner: &Expr) -> Option<String> {
+    let inner = match inner {
+        Expr::Nested(inner) => inner.as_ref(),
+        other => other,
+    };
+    let Expr::Function(function) = inner else {
+        return None;
+    };
+    let name = bare_name(&function.name);
+    let is_number = ["forebay_regclass", "forebay_regtype", "forebay_regnamespace"].contains(&name.as_str());
+    is_number.then(|| format!("{name}_text({inner})"))
+}
+
+/// What a query gives of such numbers is told as their names.
+fn show_names(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                let (SelectItem::UnnamedExpr(expression)
+                | SelectItem::ExprWithAlias {
+                    expr: expression, ..
+                }) = item
+                else {
+                    continue;
+                };
+                if let Some(Ok(new)) = shown(expression).map(|text| parsed(&text)) {
+                    *expression = new;
+                }
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            show_names(left);
+            show_names(right);
+        }
+        SetExpr::Query(query) => show_names(&mut query.body),
+        _ => {}
+    }
+}
+
+/// `x = ANY(list)`.
+fn any(left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Option<Expr>, SqlError> {
+    if matches!(right, Expr::Subquery(_)) {
+        return Ok(None);
+    }
+    if let Some(text) = literal_text(right) {
+        let inner = text.trim().trim_start_matches('{').trim_end_matches('}');
+        let words = inner.split(',').map(|word| word.trim().trim_matches('"'));
+        let list: Vec<Expr> = words.filter(|word| !word.is_empty()).map(literal).collect();
+        if list.is_empty() {
+            return Ok(Some(Expr::value(Value::Boolean(false))));
+        }
+        return Ok((*op == BinaryOperator::Eq).then(|| Expr::InList {
+            expr: Box::new(left.clone()),
+            list,
+            negated: false,
+        }));
+    }
+    let inner = match right {
+        Expr::Nested(inner) => inner.as_ref(),
+        Expr::Cast { expr, .. } if matches!(expr.as_ref(), Expr::Array(_)) => expr.as_ref(),
+        other => other,
+    };
+    match (inner, op) {
+        (Expr::Array(list), BinaryOperator::Eq) => Ok(Some(Expr::InList {
+            expr: Box::new(left.clone()),
+            list: list.elem.clone(),
+            negated: false,
+        })),
+        (_, BinaryOperator::Eq) => Ok(Some(parsed(&format!("array_has({right}, {left})"))?)),
+        _ => Ok(None),
+    }
+}
+
+/// A subquery for one value: of those that have one at most, the greatest is that one.
+fn scalar(query: &Query) -> Result<Option<Expr>, SqlError> {
+    if empty::is_empty(query) {
+        return null().map(Some);
+    }
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return Ok(None);
+    };
+    let is_plain = select.distinct.is_none()
+        && empty::is_ungrouped(select)
+        && query.limit_clause.is_none()
+        && !select.from.is_empty();
+    let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
+        &select.projection[..]
+    else {
+        return Ok(None);
+    };
+    if !is_plain || empty::is_aggregate(value) {
+        return Ok(None);
+    }
+    let mut query = query.clone();
+    query.order_by = None;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = vec![SelectItem::UnnamedExpr(parsed(&format!("max({value})"))?)];
+    }
+    Ok(Some(Expr::Subquery(Box::new(query))))
+}
+
+/// `ARRAY(SELECT x … ORDER BY y)`.
+fn array_of(query: &Query) -> Result<Option<Expr>, SqlError> {
+    if empty::is_empty(query) {
+        return Ok(Some(parsed("CAST(NULL AS text[])")?));
+    }
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return Ok(None);
+    };
+    let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
+        &select.projection[..]
+    else {
+        return Ok(None);
+    };
+    let order = match &query.order_by {
+        Some(ast::OrderBy {
+            kind: ast::OrderByKind::Expressions(order),
+            ..
+        }) => {
+            let words = order.iter().map(|part| match literal_text(&part.expr) {
+                Some("1") => value.to_string(),
+                _ => part.to_string(),
+            });
+            format!(" ORDER BY {}", words.collect::<Vec<_>>().join(", "))
+        }
+        _ => String::new(),
+    };
+    let mut query = query.clone();
+    let value = parsed(&format!("array_agg({value}{order})"))?;
+    query.order_by = None;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = vec![SelectItem::UnnamedExpr(value)];
+    }
+    Ok(Some(Expr::Subquery(Box::new(query))))
+}
+
+/// `(information_schema._pg_expandarray(list)).n`: for each element a row with its place, of which the JDBC driver takes
+/// that one whose element is the number of column `a`. So it is the place of that number.
+fn expanded(root: &Expr, chain: &[AccessExpr]) -> Result<Option<Expr>, SqlError> {
+    let inner = match root {
+        Expr::Nested(inner) => inner.as_ref(),
+        other => other,
+    };
+    let (Expr::Function(function), [AccessExpr::Dot(Expr::Identifier(field))]) = (inner, chain)
+    else {
+        return Ok(None);
+    };
+    let is_expanded = bare_name(&function.name) == "array_has" && field.value == "n";
+    match arguments(function)[..] {
+        [list, place] if is_expanded => {
+            Ok(Some(parsed(&format!("CAST(array_position({list}, {place}) AS int)"))?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// `result.A_ATTNUM = (result.KEYS).x`, where the right side already says whether it is.
+fn expanded_place(right: &Expr) -> Result<Option<Expr>, SqlError> {
+    let Expr::CompoundFieldAccess { root, access_chain } = right else {
+        return Ok(None);
+    };
+    let [AccessExpr::Dot(Expr::Identifier(field))] = &access_chain[..] else {
+        return Ok(None);
+    };
+    let is_place = field.value == "x" && root.to_string().to_lowercase().ends_with("keys)");
+    Ok(is_place.then(|| root.as_ref().clone()))
+}

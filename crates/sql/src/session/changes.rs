@@ -1,0 +1,164 @@
+//! INSERT, UPDATE and DELETE: rows that go and come, at once or when the transaction commits.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow::{
+    array::{BooleanArray, RecordBatch},
+    datatypes::Field,
+    row::{RowConverter, SortField},
+};
+use datafusion_common::ScalarValue;
+use streams::Delta;
+
+use super::{Answer, Session, Tag, query::Query};
+use crate::{
+    backend::SqlError,
+    column_type::{field_of_oid, postgres_type},
+    planner::{self, Planned, PlannedChange},
+    statement::{Statement, StatementKind},
+};
+
+impl Session {
+    async fn planned_change(
+        &mut self,
+        statement: &Statement,
+        types: &[u32],
+    ) -> Result<PlannedChange, SqlError> {
+        let system = self.system().await;
+        let kind = statement.kind.clone();
+        let types: Vec<_> = types.iter().map(|oid| field_of_oid(*oid).map(Arc::new)).collect();
+        self.compute(move || planner::plan_change(&system.all, &kind, &types)).await
+    }
+
+    /// Types of parameters, by oid.
+    pub(super) async fn describe_change(
+        &mut self,
+        statement: &Statement,
+        types: &[u32],
+    ) -> Result<Vec<u32>, SqlError> {
+        let change = self.planned_change(statement, types).await?;
+        Ok(change.parameters.iter().map(|field| postgres_type(field).oid).collect())
+    }
+
+    pub(super) async fn change(
+        &mut self,
+        statement: &Statement,
+        values: &[ScalarValue],
+    ) -> Result<Answer, SqlError> {
+        if self.transaction.is_read_only || self.settings.get("transaction_read_only")? == "on" {
+            let what = match statement.kind {
+                StatementKind::Insert(_) => "INSERT",
+                StatementKind::Update(_) => "UPDATE",
+                _ => "DELETE",
+            };
+            let message = format!("cannot execute {what} in a read-only transaction");
+            return Err(SqlError::new(*b"25006", message));
+        }
+        // What was bound has the type that was described.
+        let types = values.iter().map(|value| postgres_type_of(value)).collect::<Vec<_>>();
+        let change = self.planned_change(statement, &types).await?;
+        let (removed, removed_at) = self.rows_of(&change.removed, values).await?;
+        let (added, added_at) = self.rows_of(&change.added, values).await?;
+        added.iter().try_for_each(|rows| change.check(rows))?;
+        // What comes by INSERT is right whatever the table holds.
+        let as_of = match statement.kind {
+            StatementKind::Insert(_) => None,
+            _ => removed_at.min(added_at.or(removed_at)),
+        };
+        let tag = match statement.kind {
+            StatementKind::Insert(_) => Tag::Counted("INSERT 0", count(&added)),
+            StatementKind::Update(_) => Tag::Counted("UPDATE", count(&added)),
+            _ => Tag::Counted("DELETE", count(&removed)),
+        };
+        let Some(delta) = delta(&removed, &added)? else {
+            return Ok(Answer::Done(tag));
+        };
+        if self.transaction.holds() {
+            self.transaction.write(change.table, delta, as_of)?;
+        } else {
+            self.backend.write(change.table, delta, as_of).await?;
+        }
+        Ok(Answer::Done(tag))
+    }
+
+    async fn rows_of(
+        &mut self,
+        planned: &Option<Planned>,
+        values: &[ScalarValue],
+    ) -> Result<(Vec<RecordBatch>, Option<u64>), SqlError> {
+        let Some(planned) = planned else {
+            return Ok((Vec::new(), None));
+        };
+        let query = Query::new(self.system().await, planned.clone());
+        self.run_planned(&query, values).await
+    }
+}
+
+/// By oid.
+fn postgres_type_of(value: &ScalarValue) -> u32 {
+    postgres_type(&Field::new("", value.data_type(), true)).oid
+}
+
+fn count(batches: &[RecordBatch]) -> u64 {
+    batches.iter().map(|batch| batch.num_rows() as u64).sum()
+}
+
+/// `None`: nothing changes.
+fn delta(removed: &[RecordBatch], added: &[RecordBatch]) -> Result<Option<Delta>, SqlError> {
+    let Some(schema) = added.iter().chain(removed).map(RecordBatch::schema).next() else {
+        return Ok(None);
+    };
+    let rows = arrow::compute::concat_batches(&schema, removed.iter().chain(added))?;
+    if rows.num_rows() == 0 {
+        return Ok(None);
+    }
+    let gone = usize::try_from(count(removed)).unwrap_or(usize::MAX);
+    let weights = (0..rows.num_rows()).map(|row| if row < gone { -1 } else { 1 });
+    Ok(Some(Delta::new(rows, weights.collect())))
+}
+
+/// Rows of a table after changes that nobody else sees yet.
+pub(super) fn as_it_stands(
+    rows: Vec<RecordBatch>,
+    changes: &[Delta],
+) -> Result<Vec<RecordBatch>, SqlError> {
+    let mut rows = rows;
+    for change in changes {
+        let weights = |wanted: fn(i64) -> bool| {
+            BooleanArray::from_iter((0..change.len()).map(|row| Some(wanted(change.weight(row)))))
+        };
+        let gone = change.filter(&weights(|weight| weight < 0))?;
+        let come = change.filter(&weights(|weight| weight > 0))?;
+        if !gone.is_empty() {
+            rows = without(&rows, gone.rows())?;
+        }
+        if !come.is_empty() {
+            rows.push(come.rows().clone());
+        }
+    }
+    Ok(rows)
+}
+
+/// Each row that goes takes one equal row away.
+fn without(rows: &[RecordBatch], gone: &RecordBatch) -> Result<Vec<RecordBatch>, SqlError> {
+    let fields = gone.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let converter = RowConverter::new(fields)?;
+    let gone = converter.convert_columns(gone.columns())?;
+    let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
+    for row in &gone {
+        *counts.entry(row.as_ref().to_vec()).or_default() += 1;
+    }
+    let kept = rows.iter().map(|batch| {
+        let keys = converter.convert_columns(batch.columns())?;
+        let keep = keys.iter().map(|key| match counts.get_mut(key.as_ref()) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                Some(false)
+            }
+            _ => Some(true),
+        });
+        let keep = BooleanArray::from_iter(keep);
+        Ok(arrow::compute::filter_record_batch(batch, &keep)?)
+    });
+    kept.collect()
+}

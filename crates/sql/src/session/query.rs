@@ -1,0 +1,457 @@
+//! Queries of a session: planned over the catalog with its system relations, run over one snapshot.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use datafusion_common::ScalarValue;
+use datafusion_sql::sqlparser::ast;
+
+use super::{Answer, Rows, Session, Tag, changes::as_it_stands, rows::changes_schema, text_columns};
+use crate::{
+    backend::{ReadAt, SqlError},
+    catalog::{Relation, RelationKind},
+    column_type::{field_of_oid, postgres_type},
+    execute::execute,
+    pg_catalog::{self, Asker, SystemCatalog},
+    planner::{self, Bindings, Planned},
+    statement::{Statement, StatementKind},
+};
+
+/// A query that is planned, for as long as the catalog stays as it was.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    system: Arc<SystemCatalog>,
+    planned: Planned,
+    /// Settings that the query itself sets.
+    sets: Vec<(String, String)>,
+}
+
+impl Query {
+    pub fn new(system: Arc<SystemCatalog>, planned: Planned) -> Self {
+        Self {
+            system,
+            planned,
+            sets: Vec::new(),
+        }
+    }
+
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.planned.fields.clone()))
+    }
+
+    /// Of `$1` and so on, by oid.
+    pub fn parameters(&self) -> Vec<u32> {
+        let fields = self.planned.parameters.iter();
+        fields.map(|field| postgres_type(field).oid).collect()
+    }
+}
+
+impl Session {
+    /// The catalog as of now.
+    pub(super) async fn system(&mut self) -> Arc<SystemCatalog> {
+        let catalog = self.backend.catalog().await;
+        match &self.system {
+            Some(system) if system.is_of(&catalog) => system.clone(),
+            _ => {
+                let system = Arc::new(SystemCatalog::new(catalog));
+                self.system = Some(system.clone());
+                system
+            }
+        }
+    }
+
+    pub(super) async fn relation(&mut self, name: &str) -> Result<Arc<Relation>, SqlError> {
+        let system = self.system().await;
+        let bare = name.strip_prefix("public.").unwrap_or(name);
+        let found = system.all.get(bare);
+        let found = found.or_else(|| system.all.get(&format!("pg_catalog.{bare}")));
+        let missing = || SqlError::new(*b"42P01", format!("relation \"{name}\" does not exist"));
+        found.cloned().ok_or_else(missing)
+    }
+
+    /// Runs what computes for long where it disturbs nobody.
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, SqlError> + Send + 'static,
+    ) -> Result<T, SqlError> {
+        let done = Arc::new(Mutex::new(None));
+        let to = done.clone();
+        let work = Box::new(move || {
+            let result = work();
+            *to.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        });
+        self.backend.compute(work).await;
+        let result = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stopped =
+            || SqlError::new(*b"57P01", "terminating connection due to administrator command");
+        result.ok_or_else(stopped)?
+    }
+
+    /// `types` are oids of parameters, 0 for any.
+    pub(super) async fn plan(
+        &mut self,
+        query: &ast::Query,
+        types: &[u32],
+    ) -> Result<Query, SqlError> {
+        let system = self.system().await;
+        let asker = Asker {
+            identity: &self.identity,
+            settings: &self.settings,
+        };
+        let mut query = query.clone();
+        let rewritten = pg_catalog::rewrite(&mut query, &asker)?;
+        let types: Vec<_> = types.iter().map(|oid| field_of_oid(*oid).map(Arc::new)).collect();
+        let all = system.all.clone();
+        let planned = self.compute(move || planner::plan_query(&all, &query, &types)).await?;
+        for relation in &planned.reads {
+            if system.all.get(relation).is_some_and(|found| found.kind == RelationKind::Sink) {
+                let message = format!("cannot read from sink \"{relation}\"");
+                let hint = "Its rows are in its topic; read what the sink reads instead.";
+                return Err(SqlError::new(*b"42809", message).with_hint(hint));
+            }
+        }
+        Ok(Query {
+            system,
+            planned,
+            sets: rewritten.sets,
+        })
+    }
+
+    /// Plans again what was planned over a catalog that has changed since.
+    pub(super) async fn refreshed(
+        &mut self,
+        query: &ast::Query,
+        planned: &Query,
+    ) -> Result<Query, SqlError> {
+        let catalog = self.backend.catalog().await;
+        if planned.system.is_of(&catalog) {
+            return Ok(planned.clone());
+        }
+        self.plan(query, &planned.parameters()).await
+    }
+
+    pub(super) async fn query(
+        &mut self,
+        query: &ast::Query,
+        values: &[ScalarValue],
+    ) -> Result<Rows, SqlError> {
+        let planned = self.plan(query, &[]).await?;
+        self.run_query(&planned, values).await
+    }
+
+    pub(super) async fn run_query(
+        &mut self,
+        query: &Query,
+        values: &[ScalarValue],
+    ) -> Result<Rows, SqlError> {
+        for (name, value) in &query.sets {
+            self.settings.set(name, value, false)?;
+        }
+        let schema = query.schema();
+        let batches = self.run_planned(query, values).await?;
+        Ok(Rows::new(schema, batches.0))
+    }
+
+    /// Rows, and the epoch they are of where they are of one.
+    pub(super) async fn run_planned(
+        &mut self,
+        query: &Query,
+        values: &[ScalarValue],
+    ) -> Result<(Vec<RecordBatch>, Option<u64>), SqlError> {
+        let bindings = Bindings {
+            parameters: values.to_vec(),
+            now_us: self.transaction_time(),
+        };
+        let (rows, epoch) = self.read(query).await?;
+        let planned = query.planned.clone();
+        let run = move || execute(&planned, &bindings, &rows);
+        Ok((self.compute(run).await?, epoch))
+    }
+
+    /// What `now()` says: when the transaction began.
+    fn transaction_time(&mut self) -> i64 {
+        let now = (self.now)();
+        if self.transaction.holds() {
+            *self.transaction.began_us.get_or_insert(now)
+        } else {
+            now
+        }
+    }
+
+    /// Rows of all relations that a query reads, as of one epoch.
+    async fn read(
+        &mut self,
+        query: &Query,
+    ) -> Result<(BTreeMap<String, Vec<RecordBatch>>, Option<u64>), SqlError> {
+        let mut rows = BTreeMap::new();
+        let mut names = Vec::new();
+        let asker = Asker {
+            identity: &self.identity,
+            settings: &self.settings,
+        };
+        for name in &query.planned.reads {
+            if let Some(batch) = query.system.rows(name, &asker) {
+                rows.insert(name.clone(), vec![batch?]);
+                continue;
+            }
+            let found = query.system.all.get(name);
+            if found.is_some_and(|found| found.kind == RelationKind::System) {
+                let table = name.strip_prefix("forebay.").unwrap_or(name).to_owned();
+                rows.insert(name.clone(), self.backend.system(table).await?);
+            } else {
+                names.push(name.clone());
+            }
+        }
+        if names.is_empty() {
+            return Ok((rows, None));
+        }
+        let epoch = self.read_relations(&query.system, names, &mut rows).await?;
+        Ok((rows, Some(epoch)))
+    }
+
+    /// Rows of relations of users. A transaction takes all views and tables with its first read: later ones are of the same
+    /// epoch, which the node has not kept.
+    async fn read_relations(
+        &mut self,
+        system: &SystemCatalog,
+        mut names: Vec<String>,
+        rows: &mut BTreeMap<String, Vec<RecordBatch>>,
+    ) -> Result<u64, SqlError> {
+        let level = self.settings.get("default_transaction_isolation")?;
+        let pins = self.transaction.is_open() && !level.starts_with("read");
+        let wanted = names.clone();
+        if pins && self.transaction.epoch.is_none() {
+            let kept = system.all.relations().filter(|relation| {
+                matches!(relation.kind, RelationKind::View | RelationKind::Table)
+            });
+            names.extend(kept.map(|relation| relation.name.clone()));
+            names.sort();
+            names.dedup();
+        }
+        names.retain(|name| !self.transaction.rows.contains_key(name));
+        let mut epoch = self.transaction.epoch;
+        let mut found = BTreeMap::new();
+        if !names.is_empty() {
+            let at = ReadAt {
+                epoch,
+                after: tokens(self.settings.get("forebay.after")?)?,
+            };
+            let snapshot = self.backend.snapshot(names, at).await?;
+            epoch = epoch.or(Some(snapshot.epoch));
+            found = snapshot.rows;
+        }
+        if pins {
+            self.transaction.epoch = epoch;
+            self.transaction.rows.append(&mut found);
+        }
+        for name in wanted {
+            let kept = self.transaction.rows.get(&name).cloned();
+            let batches = kept.or_else(|| found.remove(&name)).unwrap_or_default();
+            let own = self.transaction.written(&name).cloned().collect::<Vec<_>>();
+            rows.insert(name, as_it_stands(batches, &own)?);
+        }
+        Ok(epoch.unwrap_or_default())
+    }
+
+    pub(super) async fn subscribe_columns(&mut self, name: &str) -> Result<SchemaRef, SqlError> {
+        Ok(changes_schema(&self.relation(name).await?.schema))
+    }
+
+    pub(super) async fn subscribe(
+        &mut self,
+        name: &str,
+        with_snapshot: bool,
+    ) -> Result<Rows, SqlError> {
+        let relation = self.relation(name).await?;
+        if matches!(relation.kind, RelationKind::System | RelationKind::Sink) {
+            let message = format!("cannot subscribe to \"{name}\"");
+            return Err(SqlError::new(*b"42809", message)
+                .with_hint("SUBSCRIBE takes a source, a table or a view."));
+        }
+        let changes = self.backend.subscribe(relation.name.clone(), with_snapshot).await?;
+        Ok(Rows::subscribed(&relation.schema, changes))
+    }
+
+    pub(super) async fn explain(
+        &mut self,
+        analyze: bool,
+        statement: &Statement,
+    ) -> Result<Answer, SqlError> {
+        let system = self.system().await;
+        let mut lines = match &statement.kind {
+            StatementKind::Query(query) => {
+                let planned = self.plan(query, &[]).await?;
+                let bindings = Bindings {
+                    parameters: Vec::new(),
+                    now_us: (self.now)(),
+                };
+                let bound = planned.planned.bind(&bindings)?;
+                planner::explain(&bound.plan, &system.all)
+            }
+            StatementKind::CreateView(_) | StatementKind::CreateSink(_) => {
+                let (_, definition) = planner::define(&system.all, statement)?;
+                match definition {
+                    streams::Definition::View(view) => planner::explain(&view.plan, &system.all),
+                    streams::Definition::Sink(sink) => planner::explain(&sink.plan, &system.all),
+                    _ => Vec::new(),
+                }
+            }
+            _ => return Err(SqlError::unsupported("EXPLAIN takes a query, or CREATE MATERIALIZED VIEW or SINK")),
+        };
+        if analyze && let StatementKind::Query(query) = &statement.kind {
+            let began = (self.now)();
+            let rows = self.query(query, &[]).await?;
+            let spent = (self.now)() - began;
+            let count = rows.count();
+            lines.push(format!("Rows: {count}"));
+            lines.push(format!("Execution time: {:.3} ms", spent as f64 / 1000.0));
+        }
+        let lines: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(lines));
+        let schema = text_columns(&["QUERY PLAN"]);
+        let batch = RecordBatch::try_new(schema.clone(), vec![lines])?;
+        Ok(Answer::Rows(Rows::new(schema, vec![batch]).uncounted("EXPLAIN")))
+    }
+
+    pub(super) async fn define(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
+        if self.transaction.is_open() {
+            self.notice(
+                *b"01000",
+                "definitions take effect at once: ROLLBACK does not undo them",
+            );
+        }
+        let catalog = self.backend.catalog().await;
+        let (tag, name, or_not) = match &statement.kind {
+            StatementKind::Drop(drop) => return self.drop_relations(drop).await,
+            StatementKind::CreateSource(create) => ("CREATE SOURCE", Some(&create.name), create.if_not_exists),
+            StatementKind::CreateTable(create) => ("CREATE TABLE", Some(&create.name), create.if_not_exists),
+            StatementKind::CreateView(create) => {
+                ("CREATE MATERIALIZED VIEW", Some(&create.name), create.if_not_exists)
+            }
+            StatementKind::CreateSink(create) => ("CREATE SINK", Some(&create.name), create.if_not_exists),
+            _ => ("CREATE INDEX", None, false),
+        };
+        let done = Ok(Answer::Done(Tag::Fixed(tag)));
+        if let Some(name) = name
+            && catalog.get(name).is_some()
+            && !is_replaced(statement)
+        {
+            let message = format!("relation \"{name}\" already exists");
+            if or_not {
+                self.notice(*b"42P07", message + ", skipping");
+                return done;
+            }
+            return Err(SqlError::new(*b"42P07", message));
+        }
+        let over = catalog.clone();
+        let own = statement.clone();
+        let (relation, definition) =
+            self.compute(move || planner::define(&over, &own)).await?;
+        self.backend.create(relation, definition).await?;
+        done
+    }
+
+    async fn drop_relations(
+        &mut self,
+        drop: &crate::statement::Drop,
+    ) -> Result<Answer, SqlError> {
+        use crate::statement::DropKind;
+        let (tag, kind, word) = match drop.kind {
+            DropKind::Source => ("DROP SOURCE", RelationKind::Source, "source"),
+            DropKind::Table => ("DROP TABLE", RelationKind::Table, "table"),
+            DropKind::View => ("DROP MATERIALIZED VIEW", RelationKind::View, "materialized view"),
+            DropKind::Sink => ("DROP SINK", RelationKind::Sink, "sink"),
+            DropKind::Index => return Err(SqlError::unsupported("there are no indexes to drop")),
+        };
+        for name in &drop.names {
+            let catalog = self.backend.catalog().await;
+            let Some(found) = catalog.get(name).cloned() else {
+                let message = format!("{word} \"{name}\" does not exist");
+                if drop.if_exists {
+                    self.notice(*b"00000", message + ", skipping");
+                    continue;
+                }
+                return Err(SqlError::new(*b"42P01", message));
+            };
+            if found.kind != kind {
+                return Err(SqlError::new(*b"42809", format!("\"{name}\" is not a {word}")));
+            }
+            self.drop_with_readers(name, drop.cascade).await?;
+        }
+        Ok(Answer::Done(Tag::Fixed(tag)))
+    }
+
+    /// Readers first, when they are to go too.
+    async fn drop_with_readers(&mut self, name: &str, cascade: bool) -> Result<(), SqlError> {
+        let catalog = self.backend.catalog().await;
+        let mut order = vec![name.to_owned()];
+        let mut at = 0;
+        while let Some(dropped) = order.get(at).cloned() {
+            let readers = catalog.relations().filter(|other| other.reads.contains(&dropped));
+            let readers: Vec<String> = readers.map(|other| other.name.clone()).collect();
+            if !cascade && !readers.is_empty() {
+                let message = format!("cannot drop {name} because other objects depend on it");
+                let detail: Vec<_> =
+                    readers.iter().map(|reader| format!("{reader} depends on {name}")).collect();
+                return Err(SqlError::new(*b"2BP01", message)
+                    .with_detail(detail.join("\n"))
+                    .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
+            }
+            for reader in readers {
+                // Whoever reads several of them goes before all of them.
+                order.retain(|known| *known != reader);
+                order.push(reader);
+            }
+            at = order.iter().position(|known| *known == dropped).map_or(at, |place| place) + 1;
+        }
+        for dropped in order.iter().rev() {
+            if dropped != name {
+                self.notice(*b"00000", format!("drop cascades to {dropped}"));
+            }
+            self.backend.drop_relation(dropped.clone()).await?;
+        }
+        Ok(())
+    }
+}
+
+fn is_replaced(statement: &Statement) -> bool {
+    matches!(&statement.kind, StatementKind::CreateView(view) if view.or_replace)
+}
+
+/// `topic/partition@offset`, with commas.
+fn tokens(text: &str) -> Result<Vec<(String, i32, i64)>, SqlError> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let (place, offset) = part.rsplit_once('@')?;
+            let (topic, partition) = place.rsplit_once('/')?;
+            Some((topic.to_owned(), partition.parse().ok()?, offset.parse().ok()?))
+        })
+        .map(|token| {
+            token.ok_or_else(|| {
+                let message = format!("invalid value for parameter \"forebay.after\": \"{text}\"");
+                SqlError::new(*b"22023", message).with_hint("Write topic/partition@offset, with commas between several.")
+            })
+        })
+        .collect()
+}
+
+/// A column of type text, that may be null.
+pub(super) fn text_field(name: &str) -> Field {
+    Field::new(name, DataType::Utf8, true)
+}
+
+pub(super) fn table_batch(
+    schema: SchemaRef,
+    columns: Vec<Vec<Option<String>>>,
+) -> Result<RecordBatch, SqlError> {
+    let arrays = columns.into_iter().map(|column| {
+        Arc::new(arrow::array::StringArray::from(column)) as arrow::array::ArrayRef
+    });
+    Ok(RecordBatch::try_new(schema, arrays.collect())?)
+}

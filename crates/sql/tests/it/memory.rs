@@ -1,0 +1,204 @@
+//! A node in memory for sessions: tables and what is in them, and a client whose words are all there at once.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use arrow::{
+    array::RecordBatch,
+    row::{RowConverter, SortField},
+};
+use sql::{
+    backend::{Backend, BoxFuture, Changes, ReadAt, Snapshot, SqlError, Subscription},
+    catalog::{Catalog, Relation, RelationId},
+    postgres::{Access, Credentials, Peer},
+};
+use streams::{Definition, Delta};
+
+#[derive(Default)]
+struct State {
+    catalog: Arc<Catalog>,
+    rows: BTreeMap<String, Vec<RecordBatch>>,
+    epoch: u64,
+}
+
+/// Keeps tables; whatever else is made has no rows.
+#[derive(Default)]
+pub struct Memory(Mutex<State>);
+
+impl Memory {
+    fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
+        work(&mut self.0.lock().expect("no test panics while it holds this"))
+    }
+}
+
+fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
+    Box::pin(async move { value })
+}
+
+impl Backend for Memory {
+    fn catalog(&self) -> BoxFuture<'_, Arc<Catalog>> {
+        ready(self.with(|state| state.catalog.clone()))
+    }
+
+    fn create(&self, relation: Relation, _: Definition) -> BoxFuture<'_, Result<(), SqlError>> {
+        self.with(|state| {
+            let catalog = Arc::make_mut(&mut state.catalog);
+            let id = RelationId(catalog.relations().count() as u64 + 1);
+            state.rows.insert(relation.name.clone(), Vec::new());
+            catalog.insert(Relation { id, ..relation });
+        });
+        ready(Ok(()))
+    }
+
+    fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
+        self.with(|state| _ = Arc::make_mut(&mut state.catalog).remove(&name));
+        ready(Ok(()))
+    }
+
+    fn snapshot(&self, names: Vec<String>, _: ReadAt) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
+        ready(self.with(|state| {
+            let rows = names.into_iter().map(|name| {
+                let rows = state.rows.get(&name).cloned().unwrap_or_default();
+                (name, rows)
+            });
+            Ok(Snapshot {
+                epoch: state.epoch,
+                rows: rows.collect(),
+            })
+        }))
+    }
+
+    fn lookup(&self, _: String, _: RecordBatch) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
+        ready(Ok(Snapshot::default()))
+    }
+
+    fn write(
+        &self,
+        table: String,
+        delta: Delta,
+        _: Option<u64>,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        self.with(|state| {
+            state.epoch += 1;
+            let rows = state.rows.entry(table).or_default();
+            for row in 0..delta.len() {
+                let one = delta.rows().slice(row, 1);
+                if delta.weight(row) > 0 {
+                    rows.push(one);
+                } else if let Some(at) = rows.iter().position(|known| same(known, &one)) {
+                    rows.remove(at);
+                }
+            }
+        });
+        ready(Ok(()))
+    }
+
+    fn subscribe(
+        &self,
+        relation: String,
+        with_snapshot: bool,
+    ) -> BoxFuture<'_, Result<Box<dyn Subscription>, SqlError>> {
+        let rows = self.with(|state| state.rows.get(&relation).cloned().unwrap_or_default());
+        let rows = if with_snapshot { rows } else { Vec::new() };
+        ready(Ok(Box::new(Once(Some(rows))) as Box<dyn Subscription>))
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), SqlError>> {
+        ready(Ok(()))
+    }
+
+    fn system(&self, _: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>> {
+        ready(Ok(Vec::new()))
+    }
+
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {
+        work();
+        ready(())
+    }
+}
+
+fn same(left: &RecordBatch, right: &RecordBatch) -> bool {
+    let fields = left.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let converter = RowConverter::new(fields).expect("types of tables can be compared");
+    let rows = |batch: &RecordBatch| converter.convert_columns(batch.columns());
+    match (rows(left), rows(right)) {
+        (Ok(left), Ok(right)) => left.row(0) == right.row(0),
+        _ => false,
+    }
+}
+
+/// What is there; then the relation is gone.
+struct Once(Option<Vec<RecordBatch>>);
+
+impl Subscription for Once {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Changes, SqlError>>> {
+        let rows = self.0.take();
+        ready(rows.map(|rows| {
+            Ok(Changes {
+                epoch: 1,
+                deltas: rows.into_iter().map(Delta::insert).collect(),
+            })
+        }))
+    }
+}
+
+/// Says all it has to say, hears all it is told, and goes.
+struct Scripted {
+    says: Vec<u8>,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Peer for Scripted {
+    fn read<'a>(&'a mut self, into: &'a mut Vec<u8>) -> BoxFuture<'a, io::Result<usize>> {
+        let bytes = self.says.len();
+        into.append(&mut self.says);
+        ready(Ok(bytes))
+    }
+
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> BoxFuture<'a, io::Result<()>> {
+        self.heard.lock().expect("no test panics while it holds this").extend(bytes);
+        ready(Ok(()))
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Nothing here ever waits for anything.
+pub fn finish<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("something waits"),
+    }
+}
+
+/// What a client hears that says this, after its start.
+pub fn conversation(backend: &Arc<Memory>, says: &[u8]) -> Vec<u8> {
+    let access = Access::new(backend.clone(), || super::database::NOW_US);
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let peer = Scripted {
+        says: says.to_vec(),
+        heard: heard.clone(),
+    };
+    let credentials = Credentials {
+        process: 7,
+        secret: vec![9; 32],
+        address: None,
+    };
+    finish(async {
+        let begun = access.begin(Box::new(peer), credentials).await.expect("nothing fails here");
+        if let Some(begun) = begun {
+            access.run(begun).await.expect("nothing fails here");
+        }
+    });
+    let heard = heard.lock().expect("no test panics while it holds this");
+    heard.clone()
+}
