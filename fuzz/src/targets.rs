@@ -2,6 +2,7 @@
 
 mod batches;
 mod files;
+mod formats;
 mod frames;
 mod messages;
 mod postgres;
@@ -156,10 +157,41 @@ pub static TARGETS: &[Target] = &[
         allocated_bytes_max: files::lists_bytes_max,
     },
     Target {
+<<<<<<< HEAD
+        name: "record-json",
+        seeds: formats::json_seeds,
+        run: formats::json_records,
+        allocated_bytes_max: formats::rows_bytes_max,
+    },
+    Target {
+        name: "record-csv",
+        seeds: formats::csv_seeds,
+        run: formats::csv_records,
+        allocated_bytes_max: formats::rows_bytes_max,
+    },
+    Target {
+        name: "record-protobuf",
+        seeds: formats::protobuf_seeds,
+        run: formats::protobuf_records,
+        allocated_bytes_max: formats::rows_bytes_max,
+    },
+    Target {
+        name: "record-avro",
+        seeds: formats::avro_seeds,
+        run: formats::avro_records,
+        allocated_bytes_max: formats::rows_bytes_max,
+    },
+    Target {
+        name: "record-schema",
+        seeds: formats::schema_seeds,
+        run: formats::schemas,
+        allocated_bytes_max: formats::schema_bytes_max,
+=======
         name: "postgres",
         seeds: postgres::seeds,
         run: postgres::messages,
         allocated_bytes_max: postgres::bytes_max,
+>>>>>>> pg
     },
 ];
 

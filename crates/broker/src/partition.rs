@@ -7,8 +7,8 @@
 //! 1. The high watermark is the end of what the partition's raft group has committed; nothing above it is read by clients.
 //! 2. An offset is told to a producer only after everything up to it is committed.
 //! 3. Between the check of a producer's sequence and the append nothing awaits, so no other batch comes between.
-//! 4. `producers` describes the log up to its end as soon as it is loaded, and by `committed` up to the high watermark;
-//!    before, nothing is appended by clients.
+//! 4. `producers` describes the log up to its end as soon as it is loaded; before, nothing is appended by clients. It is
+//!    thrown away when the lead is lost, because what was on its way may be.
 //!
 //! # Cost
 //! A produce of one batch: one pass over its bytes for the checks at the door, one copy into the journal's staging, one
@@ -19,16 +19,14 @@
 //! room; it checks again after.
 //!
 //! # Crash
-//! Windows come back from `Log::load_snapshot` and the headers of the batches behind it. A snapshot holds what is
-//! committed and nothing else. A clean stop saves one.
+//! Windows come back from `Log::load_snapshot` and the headers of the batches behind it. A snapshot is saved only after
+//! all that it describes is committed. A clean stop saves one.
 
 pub mod producers;
-pub mod sequencer;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
-    rc::{Rc, Weak},
+    rc::Rc,
     time::Duration,
 };
 
@@ -41,9 +39,8 @@ use raft::Role;
 use runtime::{Class, budget::Budget, sync::Notify};
 use storage::{AppendError, Corrupt, Log, LogConfig, ReadError};
 
-use crate::raft_log::{Batch, Committed, Proposed, RaftAppendError, RaftLog, give_back};
-use producers::{ProducerBatch, ProducerTable, SequenceError, Verdict};
-use sequencer::Sequencer;
+use crate::raft_log::{Batch, Proposed, RaftAppendError, RaftLog};
+use producers::{ProducerBatch, ProducerTable, SentBatch, SequenceError, Verdict};
 
 /// Bytes appended between two snapshots of the windows: what a start after a crash reads again at most.
 const SNAPSHOT_INTERVAL_BYTES: u64 = 64 << 20;
@@ -57,9 +54,6 @@ const CHECK_STEP_BYTES: usize = 32 << 10;
 /// Checks under way at once on a shard that do not end in their first slice: each may hold the windows of a decompressor and
 /// a compressor, up to 128 MiB and some. The others wait in line, with what they have touched so far.
 pub const CHECKS_MAX: u64 = 4;
-
-/// Waiters kept before the dead ones among them are looked for.
-const WAITERS_SWEEP_MIN: usize = 16;
 
 /// Where a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +93,7 @@ enum Windows {
     Unloaded,
     /// One task is at it; `loaded` tells the others.
     Loading,
-    Loaded(Sequencer),
+    Loaded(ProducerTable),
 }
 
 /// See the module head.
@@ -111,20 +105,10 @@ pub struct Partition {
     settings: RefCell<Rc<TopicSettings>>,
     windows: RefCell<Windows>,
     windows_loaded: Notify,
-    /// Segment and size of the log at the last snapshot of the windows.
-    snapshot_segment: Cell<Offset>,
-    bytes_since_snapshot: Cell<u64>,
+    /// Segments begun and bytes appended at the last snapshot of the windows.
+    snapshot_segment: Cell<u64>,
+    snapshot_bytes: Cell<u64>,
     saving_snapshot: Cell<bool>,
-    /// Tasks to wake when the high watermark moves or the partition goes away.
-    waiters: RefCell<Vec<Weak<Notify>>>,
-    waiters_sweep: Cell<usize>,
-    /// The high watermark as of the last time they were woken.
-    woken_at: Cell<Offset>,
-    /// Appended and not yet committed: entries, and all bytes up to there.
-    in_flight: RefCell<VecDeque<(RaftIndex, u64)>>,
-    appended_bytes: Cell<u64>,
-    /// Of the bytes appended in this run, those below the high watermark.
-    visible_bytes: Cell<u64>,
     is_deleted: Cell<bool>,
 }
 
@@ -140,24 +124,12 @@ impl Partition {
             settings: RefCell::new(settings),
             windows: RefCell::new(Windows::Unloaded),
             windows_loaded: Notify::new(),
-            snapshot_segment: Cell::new(log.segment_base_offset()),
-            bytes_since_snapshot: Cell::new(0),
+            snapshot_segment: Cell::new(log.segments_begun()),
+            snapshot_bytes: Cell::new(log.appended_bytes()),
             saving_snapshot: Cell::new(false),
-            waiters: RefCell::default(),
-            waiters_sweep: Cell::new(WAITERS_SWEEP_MIN),
-            woken_at: Cell::new(raft.committed().next_offset),
-            in_flight: RefCell::default(),
-            appended_bytes: Cell::new(0),
-            visible_bytes: Cell::new(0),
             is_deleted: Cell::new(false),
             raft,
         });
-        let told = Rc::downgrade(&partition);
-        partition.raft.on_committed(Box::new(move |committed| {
-            if let Some(partition) = told.upgrade() {
-                partition.on_committed(committed);
-            }
-        }));
         let told = Rc::downgrade(&partition);
         partition.raft.on_role(Box::new(move |role| {
             if let Some(partition) = told.upgrade()
@@ -224,7 +196,7 @@ impl Partition {
     /// Bytes that have become readable in this run, for waiters to count by.
     #[must_use]
     pub fn visible_bytes(&self) -> u64 {
-        self.visible_bytes.get()
+        self.log().committed_bytes()
     }
 
     /// The topic's configs changed.
@@ -237,7 +209,6 @@ impl Partition {
     pub fn on_deleted(&self) {
         self.is_deleted.set(true);
         self.raft.close();
-        self.wake();
     }
 
     /// Others decide now what follows in the log: what was on its way may be lost, and more may come than passes here.
@@ -246,47 +217,12 @@ impl Partition {
         if matches!(*windows, Windows::Loaded(_)) {
             *windows = Windows::Unloaded;
         }
-        drop(windows);
-        self.in_flight.take();
-        self.wake();
     }
 
-    fn on_committed(&self, committed: Committed) {
-        if let Windows::Loaded(sequencer) = &mut *self.windows.borrow_mut() {
-            sequencer.on_committed(committed.index);
-        }
-        let mut in_flight = self.in_flight.borrow_mut();
-        while let Some((index, bytes)) = in_flight.front().copied()
-            && index <= committed.index
-        {
-            self.visible_bytes.set(bytes);
-            in_flight.pop_front();
-        }
-        give_back(&mut in_flight);
-        drop(in_flight);
-        // Entries without offsets move nothing that anybody waits for.
-        if self.woken_at.replace(committed.next_offset) != committed.next_offset {
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        for waiter in self.waiters.take() {
-            if let Some(waiter) = waiter.upgrade() {
-                waiter.notify_all();
-            }
-        }
-    }
-
-    /// Wakes `waiter` once, at the next move of the high watermark, while somebody still holds it.
+    /// Wakes `waiter` once, at the next move of the high watermark or when the partition goes away, while somebody still
+    /// holds it.
     pub fn wake_once(&self, waiter: &Rc<Notify>) {
-        let mut waiters = self.waiters.borrow_mut();
-        if waiters.len() >= self.waiters_sweep.get() {
-            waiters.retain(|waiter| waiter.strong_count() > 0);
-            self.waiters_sweep
-                .set(WAITERS_SWEEP_MIN.max(waiters.len() * 2));
-        }
-        waiters.push(Rc::downgrade(waiter));
+        self.raft.wake_once(waiter);
     }
 
     /// Sequences what a client sent for this partition: checks it and decides its place in the log.
@@ -339,11 +275,10 @@ impl Partition {
             is_duplicate: false,
         };
         if let Verdict::Duplicate(sent) = producers.check(header)? {
-            let on_its_way = producers.entry_at(sent.base_offset);
             return Ok(Sequenced {
                 base_offset: sent.base_offset,
                 log_append_time: sent.timestamp,
-                awaits: on_its_way.map(|index| (self.leader_epoch(), index)),
+                awaits: self.awaits(sent),
                 is_duplicate: true,
                 ..sequenced
             });
@@ -354,10 +289,9 @@ impl Partition {
             max_timestamp: header.max_timestamp,
         })?;
         if let Some(batch) = ProducerBatch::new(header, proposed.base_offset, now) {
-            producers.on_append(proposed.index, batch);
+            producers.apply(&batch);
         }
         drop(windows);
-        self.count_appended(proposed.index, batch.bytes.len());
         self.snapshot_if_due();
         let stamped = header.timestamp_type() == TimestampType::LogAppendTime;
         Ok(Sequenced {
@@ -372,10 +306,11 @@ impl Partition {
         })
     }
 
-    fn count_appended(&self, index: RaftIndex, bytes: usize) {
-        let bytes = self.appended_bytes.get() + bytes as u64;
-        self.appended_bytes.set(bytes);
-        self.in_flight.borrow_mut().push_back((index, bytes));
+    /// What a duplicate waits for: with the log as it is now, the batch is committed.
+    fn awaits(&self, sent: SentBatch) -> Option<(LeaderEpoch, RaftIndex)> {
+        let is_committed = sent.base_offset < self.high_watermark();
+        let last = RaftIndex(self.log().next_index().0 - 1);
+        (!is_committed).then(|| (self.leader_epoch(), last))
     }
 
     /// Appends a batch that this node built. Waits for staging room only.
@@ -392,11 +327,7 @@ impl Partition {
             };
             match self.raft.append(batch) {
                 Err(RaftAppendError::Log(AppendError::Busy)) => self.log().append_ready().await,
-                Err(error) => return Err(error),
-                Ok(proposed) => {
-                    self.count_appended(proposed.index, bytes.len());
-                    return Ok(proposed);
-                }
+                outcome => return outcome,
             }
         }
     }
@@ -404,12 +335,11 @@ impl Partition {
     /// Makes sure the producers' windows are there. Many may ask at once; one loads.
     pub async fn load_producers(&self) -> Result<(), ReadError> {
         loop {
-            let loaded = self.windows_loaded.notified();
-            match &*self.windows.borrow() {
+            let loaded = match &*self.windows.borrow() {
                 Windows::Loaded(_) => return Ok(()),
-                Windows::Loading => {}
+                Windows::Loading => self.windows_loaded.notified(),
                 Windows::Unloaded => break,
-            }
+            };
             loaded.await;
         }
         self.windows.replace(Windows::Loading);
@@ -423,7 +353,7 @@ impl Partition {
         }
         std::mem::forget(guard);
         let (windows, outcome) = match outcome {
-            Ok(table) => (Windows::Loaded(Sequencer::new(table)), Ok(())),
+            Ok(table) => (Windows::Loaded(table), Ok(())),
             Err(error) => (Windows::Unloaded, Err(error)),
         };
         self.windows.replace(windows);
@@ -478,18 +408,16 @@ impl Partition {
         Ok(table)
     }
 
-    /// After a segment roll or enough bytes: saves the windows as of what is committed.
+    /// After a segment roll or enough bytes: saves the windows as of now.
     fn snapshot_if_due(self: &Rc<Self>) {
-        let segment = self.log().segment_base_offset();
-        let bytes = self.appended_bytes.get();
+        let (segment, bytes) = (self.log().segments_begun(), self.log().appended_bytes());
         let rolled = segment != self.snapshot_segment.get();
-        let grown =
-            bytes.saturating_sub(self.bytes_since_snapshot.get()) >= SNAPSHOT_INTERVAL_BYTES;
+        let grown = bytes - self.snapshot_bytes.get() >= SNAPSHOT_INTERVAL_BYTES;
         if self.saving_snapshot.get() || !(rolled || grown) {
             return;
         }
         self.snapshot_segment.set(segment);
-        self.bytes_since_snapshot.set(bytes);
+        self.snapshot_bytes.set(bytes);
         self.saving_snapshot.set(true);
         let partition = self.clone();
         runtime::spawn(Class::Background, "producer snapshot", async move {
@@ -498,13 +426,17 @@ impl Partition {
         });
     }
 
-    /// Saves the windows as of the high watermark; nothing to do where they were never loaded.
+    /// Saves the windows as of now, once the log is committed up to now; nothing to do where they were never loaded, or
+    /// where what they describe may be lost.
     pub async fn save_producers(&self) {
-        let at = self.high_watermark();
+        let at = self.log().next_offset();
         let state = match &*self.windows.borrow() {
-            Windows::Loaded(producers) if !self.internal => producers.committed().encode(),
+            Windows::Loaded(producers) if !self.internal => producers.encode(),
             _ => return,
         };
+        if !self.raft.wait_all_committed().await {
+            return;
+        }
         // Without this snapshot the next start replays more headers; nothing is lost.
         if let Err(error) = self.log().save_snapshot(at, state).await {
             tracing::debug!(partition = %self.key, %error, "producers' snapshot was not saved");
@@ -513,22 +445,22 @@ impl Partition {
 
     /// The planted bug: as if nobody had ever sent anything.
     pub(crate) fn forget_producers(&self) {
-        self.windows.replace(Windows::Loaded(Sequencer::default()));
+        self.windows
+            .replace(Windows::Loaded(ProducerTable::default()));
     }
 
     /// Forgets producers that have been silent for `expiry`.
     pub fn expire_producers(&self, now: TimestampMs, expiry: Duration) {
         let expiry_ms = i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX);
         if let Windows::Loaded(producers) = &mut *self.windows.borrow_mut() {
-            let table = producers.committed_mut();
-            table.expire(TimestampMs(now.0.saturating_sub(expiry_ms)));
+            producers.expire(TimestampMs(now.0.saturating_sub(expiry_ms)));
         }
     }
 
-    /// What `read` gives of the committed windows, when they are loaded.
+    /// What `read` gives of the windows, when they are loaded.
     pub fn with_producers<R>(&self, read: impl FnOnce(&ProducerTable) -> R) -> Option<R> {
         match &*self.windows.borrow() {
-            Windows::Loaded(producers) => Some(read(producers.committed())),
+            Windows::Loaded(producers) => Some(read(producers)),
             Windows::Unloaded | Windows::Loading => None,
         }
     }

@@ -13,9 +13,8 @@
 //! 4. A configuration is durable in the state before its entry is staged.
 //!
 //! # Cost
-//! Per batch of a leader: the core's proposal, and one place in the list that turns indexes into offsets. Per log and
-//! journal write: one call of the core and of whoever listens. A start writes one state per log, all in one or two
-//! journal writes.
+//! Per batch of a leader: the core's proposal. Per log and journal write: one call of the core. Nothing is kept per entry:
+//! the log turns indexes into offsets. A start writes one state per log, all in one or two journal writes.
 //!
 //! # Yields
 //! Only the task that carries out requests which cannot be met at once: truncation, a journal without room, configurations.
@@ -35,7 +34,6 @@ mod waiting;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     future::Future,
     rc::{Rc, Weak},
 };
@@ -50,13 +48,10 @@ use storage::{AppendError, Corrupt, Durable, Entry, Log, LogStart};
 
 use messages::Payloads;
 use requests::Requests;
-use waiting::Waiters;
+use waiting::{Waiters, Watchers};
 
 pub use messages::{Incoming, IncomingError, Outgoing};
 pub use state::{Placed, SavedState, StateError};
-
-/// Places that an empty queue of a partition keeps.
-const KEPT: usize = 64;
 
 /// Who a replica is in a group that is new to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,35 +124,33 @@ impl ShardEffects {
     }
 }
 
-/// Called each time more is committed.
-type OnCommitted = Box<dyn Fn(Committed)>;
-
 /// Called with each new role.
 type OnRole = Box<dyn Fn(Role)>;
 
-/// See the module head.
+/// See the module head. In the order of their use, as `storage`'s logs and `raft`'s replicas: what each batch needs first.
+#[repr(C)]
 pub struct RaftLog {
     log: Rc<Log>,
-    this: Weak<RaftLog>,
-    core: RefCell<Replica>,
     effects: Rc<ShardEffects>,
-    /// Entries not committed: their indexes and the offsets behind them.
-    uncommitted: RefCell<VecDeque<(RaftIndex, Offset)>>,
     committed: Cell<Committed>,
+    /// The term in which this replica leads, as far as the node was told.
+    leads: Cell<Option<LeaderEpoch>>,
+    is_closed: Cell<bool>,
+    /// A flush of what was proposed is about to come.
+    flush_queued: Cell<bool>,
     waiters: Waiters,
-    on_committed: RefCell<Option<OnCommitted>>,
+    watchers: Watchers,
+    requests: Requests,
+    core: RefCell<Replica>,
+    this: Weak<RaftLog>,
     on_role: RefCell<Option<OnRole>>,
     /// Another role or term, or the end.
     changed: Notify,
-    requests: Requests,
     /// Those that may be on disk, in the state or with their entries.
     configurations: RefCell<Vec<Placed>>,
     /// Where the log begins by the snapshot in hand.
     snapshot_start: Cell<LogStart>,
     outbox: RefCell<Vec<Outgoing>>,
-    /// A flush of what was proposed is about to come.
-    flush_queued: Cell<bool>,
-    is_closed: Cell<bool>,
 }
 
 impl RaftLog {
@@ -165,7 +158,6 @@ impl RaftLog {
     /// once: `wait_to_lead`. A log that was refused, or is now because its state makes no sense, gives a closed replica.
     pub fn open(log: Rc<Log>, founding: &Founding, settings: raft::Settings) -> Rc<Self> {
         let start = log.start();
-        let last = RaftIndex(log.next_index().0 - 1);
         let resumed = resume(&log, founding, settings);
         if let Err(error) = &resumed
             && log.quarantined().is_none()
@@ -182,19 +174,14 @@ impl RaftLog {
             index: core.commit_index(),
             next_offset: start.offset,
         };
-        let mut uncommitted = VecDeque::new();
-        if last > committed.index {
-            // One step for all of it: which of its entries are committed shows only when the last is.
-            uncommitted.push_back((last, log.next_offset()));
-        }
         let raft_log = Rc::new_cyclic(|this: &Weak<Self>| Self {
             this: this.clone(),
             core: RefCell::new(core),
             effects: ShardEffects::of_this_shard(),
-            uncommitted: RefCell::new(uncommitted),
             committed: Cell::new(committed),
+            leads: Cell::new(None),
             waiters: Waiters::default(),
-            on_committed: RefCell::default(),
+            watchers: Watchers::default(),
             changed: Notify::new(),
             requests: Requests::default(),
             configurations: RefCell::new(saved.configurations),
@@ -214,7 +201,7 @@ impl RaftLog {
     /// The log reports to this, and lets go of it with its last report.
     fn listen(&self) {
         let told = self.this.clone();
-        self.log.on_durable(Box::new(move |durable| {
+        self.log.on_durable(Rc::new(move |durable| {
             if let Some(raft_log) = told.upgrade() {
                 raft_log.report(durable);
             }
@@ -245,7 +232,7 @@ impl RaftLog {
 
     #[must_use]
     pub fn is_leader(&self) -> bool {
-        !self.is_closed.get() && self.core.borrow().role() == Role::Leader
+        !self.is_closed.get() && self.leads.get().is_some()
     }
 
     #[must_use]
@@ -272,9 +259,9 @@ impl RaftLog {
         }
     }
 
-    /// Told of each commit from now on.
-    pub fn on_committed(&self, callback: OnCommitted) {
-        self.on_committed.replace(Some(callback));
+    /// Wakes `watcher` once, at the next move of the high watermark or end of the lead, while somebody still holds it.
+    pub fn wake_once(&self, watcher: &Rc<Notify>) {
+        self.watchers.add(watcher);
     }
 
     /// Told of each change of role from now on.
@@ -327,22 +314,12 @@ impl RaftLog {
             bytes: u32::try_from(batch.bytes.len()).expect("a batch is far smaller than 4 GiB"),
             checksum: appended.checksum,
         };
-        let mut effects = self.effects.0.take();
-        let proposed = core.propose(&[payload], &mut effects);
-        let proposed = proposed.expect("may_propose said so, and nothing came between");
+        let proposed = core.propose_staged(payload);
         assert_eq!(
             proposed.index, appended.index,
             "log and core agree on places"
         );
-        // It asks for the entry to be stored: that is done.
-        effects.clear();
-        self.effects.0.replace(effects);
-        let has_others = core.configuration().members().nth(1).is_some();
-        drop(core);
-        self.uncommitted
-            .borrow_mut()
-            .push_back((appended.index, appended.next_offset));
-        if has_others {
+        if core.has_peers() {
             self.flush_soon();
         }
         Ok(Proposed {
@@ -360,11 +337,13 @@ impl RaftLog {
         leader_epoch: LeaderEpoch,
         index: RaftIndex,
     ) -> impl Future<Output = bool> + 'static {
+        let leads = self.leads.get() == Some(leader_epoch);
         let is_decided = self.committed.get().index >= index;
         // What was trimmed meanwhile was committed before, by the leader who asks.
-        let term = self.core.borrow().term_at(index);
-        let is_there = is_decided && term.is_none_or(|term| term == leader_epoch);
-        let may_come = !is_decided && self.is_leader() && self.term() == leader_epoch;
+        let is_its_term = |term| term == leader_epoch;
+        let is_there =
+            is_decided && (leads || self.core.borrow().term_at(index).is_none_or(is_its_term));
+        let may_come = !is_decided && leads && !self.is_closed.get();
         let waits = may_come.then(|| self.waiters.wait(index));
         async move {
             match waits {
@@ -425,6 +404,7 @@ impl RaftLog {
     pub fn close(&self) {
         self.is_closed.set(true);
         self.waiters.fail();
+        self.watchers.wake();
         self.changed.notify_all();
     }
 
@@ -501,15 +481,7 @@ impl RaftLog {
                 bytes_max,
             } => self.read_for(to, term, from, entries_max, bytes_max),
             Effect::Committed(_) => self.settle(),
-            Effect::Role { role, .. } => {
-                if role != Role::Leader {
-                    self.waiters.fail();
-                }
-                if let Some(callback) = &*self.on_role.borrow() {
-                    callback(role);
-                }
-                self.changed.notify_all();
-            }
+            Effect::Role { role, term, .. } => self.take_role(role, term),
             Effect::Configuration { .. } => {}
             Effect::ReadReady { .. } | Effect::ReadFailed { .. } => {
                 unreachable!("nobody begins a read with the core")
@@ -521,6 +493,21 @@ impl RaftLog {
         }
     }
 
+    fn take_role(&self, role: Role, term: LeaderEpoch) {
+        let leads = role == Role::Leader;
+        self.leads.set(leads.then_some(term));
+        if !leads {
+            self.waiters.fail();
+        }
+        if let Some(callback) = &*self.on_role.borrow() {
+            callback(role);
+        }
+        if !leads {
+            self.watchers.wake();
+        }
+        self.changed.notify_all();
+    }
+
     /// Takes note of what the core has committed, as far as the log holds it: a follower may hear of entries that wait to
     /// be staged, or that will stand where the log still has what is about to be truncated.
     fn settle(&self) {
@@ -529,53 +516,27 @@ impl RaftLog {
             .borrow()
             .commit_index()
             .min(self.requests.held(&self.log));
-        let mut committed = self.committed.get();
-        if index <= committed.index {
+        let before = self.committed.get();
+        if index <= before.index {
             return;
         }
-        committed.index = index;
-        {
-            let mut uncommitted = self.uncommitted.borrow_mut();
-            while let Some((at, next_offset)) = uncommitted.front().copied()
-                && at <= index
-            {
-                // A log may begin, by what clients see, behind the first entry that it holds.
-                committed.next_offset = next_offset.max(committed.next_offset);
-                uncommitted.pop_front();
-            }
-            give_back(&mut uncommitted);
-        }
-        self.committed.set(committed);
-        self.log.set_committed(index.next(), committed.next_offset);
-        if let Some(callback) = &*self.on_committed.borrow() {
-            callback(committed);
+        // A log may begin, by what clients see, behind the first entry that it holds.
+        let next_offset = self.log.set_committed(index.next()).max(before.next_offset);
+        self.committed.set(Committed { index, next_offset });
+        // Entries without offsets move nothing that anybody watches.
+        if next_offset > before.next_offset {
+            self.watchers.wake();
         }
         self.waiters.reached(index);
     }
 
-    /// The log ends before `from`.
-    fn forget_from(&self, from: RaftIndex) {
-        let mut uncommitted = self.uncommitted.borrow_mut();
-        while uncommitted.back().is_some_and(|(at, _)| *at >= from) {
-            uncommitted.pop_back();
-        }
-        // One step may stand for all that was there at the start: what is left of it ends where the log does.
-        let last = RaftIndex(from.0 - 1);
-        let known = uncommitted
-            .back()
-            .map_or(self.committed.get().index, |(at, _)| *at);
-        if known < last {
-            uncommitted.push_back((last, self.log.next_offset()));
-        }
-    }
-
     /// The log begins anew behind `start`.
     fn restart_at(&self, start: LogStart) {
-        self.uncommitted.borrow_mut().clear();
         self.committed.set(Committed {
             index: self.committed.get().index.max(start.index),
             next_offset: start.offset,
         });
+        self.watchers.wake();
     }
 
     /// Once per loop turn in which something was proposed: others are sent to.
@@ -590,13 +551,6 @@ impl RaftLog {
                 raft_log.step(|_, _| ());
             }
         });
-    }
-}
-
-/// Gives the memory of a burst back.
-pub(crate) fn give_back<T>(queue: &mut VecDeque<T>) {
-    if queue.is_empty() && queue.capacity() > KEPT {
-        *queue = VecDeque::new();
     }
 }
 

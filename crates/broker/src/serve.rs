@@ -123,7 +123,11 @@ impl Broker {
             );
         }
         for partition in self.partitions() {
-            partition.save_producers().await;
+            // What has no quorum is not committed by waiting for it: the next start reads more headers.
+            let saved = runtime::timeout(self.settings.stop_grace, partition.save_producers());
+            if saved.await.is_err() {
+                break;
+            }
         }
     }
 

@@ -149,23 +149,6 @@ impl Effects {
         span(at, self.configurations.len())
     }
 
-    /// [`Self::append`] of a list; its stretch.
-    pub(crate) fn append_all(
-        &mut self,
-        first: RaftIndex,
-        log_epoch: LogEpoch,
-        added: impl IntoIterator<Item = Descriptor>,
-    ) -> Span {
-        let entries = self.add_entries(added);
-        self.push(Effect::Append {
-            first,
-            log_epoch,
-            entries,
-            configurations: Span::default(),
-        });
-        entries
-    }
-
     /// The planted bug of that name: whether the entries joined an empty append to `to` in the queue.
     pub(crate) fn merge_onto_empty(&mut self, to: ReplicaId, added: Span) -> bool {
         for effect in self.list.iter_mut().rev() {
@@ -182,8 +165,13 @@ impl Effects {
     }
 
     /// Requests that entries be stored; goes on with the request before when nothing came between.
-    pub(crate) fn append(&mut self, first: RaftIndex, log_epoch: LogEpoch, added: &[Descriptor]) {
-        let end = self.descriptors.len() as u32;
+    pub(crate) fn append(
+        &mut self,
+        first: RaftIndex,
+        log_epoch: LogEpoch,
+        added: impl IntoIterator<Item = Descriptor>,
+    ) {
+        let added = self.add_entries(added);
         if let Some(Effect::Append {
             first: before,
             log_epoch: known,
@@ -192,17 +180,15 @@ impl Effects {
         }) = self.list.last_mut()
             && *known == log_epoch
             && before.0 + u64::from(entries.count) == first.0
-            && entries.at + entries.count == end
+            && entries.at + entries.count == added.at
         {
-            entries.count += added.len() as u32;
-            self.descriptors.extend_from_slice(added);
+            entries.count += added.count;
             return;
         }
-        let entries = self.add_entries(added.iter().copied());
         self.push(Effect::Append {
             first,
             log_epoch,
-            entries,
+            entries: added,
             configurations: Span::default(),
         });
     }

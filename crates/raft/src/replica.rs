@@ -84,6 +84,17 @@ pub struct Payload {
     pub checksum: u32,
 }
 
+impl Payload {
+    fn described(self, term: Term) -> Descriptor {
+        Descriptor {
+            term,
+            bytes: self.bytes,
+            checksum: self.checksum,
+            kind: EntryKind::Records,
+        }
+    }
+}
+
 /// Why nothing was proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
@@ -104,33 +115,41 @@ pub enum ReadError {
     Full,
 }
 
-/// See the module head.
+/// See the module head. In the order of their use: what a leader without peers looks at per entry and commit stands first,
+/// so that it takes few lines of memory; a node has thousands of groups, and mostly finds the cache without it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
 pub struct Replica {
-    id: ReplicaId,
-    /// Differs between the groups of a node, so that their timeouts do.
-    jitter: u64,
-    settings: Settings,
-
     role: Role,
+    is_awake: bool,
+    commit_due: bool,
+    round_due: bool,
+    ack_due: bool,
     term: Term,
     vote: Option<ReplicaId>,
     leader: Option<ReplicaId>,
-    hard_asked: HardState,
-    hard_durable: HardState,
-
     log: TermTable,
-    log_epoch: LogEpoch,
     durable: RaftIndex,
     commit_index: RaftIndex,
+    log_epoch: LogEpoch,
+    hard_asked: HardState,
+    told: Told,
+    /// Index of the configuration in force, while this replica is the only voter by it and has no peers.
+    alone_since: Option<RaftIndex>,
+    peers: Vec<Peer>,
+    reads: VecDeque<Read>,
+    settings: Settings,
+
+    id: ReplicaId,
+    /// Differs between the groups of a node, so that their timeouts do.
+    jitter: u64,
+    hard_durable: HardState,
     /// The last is in force.
     configurations: Vec<(RaftIndex, Configuration)>,
-    peers: Vec<Peer>,
 
     /// Follower: agrees with the leader of this term up to here.
     matched: RaftIndex,
     acknowledged: RaftIndex,
-    ack_due: bool,
     /// A vote was given to another; the answer waits until it lasts.
     vote_reply_due: bool,
     /// Candidate: the leader asked it to stand.
@@ -140,14 +159,10 @@ pub struct Replica {
     tail: VecDeque<Descriptor>,
     /// Payload bytes of the entries in `tail` that are not committed.
     uncommitted_bytes: u64,
-    commit_due: bool,
     transfer: Option<Transfer>,
-    reads: VecDeque<Read>,
     /// Leader: number of the last heartbeat; follower: the newest one heard.
     round: u64,
-    round_due: bool,
 
-    is_awake: bool,
     election_elapsed: u16,
     election_timeout: u16,
     heartbeat_elapsed: u16,
@@ -156,8 +171,6 @@ pub struct Replica {
     unled_timeouts: u8,
     /// Timeouts drawn in this run.
     drawn: u32,
-
-    told: Told,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -212,6 +225,7 @@ impl Replica {
             commit_index,
             configurations: found.configurations.to_vec(),
             peers: Vec::new(),
+            alone_since: None,
             matched: commit_index,
             acknowledged: RaftIndex::ZERO,
             ack_due: false,
@@ -569,7 +583,7 @@ impl Replica {
             self.log.append(entry.term, 1);
         }
         if entries.iter().all(|e| e.kind != EntryKind::Configuration) {
-            out.append(first, self.log_epoch, entries);
+            out.append(first, self.log_epoch, entries.iter().copied());
             return;
         }
         let carried = configurations

@@ -21,6 +21,8 @@ pub(crate) struct TermTable {
     /// The entry before the first that is still here.
     start: LogPosition,
     runs: Vec<(Term, RaftIndex)>,
+    /// The last of the runs, which nearly every question is about, beside the rest: appends look nowhere else.
+    newest: Option<(Term, RaftIndex)>,
     last: RaftIndex,
 }
 
@@ -33,6 +35,7 @@ impl TermTable {
         Self {
             start,
             runs: runs.to_vec(),
+            newest: runs.last().copied(),
             last,
         }
     }
@@ -61,7 +64,7 @@ impl TermTable {
     }
 
     pub(crate) fn last_term(&self) -> Term {
-        self.runs.last().map_or(self.start.term, |(term, _)| *term)
+        self.newest.map_or(self.start.term, |(term, _)| term)
     }
 
     pub(crate) fn last_position(&self) -> LogPosition {
@@ -80,9 +83,8 @@ impl TermTable {
         if index > self.last || index < self.start.index {
             return None;
         }
-        // Nearly every question is about the last run.
-        match self.runs.last() {
-            Some((term, first)) if index >= *first => Some(*term),
+        match self.newest {
+            Some((term, first)) if index >= first => Some(term),
             _ => {
                 let at = self.runs.partition_point(|(_, first)| *first <= index);
                 let run = at.checked_sub(1).map(|at| self.runs[at].0);
@@ -96,9 +98,11 @@ impl TermTable {
         if count == 0 {
             return;
         }
-        if self.runs.last().is_none_or(|(known, _)| *known != term) {
+        if self.newest.is_none_or(|(known, _)| known != term) {
             assert!(term >= self.last_term(), "terms never fall along a log");
-            self.runs.push((term, self.last.next()));
+            let run = (term, self.last.next());
+            self.runs.push(run);
+            self.newest = Some(run);
         }
         self.last = RaftIndex(self.last.0 + count);
     }
@@ -110,6 +114,7 @@ impl TermTable {
         while self.runs.last().is_some_and(|(_, first)| *first >= from) {
             self.runs.pop();
         }
+        self.newest = self.runs.last().copied();
     }
 
     /// Drops the entries up to and with `index`, which becomes the start.
@@ -128,6 +133,7 @@ impl TermTable {
                 self.runs.drain(..=at);
             }
         }
+        self.newest = self.runs.last().copied();
     }
 
     /// Forgets everything: the log begins after `start`.
@@ -135,6 +141,7 @@ impl TermTable {
         self.start = start;
         self.last = start.index;
         self.runs.clear();
+        self.newest = None;
     }
 
     /// The last index up to `index` whose term is at most `term`, and its term. Where two logs differ, all entries

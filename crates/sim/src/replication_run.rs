@@ -115,9 +115,9 @@ async fn check_commits(shared: &Shared, member: &Member) {
     loop {
         let log = member.raft.log();
         let from = member.checked.get().max(log.start().index).next();
-        let committed = member.raft.committed().index;
+        let committed = member.raft.committed();
         let next = log.next_index();
-        if from > committed || from >= next {
+        if from > committed.index || from >= next {
             return;
         }
         let read = match log.read_entries(from, 64, 64 << 10).await {
@@ -126,7 +126,13 @@ async fn check_commits(shared: &Shared, member: &Member) {
             Err(ReadError::IndexOutOfRange { .. } | ReadError::OutOfRange { .. }) => return,
             Err(error) => panic!("committed entries cannot be read: {error}"),
         };
-        for entry in read.iter().filter(|entry| entry.index <= committed) {
+        for entry in read.iter().filter(|entry| entry.index <= committed.index) {
+            let end = entry.base_offset.plus(i64::from(entry.record_count));
+            assert!(
+                entry.index < committed.index
+                    || committed.next_offset <= end.max(log.log_start_offset()),
+                "the high watermark passes what is committed: {committed:?}, {end}"
+            );
             let mut checker = shared.checker.borrow_mut();
             checker.on_committed(member.raft.id(), entry);
             member.checked.set(entry.index);
@@ -501,6 +507,7 @@ impl Run {
                 let member = members.iter().find(|member| member.raft.id() == id);
                 member.is_some_and(|member| {
                     member.raft.committed().index == last
+                        && member.raft.committed().next_offset == member.raft.log().next_offset()
                         && member.raft.log().next_index() == last.next()
                         && member.checked.get() == last
                 })

@@ -58,7 +58,7 @@ pub(crate) fn start(shared: &Rc<Shared>, store: &Rc<Store>) {
 /// Every advance of the durable position is a promise.
 fn watch(shared: &Rc<Shared>, log: &Rc<Log>) {
     let (shared, key) = (shared.clone(), log.key());
-    log.on_durable(Box::new(move |durable| {
+    log.on_durable(Rc::new(move |durable| {
         shared.note(|| format!("{:?} {key:?} durable {durable:?}", runtime::now()));
         shared.with(key, |model| model.on_durable(durable));
     }));
@@ -544,7 +544,7 @@ async fn keep_house(shared: Rc<Shared>, store: Rc<Store>) {
 fn commit(shared: &Rc<Shared>, log: &Rc<Log>) {
     let durable = log.durable();
     let next_index = durable.next_index;
-    log.set_committed(next_index, durable.next_offset);
+    log.set_committed(next_index);
     shared.with(log.key(), |model| {
         model.committed = model.committed.max(next_index)
     });

@@ -49,7 +49,7 @@ pub struct Changes {
 }
 
 /// Ends the subscription when dropped.
-pub trait Subscription: Send {
+pub trait Subscription: Send + Sync {
     /// `None` when the relation is gone.
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Changes, SqlError>>>;
 }

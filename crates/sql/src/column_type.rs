@@ -1,17 +1,16 @@
 //! Types of columns: Postgres's names and numbers for Arrow's types, both ways.
 
-mod text;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Fields, IntervalUnit, Schema, SchemaRef, TimeUnit,
+};
 use datafusion_sql::sqlparser::ast;
 
 use crate::{backend::SqlError, error::sqlstate};
-
-pub use text::{csv_field, value_from_text, value_to_text};
 
 /// Metadata of a field whose Arrow type stands for several of Postgres's: `jsonb`, `json`, `uuid`, `varchar`, `name`, `oid`.
 pub const TYPE_KEY: &str = "postgres.type";
@@ -107,22 +106,27 @@ const ARRAY_NAMES: &[(&str, &str)] = &[
 
 /// All types there are, elements before their arrays.
 pub fn postgres_types() -> impl Iterator<Item = PostgresType> {
-    let plain = TYPES.iter().map(|Row(oid, name, long_name, length, _)| PostgresType {
-        oid: *oid,
-        name,
-        long_name,
-        length: *length,
-        modifier: -1,
-        element: None,
-    });
-    let arrays = TYPES.iter().zip(ARRAY_NAMES).map(|(row, (name, long_name))| PostgresType {
-        oid: row.4,
-        name,
-        long_name,
-        length: -1,
-        modifier: -1,
-        element: Some(row.0),
-    });
+    let plain = TYPES
+        .iter()
+        .map(|Row(oid, name, long_name, length, _)| PostgresType {
+            oid: *oid,
+            name,
+            long_name,
+            length: *length,
+            modifier: -1,
+            element: None,
+        });
+    let arrays = TYPES
+        .iter()
+        .zip(ARRAY_NAMES)
+        .map(|(row, (name, long_name))| PostgresType {
+            oid: row.4,
+            name,
+            long_name,
+            length: -1,
+            modifier: -1,
+            element: Some(row.0),
+        });
     plain.chain(arrays)
 }
 
@@ -136,7 +140,11 @@ pub fn postgres_type_of_oid(oid: u32) -> Option<PostgresType> {
 #[must_use]
 pub fn postgres_type(field: &Field) -> PostgresType {
     let metadata = field.metadata();
-    let mut found = named(field, field.data_type(), metadata.get(TYPE_KEY).map(String::as_str));
+    let mut found = named(
+        field,
+        field.data_type(),
+        metadata.get(TYPE_KEY).map(String::as_str),
+    );
     if let Some(modifier) = metadata.get(TYPMOD_KEY).and_then(|text| text.parse().ok()) {
         found.modifier = modifier;
     }
@@ -158,9 +166,10 @@ fn named(field: &Field, data_type: &DataType, marked: Option<&str>) -> PostgresT
         DataType::Float16 | DataType::Float32 => "float4",
         DataType::Float64 => "float8",
         DataType::Decimal128(..) | DataType::Decimal256(..) => "numeric",
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            "bytea"
-        }
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => "bytea",
         DataType::Date32 | DataType::Date64 => "date",
         DataType::Time32(_) | DataType::Time64(_) => "time",
         DataType::Timestamp(_, None) => "timestamp",
@@ -200,8 +209,8 @@ pub fn field_of_oid(oid: u32) -> Option<Field> {
     };
     let field = Field::new("", data_type, true);
     Some(match found.name {
-        "json" | "jsonb" | "uuid" | "varchar" | "bpchar" | "name" | "oid" | "regproc" | "regclass"
-        | "regtype" | "char" => marked(field, found.name),
+        "json" | "jsonb" | "uuid" | "varchar" | "bpchar" | "name" | "oid" | "regproc"
+        | "regclass" | "regtype" | "char" => marked(field, found.name),
         _ => field,
     })
 }
@@ -259,9 +268,10 @@ pub fn field_of(name: &str, written: &ast::DataType) -> Result<Field, SqlError> 
         ast::DataType::Time(_, ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone) => {
             plain(DataType::Time64(TimeUnit::Microsecond))
         }
-        ast::DataType::Timestamp(_, ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone) => {
-            plain(DataType::Timestamp(TimeUnit::Microsecond, None))
-        }
+        ast::DataType::Timestamp(
+            _,
+            ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone,
+        ) => plain(DataType::Timestamp(TimeUnit::Microsecond, None)),
         ast::DataType::Timestamp(..) => plain(timestamptz()),
         ast::DataType::Interval { .. } => plain(DataType::Interval(IntervalUnit::MonthDayNano)),
         ast::DataType::JSON => Ok(marked(Field::new(name, DataType::Utf8, true), "json")),
@@ -300,13 +310,19 @@ fn custom_type(name: &str, written: &str) -> Result<Field, SqlError> {
     };
     let found = postgres_types().find(|found| found.name == bare || found.long_name == bare);
     let field = found.and_then(|found| field_of_oid(found.oid));
-    field.map(|field| field.with_name(name)).ok_or_else(|| unknown(bare))
+    field
+        .map(|field| field.with_name(name))
+        .ok_or_else(|| unknown(bare))
 }
 
 fn numeric(name: &str, info: &ast::ExactNumberInfo) -> Result<Field, SqlError> {
     let (precision, scale) = match info {
         ast::ExactNumberInfo::None => {
-            let field = Field::new(name, DataType::Decimal128(NUMERIC_PRECISION, NUMERIC_SCALE), true);
+            let field = Field::new(
+                name,
+                DataType::Decimal128(NUMERIC_PRECISION, NUMERIC_SCALE),
+                true,
+            );
             return Ok(field);
         }
         ast::ExactNumberInfo::Precision(precision) => (*precision, 0),
@@ -332,7 +348,9 @@ fn numeric(name: &str, info: &ast::ExactNumberInfo) -> Result<Field, SqlError> {
 pub fn canonical(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
-        DataType::BinaryView | DataType::LargeBinary | DataType::FixedSizeBinary(_) => DataType::Binary,
+        DataType::BinaryView | DataType::LargeBinary | DataType::FixedSizeBinary(_) => {
+            DataType::Binary
+        }
         DataType::Int8 | DataType::UInt8 => DataType::Int16,
         DataType::UInt16 => DataType::Int32,
         DataType::UInt32 | DataType::UInt64 => DataType::Int64,
@@ -341,7 +359,9 @@ pub fn canonical(data_type: &DataType) -> DataType {
         DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
         DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::Timestamp(_, Some(_)) => timestamptz(),
-        DataType::Interval(_) | DataType::Duration(_) => DataType::Interval(IntervalUnit::MonthDayNano),
+        DataType::Interval(_) | DataType::Duration(_) => {
+            DataType::Interval(IntervalUnit::MonthDayNano)
+        }
         DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
             DataType::Decimal128(*precision, *scale)
         }
@@ -370,6 +390,8 @@ fn canonical_field(field: &FieldRef, name: &str) -> Field {
 #[must_use]
 pub fn canonical_schema(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter();
-    let fields: Fields = fields.map(|field| canonical_field(field, field.name())).collect();
+    let fields: Fields = fields
+        .map(|field| canonical_field(field, field.name()))
+        .collect();
     Arc::new(Schema::new(fields))
 }

@@ -137,7 +137,9 @@ fn schema_error(error: &SchemaError) -> SqlError {
     match error {
         SchemaError::FieldNotFound { field, .. } => {
             let shown = match &field.relation {
-                Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
+                Some(relation) => {
+                    format!("column {}.{} does not exist", relation.table(), field.name)
+                }
                 None => format!("column \"{}\" does not exist", field.name),
             };
             SqlError::new(sqlstate::UNDEFINED_COLUMN, shown)
@@ -165,7 +167,10 @@ fn plan_message(message: &str) -> SqlError {
         ("does not support", sqlstate::UNDEFINED_FUNCTION),
         ("Failed to coerce arguments", sqlstate::UNDEFINED_FUNCTION),
         ("cannot be coerced", sqlstate::DATATYPE_MISMATCH),
-        ("annot infer common argument type", sqlstate::UNDEFINED_FUNCTION),
+        (
+            "annot infer common argument type",
+            sqlstate::UNDEFINED_FUNCTION,
+        ),
         ("annot coerce", sqlstate::UNDEFINED_FUNCTION),
         ("expressions require unique", sqlstate::DUPLICATE_COLUMN),
         ("same number of columns", sqlstate::SYNTAX_ERROR),
@@ -236,7 +241,57 @@ fn arrow_fault(error: &ArrowError) -> Fault {
     }
 }
 
+/// Arrow's and the engine's words for text that is no value of a type, in Postgres's.
+fn text_fault(message: &str) -> Option<Fault> {
+    let invalid = |name: &str, text: &str, sqlstate| Fault {
+        sqlstate,
+        message: format!("invalid input syntax for type {name}: \"{text}\""),
+    };
+    if let Some((_, rest)) = message.split_once("Cannot cast string '")
+        && let Some((text, name)) = rest.rsplit_once("' to value of ")
+    {
+        let name = name.trim_end_matches(" type");
+        let name = match name {
+            "Int16" => "smallint",
+            "Int32" => "integer",
+            "Int64" => "bigint",
+            "Float32" => "real",
+            "Float64" => "double precision",
+            "Boolean" => "boolean",
+            "Date32" => "date",
+            name if name.starts_with("Decimal") => "numeric",
+            other => other,
+        };
+        let digits = text.trim().trim_start_matches(['-', '+']);
+        if name.ends_with("int") || name == "integer" {
+            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            if is_number {
+                return Some(Fault {
+                    sqlstate: sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
+                    message: format!("value \"{text}\" is out of range for type {name}"),
+                });
+            }
+        }
+        let sqlstate = if name == "date" {
+            sqlstate::INVALID_DATETIME_FORMAT
+        } else {
+            sqlstate::INVALID_TEXT_REPRESENTATION
+        };
+        return Some(invalid(name, text, sqlstate));
+    }
+    let (_, rest) = message.split_once("Error parsing timestamp from '")?;
+    let (text, _) = rest.rsplit_once("': ")?;
+    Some(invalid(
+        "timestamp",
+        text,
+        sqlstate::INVALID_DATETIME_FORMAT,
+    ))
+}
+
 fn execution_fault(message: &str) -> Fault {
+    if let Some(fault) = text_fault(message) {
+        return fault;
+    }
     let lower = message.to_ascii_lowercase();
     let sqlstate = if lower.contains("divide by zero") || lower.contains("division by zero") {
         return arrow_fault(&ArrowError::DivideByZero);

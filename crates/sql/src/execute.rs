@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
-    compute::{SortColumn, SortOptions, cast, concat_batches, lexsort_to_indices, take_record_batch},
+    compute::{
+        SortColumn, SortOptions, cast, concat_batches, lexsort_to_indices, take_record_batch,
+    },
     datatypes::{Schema, SchemaRef},
     row::{RowConverter, SortField},
 };
@@ -38,7 +40,9 @@ pub fn execute(
     let schema: SchemaRef = Arc::new(Schema::new(bound.fields.clone()));
     let columns = all.project(&shown)?.columns().to_vec();
     let options = RecordBatchOptions::new().with_row_count(Some(all.num_rows()));
-    Ok(vec![RecordBatch::try_new_with_options(schema, columns, &options)?])
+    Ok(vec![RecordBatch::try_new_with_options(
+        schema, columns, &options,
+    )?])
 }
 
 /// The result's deltas after one epoch with these rows.
@@ -55,7 +59,11 @@ fn run(
             while graph.work() {}
         }
     }
-    graph.end_epoch(EpochEnd { epoch: 1, now: now_us, watermarks: BTreeMap::new() });
+    graph.end_epoch(EpochEnd {
+        epoch: 1,
+        now: now_us,
+        watermarks: BTreeMap::new(),
+    });
     while graph.work() {}
     if let Some(fault) = graph.failure() {
         return Err(fault.clone().into());
@@ -75,7 +83,10 @@ fn plan_error(error: &PlanError) -> SqlError {
 fn read(batch: &RecordBatch, input: &Input, schema: &SchemaRef) -> Result<RecordBatch, SqlError> {
     let column = |at: &usize| -> Result<ArrayRef, SqlError> {
         let array = batch.columns().get(*at).ok_or_else(|| {
-            SqlError::new(sqlstate::INTERNAL_ERROR, format!("{} has fewer columns", input.relation))
+            SqlError::new(
+                sqlstate::INTERNAL_ERROR,
+                format!("{} has fewer columns", input.relation),
+            )
         })?;
         let wanted = canonical(array.data_type());
         if *array.data_type() == wanted {
@@ -83,9 +94,17 @@ fn read(batch: &RecordBatch, input: &Input, schema: &SchemaRef) -> Result<Record
         }
         Ok(cast(array, &wanted)?)
     };
-    let columns = input.columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    let columns = input
+        .columns
+        .iter()
+        .map(column)
+        .collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        schema.clone(),
+        columns,
+        &options,
+    )?)
 }
 
 /// Each row as often as its weights say.
@@ -131,7 +150,11 @@ fn together(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, 
     if schema.fields().is_empty() {
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        return Ok(RecordBatch::try_new_with_options(schema.clone(), Vec::new(), &options)?);
+        return Ok(RecordBatch::try_new_with_options(
+            schema.clone(),
+            Vec::new(),
+            &options,
+        )?);
     }
     Ok(concat_batches(schema, batches)?)
 }
@@ -139,7 +162,11 @@ fn together(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, 
 fn taken(all: &RecordBatch, places: &UInt32Array) -> Result<RecordBatch, SqlError> {
     if all.num_columns() == 0 {
         let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
-        return Ok(RecordBatch::try_new_with_options(all.schema(), Vec::new(), &options)?);
+        return Ok(RecordBatch::try_new_with_options(
+            all.schema(),
+            Vec::new(),
+            &options,
+        )?);
     }
     Ok(take_record_batch(all, places)?)
 }
@@ -153,7 +180,10 @@ fn consolidated(all: &RecordBatch, weights: &[i64]) -> Result<Vec<i64>, SqlError
         }
         return Ok(counts);
     }
-    let types = all.columns().iter().map(|column| SortField::new(column.data_type().clone()));
+    let types = all
+        .columns()
+        .iter()
+        .map(|column| SortField::new(column.data_type().clone()));
     let rows = RowConverter::new(types.collect())?.convert_columns(all.columns())?;
     let mut first: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     for (at, weight) in weights.iter().enumerate() {
@@ -161,7 +191,10 @@ fn consolidated(all: &RecordBatch, weights: &[i64]) -> Result<Vec<i64>, SqlError
         counts[place] += weight;
     }
     if counts.iter().any(|count| *count < 0) {
-        return Err(SqlError::new(sqlstate::INTERNAL_ERROR, "more rows go than came"));
+        return Err(SqlError::new(
+            sqlstate::INTERNAL_ERROR,
+            "more rows go than came",
+        ));
     }
     Ok(counts)
 }
@@ -174,7 +207,10 @@ fn ordered(all: RecordBatch, order: &[SortKey]) -> Result<RecordBatch, SqlError>
         .iter()
         .map(|key| SortColumn {
             values: all.column(key.column).clone(),
-            options: Some(SortOptions { descending: key.descending, nulls_first: key.nulls_first }),
+            options: Some(SortOptions {
+                descending: key.descending,
+                nulls_first: key.nulls_first,
+            }),
         })
         .collect();
     let places = lexsort_to_indices(&keys, None)?;
@@ -185,6 +221,8 @@ fn sliced(all: RecordBatch, offset: u64, limit: Option<u64>) -> RecordBatch {
     let rows = all.num_rows();
     let from = usize::try_from(offset).unwrap_or(rows).min(rows);
     let left = rows - from;
-    let count = limit.map_or(left, |limit| usize::try_from(limit).unwrap_or(left).min(left));
+    let count = limit.map_or(left, |limit| {
+        usize::try_from(limit).unwrap_or(left).min(left)
+    });
     all.slice(from, count)
 }

@@ -1,12 +1,20 @@
 //! Functions by name: the query engine's, and Postgres's where they differ or are missing.
 
+mod aggregates;
 pub mod arithmetic;
 pub mod cast;
 pub mod clock;
 
+mod define;
+mod format;
+mod json;
+mod operators;
 mod rank;
 
-use std::{collections::BTreeMap, sync::{Arc, LazyLock}};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF, planner::ExprPlanner};
 
@@ -14,7 +22,23 @@ use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF, planner::ExprPlanner};
 pub type Functions = BTreeMap<String, Arc<ScalarUDF>>;
 
 /// Those of the engine that would answer differently on each call, or speak of it instead of the data.
-const LEFT_OUT: &[&str] = &["random", "uuid", "version", "input_file_name", "now", "current_date", "current_time"];
+const LEFT_OUT: &[&str] = &[
+    "random",
+    "uuid",
+    "version",
+    "input_file_name",
+    "now",
+    "current_date",
+    "current_time",
+];
+
+/// Names of Postgres for functions that the engine calls otherwise.
+const ALIASES: &[(&str, &str)] = &[
+    ("sign", "signum"),
+    ("char_length", "character_length"),
+    ("ceiling", "ceil"),
+    ("random_uuid", "gen_random_uuid"),
+];
 
 static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     let engine = datafusion_functions::all_default_functions()
@@ -27,8 +51,18 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         }
         add_scalar(&mut found, function);
     }
-    for function in clock::all() {
+    let own = clock::all()
+        .into_iter()
+        .chain(json::all())
+        .chain(format::all())
+        .chain(operators::all());
+    for function in own {
         add_scalar(&mut found, function);
+    }
+    for (alias, name) in ALIASES {
+        if let Some(function) = found.get(*name).cloned() {
+            found.insert((*alias).to_owned(), function);
+        }
     }
     found
 });
@@ -46,6 +80,9 @@ static AGGREGATES: LazyLock<BTreeMap<String, Arc<AggregateUDF>>> = LazyLock::new
         for alias in function.aliases() {
             found.insert(alias.clone(), function.clone());
         }
+        found.insert(function.name().to_owned(), function);
+    }
+    for function in aggregates::all() {
         found.insert(function.name().to_owned(), function);
     }
     found
@@ -94,6 +131,8 @@ pub fn window_names() -> Vec<String> {
 /// What makes expressions of syntax: `EXTRACT`, `SUBSTRING`, `[1, 2]`.
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![
+        Arc::new(json::JsonOperators),
+        Arc::new(operators::DateOperators),
         Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
         Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
         Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),

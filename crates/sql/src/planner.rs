@@ -15,6 +15,7 @@ mod names;
 mod properties;
 mod prune;
 mod semantics;
+mod subqueries;
 #[cfg(test)]
 mod tests;
 mod top_level;
@@ -115,12 +116,19 @@ impl Planned {
             let given = bindings.parameters.len();
             return Err(SqlError::new(
                 *b"08P01",
-                format!("bind message supplies {given} parameters, but the statement requires {count}"),
+                format!(
+                    "bind message supplies {given} parameters, but the statement requires {count}"
+                ),
             ));
         }
         let values = bindings.parameters.iter().zip(&self.parameters);
         let values: Vec<ScalarAndMetadata> = values
-            .map(|(value, field)| Ok(ScalarAndMetadata::new(value.cast_to(field.data_type())?, None)))
+            .map(|(value, field)| {
+                Ok(ScalarAndMetadata::new(
+                    value.cast_to(field.data_type())?,
+                    None,
+                ))
+            })
             .collect::<Result<_, SqlError>>()?;
         let logical = template.as_ref().clone();
         let logical = if values.is_empty() {

@@ -11,7 +11,11 @@ mod definition;
 #[cfg(test)]
 mod tests;
 
-use datafusion_sql::sqlparser::{ast, dialect::PostgreSqlDialect, tokenizer::{Token, Tokenizer, TokenizerError}};
+use datafusion_sql::sqlparser::{
+    ast,
+    dialect::PostgreSqlDialect,
+    tokenizer::{Token, Tokenizer, TokenizerError},
+};
 
 use crate::{backend::SqlError, error::sqlstate};
 use cursor::{Cursor, position_of};
@@ -38,35 +42,78 @@ pub enum StatementKind {
     Drop(Drop),
     /// `SHOW`, with the words behind it in lower case: `sources`, `columns from t`, `all`, `timezone`.
     Show(Vec<String>),
-    Describe { relation: String },
-    Explain { analyze: bool, statement: Box<Statement> },
-    Subscribe { relation: String, with_snapshot: bool },
+    Describe {
+        relation: String,
+    },
+    Explain {
+        analyze: bool,
+        statement: Box<Statement>,
+    },
+    Subscribe {
+        relation: String,
+        with_snapshot: bool,
+    },
     Flush,
-    Set { name: String, values: Vec<String>, is_local: bool },
+    Set {
+        name: String,
+        values: Vec<String>,
+        is_local: bool,
+    },
     /// `None`: all.
-    Reset { name: Option<String> },
-    Begin { is_read_only: bool },
+    Reset {
+        name: Option<String>,
+    },
+    Begin {
+        is_read_only: bool,
+    },
     Commit,
     Rollback,
-    Savepoint { name: String },
-    ReleaseSavepoint { name: String },
-    RollbackTo { name: String },
-    Prepare { name: String, types: Vec<ast::DataType>, statement: Box<Statement> },
-    Execute { name: String, arguments: Vec<ast::Expr> },
+    Savepoint {
+        name: String,
+    },
+    ReleaseSavepoint {
+        name: String,
+    },
+    RollbackTo {
+        name: String,
+    },
+    Prepare {
+        name: String,
+        types: Vec<ast::DataType>,
+        statement: Box<Statement>,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<ast::Expr>,
+    },
     /// `None`: all.
-    Deallocate { name: Option<String> },
+    Deallocate {
+        name: Option<String>,
+    },
     Discard,
     /// Drivers say it before they give a connection to somebody else; there is no LISTEN.
     Unlisten,
     /// Rows of a query as text.
-    Copy { query: Box<ast::Query>, is_csv: bool, has_header: bool },
+    Copy {
+        query: Box<ast::Query>,
+        is_csv: bool,
+        has_header: bool,
+    },
     Insert(Box<ast::Insert>),
     Update(Box<ast::Update>),
     Delete(Box<ast::Delete>),
-    Declare { name: String, query: Box<ast::Query> },
-    Fetch { cursor: String, count: FetchCount },
+    Declare {
+        name: String,
+        query: Box<ast::Query>,
+    },
+    Fetch {
+        cursor: String,
+        count: FetchCount,
+    },
     /// `None`: all.
-    Close { cursor: Option<String> },
+    Close {
+        cursor: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,7 +249,10 @@ fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {
     SqlError::new(sqlstate::SYNTAX_ERROR, message).at(position)
 }
 
-fn statement_text(text: &str, words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan]) -> String {
+fn statement_text(
+    text: &str,
+    words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan],
+) -> String {
     let real: Vec<_> = words
         .iter()
         .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
@@ -233,7 +283,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         "create" => definition::create(cursor)?,
         "drop" => definition::drop(cursor)?,
         "show" => StatementKind::Show(cursor.rest_of_words()?),
-        "describe" | "desc" => StatementKind::Describe { relation: cursor.name()? },
+        "describe" | "desc" => StatementKind::Describe {
+            relation: cursor.name()?,
+        },
         "explain" => explain(cursor)?,
         "subscribe" => {
             cursor.take_word("to");
@@ -242,17 +294,24 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             if with_snapshot {
                 cursor.expect_word("snapshot")?;
             }
-            StatementKind::Subscribe { relation, with_snapshot }
+            StatementKind::Subscribe {
+                relation,
+                with_snapshot,
+            }
         }
         "flush" => StatementKind::Flush,
         "set" => set(cursor)?,
         "reset" => {
             let name = cursor.setting_name()?;
-            StatementKind::Reset { name: (name != "all").then_some(name) }
+            StatementKind::Reset {
+                name: (name != "all").then_some(name),
+            }
         }
         "begin" | "start" => {
             let words = cursor.rest_of_words()?;
-            let is_read_only = words.windows(2).any(|two| two[0] == "read" && two[1] == "only");
+            let is_read_only = words
+                .windows(2)
+                .any(|two| two[0] == "read" && two[1] == "only");
             StatementKind::Begin { is_read_only }
         }
         "commit" | "end" => {
@@ -260,10 +319,14 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             StatementKind::Commit
         }
         "rollback" | "abort" => rollback(cursor)?,
-        "savepoint" => StatementKind::Savepoint { name: cursor.name()? },
+        "savepoint" => StatementKind::Savepoint {
+            name: cursor.name()?,
+        },
         "release" => {
             cursor.take_word("savepoint");
-            StatementKind::ReleaseSavepoint { name: cursor.name()? }
+            StatementKind::ReleaseSavepoint {
+                name: cursor.name()?,
+            }
         }
         "prepare" => prepare(cursor)?,
         "execute" => {
@@ -274,7 +337,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         "deallocate" => {
             cursor.take_word("prepare");
             let name = cursor.name()?;
-            StatementKind::Deallocate { name: (name != "all").then_some(name) }
+            StatementKind::Deallocate {
+                name: (name != "all").then_some(name),
+            }
         }
         "unlisten" => {
             cursor.next();
@@ -289,7 +354,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         "fetch" => fetch(cursor)?,
         "close" => {
             let name = cursor.name()?;
-            StatementKind::Close { cursor: (name != "all").then_some(name) }
+            StatementKind::Close {
+                cursor: (name != "all").then_some(name),
+            }
         }
         _ => return Err(cursor.error_at_previous()),
     })
@@ -336,18 +403,30 @@ fn set(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if cursor.take_word("time") {
         cursor.expect_word("zone")?;
         let values = cursor.setting_values()?;
-        return Ok(StatementKind::Set { name: "timezone".to_owned(), values, is_local });
+        return Ok(StatementKind::Set {
+            name: "timezone".to_owned(),
+            values,
+            is_local,
+        });
     }
     let name = cursor.setting_name()?;
     if name == "transaction" || name == "characteristics" {
         let values = cursor.rest_of_words()?;
-        return Ok(StatementKind::Set { name: "transaction".to_owned(), values, is_local });
+        return Ok(StatementKind::Set {
+            name: "transaction".to_owned(),
+            values,
+            is_local,
+        });
     }
     if !cursor.take_token(&Token::Eq) && name != "names" {
         cursor.expect_word("to")?;
     }
     let values = cursor.setting_values()?;
-    Ok(StatementKind::Set { name, values, is_local })
+    Ok(StatementKind::Set {
+        name,
+        values,
+        is_local,
+    })
 }
 
 fn rollback(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
@@ -356,7 +435,9 @@ fn rollback(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     }
     if cursor.take_word("to") {
         cursor.take_word("savepoint");
-        return Ok(StatementKind::RollbackTo { name: cursor.name()? });
+        return Ok(StatementKind::RollbackTo {
+            name: cursor.name()?,
+        });
     }
     Ok(StatementKind::Rollback)
 }
@@ -377,7 +458,11 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let text = cursor.rest_text();
     let kind = statement(cursor)?;
     let statement = Box::new(Statement { text, kind });
-    Ok(StatementKind::Prepare { name, types, statement })
+    Ok(StatementKind::Prepare {
+        name,
+        types,
+        statement,
+    })
 }
 
 fn copy(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
@@ -395,9 +480,16 @@ fn copy(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let is_csv = options.iter().any(|word| word == "csv");
     let header = options.iter().position(|word| word == "header");
     let has_header = header.is_some_and(|at| {
-        !matches!(options.get(at + 1).map(String::as_str), Some("false" | "off"))
+        !matches!(
+            options.get(at + 1).map(String::as_str),
+            Some("false" | "off")
+        )
     });
-    Ok(StatementKind::Copy { query, is_csv, has_header })
+    Ok(StatementKind::Copy {
+        query,
+        is_csv,
+        has_header,
+    })
 }
 
 fn declare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
@@ -406,7 +498,15 @@ fn declare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         let word = cursor.next_or_end()?;
         if !matches!(
             word.as_str(),
-            "binary" | "insensitive" | "asensitive" | "no" | "scroll" | "cursor" | "with" | "without" | "hold"
+            "binary"
+                | "insensitive"
+                | "asensitive"
+                | "no"
+                | "scroll"
+                | "cursor"
+                | "with"
+                | "without"
+                | "hold"
         ) {
             return Err(cursor.error_at_previous());
         }
@@ -433,7 +533,10 @@ fn fetch(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         cursor.take_word("in");
     }
     let name = cursor.name()?;
-    Ok(StatementKind::Fetch { cursor: name, count })
+    Ok(StatementKind::Fetch {
+        cursor: name,
+        count,
+    })
 }
 
 /// All rows and columns of a relation.

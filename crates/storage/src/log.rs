@@ -8,6 +8,8 @@
 //! 2. Frames from `written_next` on are in `entries`, contiguous by index up to `next_index`, never evicted.
 //! 3. Durability is reported for the present log epoch only: truncation removes the entries a late completion
 //!    could vouch for.
+//! 4. The offset behind each entry that is not committed is known: from `entries`, or from `uncached` when it left them.
+//!    Only of those that a start found in segments it is the last one's alone.
 //!
 //! # Yields
 //! Segment writes, rolls and truncation take the log's `turn`, one task at a time; trims, truncation and deletion take
@@ -36,6 +38,7 @@ use iobuf::{AppendBuf, Buf};
 
 use crate::{
     AppendError, Corrupt, Durable, LogConfig, LogId, LogStart, LogStats, ReadError,
+    frame::FRAME_HEADER_BYTES,
     home::Home,
     journal::Membership,
     manifest::edit::{Edit, LogRecord, Truncation},
@@ -66,49 +69,134 @@ pub(crate) struct DirectChunk {
     pub marks: Vec<FrameMark>,
 }
 
+/// In the order of their use, so that an append and a commit touch few lines of memory: with a thousand partitions each
+/// batch goes to another one, and finds the cache without it.
+#[repr(C)]
 pub(crate) struct LogState {
-    pub config: LogConfig,
-    pub start: LogStart,
-    pub log_epoch: LogEpoch,
-    pub truncations: Vec<Truncation>,
-    pub leader_epochs: Vec<(LeaderEpoch, RaftIndex, Offset)>,
-    pub segments: Vec<Segment>,
-    pub next_offset: Offset,
-    pub next_index: RaftIndex,
-    pub entries: VecDeque<Staged>,
-    pub durable_next: RaftIndex,
-    /// Offset of `durable_next`.
-    pub durable_offset: Offset,
-    pub written_next: RaftIndex,
-    pub scheduled_next: RaftIndex,
-    /// Entries from here on may still be truncated, so nothing that removes from the front passes it.
-    pub committed_next: RaftIndex,
-    /// Offset of `committed_next`, as far as whoever sets both knows it.
-    pub committed_offset: Offset,
-    pub direct: VecDeque<DirectChunk>,
-    pub direct_running: bool,
+    pub closed: bool,
+    /// Nothing is appended meanwhile.
+    pub is_truncating: bool,
     pub last_was_direct: bool,
+    pub direct_running: bool,
     /// The journal may hold a state of the log behind its last entry.
     pub follows_state: bool,
     /// A state of the owner is in a commit that does not last yet.
     pub has_staged_states: bool,
-    /// Apart, because appends and commits pass by it.
-    pub owner: Box<OwnerState>,
+    pub log_epoch: LogEpoch,
+    /// The epoch of the last append, while `leader_epochs` knows it.
+    newest_epoch: Option<LeaderEpoch>,
+    pub next_index: RaftIndex,
+    pub next_offset: Offset,
+    pub entries: VecDeque<Staged>,
     pub member: Membership,
     pub dirty_bytes: u64,
-    pub quarantined: Option<Corrupt>,
-    /// Recovery left entries behind, so the refusal must outlast the damage that was the reason.
-    pub refused_for_good: bool,
-    pub closed: bool,
-    /// Nothing is appended meanwhile.
-    pub is_truncating: bool,
-    /// The manifest's record is behind.
-    pub record_stale: bool,
+    pub durable_next: RaftIndex,
+    /// Offset of `durable_next`.
+    pub durable_offset: Offset,
+    pub written_next: RaftIndex,
+    /// Entries from here on may still be truncated, so nothing that removes from the front passes it.
+    pub committed_next: RaftIndex,
+    /// Offset of `committed_next`, or of an entry before it while the own one is not known.
+    pub committed_offset: Offset,
+    committed_bytes: u64,
     appended_batches: u64,
     appended_bytes: u64,
+    segments_begun: u64,
+    pub start: LogStart,
+    pub quarantined: Option<Corrupt>,
+    pub config: LogConfig,
+    pub truncations: Vec<Truncation>,
+    pub leader_epochs: Vec<(LeaderEpoch, RaftIndex, Offset)>,
+    pub segments: Vec<Segment>,
+    pub scheduled_next: RaftIndex,
+    pub direct: VecDeque<DirectChunk>,
+    pub owner: OwnerState,
+    /// Recovery left entries behind, so the refusal must outlast the damage that was the reason.
+    pub refused_for_good: bool,
+    /// The manifest's record is behind.
+    pub record_stale: bool,
+    /// Where entries end that left the cache before they were committed: mostly none.
+    uncached: VecDeque<EntryEnd>,
+}
+
+/// What is to be known of an entry when it is committed.
+struct EntryEnd {
+    next_index: RaftIndex,
+    next_offset: Offset,
+    record_bytes: u64,
+}
+
+impl Staged {
+    /// Bytes of its batch, if it has records.
+    fn record_bytes(&self) -> u64 {
+        let is_empty = self.next_offset == self.base_offset;
+        let bytes = if is_empty {
+            0
+        } else {
+            self.frame.len() - FRAME_HEADER_BYTES
+        };
+        bytes as u64
+    }
 }
 
 impl LogState {
+    /// Moves the committed position on, to where there are entries.
+    fn commit_to(&mut self, next_index: RaftIndex) {
+        let front = self.front_index();
+        if self.committed_next < front {
+            while let Some(end) = self
+                .uncached
+                .pop_front_if(|end| end.next_index <= next_index)
+            {
+                self.committed_offset = end.next_offset;
+                self.committed_bytes += end.record_bytes;
+            }
+            if self.uncached.is_empty() {
+                self.uncached = VecDeque::new();
+            }
+            if next_index == front {
+                let first = self.entries.front();
+                self.committed_offset = first.map_or(self.next_offset, |entry| entry.base_offset);
+            }
+        }
+        let (from, end) = (
+            self.entries_from(self.committed_next),
+            self.entries_from(next_index),
+        );
+        for entry in self.entries.range(from..end) {
+            self.committed_offset = entry.next_offset;
+            self.committed_bytes += entry.record_bytes();
+        }
+        self.committed_next = next_index;
+    }
+
+    /// An entry of `leader_epoch` stands at `index`.
+    fn note_leader_epoch(&mut self, leader_epoch: LeaderEpoch, index: RaftIndex, offset: Offset) {
+        if self.newest_epoch == Some(leader_epoch) {
+            return;
+        }
+        let last = self.leader_epochs.last();
+        if last.is_none_or(|(known, _, _)| *known < leader_epoch) {
+            self.leader_epochs.push((leader_epoch, index, offset));
+        }
+        self.newest_epoch = Some(leader_epoch);
+    }
+
+    /// Drops the oldest entry from the cache; its end is kept while it is not committed, unless a start found it.
+    fn forget_front(&mut self, is_found: bool) {
+        let index = self.front_index();
+        let Some(entry) = self.entries.pop_front() else {
+            return;
+        };
+        if index >= self.committed_next && !is_found {
+            self.uncached.push_back(EntryEnd {
+                next_index: index.next(),
+                next_offset: entry.next_offset,
+                record_bytes: entry.record_bytes(),
+            });
+        }
+    }
+
     /// Index of the first staged entry; `next_index` when there is none.
     fn front_index(&self) -> RaftIndex {
         RaftIndex(self.next_index.0 - self.entries.len() as u64)
@@ -156,15 +244,20 @@ type OnDurable = Rc<dyn Fn(Durable)>;
 /// Called once a log is closed or refused.
 type OnRefused = Box<dyn Fn()>;
 
-/// One partition's log. Single owner shard; everything but reads from disk and waiting is synchronous.
+/// One partition's log. Single owner shard; everything but reads from disk and waiting is synchronous. In the order of
+/// use, as `LogState`.
+#[repr(C)]
 pub struct Log {
     home: Rc<Home>,
     this: Weak<Log>,
     log_id: LogId,
-    key: PartitionKey,
-    state: RefCell<LogState>,
+    pub(crate) flush_queued: Cell<bool>,
+    /// First sequence of the newest ring file known to hold frames of this log.
+    ring_file: Cell<u64>,
+    on_durable: RefCell<Option<OnDurable>>,
     waiters: RefCell<VecDeque<durable::Waiter>>,
-    callbacks: RefCell<Vec<OnDurable>>,
+    state: RefCell<LogState>,
+    key: PartitionKey,
     on_refused: RefCell<Option<OnRefused>>,
     turn: Rc<Turn>,
     /// Held by what changes the list of segments at its front; the turn may be held by a write that waits for space.
@@ -175,9 +268,6 @@ pub struct Log {
     pub(crate) snapshot_at: Cell<Option<Offset>>,
     /// The last write gave up on a full disk.
     gave_up: Cell<bool>,
-    /// First sequence of the newest ring file known to hold frames of this log.
-    ring_file: Cell<u64>,
-    pub(crate) flush_queued: Cell<bool>,
     /// Number of the block read last, for recognising sequential readers.
     last_block: Cell<u64>,
 }
@@ -206,6 +296,7 @@ impl Log {
                 config: record.config,
                 start,
                 log_epoch: record.log_epoch,
+                newest_epoch: None,
                 truncations: record.truncations,
                 leader_epochs: record.leader_epochs,
                 segments,
@@ -218,12 +309,13 @@ impl Log {
                 scheduled_next: next_index,
                 committed_next: start.index.next(),
                 committed_offset: start.next_offset,
+                committed_bytes: 0,
                 direct: VecDeque::new(),
                 direct_running: false,
                 last_was_direct: false,
                 follows_state: true,
                 has_staged_states: false,
-                owner: Box::new(OwnerState::new(record.state)),
+                owner: OwnerState::new(record.state),
                 member: Membership::default(),
                 dirty_bytes: 0,
                 refused_for_good: record.refused.is_some(),
@@ -233,9 +325,11 @@ impl Log {
                 record_stale: false,
                 appended_batches: 0,
                 appended_bytes: 0,
+                segments_begun: 0,
+                uncached: VecDeque::new(),
             }),
             waiters: RefCell::default(),
-            callbacks: RefCell::default(),
+            on_durable: RefCell::default(),
             on_refused: RefCell::default(),
             turn: Rc::default(),
             front_turn: Rc::default(),
@@ -313,14 +407,10 @@ impl Log {
         self.state.borrow().quarantined.clone()
     }
 
-    /// Offset at which the active segment began: a good place for the next snapshot.
+    /// Segments begun in this run: after each is a good time for a snapshot.
     #[must_use]
-    pub fn segment_base_offset(&self) -> Offset {
-        let state = self.state.borrow();
-        match state.segments.last() {
-            Some(segment) => segment.base_offset,
-            None => state.start.next_offset,
-        }
+    pub fn segments_begun(&self) -> u64 {
+        self.state.borrow().segments_begun
     }
 
     #[must_use]
@@ -408,14 +498,28 @@ impl Log {
         Some(runs.get(after.checked_sub(1)?)?.0)
     }
 
-    /// Entries below `next_index`, and with them the offsets below `next_offset`, are committed: never truncated, so
-    /// trims and retention may remove them. Never moves back; after a start nothing is known to be committed.
-    pub fn set_committed(&self, next_index: RaftIndex, next_offset: Offset) {
+    /// Entries below `next_index` are committed: never truncated, so trims and retention may remove them. Never moves
+    /// back; after a start nothing is known to be committed. Gives the offset behind what is committed; of entries that a
+    /// start found in segments it is known only once all of them are.
+    pub fn set_committed(&self, next_index: RaftIndex) -> Offset {
         let mut state = self.state.borrow_mut();
         let next_index = next_index.min(state.next_index);
-        let next_offset = next_offset.min(state.next_offset);
-        state.committed_next = state.committed_next.max(next_index);
-        state.committed_offset = state.committed_offset.max(next_offset);
+        if next_index > state.committed_next {
+            state.commit_to(next_index);
+        }
+        state.committed_offset
+    }
+
+    /// Bytes of the batches with records that became committed in this run, for waiters to count by.
+    #[must_use]
+    pub fn committed_bytes(&self) -> u64 {
+        self.state.borrow().committed_bytes
+    }
+
+    /// Bytes of the batches appended in this run.
+    #[must_use]
+    pub fn appended_bytes(&self) -> u64 {
+        self.state.borrow().appended_bytes
     }
 
     /// What the manifest is to know of the log now. Active segments' ends are as of the last chunk that lasts.
@@ -459,7 +563,7 @@ impl Log {
         self.fail_waiters(Offset(i64::MIN));
         self.fail_states();
         // A commit in flight may still last, but nothing more is durable here.
-        drop(self.callbacks.take());
+        drop(self.on_durable.take());
         self.tell_refused();
     }
 
@@ -526,7 +630,9 @@ impl Log {
         if index >= state.written_next {
             return false;
         }
-        state.entries.pop_front();
+        // Of what a start finds in segments only the end is known (invariant 4), and there may be much of it.
+        let is_found = self.home.recovering.get();
+        state.forget_front(is_found);
         drop(state);
         self.home.uncached(bytes);
         true
@@ -546,7 +652,7 @@ impl Log {
         self.home.cleaned(dirty);
         self.fail_waiters(Offset(i64::MIN));
         self.fail_states();
-        self.callbacks.borrow_mut().clear();
+        drop(self.on_durable.take());
         self.tell_refused();
     }
 }

@@ -13,12 +13,14 @@
 pub mod decimal;
 pub mod timestamp;
 
+mod avro;
 mod column;
 mod csv;
 mod framing;
 mod json;
 mod protobuf;
 mod raw;
+mod scalar;
 mod text;
 
 use std::{fmt, sync::Arc};
@@ -58,6 +60,13 @@ pub enum Format {
         paths: Vec<Vec<String>>,
         framing: Framing,
     },
+    /// A record in binary; a column is the field of its name, or what stands at its path if there are paths.
+    Avro {
+        /// JSON.
+        schema: String,
+        paths: Vec<Vec<String>>,
+        framing: Framing,
+    },
 }
 
 impl Format {
@@ -68,7 +77,35 @@ impl Format {
             Self::Protobuf {
                 schema, message, ..
             } => protobuf::implied_schema(schema, message).map(Some),
+            Self::Avro { schema, .. } => avro::implied_schema(schema).map(Some),
         }
+    }
+}
+
+/// Columns that a schema implies, while they are made: types that hold themselves would have no end.
+#[derive(Default)]
+struct Implied {
+    depth: usize,
+    types: usize,
+}
+
+impl Implied {
+    const DEPTH_MAX: usize = 8;
+    const TYPES_MAX: usize = 4096;
+
+    fn enter(&mut self, name: &str) -> Result<(), FormatError> {
+        self.depth += 1;
+        self.types += 1;
+        if self.depth > Self::DEPTH_MAX || self.types > Self::TYPES_MAX {
+            return Err(FormatError::Recursive {
+                name: name.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
     }
 }
 
@@ -99,13 +136,15 @@ pub enum FormatError {
     SchemaSize { bytes_max: usize },
     #[error("line {line} of the schema: {expected} is expected")]
     SchemaText { line: usize, expected: &'static str },
+    #[error("the schema: {expected} is expected")]
+    SchemaJson { expected: &'static str },
     #[error("line {line} of the schema: there is no type {name}")]
     SchemaType { line: usize, name: String },
     #[error("the schema has no message {name}, or several")]
     Message { name: String },
-    #[error("message {name} holds itself: name the columns that are wanted")]
+    #[error("{name} has no end or is too large: name the columns that are wanted")]
     Recursive { name: String },
-    #[error("column {column}: message {message} has no such field")]
+    #[error("column {column}: {message} has no such field")]
     Field { column: String, message: String },
     #[error("column {column}: the field cannot become {data_type}")]
     FieldType { column: String, data_type: DataType },
@@ -162,6 +201,9 @@ pub enum Reason {
     OtherMessage,
     Varint,
     WireType,
+    Branch,
+    NoSize,
+    UnknownSchema(u32),
     TooLarge,
 }
 
@@ -190,6 +232,9 @@ impl fmt::Display for Reason {
             Self::OtherMessage => "a message of another type",
             Self::Varint => "not a number of variable length",
             Self::WireType => "a field of another type on the wire",
+            Self::Branch => "no such branch or symbol",
+            Self::NoSize => "an element that takes no bytes",
+            Self::UnknownSchema(number) => return write!(f, "written with schema {number}"),
             Self::TooLarge => "too large",
             Self::NotA(wanted) => return write!(f, "not a value of type {wanted}"),
             Self::Range(wanted) => return write!(f, "out of the range of {wanted}"),
@@ -249,6 +294,7 @@ enum Records {
     Json(json::Members),
     Csv(csv::Fields),
     Protobuf(protobuf::Messages),
+    Avro(avro::Records),
     Raw,
 }
 
@@ -271,6 +317,15 @@ impl Decoder {
                 let definition = (&**text, &**message, &**paths, *framing);
                 Records::Protobuf(protobuf::Messages::new(definition, schema, columns)?)
             }
+            Format::Avro {
+                schema: text,
+                paths,
+                framing,
+            } => Records::Avro(avro::Records::new(
+                (text, paths, *framing),
+                schema,
+                columns,
+            )?),
             Format::Csv { delimiter } => {
                 Records::Csv(csv::Fields::new(*delimiter, schema, columns)?)
             }
@@ -300,6 +355,7 @@ impl Decoder {
                 Records::Json(members) => members.decode(value, &mut self.columns, self.rows),
                 Records::Csv(fields) => fields.decode(value, &mut self.columns),
                 Records::Protobuf(messages) => messages.decode(value, &mut self.columns, self.rows),
+                Records::Avro(records) => records.decode(value, &mut self.columns, self.rows),
                 Records::Raw => raw::decode(value, &mut self.columns),
             }
         };
@@ -337,6 +393,15 @@ impl Decoder {
                 at,
                 reason,
             },
+        }
+    }
+
+    /// Records that name this number in front were written with that schema. Of use where writers' schemas must be known:
+    /// with Avro, after [`Reason::UnknownSchema`].
+    pub fn add_schema(&mut self, number: u32, schema: &str) -> Result<(), FormatError> {
+        match &mut self.records {
+            Records::Avro(records) => records.add_schema(number, schema),
+            _ => Ok(()),
         }
     }
 
@@ -405,7 +470,7 @@ impl Encoder {
                 let definition = (&**text, &**message, &**paths);
                 Writer::Protobuf(protobuf::Writer::new(definition, schema, columns)?)
             }
-            Format::Protobuf { .. } => return Err(FormatError::NotWritten),
+            Format::Protobuf { .. } | Format::Avro { .. } => return Err(FormatError::NotWritten),
             Format::Raw => Writer::Raw(raw::column(schema, columns)?),
         }))
     }

@@ -1,6 +1,7 @@
 //! What nodes of a running graph do.
 
 mod aggregate;
+mod as_of;
 mod counts;
 mod grouped;
 mod join;
@@ -117,6 +118,9 @@ pub(crate) fn make(
         Operator::Aggregate { keys, aggregates } => aggregate::make(&place, keys, aggregates),
         Operator::Distinct | Operator::SetDifference { .. } | Operator::SetIntersection { .. } => {
             counts::make(&place, &node.operator)
+        }
+        Operator::Join(join) if matches!(join.kind, JoinKind::AsOf { .. }) => {
+            as_of::make(&place, join)
         }
         Operator::Join(join) => join::make(&place, join),
         Operator::Top { .. } => top::make(&place, &node.operator),

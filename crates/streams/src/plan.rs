@@ -163,7 +163,7 @@ pub enum JoinKind {
     LeftAntiNullAware,
     /// All left rows, and behind their columns whether there is a match.
     LeftMark,
-    /// For each left row at most one right one: that of the greatest right column not above the left one.
+    /// For each left row one right one: that of the greatest right column not above the left one; nulls if there is none.
     AsOf { left: usize, right: usize },
 }
 

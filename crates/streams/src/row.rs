@@ -430,3 +430,6 @@ fn check(data_type: &DataType) -> Result<(), Unsupported> {
         _ => Err(Unsupported(data_type.clone())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,8 @@ pub struct Keys {
     touched: Vec<Slot>,
     dirty: Vec<Slot>,
     removed: Vec<Key>,
+    /// Entries that the index has not.
+    appended: usize,
     /// Of keys that are not held inline.
     heap_bytes: usize,
 }
@@ -84,10 +86,29 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
+/// A new entry.
+fn add(entries: &mut Vec<Entry>, free: &mut Vec<Slot>, heap_bytes: &mut usize, key: &[u8]) -> Slot {
+    let entry = Entry {
+        key: Key::new(key),
+        touched: UNTOUCHED,
+        is_live: true,
+        is_dirty: false,
+        is_written: false,
+    };
+    *heap_bytes += entry.key.heap_bytes();
+    if let Some(slot) = free.pop() {
+        entries[slot.index()] = entry;
+        return slot;
+    }
+    let slot = u32::try_from(entries.len()).expect("a state limit stops the graph long before");
+    entries.push(entry);
+    Slot(slot)
+}
+
 impl Keys {
     #[must_use]
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.index.len() + self.appended
     }
 
     #[must_use]
@@ -129,25 +150,15 @@ impl Keys {
             At::Occupied(entry) => return (entry.get().slot, false),
             At::Vacant(vacant) => vacant,
         };
-        let entry = Entry {
-            key: Key::new(key),
-            touched: UNTOUCHED,
-            is_live: true,
-            is_dirty: false,
-            is_written: false,
-        };
-        self.heap_bytes += entry.key.heap_bytes();
-        let slot = if let Some(slot) = self.free.pop() {
-            entries[slot.index()] = entry;
-            slot
-        } else {
-            let slot =
-                u32::try_from(entries.len()).expect("a state limit stops the graph long before");
-            entries.push(entry);
-            Slot(slot)
-        };
+        let slot = add(entries, &mut self.free, &mut self.heap_bytes, key);
         vacant.insert(Hashed { hash, slot });
         (slot, true)
+    }
+
+    /// A slot for a key that no other has nor will have, and that is never looked for.
+    pub fn append(&mut self, key: &[u8]) -> Slot {
+        self.appended += 1;
+        add(&mut self.entries, &mut self.free, &mut self.heap_bytes, key)
     }
 
     /// The slots of these keys, new ones for new keys.
@@ -208,7 +219,10 @@ impl Keys {
         let found = self
             .index
             .find_entry(spread(hash), |entry| entry.slot == slot);
-        found.expect("each live entry is in the index").remove();
+        match found {
+            Ok(entry) => drop(entry.remove()),
+            Err(_) => self.appended -= 1,
+        }
         self.heap_bytes -= key.heap_bytes();
         if entry.is_written {
             self.removed.push(key);
@@ -344,6 +358,25 @@ impl<V: Value> Table<V> {
         (slot, is_new)
     }
 
+    /// A slot for a key that no other has nor will have, and that is never looked for.
+    pub fn append(&mut self, key: &[u8]) -> Slot {
+        let slot = self.keys.append(key);
+        if slot.index() == self.values.len() {
+            self.values.push(V::default());
+        } else {
+            self.values[slot.index()] = V::default();
+        }
+        slot
+    }
+
+    /// As `restore`, of an entry that was appended.
+    pub fn restore_appended(&mut self, key: &[u8], value: V) -> Slot {
+        let slot = self.append(key);
+        self.keys.entries[slot.index()].is_written = true;
+        self.values[slot.index()] = value;
+        slot
+    }
+
     #[must_use]
     pub fn find(&self, key: &[u8]) -> Option<Slot> {
         self.keys.find(key)
@@ -430,3 +463,6 @@ impl<V: Value> Table<V> {
         self.keys.bytes() + (self.values.capacity() + self.old.capacity()) * size_of::<V>()
     }
 }
+
+#[cfg(test)]
+mod tests;

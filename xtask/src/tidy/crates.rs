@@ -39,7 +39,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker", "sql",
+            "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker", "streams",
+            "sql",
         ],
     ),
     ("e2e", &[]),

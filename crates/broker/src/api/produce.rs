@@ -32,6 +32,7 @@ use crate::{
     errors::Failure,
     owners::Question,
     partition::Sequenced,
+    raft_log::RaftLog,
     request::{Reply, RequestContext, RequestError, Response},
 };
 
@@ -59,7 +60,7 @@ pub async fn handle(context: RequestContext) -> Result<Reply, RequestError> {
     };
     let there = move |broker: Rc<Broker>, sent: Vec<Sent>| async move {
         let (outcomes, awaited) = sequence(&broker, sent, acks).await;
-        (outcomes, wait_committed(broker, awaited))
+        (outcomes, wait_committed(awaited))
     };
     let (outcomes, committed) = broker
         .ask_owners_in_two(Class::Produce, "produce", sent, there)
@@ -177,7 +178,8 @@ async fn sequence(
     let mut outcomes = Vec::with_capacity(sent.len());
     let mut awaited = Vec::with_capacity(sent.len());
     for Sent { key, records } in sent {
-        let outcome = match broker.partition(key) {
+        let partition = broker.partition(key);
+        let outcome = match &partition {
             Some(partition) => partition
                 .produce(&records, acks == -1, &broker.checks)
                 .await
@@ -187,10 +189,10 @@ async fn sequence(
         };
         let sequenced = outcome.as_ref().ok().filter(|_| acks != 0);
         let awaits = sequenced.and_then(|sequenced| sequenced.awaits);
-        awaited.push(awaits.map(|(leader_epoch, index)| Awaited {
-            key,
-            leader_epoch,
-            index,
+        awaited.push(partition.zip(awaits).map(|(partition, awaits)| Awaited {
+            raft: partition.raft().clone(),
+            leader_epoch: awaits.0,
+            index: awaits.1,
         }));
         outcomes.push(outcome);
         if runtime::should_yield() {
@@ -218,25 +220,22 @@ fn count(broker: &Broker, slots: &[Slot]) {
 
 /// What to wait for on the owner's shard.
 struct Awaited {
-    key: PartitionKey,
+    raft: Rc<RaftLog>,
     leader_epoch: LeaderEpoch,
     index: RaftIndex,
 }
 
 /// On the owner's shard: whether each batch is committed; true where there is none to wait for.
-async fn wait_committed(broker: Rc<Broker>, awaited: Vec<Option<Awaited>>) -> Vec<bool> {
+async fn wait_committed(awaited: Vec<Option<Awaited>>) -> Vec<bool> {
     let mut committed = Vec::with_capacity(awaited.len());
     for awaited in awaited {
         committed.push(match awaited {
             None => true,
             Some(Awaited {
-                key,
+                raft,
                 leader_epoch,
                 index,
-            }) => match broker.partition(key) {
-                Some(partition) => partition.raft().wait_committed(leader_epoch, index).await,
-                None => false,
-            },
+            }) => raft.wait_committed(leader_epoch, index).await,
         });
     }
     committed

@@ -2,7 +2,7 @@
 //!
 //! # Place
 //! Part of a partition, on its shard. It is rebuilt from the last saved snapshot and the batch headers behind it, and
-//! changes when a batch is committed; what is appended and not yet committed is `sequencer`'s.
+//! changes with each append of the leader: it describes the log up to its end.
 //!
 //! # Invariants
 //! 1. A batch that was appended and repeats within the last `PRODUCER_BATCHES_KEPT` of its producer is found as a
@@ -122,7 +122,7 @@ impl ProducerBatch {
 
 /// The last batches of one producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+struct Window {
     epoch: ProducerEpoch,
     used: TimestampMs,
     /// Oldest first; the first `len` count.
@@ -144,7 +144,7 @@ const NO_BATCH: SentBatch = SentBatch {
 };
 
 impl Window {
-    pub fn new(epoch: ProducerEpoch) -> Self {
+    fn new(epoch: ProducerEpoch) -> Self {
         Self {
             epoch,
             used: TimestampMs(0),
@@ -158,7 +158,7 @@ impl Window {
     }
 
     /// Takes a batch in; one of another epoch begins anew.
-    pub fn take(&mut self, batch: &ProducerBatch) {
+    fn take(&mut self, batch: &ProducerBatch) {
         if self.epoch != batch.producer_epoch {
             *self = Self::new(batch.producer_epoch);
         }
@@ -187,11 +187,52 @@ impl ProducerTable {
         self.windows.is_empty()
     }
 
-    pub(super) fn window(&self, producer: ProducerId) -> Option<&Window> {
-        self.windows.get(&producer)
+    /// Judges a batch by Kafka's rules (`ProducerAppendInfo`); changes nothing.
+    pub fn check(&self, batch: &BatchHeader) -> Result<Verdict, SequenceError> {
+        let producer = batch.producer_id;
+        if producer.0 < 0 {
+            return Ok(Verdict::Next);
+        }
+        let found = batch.base_sequence;
+        if found < 0 {
+            return Err(SequenceError::NoSequence(found));
+        }
+        // Unknown, perhaps expired: any sequence begins a new window.
+        let Some(window) = self.windows.get(&producer) else {
+            return Ok(Verdict::Next);
+        };
+        if batch.producer_epoch < window.epoch {
+            return Err(SequenceError::OldEpoch {
+                producer,
+                found: batch.producer_epoch.0,
+                last: window.epoch.0,
+            });
+        }
+        if batch.producer_epoch > window.epoch {
+            return match found {
+                0 => Ok(Verdict::Next),
+                _ => Err(SequenceError::NewEpoch { producer, found }),
+            };
+        }
+        let last_sequence = advance_sequence(found, batch.last_offset_delta);
+        let same =
+            |sent: &&SentBatch| sent.first_sequence == found && sent.last_sequence == last_sequence;
+        if let Some(duplicate) = window.sent().iter().find(same) {
+            return Ok(Verdict::Duplicate(*duplicate));
+        }
+        match window.sent().last() {
+            Some(last) if advance_sequence(last.last_sequence, 1) != found => {
+                Err(SequenceError::OutOfOrder {
+                    producer,
+                    found,
+                    last: last.last_sequence,
+                })
+            }
+            _ => Ok(Verdict::Next),
+        }
     }
 
-    /// Remembers a batch that is committed.
+    /// Remembers a batch that was appended.
     pub fn apply(&mut self, batch: &ProducerBatch) {
         if self.windows.len() >= PRODUCERS_MAX && !self.windows.contains_key(&batch.producer) {
             self.forget_longest_unused();
@@ -281,54 +322,6 @@ impl ProducerTable {
     }
 }
 
-/// Judges a batch by Kafka's rules (`ProducerAppendInfo`); `window` finds what its producer sent before.
-pub(super) fn check<'a>(
-    batch: &BatchHeader,
-    window: impl FnOnce(ProducerId) -> Option<&'a Window>,
-) -> Result<Verdict, SequenceError> {
-    let producer = batch.producer_id;
-    if producer.0 < 0 {
-        return Ok(Verdict::Next);
-    }
-    let found = batch.base_sequence;
-    if found < 0 {
-        return Err(SequenceError::NoSequence(found));
-    }
-    // Unknown, perhaps expired: any sequence begins a new window.
-    let Some(window) = window(producer) else {
-        return Ok(Verdict::Next);
-    };
-    if batch.producer_epoch < window.epoch {
-        return Err(SequenceError::OldEpoch {
-            producer,
-            found: batch.producer_epoch.0,
-            last: window.epoch.0,
-        });
-    }
-    if batch.producer_epoch > window.epoch {
-        return match found {
-            0 => Ok(Verdict::Next),
-            _ => Err(SequenceError::NewEpoch { producer, found }),
-        };
-    }
-    let last_sequence = advance_sequence(found, batch.last_offset_delta);
-    let same =
-        |sent: &&SentBatch| sent.first_sequence == found && sent.last_sequence == last_sequence;
-    if let Some(duplicate) = window.sent().iter().find(same) {
-        return Ok(Verdict::Duplicate(*duplicate));
-    }
-    match window.sent().last() {
-        Some(last) if advance_sequence(last.last_sequence, 1) != found => {
-            Err(SequenceError::OutOfOrder {
-                producer,
-                found,
-                last: last.last_sequence,
-            })
-        }
-        _ => Ok(Verdict::Next),
-    }
-}
-
 fn take<const N: usize>(left: &mut &[u8]) -> Result<[u8; N], SnapshotError> {
     let (part, rest) = left.split_first_chunk::<N>().ok_or(SnapshotError::Short)?;
     *left = rest;
@@ -342,4 +335,4 @@ fn advance_sequence(sequence: i32, count: i32) -> i32 {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -257,7 +257,6 @@ impl RaftLog {
             }
             Request::Truncate(from) => {
                 self.log.truncate(from).await?;
-                self.forget_from(from);
                 self.report(self.log.durable());
                 Ok(())
             }
@@ -290,8 +289,6 @@ impl RaftLog {
             EntryKind::Records | EntryKind::Control => self.log.append(entry),
         }?;
         assert_eq!(appended.index, stored.index, "log and core agree on places");
-        let place = (appended.index, appended.next_offset);
-        self.uncommitted.borrow_mut().push_back(place);
         Ok(())
     }
 

@@ -1,9 +1,16 @@
-//! Who waits for an entry to be committed.
+//! Who waits for an entry to be committed, or for the high watermark to move.
 
-use std::{cell::RefCell, collections::VecDeque};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::{Rc, Weak},
+};
 
 use base::RaftIndex;
-use runtime::sync::oneshot;
+use runtime::sync::{Notify, oneshot};
+
+/// Watchers kept before the dead ones among them are looked for.
+const WATCHERS_SWEEP_MIN: usize = 16;
 
 struct Waiter {
     index: RaftIndex,
@@ -43,6 +50,35 @@ impl Waiters {
     pub fn fail(&self) {
         for waiter in self.0.take() {
             waiter.done.send(false);
+        }
+    }
+}
+
+/// Tasks to wake once.
+#[derive(Default)]
+pub(super) struct Watchers {
+    watching: RefCell<Vec<Weak<Notify>>>,
+    sweep: Cell<usize>,
+}
+
+impl Watchers {
+    pub fn add(&self, watcher: &Rc<Notify>) {
+        let mut watching = self.watching.borrow_mut();
+        if watching.len() >= self.sweep.get().max(WATCHERS_SWEEP_MIN) {
+            watching.retain(|watcher| watcher.strong_count() > 0);
+            self.sweep.set(watching.len() * 2);
+        }
+        watching.push(Rc::downgrade(watcher));
+    }
+
+    pub fn wake(&self) {
+        if self.watching.borrow().is_empty() {
+            return;
+        }
+        for watcher in self.watching.take() {
+            if let Some(watcher) = watcher.upgrade() {
+                watcher.notify_all();
+            }
         }
     }
 }

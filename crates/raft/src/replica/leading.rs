@@ -42,30 +42,39 @@ impl Replica {
     ) -> Result<LogPosition, ProposeError> {
         assert!(!payloads.is_empty(), "a proposal has a first entry");
         self.may_propose()?;
-        let first = self.log.last().next();
+        let first = LogPosition {
+            term: self.term,
+            index: self.log.last().next(),
+        };
+        let described = payloads.iter().map(|payload| payload.described(self.term));
+        out.append(first.index, self.log_epoch, described);
+        for payload in payloads {
+            self.propose_staged(*payload);
+        }
+        Ok(first)
+    }
+
+    /// Proposes one entry whose payload stands behind the log's last entry already, right after `may_propose` said `Ok`;
+    /// its position. No effect asks for it to be stored.
+    ///
+    /// Panics when it may not propose.
+    pub fn propose_staged(&mut self, payload: Payload) -> LogPosition {
+        assert!(self.role == Role::Leader, "only a leader proposes");
+        let term = self.term;
+        self.log.append(term, 1);
         if !self.peers.is_empty() {
             self.wake();
             self.idle_ticks = 0;
-        }
-        let term = self.term;
-        self.log.append(term, payloads.len() as u64);
-        let mut described = payloads.iter().map(|payload| Descriptor {
-            term,
-            bytes: payload.bytes,
-            checksum: payload.checksum,
-            kind: EntryKind::Records,
-        });
-        if let [_] = payloads
-            && let Some(only) = described.next()
-        {
-            self.keep(&[only]);
-            out.append(first, self.log_epoch, &[only]);
-        } else {
-            let span = out.append_all(first, self.log_epoch, described);
-            self.keep(out.entries(span));
+            self.keep(&[payload.described(term)]);
         }
         self.commit_due |= self.settings.planted.count_unsynced_own;
-        Ok(LogPosition { term, index: first })
+        self.log.last_position()
+    }
+
+    /// Whether there is anybody to send to.
+    #[must_use]
+    pub fn has_peers(&self) -> bool {
+        !self.peers.is_empty()
     }
 
     /// Appends an entry of the core's own making.
@@ -302,9 +311,11 @@ impl Replica {
 
     pub(super) fn flush_leader(&mut self, out: &mut Effects) {
         self.advance_commit(out);
-        self.finish_change(out);
-        if self.role != Role::Leader {
-            return;
+        if !self.is_alone() {
+            self.finish_change(out);
+            if self.role != Role::Leader {
+                return;
+            }
         }
         if self.round_due {
             self.round_due = false;
@@ -314,7 +325,7 @@ impl Replica {
                 self.send_heartbeat(at, None, out);
             }
         }
-        if self.is_awake {
+        if self.is_awake && !self.peers.is_empty() {
             for at in 0..self.peers.len() {
                 self.send_appends(at, out);
             }
@@ -358,6 +369,12 @@ impl Replica {
         } else {
             self.durable
         };
+        if self.is_alone() {
+            if own > self.commit_index {
+                self.commit_index = own;
+            }
+            return;
+        }
         let mut configuration = *self.configuration();
         if self.settings.planted.joint_counts_new_half {
             configuration = configuration.left();

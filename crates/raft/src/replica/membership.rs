@@ -143,10 +143,19 @@ impl Replica {
             }
         }
         self.peers.sort_unstable_by_key(|peer| peer.id);
+        let is_alone = self.peers.is_empty() && configuration.is_only_voter(id);
+        self.alone_since = is_alone.then(|| self.configuration_index());
         let transfers_to = self.transfer.map(|transfer| transfer.to);
         if transfers_to.is_some_and(|to| !configuration.is_voter(to)) {
             self.transfer = None;
         }
+    }
+
+    /// A leader with nobody to send to and no change of the configuration under way: what lasts is committed, and there
+    /// is nothing else to look at.
+    pub(super) fn is_alone(&self) -> bool {
+        let known = self.told.configuration_committed;
+        self.alone_since.is_some_and(|index| index <= known)
     }
 
     /// The commit index has moved.

@@ -35,8 +35,6 @@ const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
 pub enum StartError {
     #[error("{0}")]
     Engine(#[from] EngineError),
-    #[error("relation {name}: {error}")]
-    Relation { name: String, error: SqlError },
 }
 
 /// See the module head.
@@ -68,7 +66,11 @@ impl NodeBackend {
             let defined = define(&catalog, &statement);
             let (relation, definition) = match defined {
                 Ok(defined) => defined,
-                Err(error) => return Err(StartError::Relation { name, error }),
+                // The log and the other relations are served all the same; dropping it and making it anew is the way out.
+                Err(error) => {
+                    tracing::error!(relation = name, %error, "its statement cannot be planned");
+                    continue;
+                }
             };
             catalog.insert(Relation {
                 id: RelationId(id),

@@ -148,7 +148,7 @@ fn durable_stays_below_a_truncation_under_way() {
             }
             durable(&log).await;
             let epoch = log.log_epoch();
-            log.on_durable(Box::new(move |durable| {
+            log.on_durable(Rc::new(move |durable| {
                 assert!(
                     durable.log_epoch == epoch || durable.next_offset <= Offset(3),
                     "{durable:?}"
@@ -170,7 +170,7 @@ fn the_largest_timestamp_is_one_that_is_not_deleted() {
         let log = log().await;
         append(&log, &[50, 90, 70], 10);
         durable(&log).await;
-        log.set_committed(log.next_index(), log.next_offset());
+        log.set_committed(log.next_index());
         log.trim(Offset(2)).await.expect("there is room");
         log.max_timestamp(Offset(3)).await.expect("it is readable")
     });

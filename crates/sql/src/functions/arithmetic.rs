@@ -39,7 +39,10 @@ impl Checked {
             DataType::Decimal128(..) => "numeric",
             _ => "value",
         };
-        raise(sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, format!("{name} out of range"))
+        raise(
+            sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
+            format!("{name} out of range"),
+        )
     }
 }
 
@@ -83,7 +86,9 @@ impl ScalarUDFImpl for Checked {
             other => other.into(),
         })?;
         if is_constant(left) && is_constant(right) {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&done, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &done, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(done))
     }
@@ -110,8 +115,12 @@ fn apply(
 /// Floats give an infinity by themselves.
 fn refuse_zero(left: &ColumnarValue, right: &ColumnarValue) -> Result<(), DataFusionError> {
     let found = match right {
-        ColumnarValue::Scalar(ScalarValue::Float64(Some(value))) => *value == 0.0 && any_value(left),
-        ColumnarValue::Scalar(ScalarValue::Float32(Some(value))) => *value == 0.0 && any_value(left),
+        ColumnarValue::Scalar(ScalarValue::Float64(Some(value))) => {
+            *value == 0.0 && any_value(left)
+        }
+        ColumnarValue::Scalar(ScalarValue::Float32(Some(value))) => {
+            *value == 0.0 && any_value(left)
+        }
         ColumnarValue::Array(array) => match array.data_type() {
             DataType::Float64 => any_zero::<Float64Type>(array, left, |value| value == 0.0),
             DataType::Float32 => any_zero::<Float32Type>(array, left, |value| value == 0.0),
@@ -143,5 +152,6 @@ fn any_zero<T: ArrowPrimitiveType>(
         ColumnarValue::Scalar(value) => !value.is_null(),
         ColumnarValue::Array(array) => array.is_valid(row),
     };
-    (0..values.len()).any(|row| values.is_valid(row) && is_zero(values.value(row)) && left_is_valid(row))
+    (0..values.len())
+        .any(|row| values.is_valid(row) && is_zero(values.value(row)) && left_is_valid(row))
 }

@@ -8,7 +8,10 @@ use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use crate::{column_type::timestamptz, error::{raise, sqlstate}};
+use crate::{
+    column_type::timestamptz,
+    error::{raise, sqlstate},
+};
 
 const NAMES: &[&str] = &[
     "now",
@@ -61,7 +64,10 @@ impl ScalarUDFImpl for Clock {
         })
     }
 
-    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+    fn invoke_with_args(
+        &self,
+        _args: ScalarFunctionArgs,
+    ) -> Result<ColumnarValue, DataFusionError> {
         Err(raise(
             sqlstate::FEATURE_NOT_SUPPORTED,
             format!("{}() has no value here", self.name),

@@ -1,6 +1,10 @@
 //! Own functions with little ceremony: a name, types, and what to do with arrays of equal length.
 
-use std::{fmt, hash::{Hash, Hasher}, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use arrow::{array::ArrayRef, datatypes::DataType};
 use datafusion_common::{DataFusionError, ScalarValue};
@@ -22,12 +26,23 @@ pub struct Function {
 
 impl Function {
     pub fn new(name: &'static str, signature: Signature, answer: Answer, body: Body) -> Self {
-        Self { name, aliases: Vec::new(), signature, answer, body }
+        Self {
+            name,
+            aliases: Vec::new(),
+            signature,
+            answer,
+            body,
+        }
     }
 
     /// With exactly these types of arguments.
     pub fn exact(name: &'static str, arguments: Vec<DataType>, answer: Answer, body: Body) -> Self {
-        Self::new(name, Signature::exact(arguments, Volatility::Immutable), answer, body)
+        Self::new(
+            name,
+            Signature::exact(arguments, Volatility::Immutable),
+            answer,
+            body,
+        )
     }
 
     #[must_use]
@@ -79,7 +94,9 @@ impl ScalarUDFImpl for Function {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
-        on_arrays(&args, |arrays| (self.body)(arrays, args.return_field.data_type()))
+        on_arrays(&args, |arrays| {
+            (self.body)(arrays, args.return_field.data_type())
+        })
     }
 }
 
@@ -100,7 +117,9 @@ pub fn on_arrays(
         .collect::<Result<Vec<_>, _>>()?;
     let array = body(&arrays)?;
     if is_constant {
-        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+            &array, 0,
+        )?));
     }
     Ok(ColumnarValue::Array(array))
 }

@@ -40,7 +40,10 @@ impl WindowUDFImpl for Rank {
         &self,
         _args: PartitionEvaluatorArgs,
     ) -> Result<Box<dyn PartitionEvaluator>, DataFusionError> {
-        Err(raise(sqlstate::FEATURE_NOT_SUPPORTED, format!("{}() stands over no rows", self.name)))
+        Err(raise(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            format!("{}() stands over no rows", self.name),
+        ))
     }
 
     fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef, DataFusionError> {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::{array::{Array, RecordBatch}, datatypes::{FieldRef, SchemaRef}};
+use arrow::{
+    array::{Array, RecordBatch},
+    datatypes::{FieldRef, SchemaRef},
+};
 use datafusion_common::Column;
 use datafusion_expr::{DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, WriteOp};
 use datafusion_sql::sqlparser::ast;
@@ -79,7 +82,10 @@ pub fn plan_change(
         _ => return Err(SqlError::unsupported("this statement changes no rows")),
     };
     let LogicalPlan::Dml(dml) = engine::planned_statement(catalog, statement, types)? else {
-        return Err(SqlError::new(sqlstate::INTERNAL_ERROR, "a change was expected"));
+        return Err(SqlError::new(
+            sqlstate::INTERNAL_ERROR,
+            "a change was expected",
+        ));
     };
     of_dml(catalog, &dml, types)
 }
@@ -93,7 +99,9 @@ fn refuse(is_there: bool, what: &str) -> Result<(), SqlError> {
 
 /// The engine takes names of assigned columns as they are written.
 fn fold(target: &mut ast::AssignmentTarget) {
-    let ast::AssignmentTarget::ColumnName(name) = target else { return };
+    let ast::AssignmentTarget::ColumnName(name) = target else {
+        return;
+    };
     for part in &mut name.0 {
         if let ast::ObjectNamePart::Identifier(ident) = part
             && ident.quote_style.is_none()
@@ -122,9 +130,15 @@ fn of_dml(
         WriteOp::Delete => (Some(rows_of(whole, &relation.schema)?), None),
         WriteOp::Update => {
             let LogicalPlan::Projection(projection) = whole else {
-                return Err(SqlError::new(sqlstate::INTERNAL_ERROR, "an update projects"));
+                return Err(SqlError::new(
+                    sqlstate::INTERNAL_ERROR,
+                    "an update projects",
+                ));
             };
-            (Some(rows_of(&projection.input, &relation.schema)?), Some(whole.clone()))
+            (
+                Some(rows_of(&projection.input, &relation.schema)?),
+                Some(whole.clone()),
+            )
         }
         _ => return Err(SqlError::unsupported("this change is not supported")),
     };
@@ -132,7 +146,9 @@ fn of_dml(
     let parameters = engine::parameters(&whole, types)?;
     let all: Vec<Option<FieldRef>> = parameters.iter().cloned().map(Some).collect();
     let plan = |logical: Option<LogicalPlan>| -> Result<Option<Planned>, SqlError> {
-        let Some(logical) = logical else { return Ok(None) };
+        let Some(logical) = logical else {
+            return Ok(None);
+        };
         planned(engine::analyze(logical)?, &all).map(Some)
     };
     Ok(PlannedChange {
@@ -147,6 +163,10 @@ fn of_dml(
 /// The table's own columns of the rows that are touched.
 fn rows_of(source: &LogicalPlan, schema: &SchemaRef) -> Result<LogicalPlan, SqlError> {
     let columns = source.schema().iter().take(schema.fields().len());
-    let columns: Vec<Expr> = columns.map(|field| Expr::Column(Column::from(field))).collect();
-    Ok(LogicalPlanBuilder::from(Arc::new(source.clone())).project(columns)?.build()?)
+    let columns: Vec<Expr> = columns
+        .map(|field| Expr::Column(Column::from(field)))
+        .collect();
+    Ok(LogicalPlanBuilder::from(Arc::new(source.clone()))
+        .project(columns)?
+        .build()?)
 }

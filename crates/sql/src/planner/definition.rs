@@ -16,7 +16,8 @@ use streams::{
 
 use super::{
     context::Context,
-    engine, lower::Lowering,
+    engine,
+    lower::Lowering,
     properties::{Properties, properties},
     semantics, top_level,
     windows::{WINDOW_END, microseconds},
@@ -30,16 +31,24 @@ use crate::{
 };
 
 /// A relation from the statement that makes it. Its id is given by whoever makes it.
-pub fn define(catalog: &Catalog, statement: &Statement) -> Result<(Relation, Definition), SqlError> {
+pub fn define(
+    catalog: &Catalog,
+    statement: &Statement,
+) -> Result<(Relation, Definition), SqlError> {
     let text = &statement.text;
     match &statement.kind {
         StatementKind::CreateSource(create) => source(catalog, create, text),
         StatementKind::CreateTable(create) => table(create, text),
         StatementKind::CreateView(create) => view(catalog, create, text),
         StatementKind::CreateSink(create) => sink(catalog, create, text),
-        StatementKind::CreateIndex(_) => Err(SqlError::unsupported("CREATE INDEX is not supported")
-            .with_hint("Rows are found by the key of their view; GROUP BY the columns you look up.")),
-        _ => Err(SqlError::new(sqlstate::SYNTAX_ERROR, "this statement makes no relation")),
+        StatementKind::CreateIndex(_) => Err(SqlError::unsupported(
+            "CREATE INDEX is not supported",
+        )
+        .with_hint("Rows are found by the key of their view; GROUP BY the columns you look up.")),
+        _ => Err(SqlError::new(
+            sqlstate::SYNTAX_ERROR,
+            "this statement makes no relation",
+        )),
     }
 }
 
@@ -71,7 +80,10 @@ fn refuse_twice<'n>(names: impl Iterator<Item = &'n str>) -> Result<(), SqlError
 }
 
 fn place_of(schema: &Schema, name: &str) -> Result<usize, SqlError> {
-    let place = schema.fields().iter().position(|field| field.name() == name);
+    let place = schema
+        .fields()
+        .iter()
+        .position(|field| field.name() == name);
     place.ok_or_else(|| {
         SqlError::new(
             sqlstate::UNDEFINED_COLUMN,
@@ -101,7 +113,10 @@ fn source(
                     format!("column \"{}\" is no timestamp", written.column),
                 ));
             }
-            Some(Watermark { column, delay_us: delay(catalog, &written.delay)? })
+            Some(Watermark {
+                column,
+                delay_us: delay(catalog, &written.delay)?,
+            })
         }
         None => None,
     };
@@ -119,7 +134,12 @@ fn source(
             paths: create
                 .columns
                 .iter()
-                .map(|column| column.path.clone().unwrap_or_else(|| vec![column.name.clone()]))
+                .map(|column| {
+                    column
+                        .path
+                        .clone()
+                        .unwrap_or_else(|| vec![column.name.clone()])
+                })
                 .collect(),
         },
         "CSV" => Format::Csv { delimiter },
@@ -131,15 +151,23 @@ fn source(
             ));
         }
         other => {
-            return Err(SqlError::unsupported(format!("format {other} is not supported"))
-                .with_hint("Formats are JSON, CSV and RAW."));
+            return Err(
+                SqlError::unsupported(format!("format {other} is not supported"))
+                    .with_hint("Formats are JSON, CSV and RAW."),
+            );
         }
     };
     let mut made = relation(&create.name, RelationKind::Source, text, schema.clone());
     made.is_append_only = true;
     made.time = watermark.map(|watermark| watermark.column);
     let topic = create.topic.clone();
-    let source = Source { topic, schema, format, watermark, on_malformed };
+    let source = Source {
+        topic,
+        schema,
+        format,
+        watermark,
+        on_malformed,
+    };
     Ok((made, Definition::Source(source)))
 }
 
@@ -154,9 +182,9 @@ fn malformed(value: &str) -> Result<OnMalformed, SqlError> {
     match value.split_once(':') {
         None if value == "skip" => Ok(OnMalformed::Skip),
         None if value == "stop" => Ok(OnMalformed::Stop),
-        Some(("dead_letter", topic)) if !topic.is_empty() => {
-            Ok(OnMalformed::DeadLetter { topic: topic.to_owned() })
-        }
+        Some(("dead_letter", topic)) if !topic.is_empty() => Ok(OnMalformed::DeadLetter {
+            topic: topic.to_owned(),
+        }),
         _ => Err(SqlError::new(
             sqlstate::INVALID_PARAMETER_VALUE,
             format!("on_malformed is not \"{value}\""),
@@ -266,7 +294,10 @@ fn standing(
     let mut lowering = Lowering::default();
     let mut node = lowering.node(&optimized)?;
     if emit_on_close {
-        let window_end = schema.fields().iter().position(|field| field.name() == WINDOW_END);
+        let window_end = schema
+            .fields()
+            .iter()
+            .position(|field| field.name() == WINDOW_END);
         let window_end = window_end.ok_or_else(|| {
             SqlError::new(
                 sqlstate::INVALID_DEFINITION,
@@ -274,7 +305,9 @@ fn standing(
             )
         })?;
         let rows = lowering.schema(node);
-        node = lowering.plan.add(Operator::EmitOnClose { window_end }, &[node], rows);
+        node = lowering
+            .plan
+            .add(Operator::EmitOnClose { window_end }, &[node], rows);
     }
     top_level::ensure_last(&mut lowering, node);
     let mut plan = super::prune::pruned(lowering.plan);
@@ -282,7 +315,12 @@ fn standing(
         last.schema = schema.clone();
     }
     let properties = properties(&plan, catalog).pop().expect("a plan has nodes");
-    Ok(Standing { plan, schema, properties, reads })
+    Ok(Standing {
+        plan,
+        schema,
+        properties,
+        reads,
+    })
 }
 
 fn view(
@@ -290,14 +328,25 @@ fn view(
     create: &CreateView,
     text: &str,
 ) -> Result<(Relation, Definition), SqlError> {
-    let standing = standing(catalog, &create.query, &create.columns, create.emit_on_window_close)?;
+    let standing = standing(
+        catalog,
+        &create.query,
+        &create.columns,
+        create.emit_on_window_close,
+    )?;
     let mut made = relation(&create.name, RelationKind::View, text, standing.schema);
     let known = standing.properties;
     made.key = known.key.clone().filter(|key| !key.is_empty());
     made.is_append_only = known.is_append_only;
     made.time = known.times.first().copied();
     made.reads = standing.reads;
-    Ok((made, Definition::View(View { plan: standing.plan, key: known.key })))
+    Ok((
+        made,
+        Definition::View(View {
+            plan: standing.plan,
+            key: known.key,
+        }),
+    ))
 }
 
 fn sink(
@@ -314,8 +363,10 @@ fn sink(
         "UPSERT" => Envelope::Upsert,
         "DEBEZIUM" => Envelope::Debezium,
         other => {
-            return Err(SqlError::unsupported(format!("sink format {other} is not supported"))
-                .with_hint("Formats of sinks are APPEND, UPSERT and DEBEZIUM."));
+            return Err(
+                SqlError::unsupported(format!("sink format {other} is not supported"))
+                    .with_hint("Formats of sinks are APPEND, UPSERT and DEBEZIUM."),
+            );
         }
     };
     let named = create
@@ -331,20 +382,36 @@ fn sink(
         )
         .with_hint("Use FORMAT UPSERT KEY (…) or FORMAT DEBEZIUM."));
     }
-    let key = if named.is_empty() { known.key.clone().unwrap_or_default() } else { named };
+    let key = if named.is_empty() {
+        known.key.clone().unwrap_or_default()
+    } else {
+        named
+    };
     if envelope == Envelope::Upsert && key.is_empty() {
         return Err(SqlError::new(
             sqlstate::INVALID_DEFINITION,
             "an upsert sink needs KEY (…): the query has no key of its own",
         ));
     }
-    let paths = standing.schema.fields().iter().map(|field| vec![field.name().clone()]);
-    let format = Format::Json { paths: paths.collect() };
+    let paths = standing
+        .schema
+        .fields()
+        .iter()
+        .map(|field| vec![field.name().clone()]);
+    let format = Format::Json {
+        paths: paths.collect(),
+    };
     let mut made = relation(&create.name, RelationKind::Sink, text, standing.schema);
     made.key = (!key.is_empty()).then(|| key.clone());
     made.is_append_only = known.is_append_only;
     made.reads = standing.reads;
     let topic = create.topic.clone();
-    let sink = Sink { topic, plan: standing.plan, format, envelope, key };
+    let sink = Sink {
+        topic,
+        plan: standing.plan,
+        format,
+        envelope,
+        key,
+    };
     Ok((made, Definition::Sink(sink)))
 }

@@ -4,13 +4,13 @@
 //! The engine's default rules: pushing limits into scans, one aggregate for DISTINCT ON and the split of one distinct
 //! aggregate into two group themselves around batch execution. Here DISTINCT, top rows and distinct aggregates are operators.
 
-use std::{collections::BTreeSet, sync::{Arc, LazyLock}};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use arrow::datatypes::FieldRef;
-use datafusion_common::{
-    config::ConfigOptions,
-    tree_node::TreeNodeRecursion,
-};
+use datafusion_common::{config::ConfigOptions, tree_node::TreeNodeRecursion};
 use datafusion_expr::LogicalPlan;
 use datafusion_optimizer::{
     Analyzer, AnalyzerRule, Optimizer, OptimizerContext, OptimizerRule,
@@ -42,7 +42,9 @@ use crate::{backend::SqlError, catalog::Catalog};
 
 pub(super) static OPTIONS: LazyLock<Arc<ConfigOptions>> = LazyLock::new(|| {
     let mut options = ConfigOptions::default();
-    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    options
+        .optimizer
+        .enable_physical_uncorrelated_scalar_subquery = false;
     options.optimizer.filter_null_join_keys = false;
     options.optimizer.skip_failed_rules = false;
     options.sql_parser.map_string_types_to_utf8view = false;
@@ -125,7 +127,9 @@ pub fn parameters(
     types: &[Option<FieldRef>],
 ) -> Result<Vec<FieldRef>, SqlError> {
     let found = logical.get_parameter_fields()?;
-    let numbers = found.keys().filter_map(|id| id.trim_start_matches('$').parse::<usize>().ok());
+    let numbers = found
+        .keys()
+        .filter_map(|id| id.trim_start_matches('$').parse::<usize>().ok());
     let count = numbers.max().unwrap_or(0).max(types.len());
     let field = |at: usize| {
         let given = types.get(at).cloned().flatten();

@@ -42,7 +42,11 @@ fn describe(plan: &Plan, known: &[Properties], at: NodeId, depth: usize, lines: 
         StateClass::ByRows => "by rows",
         StateClass::Bounded => "bounded by watermark",
     };
-    let form = if known[at.0].is_append_only { ", append-only" } else { "" };
+    let form = if known[at.0].is_append_only {
+        ", append-only"
+    } else {
+        ""
+    };
     write!(line, "  (node {}, state: {state}{form})", at.0).expect("writing to text");
     lines.push(line);
     for input in &node.inputs {
@@ -71,7 +75,11 @@ fn title(operator: &Operator, names: &dyn Fn(&[usize]) -> String) -> String {
                 .iter()
                 .map(|aggregate| {
                     let distinct = if aggregate.distinct { "distinct " } else { "" };
-                    format!("{:?}({distinct}{})", aggregate.function, names(&aggregate.arguments))
+                    format!(
+                        "{:?}({distinct}{})",
+                        aggregate.function,
+                        names(&aggregate.arguments)
+                    )
                 })
                 .collect();
             format!("Aggregate by [{}]: {}", names(keys), functions.join(", "))
@@ -86,12 +94,29 @@ fn title(operator: &Operator, names: &dyn Fn(&[usize]) -> String) -> String {
                 JoinKind::AsOf { .. } => "AsOf".to_owned(),
                 kind => format!("{kind:?}"),
             };
-            let keys: Vec<String> =
-                join.keys.iter().map(|(left, right)| format!("#{left} = #{right}")).collect();
-            let condition = join.condition.as_ref().map(|condition| format!(" if {condition:?}"));
-            format!("{kind} join on [{}]{}", keys.join(", "), condition.unwrap_or_default())
+            let keys: Vec<String> = join
+                .keys
+                .iter()
+                .map(|(left, right)| format!("#{left} = #{right}"))
+                .collect();
+            let condition = join
+                .condition
+                .as_ref()
+                .map(|condition| format!(" if {condition:?}"));
+            format!(
+                "{kind} join on [{}]{}",
+                keys.join(", "),
+                condition.unwrap_or_default()
+            )
         }
-        Operator::Top { partition, order, ties, offset, limit, .. } => {
+        Operator::Top {
+            partition,
+            order,
+            ties,
+            offset,
+            limit,
+            ..
+        } => {
             let columns: Vec<usize> = order.iter().map(|key| key.column).collect();
             let ties = match ties {
                 Ties::Numbered => "row_number",
@@ -105,7 +130,9 @@ fn title(operator: &Operator, names: &dyn Fn(&[usize]) -> String) -> String {
                 names(&columns)
             )
         }
-        Operator::EmitOnClose { window_end } => format!("Emit when {} closes", names(&[*window_end])),
+        Operator::EmitOnClose { window_end } => {
+            format!("Emit when {} closes", names(&[*window_end]))
+        }
         Operator::Valid { .. } => "Valid now".to_owned(),
     }
 }

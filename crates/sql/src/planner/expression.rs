@@ -2,7 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use arrow::{array::{ArrayRef, RecordBatch}, compute::cast, datatypes::DataType};
+use arrow::{
+    array::{ArrayRef, RecordBatch},
+    compute::cast,
+    datatypes::DataType,
+};
 use datafusion_common::DFSchema;
 use datafusion_expr::{
     Expr, ExprSchemable, execution_props::ExecutionProps,

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod join;
+mod over;
 mod rank;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use arrow::{
 };
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::{
-    Distinct, Expr, Extension, FetchType, Limit, LogicalPlan, Projection, SkipType, SortExpr,
+    Cast, Distinct, Expr, Extension, FetchType, Limit, LogicalPlan, Projection, SkipType, SortExpr,
     TableScan, Unnest, Values,
 };
 use streams::{
@@ -85,7 +86,12 @@ impl Lowering {
             }
             other => Err(SqlError::unsupported(format!(
                 "{} is not supported in a query",
-                other.display().to_string().split_whitespace().next().unwrap_or("this")
+                other
+                    .display()
+                    .to_string()
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or("this")
             ))),
         }
     }
@@ -108,7 +114,11 @@ impl Lowering {
         let all = (0..relation.schema.fields().len()).collect();
         let wanted = scan.projection.clone().unwrap_or(all);
         // Rows without columns still count, but the records they come from have to be read as something.
-        let columns = if wanted.is_empty() { vec![0] } else { wanted.clone() };
+        let columns = if wanted.is_empty() {
+            vec![0]
+        } else {
+            wanted.clone()
+        };
         let stored = canonical_schema(&relation.schema);
         let schema = stored.project(&columns).map_err(SqlError::from)?;
         let time = relation.time;
@@ -120,7 +130,11 @@ impl Lowering {
         };
         let mut node = self.plan.add(Operator::Input(input), &[], Arc::new(schema));
         if wanted.is_empty() {
-            node = self.plan.add(Operator::Project(Vec::new()), &[node], Arc::new(Schema::empty()));
+            node = self.plan.add(
+                Operator::Project(Vec::new()),
+                &[node],
+                Arc::new(Schema::empty()),
+            );
         }
         for filter in &scan.filters {
             node = self.keep(node, filter, &scan.projected_schema)?;
@@ -130,20 +144,25 @@ impl Lowering {
 
     fn projection(&mut self, projection: &Projection) -> Result<NodeId, SqlError> {
         let input = self.node(&projection.input)?;
-        let compiled = compile_all(&projection.expr, projection.input.schema())?;
-        Ok(self.project(input, compiled, schema_of(&projection.schema)))
+        let out = schema_of(&projection.schema);
+        let compiled = compile_as(&projection.expr, projection.input.schema(), &out)?;
+        Ok(self.project(input, compiled, out))
     }
 
     /// Leaves out what would change nothing.
     pub fn project(&mut self, input: NodeId, compiled: Vec<Compiled>, schema: SchemaRef) -> NodeId {
         let width = self.schema(input).fields().len();
         let is_identity = compiled.len() == width
-            && compiled.iter().enumerate().all(|(at, one)| one.column == Some(at));
+            && compiled
+                .iter()
+                .enumerate()
+                .all(|(at, one)| one.column == Some(at));
         if is_identity {
             return input;
         }
         let expressions = compiled.into_iter().map(|one| one.expression).collect();
-        self.plan.add(Operator::Project(expressions), &[input], schema)
+        self.plan
+            .add(Operator::Project(expressions), &[input], schema)
     }
 
     /// Some of its columns.
@@ -179,7 +198,9 @@ impl Lowering {
     ) -> Result<NodeId, SqlError> {
         let compiled = compile(predicate, schema)?;
         let schema = self.schema(input);
-        Ok(self.plan.add(Operator::Filter(compiled.expression), &[input], schema))
+        Ok(self
+            .plan
+            .add(Operator::Filter(compiled.expression), &[input], schema))
     }
 
     /// The node with further columns behind its own; their places, plain columns where they already are.
@@ -197,7 +218,11 @@ impl Lowering {
                 column: Some(at),
             })
             .collect();
-        let mut fields: Vec<Field> = old.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut fields: Vec<Field> = old
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone())
+            .collect();
         let mut places = Vec::with_capacity(expressions.len());
         for expression in expressions {
             let compiled = compile(expression, schema)?;
@@ -206,10 +231,17 @@ impl Lowering {
                 continue;
             }
             places.push(all.len());
-            fields.push(Field::new(format!("${}", all.len()), compiled.data_type.clone(), true));
+            fields.push(Field::new(
+                format!("${}", all.len()),
+                compiled.data_type.clone(),
+                true,
+            ));
             all.push(compiled);
         }
-        Ok((self.project(input, all, Arc::new(Schema::new(fields))), places))
+        Ok((
+            self.project(input, all, Arc::new(Schema::new(fields))),
+            places,
+        ))
     }
 
     fn distinct_on(&mut self, on: &datafusion_expr::DistinctOn) -> Result<NodeId, SqlError> {
@@ -253,8 +285,9 @@ impl Lowering {
                     return Err(internal("a sort was there"));
                 };
                 let top = self.top(&sort.input, &sort.expr, offset, count)?;
-                let compiled = compile_all(&projection.expr, sort.input.schema())?;
-                Ok(self.project(top, compiled, schema_of(&projection.schema)))
+                let out = schema_of(&projection.schema);
+                let compiled = compile_as(&projection.expr, sort.input.schema(), &out)?;
+                Ok(self.project(top, compiled, out))
             }
             other => self.top(other, &[], offset, count),
         }
@@ -293,7 +326,9 @@ impl Lowering {
         for row in &values.values {
             for (at, expression) in row.iter().enumerate() {
                 let physical = physical(expression, &empty)?;
-                let value = physical.evaluate(&one).and_then(|value| value.into_array(1));
+                let value = physical
+                    .evaluate(&one)
+                    .and_then(|value| value.into_array(1));
                 let array = value.map_err(|error| crate::error::evaluation_fault(&error))?;
                 let array = cast(&array, schema.field(at).data_type())?;
                 columns[at].push(ScalarValue::try_from_array(&array, 0)?);
@@ -325,10 +360,15 @@ impl Lowering {
             return Err(SqlError::unsupported("one array at a time can be unnested"));
         };
         if how.depth != 1 || !unnest.struct_type_columns.is_empty() {
-            return Err(SqlError::unsupported("only arrays can be unnested, one level at a time"));
+            return Err(SqlError::unsupported(
+                "only arrays can be unnested, one level at a time",
+            ));
         }
         let schema = schema_of(&unnest.schema);
-        let operator = Operator::Unnest { list: *list, keeps_empty: false };
+        let operator = Operator::Unnest {
+            list: *list,
+            keeps_empty: false,
+        };
         Ok(self.plan.add(operator, &[input], schema))
     }
 
@@ -337,9 +377,16 @@ impl Lowering {
         if let Some(windowed) = node.downcast_ref::<Windowed>() {
             let input = self.node(&windowed.input)?;
             let time = compile(&windowed.time, windowed.input.schema())?;
-            let time = time.column.ok_or_else(|| internal("the time is a column"))?;
-            let operator = Operator::Windows { time, windows: windowed.windows };
-            return Ok(self.plan.add(operator, &[input], schema_of(&windowed.schema)));
+            let time = time
+                .column
+                .ok_or_else(|| internal("the time is a column"))?;
+            let operator = Operator::Windows {
+                time,
+                windows: windowed.windows,
+            };
+            return Ok(self
+                .plan
+                .add(operator, &[input], schema_of(&windowed.schema)));
         }
         if let Some(count) = node.downcast_ref::<SetCount>() {
             let left = self.node(&count.left)?;
@@ -378,8 +425,22 @@ pub fn sort_keys(order: &[SortExpr], places: &[usize]) -> Vec<SortKey> {
     .collect()
 }
 
-pub fn compile_all(expressions: &[Expr], schema: &DFSchema) -> Result<Vec<Compiled>, SqlError> {
-    expressions.iter().map(|one| compile(one, schema)).collect()
+/// In the types of these columns: a function's type may depend on constants that the optimiser has found since.
+pub fn compile_as(
+    expressions: &[Expr],
+    schema: &DFSchema,
+    out: &Schema,
+) -> Result<Vec<Compiled>, SqlError> {
+    let both = expressions.iter().zip(out.fields());
+    both.map(|(one, field)| {
+        let compiled = compile(one, schema)?;
+        if compiled.data_type == *field.data_type() {
+            return Ok(compiled);
+        }
+        let cast = Cast::new(Box::new(one.clone()), field.data_type().clone());
+        compile(&Expr::Cast(cast), schema)
+    })
+    .collect()
 }
 
 /// Invariant 2.

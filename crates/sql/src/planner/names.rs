@@ -32,6 +32,19 @@ impl VisitorMut for Numbers {
     type Break = ();
 
     fn post_visit_expr(&mut self, expression: &mut Expr) -> std::ops::ControlFlow<()> {
+        rotate(expression);
+        if let Some(operation) = modulo(expression) {
+            *expression = operation;
+        }
+        if let Expr::Function(ast::Function {
+            over: Some(ast::WindowType::WindowSpec(window)),
+            ..
+        }) = expression
+            && let Some(frame) = &mut window.window_frame
+        {
+            plain_bound(&mut frame.start_bound);
+            frame.end_bound.iter_mut().for_each(plain_bound);
+        }
         if let Expr::Value(value) = expression
             && let ast::Value::Number(digits, _) = &value.value
             && digits.parse::<i32>().is_ok()
@@ -50,12 +63,18 @@ impl VisitorMut for Numbers {
 
     /// Where a number is a place or a count, it stays one.
     fn post_visit_query(&mut self, query: &mut Query) -> std::ops::ControlFlow<()> {
-        if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(keys), .. }) = &mut query.order_by {
+        if let Some(ast::OrderBy {
+            kind: ast::OrderByKind::Expressions(keys),
+            ..
+        }) = &mut query.order_by
+        {
             keys.iter_mut().for_each(|key| plain_number(&mut key.expr));
         }
         if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
             limit.iter_mut().for_each(plain_number);
-            offset.iter_mut().for_each(|offset| plain_number(&mut offset.value));
+            offset
+                .iter_mut()
+                .for_each(|offset| plain_number(&mut offset.value));
         }
         if let Some(fetch) = &mut query.fetch {
             fetch.quantity.iter_mut().for_each(plain_number);
@@ -63,6 +82,61 @@ impl VisitorMut for Numbers {
         plain_places(&mut query.body);
         std::ops::ControlFlow::Continue(())
     }
+}
+
+/// The parser takes all that stands behind IS DISTINCT FROM as its right side, `AND` and `OR` too.
+fn rotate(expression: &mut Expr) {
+    let wrap = match expression {
+        Expr::IsDistinctFrom(..) => Expr::IsDistinctFrom,
+        Expr::IsNotDistinctFrom(..) => Expr::IsNotDistinctFrom,
+        _ => return,
+    };
+    let whole = std::mem::replace(expression, Expr::value(ast::Value::Null));
+    if let Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) = whole {
+        *expression = rotated(left, *right, wrap);
+    }
+}
+
+fn rotated(left: Box<Expr>, right: Expr, wrap: fn(Box<Expr>, Box<Expr>) -> Expr) -> Expr {
+    use ast::BinaryOperator::{And, Or};
+    match right {
+        Expr::BinaryOp {
+            left: first,
+            op: op @ (And | Or),
+            right: rest,
+        } => Expr::BinaryOp {
+            left: Box::new(rotated(left, *first, wrap)),
+            op,
+            right: rest,
+        },
+        other => wrap(left, Box::new(other)),
+    }
+}
+
+/// `mod(a, b)` as `a % b`.
+fn modulo(expression: &Expr) -> Option<Expr> {
+    let Expr::Function(call) = expression else {
+        return None;
+    };
+    let name = call.name.0.last()?.as_ident()?;
+    let ast::FunctionArguments::List(list) = &call.args else {
+        return None;
+    };
+    let [
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(left)),
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(right)),
+    ] = list.args.as_slice()
+    else {
+        return None;
+    };
+    name.value.eq_ignore_ascii_case("mod").then(|| {
+        let nested = |side: &Expr| Box::new(Expr::Nested(Box::new(side.clone())));
+        Expr::Nested(Box::new(Expr::BinaryOp {
+            left: nested(left),
+            op: ast::BinaryOperator::Modulo,
+            right: nested(right),
+        }))
+    })
 }
 
 fn plain_places(body: &mut SetExpr) {
@@ -80,6 +154,14 @@ fn plain_places(body: &mut SetExpr) {
             plain_places(right);
         }
         _ => {}
+    }
+}
+
+fn plain_bound(bound: &mut ast::WindowFrameBound) {
+    if let ast::WindowFrameBound::Preceding(Some(far))
+    | ast::WindowFrameBound::Following(Some(far)) = bound
+    {
+        plain_number(far);
     }
 }
 
@@ -121,7 +203,10 @@ fn name_body(body: &mut SetExpr) {
 
 fn name_select(items: &mut [SelectItem]) {
     let has_wildcard = items.iter().any(|item| {
-        matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+        matches!(
+            item,
+            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
+        )
     });
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for item in items {
@@ -156,7 +241,10 @@ fn name_select(items: &mut [SelectItem]) {
 }
 
 fn is_plain_column(expression: &Expr) -> bool {
-    matches!(expression, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+    matches!(
+        expression,
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_)
+    )
 }
 
 pub fn ident_name(ident: &Ident) -> String {
@@ -181,7 +269,9 @@ fn named(expression: &Expr) -> Option<String> {
             let last = function.name.0.last()?.as_ident()?;
             return Some(ident_name(last));
         }
-        Expr::Cast { expr, data_type, .. } => {
+        Expr::Cast {
+            expr, data_type, ..
+        } => {
             return named(expr).or_else(|| Some(type_name(data_type)));
         }
         Expr::TypedString(typed) => return Some(type_name(&typed.data_type)),
@@ -226,4 +316,3 @@ fn type_name(data_type: &ast::DataType) -> String {
         |field| crate::column_type::postgres_type(&field).name.to_owned(),
     )
 }
-

@@ -49,7 +49,12 @@ pub fn properties(plan: &Plan, catalog: &Catalog) -> Vec<Properties> {
 }
 
 fn stateless(key: Option<Vec<usize>>, is_append_only: bool, times: Vec<usize>) -> Properties {
-    Properties { key, is_append_only, times, state: StateClass::None }
+    Properties {
+        key,
+        is_append_only,
+        times,
+        state: StateClass::None,
+    }
 }
 
 fn of_node(
@@ -67,7 +72,9 @@ fn of_node(
                 .and_then(|key| mapped(key, &input.columns));
             stateless(key, input.is_append_only, input.time.into_iter().collect())
         }
-        Operator::Constant(rows) => stateless((rows.num_rows() <= 1).then(Vec::new), true, Vec::new()),
+        Operator::Constant(rows) => {
+            stateless((rows.num_rows() <= 1).then(Vec::new), true, Vec::new())
+        }
         Operator::Project(expressions) => {
             let columns: Vec<usize> = expressions
                 .iter()
@@ -77,9 +84,11 @@ fn of_node(
             let times = places(&inputs[0].times, &columns);
             stateless(key, inputs[0].is_append_only, times)
         }
-        Operator::Filter(_) => {
-            stateless(inputs[0].key.clone(), inputs[0].is_append_only, inputs[0].times.clone())
-        }
+        Operator::Filter(_) => stateless(
+            inputs[0].key.clone(),
+            inputs[0].is_append_only,
+            inputs[0].times.clone(),
+        ),
         Operator::Windows { time, windows } => {
             let mut times = inputs[0].times.clone();
             if times.contains(time) {
@@ -95,7 +104,12 @@ fn of_node(
             stateless(key, inputs[0].is_append_only, times)
         }
         Operator::Unnest { list, .. } => {
-            let times = inputs[0].times.iter().copied().filter(|at| at != list).collect();
+            let times = inputs[0]
+                .times
+                .iter()
+                .copied()
+                .filter(|at| at != list)
+                .collect();
             stateless(None, inputs[0].is_append_only, times)
         }
         Operator::Union => {
@@ -113,11 +127,20 @@ fn of_node(
             } else {
                 StateClass::ByKeys
             };
-            Properties { key: Some((0..keys.len()).collect()), is_append_only: false, times, state }
+            Properties {
+                key: Some((0..keys.len()).collect()),
+                is_append_only: false,
+                times,
+                state,
+            }
         }
         Operator::Distinct => Properties {
             key: Some((0..width).collect()),
-            state: if inputs[0].times.is_empty() { StateClass::ByRows } else { StateClass::Bounded },
+            state: if inputs[0].times.is_empty() {
+                StateClass::ByRows
+            } else {
+                StateClass::Bounded
+            },
             ..inputs[0].clone()
         },
         Operator::SetDifference { all } | Operator::SetIntersection { all } => Properties {
@@ -127,7 +150,13 @@ fn of_node(
             state: StateClass::ByRows,
         },
         Operator::Join(join) => of_join(join, inputs, widths),
-        Operator::Top { partition, ties, limit, emits_number, .. } => Properties {
+        Operator::Top {
+            partition,
+            ties,
+            limit,
+            emits_number,
+            ..
+        } => Properties {
             key: if *limit == Some(1) && *ties == Ties::Numbered {
                 Some(partition.clone())
             } else {
@@ -148,7 +177,11 @@ fn of_node(
         },
         Operator::Valid { from, until } => Properties {
             is_append_only: inputs[0].is_append_only && until.is_none(),
-            state: if until.is_none() && from.is_none() { StateClass::None } else { StateClass::ByRows },
+            state: if until.is_none() && from.is_none() {
+                StateClass::None
+            } else {
+                StateClass::ByRows
+            },
             ..inputs[0].clone()
         },
     }
@@ -162,7 +195,8 @@ fn of_join(join: &Join, inputs: &[&Properties], widths: &[usize]) -> Properties 
     );
     let both_append = left.is_append_only && right.is_append_only;
     let covers = |key: &Option<Vec<usize>>, columns: &[usize]| {
-        key.as_ref().is_some_and(|key| key.iter().all(|at| columns.contains(at)))
+        key.as_ref()
+            .is_some_and(|key| key.iter().all(|at| columns.contains(at)))
     };
     let left_columns: Vec<usize> = join.keys.iter().map(|(left, _)| *left).collect();
     let right_columns: Vec<usize> = join.keys.iter().map(|(_, right)| *right).collect();
@@ -210,5 +244,8 @@ fn mapped(key: &[usize], columns: &[usize]) -> Option<Vec<usize>> {
 
 fn places(of: &[usize], columns: &[usize]) -> Vec<usize> {
     let numbered = columns.iter().enumerate();
-    numbered.filter(|(_, column)| of.contains(column)).map(|(at, _)| at).collect()
+    numbered
+        .filter(|(_, column)| of.contains(column))
+        .map(|(at, _)| at)
+        .collect()
 }

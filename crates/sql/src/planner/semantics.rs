@@ -13,13 +13,12 @@ use datafusion_common::{
 };
 use datafusion_expr::{
     BinaryExpr, Cast, Expr, ExprSchemable, Extension, JoinType, LogicalPlan, Operator, TryCast,
-    UserDefinedLogicalNodeCore,
-    expr::ScalarFunction,
-    expr_rewriter::NamePreserver,
+    UserDefinedLogicalNodeCore, expr::ScalarFunction, expr_rewriter::NamePreserver,
     utils::merge_schema,
 };
 use datafusion_optimizer::AnalyzerRule;
 
+use super::subqueries;
 use crate::{
     backend::SqlError,
     column_type::{UTC, canonical},
@@ -64,7 +63,11 @@ impl UserDefinedLogicalNodeCore for SetCount {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_intersection { "IntersectAll" } else { "ExceptAll" })
+        f.write_str(if self.is_intersection {
+            "IntersectAll"
+        } else {
+            "ExceptAll"
+        })
     }
 
     fn with_exprs_and_inputs(
@@ -77,12 +80,19 @@ impl UserDefinedLogicalNodeCore for SetCount {
         let (Some(left), Some(right)) = (left, right) else {
             return Err(DataFusionError::Internal("two inputs".to_owned()));
         };
-        Ok(Self { left, right, is_intersection: self.is_intersection })
+        Ok(Self {
+            left,
+            right,
+            is_intersection: self.is_intersection,
+        })
     }
 }
 
 /// The planner says EXCEPT ALL as an anti join in which nulls are equal, which no user can write.
 pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    let logical = constants(logical)?;
+    let logical = subqueries::with_three_values(logical)?;
+    let logical = subqueries::single_values(logical)?;
     let done = logical.transform_up_with_subqueries(|node| {
         let LogicalPlan::Join(join) = &node else {
             return Ok(Transformed::no(node));
@@ -94,7 +104,33 @@ pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
             return Ok(Transformed::no(node));
         }
         let node = set_count(join)?;
-        Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) })))
+        Ok(Transformed::yes(LogicalPlan::Extension(Extension {
+            node: Arc::new(node),
+        })))
+    })?;
+    Ok(done.data)
+}
+
+/// Types of functions may depend on constants, so those are ones before types are looked at.
+fn constants(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    let done = logical.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expression| {
+            let name = names.save(&expression);
+            let folded = expression.transform_up(|inner| match &inner {
+                Expr::Cast(cast) => match cast.expr.as_ref() {
+                    Expr::Literal(value @ ScalarValue::Int64(_), _) => {
+                        match value.cast_to(cast.field.data_type()) {
+                            Ok(value) => Ok(Transformed::yes(Expr::Literal(value, None))),
+                            Err(_) => Ok(Transformed::no(inner)),
+                        }
+                    }
+                    _ => Ok(Transformed::no(inner)),
+                },
+                _ => Ok(Transformed::no(inner)),
+            })?;
+            Ok(folded.update_data(|inner| name.restore(inner)))
+        })
     })?;
     Ok(done.data)
 }
@@ -153,7 +189,9 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
         Expr::Cast(cast) => {
             let to = canonical(cast.field.data_type());
             let from = cast.expr.get_type(schema)?;
-            Ok(Transformed::yes(functions::cast::explicit(*cast.expr, &from, &to)))
+            Ok(Transformed::yes(functions::cast::explicit(
+                *cast.expr, &from, &to,
+            )))
         }
         Expr::TryCast(cast) => {
             let to = canonical(cast.field.data_type());
@@ -164,7 +202,10 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
             if to == value.data_type() {
                 return Ok(Transformed::no(Expr::Literal(value, metadata)));
             }
-            Ok(Transformed::yes(Expr::Literal(value.cast_to(&to)?, metadata)))
+            Ok(Transformed::yes(Expr::Literal(
+                value.cast_to(&to)?,
+                metadata,
+            )))
         }
         Expr::ScalarFunction(_) | Expr::ScalarVariable(..) => in_canonical_type(expression, schema),
         other => Ok(Transformed::no(other)),
@@ -180,7 +221,10 @@ fn in_canonical_type(
     if from == to {
         return Ok(Transformed::no(expression));
     }
-    Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(expression), to))))
+    Ok(Transformed::yes(Expr::Cast(Cast::new(
+        Box::new(expression),
+        to,
+    ))))
 }
 
 fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
@@ -197,10 +241,9 @@ fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
         return in_canonical_type(Expr::BinaryExpr(binary), schema);
     }
     let function = Checked::function(binary.op);
-    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(
-        function,
-        vec![*binary.left, *binary.right],
-    ))))
+    Ok(Transformed::yes(Expr::ScalarFunction(
+        ScalarFunction::new_udf(function, vec![*binary.left, *binary.right]),
+    )))
 }
 
 fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
@@ -211,7 +254,9 @@ fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFus
     let zero = ScalarValue::new_zero(&data_type)?;
     let function = Checked::function(Operator::Minus);
     let arguments = vec![Expr::Literal(zero, None), inner];
-    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))))
+    Ok(Transformed::yes(Expr::ScalarFunction(
+        ScalarFunction::new_udf(function, arguments),
+    )))
 }
 
 fn is_clock(expression: &Expr) -> bool {

@@ -8,7 +8,7 @@ use streams::{NodeId, Plan, plan::SortKey};
 
 use super::{
     expression::Compiled,
-    lower::{Lowering, compile_all, limit_counts, schema_of, sort_keys},
+    lower::{Lowering, compile_as, limit_counts, schema_of, sort_keys},
     names::shown,
 };
 use crate::backend::SqlError;
@@ -62,7 +62,12 @@ pub fn lower(logical: &LogicalPlan) -> Result<TopLevel, SqlError> {
         order = sort_keys(&sort.expr, &places);
     }
     ensure_last(&mut lowering, node);
-    Ok(TopLevel { plan: super::prune::pruned(lowering.plan), order, offset, limit })
+    Ok(TopLevel {
+        plan: super::prune::pruned(lowering.plan),
+        order,
+        offset,
+        limit,
+    })
 }
 
 /// The result of a plan is its last node.
@@ -72,12 +77,19 @@ pub fn ensure_last(lowering: &mut Lowering, node: NodeId) {
         let columns = (0..schema.fields().len())
             .map(|at| Arc::new(streams::expression::Column(at)) as streams::ExpressionRef)
             .collect();
-        lowering.plan.add(streams::Operator::Project(columns), &[node], schema);
+        lowering
+            .plan
+            .add(streams::Operator::Project(columns), &[node], schema);
     }
 }
 
 fn peel(logical: &LogicalPlan) -> Peeled<'_> {
-    let mut peeled = Peeled { limit: None, projections: Vec::new(), sort: None, base: logical };
+    let mut peeled = Peeled {
+        limit: None,
+        projections: Vec::new(),
+        sort: None,
+        base: logical,
+    };
     let mut at = logical;
     loop {
         match at {
@@ -122,9 +134,13 @@ fn with_order(
     places: &mut [usize],
 ) -> Result<NodeId, SqlError> {
     let old = lowering.schema(node);
-    let mut compiled = compile_all(&projection.expr, schema)?;
     let shown = schema_of(&projection.schema);
-    let mut fields: Vec<Field> = shown.fields().iter().map(|field| field.as_ref().clone()).collect();
+    let mut compiled = compile_as(&projection.expr, schema, &shown)?;
+    let mut fields: Vec<Field> = shown
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone())
+        .collect();
     for place in places {
         let same = compiled.iter().position(|one| one.column == Some(*place));
         if let Some(at) = same {

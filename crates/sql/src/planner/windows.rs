@@ -5,12 +5,10 @@ use std::{fmt, hash::Hash, sync::Arc, time::Duration};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, ScalarValue, TableReference};
 use datafusion_expr::{
-    Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore,
+    Expr, Extension, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore,
     planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning},
 };
-use datafusion_sql::sqlparser::ast::{
-    self, FunctionArg, FunctionArgExpr, ObjectName, TableFactor,
-};
+use datafusion_sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, ObjectName, TableFactor};
 use streams::plan::WindowKind;
 
 use crate::error::{raise, sqlstate};
@@ -43,7 +41,10 @@ impl fmt::Debug for Windowed {
 impl Windowed {
     fn new(input: LogicalPlan, time: Expr, windows: WindowKind) -> Result<Self, DataFusionError> {
         let Expr::Column(column) = &time else {
-            return Err(raise(sqlstate::INVALID_PARAMETER_VALUE, "the time of a window is a column"));
+            return Err(raise(
+                sqlstate::INVALID_PARAMETER_VALUE,
+                "the time of a window is a column",
+            ));
         };
         let (table, field) = input.schema().qualified_field_from_column(column)?;
         let data_type = field.data_type().clone();
@@ -64,7 +65,12 @@ impl Windowed {
             fields.push((table.clone(), Arc::new(field)));
         }
         let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?;
-        Ok(Self { input, time, windows, schema: Arc::new(schema) })
+        Ok(Self {
+            input,
+            time,
+            windows,
+            schema: Arc::new(schema),
+        })
     }
 }
 
@@ -99,7 +105,9 @@ impl UserDefinedLogicalNodeCore for Windowed {
         mut inputs: Vec<LogicalPlan>,
     ) -> Result<Self, DataFusionError> {
         let (Some(time), Some(input)) = (expressions.pop(), inputs.pop()) else {
-            return Err(DataFusionError::Internal("one input and its time".to_owned()));
+            return Err(DataFusionError::Internal(
+                "one input and its time".to_owned(),
+            ));
         };
         Self::new(input, time, self.windows)
     }
@@ -127,10 +135,15 @@ impl RelationPlanner for WindowFunctions {
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning, DataFusionError> {
         let (name, arguments, alias) = match &relation {
-            TableFactor::Table { name, args: Some(arguments), alias, .. } => {
-                (name, &arguments.args, alias)
-            }
-            TableFactor::Function { name, args, alias, .. } => (name, args, alias),
+            TableFactor::Table {
+                name,
+                args: Some(arguments),
+                alias,
+                ..
+            } => (name, &arguments.args, alias),
+            TableFactor::Function {
+                name, args, alias, ..
+            } => (name, args, alias),
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };
         let Some(function) = function_of(name) else {
@@ -184,8 +197,14 @@ fn plan_windows(
         })
         .collect::<Result<Vec<_>, DataFusionError>>()?;
     let windows = windows_of(function, &lengths)?;
+    // A row without a time is in no window.
+    let input = LogicalPlanBuilder::from(input)
+        .filter(time.clone().is_not_null())?
+        .build()?;
     let node = Windowed::new(input, time, windows)?;
-    Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+    Ok(LogicalPlan::Extension(Extension {
+        node: Arc::new(node),
+    }))
 }
 
 fn usage(function: Function) -> DataFusionError {
@@ -194,7 +213,10 @@ fn usage(function: Function) -> DataFusionError {
         Function::Hop => "HOP(relation, time, slide, size [, offset])",
         Function::Cumulate => "CUMULATE(relation, time, step, size [, offset])",
     };
-    raise(sqlstate::INVALID_PARAMETER_VALUE, format!("a window function is {shape}"))
+    raise(
+        sqlstate::INVALID_PARAMETER_VALUE,
+        format!("a window function is {shape}"),
+    )
 }
 
 /// The first argument as what could stand in FROM.
@@ -235,7 +257,12 @@ fn windows_of(function: Function, lengths: &[i64]) -> Result<WindowKind, DataFus
             .ok()
             .filter(|length| *length > 0)
             .map(Duration::from_micros)
-            .ok_or_else(|| raise(sqlstate::INVALID_PARAMETER_VALUE, "a window's length is above zero"))
+            .ok_or_else(|| {
+                raise(
+                    sqlstate::INVALID_PARAMETER_VALUE,
+                    "a window's length is above zero",
+                )
+            })
     };
     // A window that begins earlier by its size begins at the same places.
     let shift = |offset: Option<&i64>, period: Duration| {
@@ -246,7 +273,10 @@ fn windows_of(function: Function, lengths: &[i64]) -> Result<WindowKind, DataFus
     match (function, lengths) {
         (Function::Tumble, [size, rest @ ..]) if rest.len() <= 1 => {
             let size = positive(*size)?;
-            Ok(WindowKind::Tumble { size, offset: shift(rest.first(), size) })
+            Ok(WindowKind::Tumble {
+                size,
+                offset: shift(rest.first(), size),
+            })
         }
         (Function::Hop, [slide, size, rest @ ..]) if rest.len() <= 1 => {
             let (slide, size) = (positive(*slide)?, positive(*size)?);
@@ -256,7 +286,11 @@ fn windows_of(function: Function, lengths: &[i64]) -> Result<WindowKind, DataFus
                     "a window's size is a multiple of its slide",
                 ));
             }
-            Ok(WindowKind::Hop { size, slide, offset: shift(rest.first(), slide) })
+            Ok(WindowKind::Hop {
+                size,
+                slide,
+                offset: shift(rest.first(), slide),
+            })
         }
         (Function::Cumulate, [step, size, rest @ ..]) if rest.len() <= 1 => {
             let (step, size) = (positive(*step)?, positive(*size)?);
@@ -266,7 +300,11 @@ fn windows_of(function: Function, lengths: &[i64]) -> Result<WindowKind, DataFus
                     "a window's size is a multiple of its step",
                 ));
             }
-            Ok(WindowKind::Cumulate { size, step, offset: shift(rest.first(), size) })
+            Ok(WindowKind::Cumulate {
+                size,
+                step,
+                offset: shift(rest.first(), size),
+            })
         }
         _ => Err(usage(function)),
     }

@@ -63,7 +63,11 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn expect_end(&self) -> Result<(), SqlError> {
-        if self.at_end() { Ok(()) } else { Err(self.error_here()) }
+        if self.at_end() {
+            Ok(())
+        } else {
+            Err(self.error_here())
+        }
     }
 
     pub fn take_word(&mut self, word: &str) -> bool {
@@ -88,7 +92,11 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn expect_word(&mut self, word: &str) -> Result<(), SqlError> {
-        if self.take_word(word) { Ok(()) } else { Err(self.error_here()) }
+        if self.take_word(word) {
+            Ok(())
+        } else {
+            Err(self.error_here())
+        }
     }
 
     pub fn take_token(&mut self, token: &Token) -> bool {
@@ -96,7 +104,11 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn expect_token(&mut self, token: &Token) -> Result<(), SqlError> {
-        if self.take_token(token) { Ok(()) } else { Err(self.error_here()) }
+        if self.take_token(token) {
+            Ok(())
+        } else {
+            Err(self.error_here())
+        }
     }
 
     pub fn take_number(&mut self) -> Option<u64> {
@@ -320,7 +332,8 @@ impl<'a> Cursor<'a> {
     fn unexpected(&self, found: &TokenWithSpan) -> SqlError {
         if found.token == Token::EOF {
             let end = self.text.chars().count() + 1;
-            return SqlError::new(sqlstate::SYNTAX_ERROR, "syntax error at end of input").at(Some(end));
+            return SqlError::new(sqlstate::SYNTAX_ERROR, "syntax error at end of input")
+                .at(Some(end));
         }
         let message = format!("syntax error at or near \"{}\"", found.token);
         SqlError::new(sqlstate::SYNTAX_ERROR, message).at(position_of(self.text, found.span.start))

@@ -56,7 +56,12 @@ pub fn drop(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if !cascade {
         cursor.take_word("restrict");
     }
-    Ok(StatementKind::Drop(Drop { kind, names, if_exists, cascade }))
+    Ok(StatementKind::Drop(Drop {
+        kind,
+        names,
+        if_exists,
+        cascade,
+    }))
 }
 
 fn source(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
@@ -105,7 +110,11 @@ fn source_column(cursor: &mut Cursor<'_>) -> Result<SourceColumn, SqlError> {
         };
         path = Some(text.split('.').map(str::to_owned).collect());
     }
-    Ok(SourceColumn { name, data_type, path })
+    Ok(SourceColumn {
+        name,
+        data_type,
+        path,
+    })
 }
 
 /// `WATERMARK FOR at AS at - INTERVAL '5 minutes'`, or `AS at` for no delay.
@@ -113,15 +122,20 @@ fn watermark_for(cursor: &mut Cursor<'_>) -> Result<WatermarkFor, SqlError> {
     let column = cursor.ident()?;
     cursor.expect_word("as")?;
     let refused = || {
-        SqlError::new(sqlstate::SYNTAX_ERROR, "a watermark is its column minus an interval")
-            .with_hint(format!("WATERMARK FOR {column} AS {column} - INTERVAL '5 minutes'"))
+        SqlError::new(
+            sqlstate::SYNTAX_ERROR,
+            "a watermark is its column minus an interval",
+        )
+        .with_hint(format!(
+            "WATERMARK FOR {column} AS {column} - INTERVAL '5 minutes'"
+        ))
     };
     let delay = match cursor.expression()? {
-        ast::Expr::BinaryOp { left, op: ast::BinaryOperator::Minus, right }
-            if is_column(&left, &column) =>
-        {
-            *right
-        }
+        ast::Expr::BinaryOp {
+            left,
+            op: ast::BinaryOperator::Minus,
+            right,
+        } if is_column(&left, &column) => *right,
         expression if is_column(&expression, &column) => {
             ast::Expr::value(ast::Value::Number("0".to_owned(), false))
         }
@@ -251,7 +265,13 @@ fn table(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     } else if columns.is_empty() {
         return Err(cursor.error_here());
     }
-    Ok(StatementKind::CreateTable(CreateTable { name, if_not_exists, columns, key, query }))
+    Ok(StatementKind::CreateTable(CreateTable {
+        name,
+        if_not_exists,
+        columns,
+        key,
+        query,
+    }))
 }
 
 fn table_column(
@@ -277,7 +297,11 @@ fn table_column(
             break;
         }
     }
-    columns.push(TableColumn { name, data_type, not_null });
+    columns.push(TableColumn {
+        name,
+        data_type,
+        not_null,
+    });
     Ok(())
 }
 
@@ -290,5 +314,10 @@ fn index(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     }
     let relation = cursor.name()?;
     let columns = cursor.idents()?;
-    Ok(StatementKind::CreateIndex(CreateIndex { name, if_not_exists, relation, columns }))
+    Ok(StatementKind::CreateIndex(CreateIndex {
+        name,
+        if_not_exists,
+        relation,
+        columns,
+    }))
 }

@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::{
-    array::RecordBatch,
-    compute::concat_batches,
-    datatypes::SchemaRef,
-};
+use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
 use sql::{
     backend::SqlError,
     catalog::{Catalog, RelationKind},
@@ -40,12 +36,15 @@ pub struct Database {
 /// What a statement answers.
 pub enum Answer {
     Rows(Vec<RecordBatch>),
-    Count(usize),
+    Done,
 }
 
 impl Database {
     pub fn run(&mut self, text: &str) -> Result<Vec<Answer>, SqlError> {
-        parse(text)?.iter().map(|statement| self.statement(statement)).collect()
+        parse(text)?
+            .iter()
+            .map(|statement| self.statement(statement))
+            .collect()
     }
 
     fn statement(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
@@ -54,9 +53,11 @@ impl Database {
                 let planned = plan_query(&self.catalog, query, &[])?;
                 Ok(Answer::Rows(self.ask(&planned)?))
             }
-            StatementKind::CreateTable(_) | StatementKind::CreateView(_) | StatementKind::CreateSource(_) => {
+            StatementKind::CreateTable(_)
+            | StatementKind::CreateView(_)
+            | StatementKind::CreateSource(_) => {
                 self.create(statement)?;
-                Ok(Answer::Count(0))
+                Ok(Answer::Done)
             }
             StatementKind::Insert(_) | StatementKind::Update(_) | StatementKind::Delete(_) => {
                 let change = plan_change(&self.catalog, &statement.kind, &[])?;
@@ -65,9 +66,8 @@ impl Database {
                 if let Some(added) = &added {
                     change.check(added)?;
                 }
-                let count = added.as_ref().or(removed.as_ref()).map_or(0, RecordBatch::num_rows);
                 self.change(&change.table, removed, added)?;
-                Ok(Answer::Count(count))
+                Ok(Answer::Done)
             }
             StatementKind::Drop(drop) => {
                 for name in &drop.names {
@@ -75,20 +75,38 @@ impl Database {
                     self.rows.remove(name);
                     self.views.remove(name);
                 }
-                Ok(Answer::Count(0))
+                Ok(Answer::Done)
             }
             _ => Err(SqlError::unsupported("not in this database")),
         }
     }
 
+    /// How many columns a query gives.
+    pub fn column_count(&self, text: &str) -> Result<usize, SqlError> {
+        let statements = parse(text)?;
+        let Some(Statement {
+            kind: StatementKind::Query(query),
+            ..
+        }) = statements.first()
+        else {
+            return Err(SqlError::unsupported("a query was expected"));
+        };
+        Ok(plan_query(&self.catalog, query, &[])?.fields.len())
+    }
+
     fn ask_all(&self, planned: Option<&Planned>) -> Result<Option<RecordBatch>, SqlError> {
-        let Some(planned) = planned else { return Ok(None) };
+        let Some(planned) = planned else {
+            return Ok(None);
+        };
         let mut batches = self.ask(planned)?;
         Ok(batches.pop())
     }
 
     fn ask(&self, planned: &Planned) -> Result<Vec<RecordBatch>, SqlError> {
-        let bindings = Bindings { parameters: Vec::new(), now_us: NOW_US };
+        let bindings = Bindings {
+            parameters: Vec::new(),
+            now_us: NOW_US,
+        };
         let mut rows = BTreeMap::new();
         for name in &planned.reads {
             rows.insert(name.clone(), vec![self.contents(name)?]);
@@ -111,8 +129,16 @@ impl Database {
             Definition::View(view) => {
                 let graph = Graph::new(&view.plan)
                     .map_err(|error| SqlError::unsupported(error.to_string()))?;
-                let mut view = View { plan: view.plan, graph, output: Vec::new() };
-                let inputs: Vec<_> = view.plan.inputs().map(|(_, input)| input.relation.clone()).collect();
+                let mut view = View {
+                    plan: view.plan,
+                    graph,
+                    output: Vec::new(),
+                };
+                let inputs: Vec<_> = view
+                    .plan
+                    .inputs()
+                    .map(|(_, input)| input.relation.clone())
+                    .collect();
                 let mut deltas = BTreeMap::new();
                 for input in inputs {
                     deltas.insert(input.clone(), vec![Delta::insert(self.contents(&input)?)]);
@@ -126,7 +152,10 @@ impl Database {
                 self.rows.insert(name, RecordBatch::new_empty(schema));
             }
         }
-        assert!(relation.kind != RelationKind::Sink, "there are no sinks here");
+        assert!(
+            relation.kind != RelationKind::Sink,
+            "there are no sinks here"
+        );
         self.catalog.insert(relation);
         Ok(())
     }
@@ -140,7 +169,9 @@ impl Database {
         let schema = self.rows[table].schema();
         let mut deltas = Vec::new();
         for (batch, weight) in [(removed, -1), (added, 1)] {
-            let Some(batch) = batch.filter(|batch| batch.num_rows() > 0) else { continue };
+            let Some(batch) = batch.filter(|batch| batch.num_rows() > 0) else {
+                continue;
+            };
             let batch = RecordBatch::try_new(schema.clone(), batch.columns().to_vec())?;
             let weights = vec![weight; batch.num_rows()];
             deltas.push(Delta::new(batch, weights));
@@ -148,7 +179,10 @@ impl Database {
         let mut all = vec![Delta::insert(self.rows[table].clone())];
         all.extend(deltas.iter().cloned());
         let now = expanded(&schema, &all)?;
-        self.rows.insert(table.to_owned(), RecordBatch::try_new(schema, now.columns().to_vec())?);
+        self.rows.insert(
+            table.to_owned(),
+            RecordBatch::try_new(schema, now.columns().to_vec())?,
+        );
         self.epoch += 1;
         let mut changed: BTreeMap<String, Vec<Delta>> = BTreeMap::new();
         changed.insert(table.to_owned(), deltas);
@@ -185,18 +219,35 @@ fn step(
     changed: &BTreeMap<String, Vec<Delta>>,
     epoch: u64,
 ) -> Result<Vec<Delta>, SqlError> {
-    let inputs: Vec<_> = view.plan.inputs().map(|(node, input)| (node, input.clone())).collect();
+    let inputs: Vec<_> = view
+        .plan
+        .inputs()
+        .map(|(node, input)| (node, input.clone()))
+        .collect();
     for (node, input) in inputs {
         let schema = view.plan.nodes[node.0].schema.clone();
         for delta in changed.get(&input.relation).into_iter().flatten() {
-            let columns = input.columns.iter().map(|at| delta.column(*at).clone()).collect();
-            view.graph.push(node, delta.with_columns(nullable(&schema), columns));
+            let columns = input
+                .columns
+                .iter()
+                .map(|at| delta.column(*at).clone())
+                .collect();
+            view.graph
+                .push(node, delta.with_columns(nullable(&schema), columns));
         }
     }
-    view.graph.end_epoch(EpochEnd { epoch, now: NOW_US, watermarks: BTreeMap::new() });
+    view.graph.end_epoch(EpochEnd {
+        epoch,
+        now: NOW_US,
+        watermarks: BTreeMap::new(),
+    });
     while view.graph.work() {}
     view.graph.checkpoint(&mut |_, _| {});
-    let fault = view.graph.stats().into_iter().find_map(|stats| stats.last_fault);
+    let fault = view
+        .graph
+        .stats()
+        .into_iter()
+        .find_map(|stats| stats.last_fault);
     if let Some(fault) = fault {
         return Err(fault.into());
     }

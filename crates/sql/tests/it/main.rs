@@ -4,4 +4,6 @@ mod database;
 mod memory;
 mod slt;
 mod tools;
+mod sqlite;
+#[allow(dead_code)]
 mod wire;

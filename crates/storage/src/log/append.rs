@@ -94,15 +94,7 @@ impl Log {
             max_timestamp: entry.max_timestamp,
             journal_sequence,
         });
-        if state
-            .leader_epochs
-            .last()
-            .is_none_or(|(e, _, _)| *e < entry.leader_epoch)
-        {
-            state
-                .leader_epochs
-                .push((entry.leader_epoch, header.raft_index, header.base_offset));
-        }
+        state.note_leader_epoch(entry.leader_epoch, header.raft_index, header.base_offset);
         state.next_offset = next_offset;
         state.next_index = header.raft_index.next();
         state.dirty_bytes += frame_bytes as u64;

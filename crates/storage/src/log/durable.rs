@@ -24,12 +24,11 @@ impl Log {
     }
 
     /// Called (on this shard, synchronously) after each advance of `durable`: the log's raft group counts it.
-    /// Not any more once the log is closed or refused.
-    pub fn on_durable(&self, callback: Box<dyn Fn(Durable)>) {
-        if self.is_over() {
-            return;
+    /// Not any more once the log is closed or refused. One listener.
+    pub fn on_durable(&self, callback: Rc<dyn Fn(Durable)>) {
+        if !self.is_over() {
+            self.on_durable.replace(Some(callback));
         }
-        self.callbacks.borrow_mut().push(Rc::from(callback));
     }
 
     /// Resolves `true` when everything below `next_offset` is durable in that log epoch; `false` when it was truncated
@@ -137,12 +136,9 @@ impl Log {
                 waiter.done.send(waiter.log_epoch == durable.log_epoch);
             }
         }
-        let mut at = 0;
-        loop {
-            let callback = self.callbacks.borrow().get(at).cloned();
-            let Some(callback) = callback else { break };
+        let callback = self.on_durable.borrow().clone();
+        if let Some(callback) = callback {
             callback(durable);
-            at += 1;
         }
     }
 

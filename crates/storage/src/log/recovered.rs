@@ -84,13 +84,7 @@ impl Log {
         offset: Offset,
     ) {
         let mut state = self.state.borrow_mut();
-        if state
-            .leader_epochs
-            .last()
-            .is_none_or(|(e, _, _)| *e < leader_epoch)
-        {
-            state.leader_epochs.push((leader_epoch, index, offset));
-        }
+        state.note_leader_epoch(leader_epoch, index, offset);
     }
 
     /// What the journal holds from `from` on, which may stay there, does not count: a log epoch ends here.

@@ -200,6 +200,7 @@ fn keep_epochs_from(state: &mut LogState) {
         begun.saturating_sub(1)
     };
     state.leader_epochs.drain(..gone);
+    state.newest_epoch = None;
     if let Some(run) = state.leader_epochs.first_mut()
         && run.1 < first
     {

@@ -96,9 +96,11 @@ impl Log {
             state.start = at;
             state.log_epoch = log_epoch;
             state.leader_epochs.clear();
+            state.newest_epoch = None;
             (state.next_index, state.next_offset) = (next_index, at.next_offset);
             (state.durable_next, state.durable_offset) = (next_index, at.next_offset);
             (state.committed_next, state.committed_offset) = (next_index, at.next_offset);
+            state.uncached.clear();
             state.written_next = next_index;
             state.scheduled_next = next_index;
             state.last_was_direct = false;
@@ -266,6 +268,11 @@ impl Log {
                 state.next_index.0 -= 1;
                 state.next_offset = last.base_offset;
             }
+            while state
+                .uncached
+                .pop_back_if(|end| end.next_index > from)
+                .is_some()
+            {}
             let next_offset = cut_offset.unwrap_or(state.next_offset);
             assert!(
                 !removes || next_offset >= state.start.offset,
@@ -291,6 +298,7 @@ impl Log {
             {
                 state.leader_epochs.pop();
             }
+            state.newest_epoch = None;
             // Whatever stands before the cut and went straight to the segment is in it.
             state.last_was_direct = false;
             // The entry that comes next does not follow the journal's last one.

@@ -291,6 +291,7 @@ impl Log {
                 segment.name
             });
             state.segments.push(Segment::new(name, base_offset));
+            state.segments_begun += 1;
             let mut record = self.record(&state);
             if self.home.config.planted.segment_roll_off_by_one && record.segments.len() > 1 {
                 let segment = record.segments.last_mut().expect("just pushed");

@@ -92,7 +92,7 @@ async fn fill(home: usize) -> Rc<Store> {
     }
     settle(&store).await;
     let durable = log(0).durable();
-    log(0).set_committed(durable.next_index, durable.next_offset);
+    log(0).set_committed(durable.next_index);
     log(0).trim(Offset(31)).await.expect("trims");
     let at = log(1).next_offset();
     let state = vec![3; 700];
@@ -406,7 +406,7 @@ async fn commit_one_by_one(notes_state: bool) {
                 if notes_state {
                     // The log's record is written anew.
                     let log = store.get(key(0)).expect("created");
-                    log.set_committed(log.next_index(), log.next_offset());
+                    log.set_committed(log.next_index());
                     log.trim(Offset(1)).await.expect("trims");
                 }
             }
@@ -472,7 +472,7 @@ fn an_older_state_of_a_commit_does_not_replace_the_last_one() {
         // Writes the record anew.
         append(&log, &batch(1, 5, b"one")).await;
         settle(&store).await;
-        log.set_committed(log.next_index(), log.next_offset());
+        log.set_committed(log.next_index());
         log.trim(Offset(1)).await.expect("trims");
     });
     assert!(filled.is_some());

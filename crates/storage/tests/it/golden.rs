@@ -64,7 +64,7 @@ async fn fill(dir: &Path) {
         log.wait_durable(appended.log_epoch, appended.next_offset)
             .await;
     }
-    log.set_committed(log.durable().next_index, log.durable().next_offset);
+    log.set_committed(log.durable().next_index);
     log.trim(Offset(5)).await.expect("trims");
     log.save_snapshot(Offset(12), b"windows".to_vec())
         .await

@@ -246,15 +246,20 @@ fn the_start_knows_index_and_epoch() {
             append_in(&log, round / 8, &batch(3, 1, &[7; 3000]));
             durable(&log).await;
         }
+        let record_bytes = batch(3, 1, &[7; 3000]).len() as u64;
         wear_out_the_ring(&store).await;
         // Nothing is committed, so nothing goes.
         assert_eq!(log.trim(Offset(100)).await, Ok(Offset(0)));
         for (index, offset) in [(7, 9), (41, 60)] {
             // No matter whether it is still in memory.
-            log.set_committed(RaftIndex(index), Offset(offset));
+            assert_eq!(log.set_committed(RaftIndex(index)), Offset(offset));
+            assert_eq!(
+                log.committed_bytes(),
+                offset.cast_unsigned() / 3 * record_bytes
+            );
             assert_eq!(log.trim(Offset(200)).await, Ok(Offset(offset)));
         }
-        log.set_committed(log.next_index(), log.next_offset());
+        log.set_committed(log.next_index());
         assert_eq!(log.trim(Offset(100)).await, Ok(Offset(100)));
         log.start()
     });
@@ -293,7 +298,7 @@ fn the_epoch_of_removed_entries_is_no_run() {
         let log = store.create(key(0), expiring).await.expect("creates");
         append_in(&log, 4, &batch(3, 1, b"old"));
         durable(&log).await;
-        log.set_committed(log.next_index(), log.next_offset());
+        log.set_committed(log.next_index());
         log.apply_retention(TimestampMs(1_000))
             .await
             .expect("retains");
@@ -309,6 +314,46 @@ fn the_epoch_of_removed_entries_is_no_run() {
         );
         append_empty(&log, EntryKind::TermStart, 5, b"");
         let run = (LeaderEpoch(5), RaftIndex(2), Offset(3));
+        assert_eq!(log.leader_epochs(), [run]);
+    });
+}
+
+/// What went takes its epoch with it, and what comes after may be in the same one.
+#[test]
+fn an_epoch_that_went_comes_back() {
+    let (sim, host) = machine(6);
+    run(&sim, host, async {
+        let store = opened().await;
+        let expiring = LogConfig {
+            retention_ms: 1,
+            ..small_log()
+        };
+        let log = store.create(key(0), expiring).await.expect("creates");
+        append_in(&log, 3, &batch(1, 1, b"a"));
+        let run = (LeaderEpoch(4), RaftIndex(2), Offset(1));
+        for _ in 0..2 {
+            append_in(&log, 4, &batch(1, 1, b"b"));
+            assert_eq!(log.leader_epochs()[1..], [run]);
+            log.truncate(RaftIndex(2)).await.expect("truncates");
+            assert_eq!(log.leader_epochs().len(), 1);
+        }
+        append_in(&log, 4, &batch(1, 1, b"b"));
+        durable(&log).await;
+        log.set_committed(log.next_index());
+        let removed = log.apply_retention(TimestampMs(1_000)).await;
+        removed.expect("retains");
+        assert_eq!(log.leader_epochs(), []);
+        append_in(&log, 4, &batch(1, 1, b"c"));
+        let run = (LeaderEpoch(4), RaftIndex(3), Offset(2));
+        assert_eq!(log.leader_epochs(), [run]);
+        let start = LogStart {
+            leader_epoch: LeaderEpoch(3),
+            index: RaftIndex(7),
+            ..LogStart::default()
+        };
+        log.reset(start).await.expect("resets");
+        append_in(&log, 4, &batch(1, 1, b"d"));
+        let run = (LeaderEpoch(4), RaftIndex(8), Offset(0));
         assert_eq!(log.leader_epochs(), [run]);
     });
 }

@@ -198,7 +198,7 @@ async fn step(store: &Store, m: &mut Model) {
         80..85 => check_times(&log, p, probe).await,
         85..88 => {
             let durable = log.durable();
-            log.set_committed(durable.next_index, durable.next_offset);
+            log.set_committed(durable.next_index);
             let durable = durable.next_offset.0;
             p.committed = p.committed.max(durable);
             let to = p.start + (pick as i64) % (durable - p.start + 1);

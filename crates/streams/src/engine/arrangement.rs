@@ -58,6 +58,8 @@ pub struct Arrangement {
     key: Vec<usize>,
     has_key: bool,
     codec: RowCodec,
+    /// Of all columns.
+    rows_codec: RowCodec,
     chunks: Vec<Chunk>,
     places: HashTable<Place>,
     rows: u64,
@@ -82,8 +84,11 @@ impl Arrangement {
         let has_key = key.is_some();
         let key = key.map_or_else(|| (0..schema.fields().len()).collect(), <[usize]>::to_vec);
         let types = key.iter().map(|at| schema.field(*at).data_type());
+        let all = schema.fields().iter().map(|field| field.data_type());
+        let types_fit = "the planner keeps to types that rows can have";
         Self {
-            codec: RowCodec::ascending(types).expect("the planner keeps to types that rows can have"),
+            codec: RowCodec::ascending(types).expect(types_fit),
+            rows_codec: RowCodec::ascending(all).expect(types_fit),
             key,
             has_key,
             schema,
@@ -114,36 +119,53 @@ impl Arrangement {
         rows + self.places.capacity() * size_of::<Place>()
     }
 
-    /// Applies a change. What goes is taken away before what comes is put in, so an update may be in any order.
+    /// Applies a change, whatever order its rows are in: what comes and goes within it is set off first.
     pub fn apply(&mut self, delta: &Delta) -> Result<(), NotThere> {
-        let keys = self.codec.encode(&self.key_columns(delta.rows()), delta.len());
-        let hashes: Vec<u64> = (0..delta.len())
-            .map(|row| HASHES.hash_one(keys.row(row)))
-            .collect();
-        let mut missing = Vec::new();
-        for row in (0..delta.len()).filter(|row| delta.weight(*row) < 0) {
-            let (weight, key) = (delta.weight(row), keys.row(row));
-            if !self.add_weight(hashes[row], key, weight) {
-                missing.push(row);
-            }
-        }
-        let mut coming = Vec::new();
-        for row in (0..delta.len()).filter(|row| delta.weight(*row) > 0) {
-            let (weight, key) = (delta.weight(row), keys.row(row));
-            if self.has_key || !self.add_weight(hashes[row], key, weight) {
-                coming.push(row as u32);
-            }
-        }
-        self.put(delta, &coming, &hashes);
-        // A row may come and go in one change.
-        for row in missing {
-            let (weight, key) = (delta.weight(row), keys.row(row));
-            if !self.add_weight(hashes[row], key, weight) {
+        let weights = self.net_weights(delta);
+        let keys = self
+            .codec
+            .encode(&self.key_columns(delta.rows()), delta.len());
+        let hash = |row: usize| HASHES.hash_one(keys.row(row));
+        for (row, weight) in weights.iter().enumerate() {
+            if *weight < 0 && !self.add_weight(hash(row), keys.row(row), *weight) {
                 return Err(NotThere);
             }
         }
+        let mut coming = Vec::new();
+        for (row, weight) in weights.iter().enumerate() {
+            let is_there = !self.has_key
+                && *weight > 0
+                && self.add_weight(hash(row), keys.row(row), *weight);
+            if *weight > 0 && !is_there {
+                coming.push((row as u32, *weight, hash(row)));
+            }
+        }
+        self.put(delta, &coming);
         self.merge();
         Ok(())
+    }
+
+    /// How often each row comes or goes in all, told at the first place where it stands; zero elsewhere.
+    fn net_weights(&self, delta: &Delta) -> Vec<i64> {
+        let mut weights: Vec<i64> = (0..delta.len()).map(|row| delta.weight(row)).collect();
+        let rows = self.rows_codec.encode(delta.rows().columns(), delta.len());
+        let mut first: HashTable<(u64, usize)> = HashTable::with_capacity(delta.len());
+        for row in 0..delta.len() {
+            let hash = HASHES.hash_one(rows.row(row));
+            let known = first.find(hash, |(other, at)| {
+                *other == hash && rows.row(*at) == rows.row(row)
+            });
+            match known {
+                Some((_, at)) => {
+                    weights[*at] += weights[row];
+                    weights[row] = 0;
+                }
+                None => {
+                    first.insert_unique(hash, (hash, row), |(hash, _)| *hash);
+                }
+            }
+        }
+        weights
     }
 
     fn key_columns(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
@@ -175,8 +197,8 @@ impl Arrangement {
         true
     }
 
-    /// Puts new rows into a chunk of their own.
-    fn put(&mut self, delta: &Delta, coming: &[u32], hashes: &[u64]) {
+    /// Puts new rows into a chunk of their own: place, weight and hash of each.
+    fn put(&mut self, delta: &Delta, coming: &[(u32, i64, u64)]) {
         if coming.is_empty() {
             return;
         }
@@ -184,38 +206,22 @@ impl Arrangement {
         let rows = if coming.len() == delta.len() {
             delta.rows().clone()
         } else {
-            let places = UInt32Array::from(coming.to_vec());
+            let places: UInt32Array = coming.iter().map(|(row, ..)| *row).collect();
             take_record_batch(delta.rows(), &places).expect("places lie in the chunk")
         };
-        let keys = self.codec.encode(&self.key_columns(&rows), rows.num_rows());
-        let mut weights = Vec::with_capacity(coming.len());
-        let mut living = 0;
-        for (slot, row) in coming.iter().enumerate() {
-            let (weight, hash) = (delta.weight(*row as usize), hashes[*row as usize]);
-            self.rows = self.rows.wrapping_add_signed(weight);
-            // Rows of one change may be equal: the first has the weight of all.
-            let before = self.places.find(hash, |known| {
-                let is_new = known.hash == hash && known.chunk == number;
-                is_new && keys.row(known.slot as usize) == keys.row(slot)
-            });
-            if let Some(before) = before {
-                weights[before.slot as usize] += weight;
-                weights.push(0);
-                continue;
-            }
-            weights.push(weight);
-            living += 1;
+        for (slot, (_, weight, hash)) in coming.iter().enumerate() {
+            self.rows = self.rows.wrapping_add_signed(*weight);
             let place = Place {
-                hash,
+                hash: *hash,
                 chunk: number,
                 slot: slot as u32,
             };
-            self.places.insert_unique(hash, place, |place| place.hash);
+            self.places.insert_unique(*hash, place, |place| place.hash);
         }
         self.chunks.push(Chunk {
             rows,
-            weights: Arc::new(weights),
-            living,
+            weights: Arc::new(coming.iter().map(|(_, weight, _)| *weight).collect()),
+            living: coming.len(),
         });
     }
 
@@ -387,3 +393,6 @@ impl Rows {
         chunks.collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

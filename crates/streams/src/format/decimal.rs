@@ -85,6 +85,26 @@ fn magnitude(whole: &[u8], fraction: &[u8], kept: i64, rest: Rest) -> Result<i12
         .ok_or(too_large)
 }
 
+/// `value / 10^from` as a multiple of `10^-to`, rounded half away from zero. `None`: it is too large.
+#[must_use]
+pub fn rescale(value: i128, from: i32, to: i32) -> Option<i128> {
+    let places = to - from;
+    let power = 10i128.checked_pow(places.unsigned_abs());
+    if places >= 0 {
+        return if value == 0 {
+            Some(0)
+        } else {
+            value.checked_mul(power?)
+        };
+    }
+    let Some(power) = power else {
+        return Some(0);
+    };
+    let (whole, rest) = (value / power, value % power);
+    let rounds = rest.unsigned_abs() >= power.unsigned_abs().div_ceil(2);
+    Some(whole + i128::from(rounds) * value.signum())
+}
+
 /// The number `value / 10^scale`, all places written.
 pub fn write(value: i128, scale: i8, out: &mut Vec<u8>) {
     let digits = value.unsigned_abs().to_string();

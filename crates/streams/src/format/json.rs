@@ -4,7 +4,7 @@
 //! as strictly. Where members are found is guessed from the records before, whose members mostly came in the same order;
 //! a guess costs one comparison and a wrong one a look into the table of names.
 //!
-//! # What is read
+//! What is read:
 //! - A record is one object of RFC 8259 in UTF-8 with nothing behind it. Of members with the same name the last counts.
 //! - A column's value is what PostgreSQL's `->>` and a cast to its type would make of the member: a string may hold a
 //!   number, text may be any value. Beyond that: integers may be written `1e3` or `5.0`; numbers for timestamps are
@@ -13,7 +13,7 @@
 //! - What is absent, null, or lies within something that is neither object nor array, is NULL.
 //! - Text with the character U+0000 is malformed, since PostgreSQL has none; so is a number out of its column's range.
 //!
-//! # What is written
+//! What is written:
 //! Integers and decimals as numbers, floating point too but for `"NaN"`, `"Infinity"` and `"-Infinity"`; times as ISO
 //! 8601 with microseconds, in UTC with a `Z` where the column has a zone; bytes as base64; JSON as it is.
 
@@ -71,9 +71,11 @@ enum Target {
 /// A member by its name with quotes and colon.
 struct Guess {
     text: Box<[u8]>,
-    /// Its first bytes, and which of them there are: enough to tell most others.
+    /// Its first eight bytes, and which of them there are.
     head: u64,
     mask: u64,
+    /// Its last eight bytes, if there are more. Most names are no longer than both together.
+    tail: u64,
     target: Target,
 }
 
@@ -86,6 +88,9 @@ impl Guess {
             text: text.into(),
             head: u64::from_le_bytes(head),
             mask: u64::MAX >> (64 - 8 * count),
+            tail: text
+                .last_chunk()
+                .map_or(0, |tail| u64::from_le_bytes(*tail)),
             target,
         }
     }
@@ -99,9 +104,14 @@ impl Guess {
         if u64::from_le_bytes(*head) & self.mask != self.head {
             return false;
         }
-        // Short enough to be faster than a call.
-        let rest = self.text.iter().skip(8);
-        rest.zip(&text[8..]).all(|(wanted, byte)| wanted == byte) && text.len() >= self.text.len()
+        match self.text.len() {
+            ..=8 => true,
+            bytes @ 9..=16 => {
+                let tail = text.get(..bytes).and_then(|text| text.last_chunk::<8>());
+                tail.is_some_and(|tail| u64::from_le_bytes(*tail) == self.tail)
+            }
+            _ => text.starts_with(&self.text),
+        }
     }
 }
 
@@ -302,10 +312,24 @@ impl Record<'_> {
     fn member(&mut self, at: usize, guess: &mut usize) -> Result<Target, Failure> {
         self.cursor.next();
         let rest = &self.cursor.text[self.cursor.at..];
-        let guesses = self.nodes[at].guesses[*guess..].iter();
-        for (ahead, guessed) in guesses.take(GUESSES_TRIED).enumerate() {
+        let guesses = self.nodes[at].guesses.get(*guess..).unwrap_or_default();
+        if let [guessed, ..] = guesses
+            && guessed.is_at(rest)
+        {
+            *guess += 1;
+            self.cursor.at += guessed.text.len();
+            return Ok(guessed.target);
+        }
+        self.ahead(at, guess)
+    }
+
+    /// The members guessed next are missing, or else it is none that was guessed.
+    fn ahead(&mut self, at: usize, guess: &mut usize) -> Result<Target, Failure> {
+        let rest = &self.cursor.text[self.cursor.at..];
+        let guesses = self.nodes[at].guesses.iter().enumerate();
+        for (place, guessed) in guesses.skip(*guess + 1).take(GUESSES_TRIED) {
             if guessed.is_at(rest) {
-                *guess += ahead + 1;
+                *guess = place + 1;
                 self.cursor.at += guessed.text.len();
                 return Ok(guessed.target);
             }

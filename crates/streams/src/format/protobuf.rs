@@ -3,7 +3,7 @@
 //! What is to be done with a field is looked up by its number; fields that are not read are stepped over without a look
 //! inside.
 //!
-//! # What is read
+//! What is read:
 //! - A column is the field of its name, or what stands at its path of names. Of a field that comes several times the
 //!   last counts; along a path, messages are merged as the specification says, in a struct column they are not.
 //! - A field that was left out is NULL if its presence is tracked (`optional`, `oneof`, messages, proto2), else it has its
@@ -13,7 +13,7 @@
 //!   are what they wrap, other messages are structs, maps are lists of structs of `key` and `value`.
 //! - A string may be any type that text can be cast to.
 //!
-//! # What is written
+//! What is written:
 //! Fields that are NULL are left out, nulls in lists become defaults. A column must fit its field whatever its values:
 //! no bigint into `int32`, nothing signed into unsigned fields.
 

@@ -1,6 +1,6 @@
 //! Tables of records and the rows they hold.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -24,7 +24,7 @@ fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
 }
 
 fn jsonb(name: &str) -> Field {
-    let metadata = HashMap::from([("postgres.type".to_owned(), "jsonb".to_owned())]);
+    let metadata = [("postgres.type".to_owned(), "jsonb".to_owned())].into();
     Field::new(name, DataType::Utf8, true).with_metadata(metadata)
 }
 

@@ -222,10 +222,17 @@ pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
 /// Adds the value as [`push`] reads it; it is neither null nor a list or struct.
 pub(super) fn write(array: &dyn Array, row: usize, out: &mut Vec<u8>) {
     match array.data_type() {
-        DataType::Boolean => write_plain(array.as_boolean().value(row), out),
-        DataType::Int16 => write_plain(array.as_primitive::<Int16Type>().value(row), out),
-        DataType::Int32 => write_plain(array.as_primitive::<Int32Type>().value(row), out),
-        DataType::Int64 => write_plain(array.as_primitive::<Int64Type>().value(row), out),
+        DataType::Boolean => {
+            let value: &[u8] = if array.as_boolean().value(row) {
+                b"true"
+            } else {
+                b"false"
+            };
+            out.extend_from_slice(value);
+        }
+        DataType::Int16 => write_integer(array.as_primitive::<Int16Type>().value(row).into(), out),
+        DataType::Int32 => write_integer(array.as_primitive::<Int32Type>().value(row).into(), out),
+        DataType::Int64 => write_integer(array.as_primitive::<Int64Type>().value(row), out),
         DataType::Float32 => {
             let value = array.as_primitive::<Float32Type>().value(row);
             write_float(value.into(), format_args!("{value:?}"), out);
@@ -260,8 +267,22 @@ pub(super) fn write(array: &dyn Array, row: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn write_plain(value: impl std::fmt::Display, out: &mut Vec<u8>) {
-    write!(out, "{value}").expect("a vector takes all bytes");
+fn write_integer(value: i64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 /// Shortest digits that are read back as the same number.

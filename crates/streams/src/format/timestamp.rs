@@ -1,7 +1,7 @@
 //! Dates and times of the proleptic Gregorian calendar: text to numbers and back, exact.
 //!
 //! Days count from 1970-01-01, microseconds from its midnight, UTC. Read is what RFC 3339, ISO 8601 and PostgreSQL write:
-//! `2026-11-22`, `2026-11-22T01:02`, `2026-11-22 01:02:03.456789+05:30`, years of four to six digits, signed or not.
+//! `2026-11-22`, `2026-11-22T01:02`, `2026-11-22 01:02:03.456789+05:30`, years of four to seven digits, signed or not.
 //! Fractions are rounded to the microsecond. There is no second 60 and no hour 24. The arithmetic is that of Howard
 //! Hinnant, "chrono-compatible low-level date algorithms".
 
@@ -99,6 +99,8 @@ pub fn parse_date(text: &[u8]) -> Result<i32, Reason> {
 pub fn parse_time(text: &[u8]) -> Result<i64, Reason> {
     let mut rest = Text { text, at: 0 };
     let time = rest.time().filter(|_| rest.at == text.len());
+    // Rounding may reach midnight, which is no time of this day.
+    let time = time.filter(|time| *time < MICROS_PER_DAY);
     time.ok_or(Reason::NotA("time"))
 }
 
@@ -151,7 +153,7 @@ impl Text<'_> {
         let mut year = 0i32;
         let from = self.at;
         while let Some(digit @ b'0'..=b'9') = self.peek() {
-            if self.at - from == 6 {
+            if self.at - from == 7 {
                 return None;
             }
             year = year * 10 + i32::from(digit - b'0');

@@ -2,6 +2,7 @@
 
 mod generate;
 mod model;
+mod speed;
 mod value;
 
 use std::collections::BTreeMap;

@@ -39,6 +39,9 @@ pub(super) struct GroupedRows {
     rows: Table<Placed>,
     groups: Keys,
     ordered: Vec<OrderedSlots>,
+    /// Of a group whose rows never go, the weight of the first rows that are kept; by group, how much it has.
+    kept: Option<i64>,
+    weights: Vec<i64>,
     key: Vec<u8>,
 }
 
@@ -87,8 +90,15 @@ impl GroupedRows {
             rows: Table::default(),
             groups: Keys::default(),
             ordered: Vec::new(),
+            kept: None,
+            weights: Vec::new(),
             key: Vec::new(),
         })
+    }
+
+    /// Keeps the first rows of each group only, up to that weight; for an input whose rows never go.
+    pub(super) fn keep_first(&mut self, weight: u64) {
+        self.kept = i64::try_from(weight).ok();
     }
 
     pub(super) fn take(&mut self, delta: &Delta) {
@@ -107,6 +117,9 @@ impl GroupedRows {
             let prefix = u32::try_from(self.key.len()).expect("rows are far smaller");
             self.key.extend_from_slice(others);
             let (group, _) = self.groups.insert(group);
+            if self.is_behind(group) {
+                continue;
+            }
             self.groups.touch(group);
             let (slot, is_new) = self.rows.insert(&self.key);
             let placed = self.rows.change(slot);
@@ -115,6 +128,50 @@ impl GroupedRows {
             placed.prefix = prefix;
             if is_new {
                 self.order(group, slot);
+            }
+            if let Some(kept) = self.kept {
+                self.keep(group, delta.weight(row), kept);
+            }
+        }
+    }
+
+    /// Whether a group has as many rows as it keeps, all of them before the one whose key has been made.
+    fn is_behind(&self, group: Slot) -> bool {
+        let Some(kept) = self.kept else { return false };
+        let is_full = self
+            .weights
+            .get(group.index())
+            .is_some_and(|weight| *weight >= kept);
+        is_full
+            && self
+                .last(group)
+                .is_none_or(|last| self.rows.keys().key(last) < self.key.as_slice())
+    }
+
+    /// The last row that a group has.
+    fn last(&self, group: Slot) -> Option<Slot> {
+        let slots = self.ordered.get(group.index())?.iter().rev();
+        slots
+            .into_iter()
+            .find(|slot| self.rows.get(*slot).weight > 0)
+    }
+
+    /// Counts a row that has come, and lets those go that are behind what is kept.
+    fn keep(&mut self, group: Slot, weight: i64, kept: i64) {
+        if self.weights.len() <= group.index() {
+            self.weights.resize(group.index() + 1, 0);
+        }
+        self.weights[group.index()] += weight;
+        while let Some(last) = self.last(group) {
+            let rest = self.weights[group.index()] - self.rows.get(last).weight;
+            if rest < kept {
+                return;
+            }
+            self.weights[group.index()] = rest;
+            self.forget(last);
+            // What came in this epoch was never shown; the others are still needed to tell what was.
+            if self.rows.old(last).weight == 0 {
+                self.ordered[group.index()].remove(self.rows.keys(), last);
             }
         }
     }
@@ -130,6 +187,15 @@ impl GroupedRows {
     /// Groups whose rows the epoch changed.
     pub(super) fn touched(&self) -> &[Slot] {
         self.groups.touched()
+    }
+
+    /// The group of that key, if it has rows.
+    pub(super) fn find_group(&self, key: &[u8]) -> Option<Slot> {
+        self.groups.find(key)
+    }
+
+    pub(super) fn group_key(&self, group: Slot) -> &[u8] {
+        self.groups.key(group)
     }
 
     /// A group's rows in order, with their weights.
@@ -149,6 +215,12 @@ impl GroupedRows {
     /// What a row is sorted by, with its group.
     pub(super) fn prefix(&self, slot: Slot) -> &[u8] {
         &self.rows.keys().key(slot)[..self.rows.get(slot).prefix as usize]
+    }
+
+    /// What a row is sorted by.
+    pub(super) fn sorted(&self, slot: Slot) -> &[u8] {
+        let group = self.rows.get(slot).group;
+        &self.prefix(slot)[self.groups.key(group).len()..]
     }
 
     /// Lets a row go that can never be shown again.
@@ -198,7 +270,14 @@ impl GroupedRows {
                 .get(group.index())
                 .is_some_and(|rows| !rows.is_empty())
         };
-        self.groups.end_epoch(has_rows);
+        let weights = &mut self.weights;
+        self.groups.end_epoch(|group| {
+            let stays = has_rows(group);
+            if let (false, Some(weight)) = (stays, weights.get_mut(group.index())) {
+                *weight = 0;
+            }
+            stays
+        });
         // Groups are made of rows; no checkpoint has them.
         self.groups.drain_dirty(|_, _| {});
     }
@@ -226,6 +305,9 @@ impl GroupedRows {
         let (slot, is_new) = self.rows.restore(key, placed);
         if is_new {
             self.order(group, slot);
+            if let Some(kept) = self.kept {
+                self.keep(group, weight, kept);
+            }
         }
         Ok(())
     }

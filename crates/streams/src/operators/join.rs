@@ -7,7 +7,8 @@
 //!    Without one the weight of its key on the other side is that count.
 //! 3. Rows with a null in a key that no null equals are not kept: they have no partner, whatever comes.
 //!
-//! # Layout      of state: tables 0 and 1 have the rows of either side, key columns first, with weight and partners
+//! # Layout      of state: tables 0 and 1 have the rows of either side, key columns first, with weight and partners; behind a
+//! row of an input that only grows stands its number, eight bytes big-endian
 //! # Limits      a piece of work looks at SCANNED_MAX rows, about
 
 mod null_aware;
@@ -107,7 +108,7 @@ pub(super) fn make(place: &Place, join: &Join) -> Result<Box<dyn Running>, PlanE
             place.expect_types(types(0))?
         }
         JoinKind::AsOf { .. } => {
-            return Err(place.malformed("joins by nearest time are another operator"));
+            unreachable!("another operator");
         }
     }
     let (left_keys, right_keys): (Vec<usize>, Vec<usize>) = join.keys.iter().copied().unzip();

@@ -81,14 +81,20 @@ pub(super) fn make(place: &Place, operator: &Operator) -> Result<Box<dyn Running
             (key.column, order)
         })
         .collect();
+    let until = limit.map_or(u64::MAX, |limit| offset.saturating_add(limit));
+    let forgets = place.append_only[0] && limit.is_some();
+    let mut rows = GroupedRows::new(place, 0, partition, &order)?;
+    if forgets && *ties == Ties::Numbered {
+        rows.keep_first(until);
+    }
     Ok(Box::new(Top {
         schema: place.schema.clone(),
         ties: *ties,
         from: *offset,
-        until: limit.map_or(u64::MAX, |limit| offset.saturating_add(limit)),
+        until,
         emits_number: *emits_number,
-        forgets: place.append_only[0] && limit.is_some(),
-        rows: GroupedRows::new(place, 0, partition, &order)?,
+        forgets,
+        rows,
         finishing: 0,
     }))
 }
@@ -231,22 +237,38 @@ impl Top {
     }
 }
 
-/// What goes, in its order, and then what comes.
+/// Lists this long are looked through rather than indexed.
+const LISTED_MAX: usize = 16;
+
+/// What goes, in its order, and then what comes. A row has each number once.
 fn add_difference(old: &[Shown], new: &[Shown], changes: &mut Vec<Shown>) {
-    let mut weights: BTreeMap<(Slot, u64), i64> = BTreeMap::new();
-    for shown in new {
-        *weights.entry((shown.slot, shown.number)).or_default() += shown.weight;
-    }
-    for shown in old {
-        *weights.entry((shown.slot, shown.number)).or_default() -= shown.weight;
-    }
-    for (all, is_gone) in [(old, true), (new, false)] {
-        for shown in all {
-            let weight = weights[&(shown.slot, shown.number)];
-            if weight != 0 && (weight < 0) == is_gone {
-                changes.push(Shown { weight, ..*shown });
-                weights.insert((shown.slot, shown.number), 0);
-            }
+    add_excess(old, new, -1, changes);
+    add_excess(new, old, 1, changes);
+}
+
+/// What there is more of in the first.
+fn add_excess(these: &[Shown], those: &[Shown], sign: i64, changes: &mut Vec<Shown>) {
+    let is_listed = those.len() <= LISTED_MAX;
+    let indexed = those
+        .iter()
+        .filter(|_| !is_listed)
+        .map(|shown| ((shown.slot, shown.number), shown.weight));
+    let indexed: BTreeMap<(Slot, u64), i64> = indexed.collect();
+    for shown in these {
+        let found = if is_listed {
+            let same = those
+                .iter()
+                .find(|other| (other.slot, other.number) == (shown.slot, shown.number));
+            same.map(|other| other.weight)
+        } else {
+            indexed.get(&(shown.slot, shown.number)).copied()
+        };
+        let excess = shown.weight - found.unwrap_or(0);
+        if excess > 0 {
+            changes.push(Shown {
+                weight: sign * excess,
+                ..*shown
+            });
         }
     }
 }

@@ -3,10 +3,10 @@
 use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 use kafka::batch::BatchHeader;
 
-use super::{PRODUCERS_MAX, ProducerBatch, ProducerTable, SequenceError, Verdict, check};
+use super::{PRODUCERS_MAX, ProducerBatch, ProducerTable, SequenceError, Verdict};
 
 /// The header of a batch of `count` records.
-pub fn batch(producer: i64, epoch: i16, sequence: i32, count: i32) -> BatchHeader {
+fn batch(producer: i64, epoch: i16, sequence: i32, count: i32) -> BatchHeader {
     BatchHeader {
         base_offset: Offset(0),
         batch_length: 0,
@@ -23,17 +23,13 @@ pub fn batch(producer: i64, epoch: i16, sequence: i32, count: i32) -> BatchHeade
     }
 }
 
-fn checked(table: &ProducerTable, header: &BatchHeader) -> Result<Verdict, SequenceError> {
-    check(header, |producer| table.window(producer))
-}
-
 fn on_append(table: &mut ProducerTable, header: &BatchHeader, at: Offset, now: TimestampMs) {
     table.apply(&ProducerBatch::new(header, at, now).expect("a producer"));
 }
 
 /// What a check says, in one word.
 fn word(table: &ProducerTable, header: &BatchHeader) -> String {
-    match checked(table, header) {
+    match table.check(header) {
         Ok(Verdict::Next) => "next".to_owned(),
         Ok(Verdict::Duplicate(sent)) => format!("duplicate at {}", sent.base_offset),
         Err(SequenceError::OutOfOrder { .. }) => "out of order".to_owned(),
@@ -107,7 +103,7 @@ fn sequences_wrap_to_zero() {
     assert_eq!(word(&table, &last), "duplicate at 0");
     assert_eq!(word(&table, &batch(1, 0, 2, 1)), "next");
     assert_eq!(word(&table, &batch(1, 0, i32::MAX, 1)), "out of order");
-    let Ok(Verdict::Duplicate(sent)) = checked(&table, &last) else {
+    let Ok(Verdict::Duplicate(sent)) = table.check(&last) else {
         panic!("it was sent");
     };
     assert_eq!((sent.first_sequence, sent.last_sequence), (i32::MAX - 1, 1));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion_common::{DFSchema, ScalarValue};
+use datafusion_common::ScalarValue;
 use datafusion_expr::{
     Expr, GroupingSet,
     expr::AggregateFunction as Call,
@@ -28,17 +28,20 @@ impl Lowering {
             .into_iter()
             .cloned()
             .collect();
-        let calls: Vec<&Call> = logical.aggr_expr.iter().map(call).collect::<Result<_, _>>()?;
-        let mut needed = Needed { expressions: keys.clone() };
-        let specs: Vec<Spec> = calls
+        let calls: Vec<&Call> = logical
+            .aggr_expr
             .iter()
-            .map(|call| Spec::new(call, &mut needed, schema))
+            .map(call)
             .collect::<Result<_, _>>()?;
-        let (input, places) = self.extended(input, &needed.expressions, schema)?;
-        let aggregates: Vec<Aggregate> = specs.iter().map(|spec| spec.placed(&places)).collect();
+        let specs = Specs::new(&keys, &calls)?;
+        let (input, places) = self.extended(input, &specs.expressions, schema)?;
+        let aggregates = specs.placed(&places);
         let out = schema_of(&logical.schema);
         let Some(sets) = grouping_sets(&logical.group_expr)? else {
-            let operator = Operator::Aggregate { keys: places[..keys.len()].to_vec(), aggregates };
+            let operator = Operator::Aggregate {
+                keys: places[..keys.len()].to_vec(),
+                aggregates,
+            };
             return Ok(self.plan.add(operator, &[input], out));
         };
         let mut parts = Vec::with_capacity(sets.len());
@@ -65,9 +68,18 @@ impl Lowering {
         let keys = set.iter().map(|key| places[*key]).collect();
         let count = places.len();
         let mut fields: Vec<Field> = set.iter().map(|key| out.field(*key).clone()).collect();
-        fields.extend(out.fields()[count + 1..].iter().map(|field| field.as_ref().clone()));
-        let operator = Operator::Aggregate { keys, aggregates: aggregates.to_vec() };
-        let grouped = self.plan.add(operator, &[input], Arc::new(Schema::new(fields)));
+        fields.extend(
+            out.fields()[count + 1..]
+                .iter()
+                .map(|field| field.as_ref().clone()),
+        );
+        let operator = Operator::Aggregate {
+            keys,
+            aggregates: aggregates.to_vec(),
+        };
+        let grouped = self
+            .plan
+            .add(operator, &[input], Arc::new(Schema::new(fields)));
         let mut mask = 0_u64;
         let mut columns = Vec::with_capacity(out.fields().len());
         for key in 0..count {
@@ -93,7 +105,10 @@ impl Lowering {
 
 /// Each set of keys that rows are grouped by, when there are several.
 fn grouping_sets(groups: &[Expr]) -> Result<Option<Vec<Vec<Expr>>>, SqlError> {
-    if !groups.iter().any(|group| matches!(group, Expr::GroupingSet(_))) {
+    if !groups
+        .iter()
+        .any(|group| matches!(group, Expr::GroupingSet(_)))
+    {
         return Ok(None);
     }
     let groups = enumerate_grouping_sets(groups.to_vec())?;
@@ -102,10 +117,16 @@ fn grouping_sets(groups: &[Expr]) -> Result<Option<Vec<Vec<Expr>>>, SqlError> {
     };
     Ok(Some(match sets {
         GroupingSet::GroupingSets(sets) => sets.clone(),
-        GroupingSet::Rollup(keys) => (0..=keys.len()).rev().map(|count| keys[..count].to_vec()).collect(),
+        GroupingSet::Rollup(keys) => (0..=keys.len())
+            .rev()
+            .map(|count| keys[..count].to_vec())
+            .collect(),
         GroupingSet::Cube(keys) if keys.len() <= CUBE_KEYS_MAX => (0..1_usize << keys.len())
             .map(|mask| {
-                let chosen = keys.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 1);
+                let chosen = keys
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| mask >> at & 1 == 1);
                 chosen.map(|(_, key)| key.clone()).collect()
             })
             .collect(),
@@ -128,7 +149,10 @@ fn column(at: usize, data_type: DataType) -> Compiled {
 
 fn same(value: ScalarValue, data_type: DataType) -> Compiled {
     Compiled {
-        expression: Arc::new(Same { value, data_type: data_type.clone() }),
+        expression: Arc::new(Same {
+            value,
+            data_type: data_type.clone(),
+        }),
         data_type,
         column: None,
     }
@@ -149,7 +173,11 @@ struct Needed {
 
 impl Needed {
     fn place(&mut self, expression: &Expr) -> usize {
-        if let Some(at) = self.expressions.iter().position(|found| found == expression) {
+        if let Some(at) = self
+            .expressions
+            .iter()
+            .position(|found| found == expression)
+        {
             return at;
         }
         self.expressions.push(expression.clone());
@@ -167,7 +195,7 @@ struct Spec {
 }
 
 impl Spec {
-    fn new(call: &Call, needed: &mut Needed, schema: &DFSchema) -> Result<Self, SqlError> {
+    fn new(call: &Call, needed: &mut Needed) -> Result<Self, SqlError> {
         let params = &call.params;
         let name = call.func.name();
         let mut arguments: Vec<Expr> = params.args.clone();
@@ -194,15 +222,21 @@ impl Spec {
             "var" | "var_samp" => AggregateFunction::VarSamp,
             "stddev_pop" => AggregateFunction::StddevPop,
             "stddev" | "stddev_samp" => AggregateFunction::StddevSamp,
-            "approx_distinct" => AggregateFunction::ApproxDistinct,
-            "median" => AggregateFunction::Percentile { fraction_bits: 0.5_f64.to_bits() },
+            "approx_distinct" | "approx_count_distinct" => AggregateFunction::ApproxDistinct,
+            "median" => AggregateFunction::Percentile {
+                fraction_bits: 0.5_f64.to_bits(),
+            },
             "percentile_cont" => {
                 let fraction = percentile_fraction(&arguments)?;
                 arguments.truncate(1);
-                AggregateFunction::Percentile { fraction_bits: fraction.to_bits() }
+                AggregateFunction::Percentile {
+                    fraction_bits: fraction.to_bits(),
+                }
             }
             _ => {
-                return Err(SqlError::unsupported(format!("aggregate {name} is not supported")));
+                return Err(SqlError::unsupported(format!(
+                    "aggregate {name} is not supported"
+                )));
             }
         };
         let is_ordered = !matches!(function, AggregateFunction::Percentile { .. });
@@ -214,10 +248,12 @@ impl Spec {
                 nulls_first: key.nulls_first,
             });
         }
-        let _ = schema;
         Ok(Self {
             function,
-            arguments: arguments.iter().map(|argument| needed.place(argument)).collect(),
+            arguments: arguments
+                .iter()
+                .map(|argument| needed.place(argument))
+                .collect(),
             distinct: params.distinct,
             filter: params.filter.as_ref().map(|filter| needed.place(filter)),
             order,
@@ -233,9 +269,39 @@ impl Spec {
             order: self
                 .order
                 .iter()
-                .map(|key| SortKey { column: places[key.column], ..*key })
+                .map(|key| SortKey {
+                    column: places[key.column],
+                    ..*key
+                })
                 .collect(),
         }
+    }
+}
+
+/// Aggregates and the expressions that they and the keys read, the keys first.
+pub struct Specs {
+    pub expressions: Vec<Expr>,
+    specs: Vec<Spec>,
+}
+
+impl Specs {
+    pub fn new(keys: &[Expr], calls: &[&Call]) -> Result<Self, SqlError> {
+        let mut needed = Needed {
+            expressions: keys.to_vec(),
+        };
+        let specs = calls
+            .iter()
+            .map(|call| Spec::new(call, &mut needed))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            expressions: needed.expressions,
+            specs,
+        })
+    }
+
+    /// With the expressions at these places.
+    pub fn placed(&self, places: &[usize]) -> Vec<Aggregate> {
+        self.specs.iter().map(|spec| spec.placed(places)).collect()
     }
 }
 

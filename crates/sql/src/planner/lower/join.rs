@@ -46,7 +46,12 @@ impl Lowering {
         };
         let operator = Operator::Join(Join {
             kind,
-            keys: left.keys.iter().copied().zip(right.keys.iter().copied()).collect(),
+            keys: left
+                .keys
+                .iter()
+                .copied()
+                .zip(right.keys.iter().copied())
+                .collect(),
             null_equals_null: join.null_equality == NullEquality::NullEqualsNull,
             condition,
         });
@@ -58,7 +63,12 @@ impl Lowering {
         let node = self.node(logical)?;
         let width = self.schema(node).fields().len();
         let (node, keys) = self.extended(node, keys, logical.schema())?;
-        Ok(Side { node, keys, logical, width })
+        Ok(Side {
+            node,
+            keys,
+            logical,
+            width,
+        })
     }
 
     /// Over all columns of both sides, those of the keys too.
@@ -71,7 +81,11 @@ impl Lowering {
         let mut fields = Vec::new();
         for side in [left, right] {
             let schema = side.logical.schema();
-            fields.extend(schema.iter().map(|(table, field)| (table.cloned(), field.clone())));
+            fields.extend(
+                schema
+                    .iter()
+                    .map(|(table, field)| (table.cloned(), field.clone())),
+            );
             let all = self.schema(side.node);
             for at in side.width..all.fields().len() {
                 let name = format!("${}${at}", fields.len());
@@ -99,11 +113,19 @@ impl Lowering {
         let mut wanted: Vec<usize> = (0..left.width).collect();
         let only_left = matches!(
             kind,
-            JoinKind::LeftSemi | JoinKind::LeftAnti | JoinKind::LeftAntiNullAware | JoinKind::LeftMark
+            JoinKind::LeftSemi
+                | JoinKind::LeftAnti
+                | JoinKind::LeftAntiNullAware
+                | JoinKind::LeftMark
         );
         if !only_left {
             wanted.extend((0..right.width).map(|at| fields.len() + at));
-            fields.extend(right_all.fields().iter().map(|field| field.as_ref().clone()));
+            fields.extend(
+                right_all
+                    .fields()
+                    .iter()
+                    .map(|field| field.as_ref().clone()),
+            );
         }
         if kind == JoinKind::LeftMark {
             wanted.push(fields.len());
@@ -114,4 +136,3 @@ impl Lowering {
         self.pick(node, &wanted)
     }
 }
-

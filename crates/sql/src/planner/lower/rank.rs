@@ -11,7 +11,7 @@ use datafusion_expr::{
 };
 use streams::{NodeId, Operator, plan::Ties};
 
-use super::{Lowering, sort_keys};
+use super::{Lowering, schema_of, sort_keys};
 use crate::backend::SqlError;
 
 /// Which numbers are asked for, from 1, the last included.
@@ -25,14 +25,21 @@ impl Lowering {
     pub fn window(&mut self, window: &Window) -> Result<NodeId, SqlError> {
         let mut node = self.node(&window.input)?;
         for expression in &window.window_expr {
-            let all = Numbers { first: 1, last: None };
+            let all = Numbers {
+                first: 1,
+                last: None,
+            };
             node = self.numbered(node, window, expression, all)?;
         }
         Ok(node)
     }
 
     /// A window of one rank with a condition on it: only the rows at those places are kept at all.
-    pub fn ranked(&mut self, window: &Window, predicate: &Expr) -> Result<Option<NodeId>, SqlError> {
+    pub fn ranked(
+        &mut self,
+        window: &Window,
+        predicate: &Expr,
+    ) -> Result<Option<NodeId>, SqlError> {
         let [expression] = window.window_expr.as_slice() else {
             return Ok(None);
         };
@@ -40,7 +47,10 @@ impl Lowering {
             return Ok(None);
         }
         let at = window.schema.fields().len() - 1;
-        let mut numbers = Numbers { first: 1, last: None };
+        let mut numbers = Numbers {
+            first: 1,
+            last: None,
+        };
         let mut rest = Vec::new();
         for condition in split_conjunction(predicate) {
             let bound = bound_of(condition, |column| {
@@ -73,10 +83,12 @@ impl Lowering {
         numbers: Numbers,
     ) -> Result<NodeId, SqlError> {
         let Some((call, ties)) = rank_of(expression) else {
-            return Err(SqlError::unsupported(format!(
-                "window function {} is not supported here",
-                window_name(expression)
-            )));
+            let call = window_call(expression)
+                .ok_or_else(|| super::internal("a window function was expected"))?;
+            let all = schema_of(&window.schema);
+            let name = expression.schema_name().to_string();
+            let value = all.field(all.index_of(&name)?).clone();
+            return self.over(input, window, call, value);
         };
         let params = &call.params;
         let width = self.schema(input).fields().len();
@@ -94,10 +106,20 @@ impl Lowering {
             emits_number: true,
         };
         let old = self.schema(input);
-        let mut fields: Vec<Field> = old.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut fields: Vec<Field> = old
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone())
+            .collect();
         let all = fields.len();
-        fields.push(Field::new(expression.schema_name().to_string(), DataType::Int64, true));
-        let top = self.plan.add(operator, &[input], Arc::new(Schema::new(fields)));
+        fields.push(Field::new(
+            expression.schema_name().to_string(),
+            DataType::Int64,
+            true,
+        ));
+        let top = self
+            .plan
+            .add(operator, &[input], Arc::new(Schema::new(fields)));
         let mut wanted: Vec<usize> = (0..width).collect();
         wanted.push(all);
         Ok(self.pick(top, &wanted))
@@ -126,10 +148,6 @@ fn window_call(expression: &Expr) -> Option<&WindowFunction> {
     }
 }
 
-fn window_name(expression: &Expr) -> String {
-    window_call(expression).map_or_else(|| expression.to_string(), |call| call.fun.name().to_owned())
-}
-
 fn bound_of(
     condition: &Expr,
     is_number: impl Fn(&datafusion_common::Column) -> bool,
@@ -151,11 +169,26 @@ fn bound_of(
     let at_least = |value: i64| u64::try_from(value).unwrap_or(0).max(1);
     let up_to = |value: i64| u64::try_from(value).unwrap_or(0);
     Some(match op {
-        Compare::Eq => Numbers { first: at_least(value), last: Some(up_to(value)) },
-        Compare::Lt => Numbers { first: 1, last: Some(up_to(value.saturating_sub(1))) },
-        Compare::LtEq => Numbers { first: 1, last: Some(up_to(value)) },
-        Compare::Gt => Numbers { first: at_least(value.saturating_add(1)), last: None },
-        Compare::GtEq => Numbers { first: at_least(value), last: None },
+        Compare::Eq => Numbers {
+            first: at_least(value),
+            last: Some(up_to(value)),
+        },
+        Compare::Lt => Numbers {
+            first: 1,
+            last: Some(up_to(value.saturating_sub(1))),
+        },
+        Compare::LtEq => Numbers {
+            first: 1,
+            last: Some(up_to(value)),
+        },
+        Compare::Gt => Numbers {
+            first: at_least(value.saturating_add(1)),
+            last: None,
+        },
+        Compare::GtEq => Numbers {
+            first: at_least(value),
+            last: None,
+        },
         _ => return None,
     })
 }

@@ -19,8 +19,8 @@ pub(super) struct Cursor<'a> {
     pub at: usize,
     /// Arrays and objects that are open.
     pub depth: usize,
-    /// Some string, at least, is not ASCII.
-    has_high_bits: bool,
+    /// All bytes of strings, one over the other: a high bit says that some were not ASCII.
+    seen: u64,
 }
 
 /// What stands between the quotes of a string.
@@ -44,14 +44,14 @@ impl<'a> Cursor<'a> {
             text,
             at: 0,
             depth: 0,
-            has_high_bits: false,
+            seen: 0,
         }
     }
 
     /// After all else was read: whether strings were UTF-8.
     #[inline]
     pub fn check_utf8(&self) -> Result<(), Failure> {
-        if !self.has_high_bits {
+        if self.seen & HIGH == 0 {
             return Ok(());
         }
         let checked = std::str::from_utf8(self.text);
@@ -150,10 +150,12 @@ impl<'a> Cursor<'a> {
         let from = self.at + 1;
         let mut at = from;
         let mut has_escapes = false;
+        let mut seen = self.seen;
         loop {
-            at = self.plain_end(at);
+            at = plain_end(self.text, at, &mut seen);
             match self.text.get(at) {
                 Some(b'"') => {
+                    self.seen = seen;
                     self.at = at + 1;
                     return Ok(Quoted {
                         text: &self.text[from..at],
@@ -192,43 +194,67 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub fn number(&mut self) -> Result<Number<'a>, Failure> {
+        let text = self.text;
         let from = self.at;
         let is_negative = self.peek() == Some(b'-');
-        self.at += usize::from(is_negative);
+        let digits_from = from + usize::from(is_negative);
+        let mut at = digits_from;
         let mut value = 0u64;
-        let digits_from = self.at;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            self.at += 1;
+        while let Some(eight) = eight_digits(text, at) {
+            value = value.wrapping_mul(100_000_000).wrapping_add(eight);
+            at += 8;
         }
-        let digits = self.at - digits_from;
-        if digits == 0 || digits > 1 && self.text[digits_from] == b'0' {
-            return Err(self.fail(Reason::Number));
+        while let Some(digit) = digit(text, at) {
+            value = value.wrapping_mul(10).wrapping_add(digit);
+            at += 1;
         }
-        if matches!(self.peek(), Some(b'.' | b'e' | b'E')) {
+        self.at = at;
+        self.check_whole(digits_from)?;
+        if matches!(text.get(at), Some(b'.' | b'e' | b'E')) {
             self.fraction()?;
-            let text = &self.text[from..self.at];
+            let text = &text[from..self.at];
             return Ok(Number {
                 text,
                 integer: None,
             });
         }
-        let integer = (digits <= 18).then_some(value as i64);
+        let integer = (at - digits_from <= 18).then_some(value as i64);
         Ok(Number {
-            text: &self.text[from..self.at],
+            text: &text[from..at],
             integer: integer.map(|value| if is_negative { -value } else { value }),
         })
+    }
+
+    /// Digits before the point: one at least, and no zero in front of others.
+    #[inline]
+    fn check_whole(&self, from: usize) -> Result<(), Failure> {
+        match self.at - from {
+            0 => Err(self.fail(Reason::Number)),
+            1 => Ok(()),
+            _ if self.text[from] == b'0' => Err(self.fail(Reason::Number)),
+            _ => Ok(()),
+        }
     }
 
     #[inline]
     fn skip_number(&mut self) -> Result<(), Failure> {
         self.at += usize::from(self.peek() == Some(b'-'));
         let from = self.at;
-        self.digits()?;
-        if self.text[from] == b'0' && self.at - from > 1 {
-            return Err(self.fail(Reason::Number));
-        }
+        self.skip_digits();
+        self.check_whole(from)?;
         self.fraction()
+    }
+
+    #[inline]
+    fn skip_digits(&mut self) {
+        let mut at = self.at;
+        while eight_digits(self.text, at).is_some() {
+            at += 8;
+        }
+        while digit(self.text, at).is_some() {
+            at += 1;
+        }
+        self.at = at;
     }
 
     /// What follows the digits before the point.
@@ -249,12 +275,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// One or more.
-    #[inline]
     fn digits(&mut self) -> Result<(), Failure> {
         let from = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
+        self.skip_digits();
         if self.at == from {
             return Err(self.fail(Reason::Number));
         }
@@ -333,70 +356,102 @@ impl<'a> Cursor<'a> {
         self.next();
         Ok(())
     }
+}
 
-    /// Where the first byte at or behind `at` is that cannot stand for itself in a string: a quote, a backslash, a
-    /// control character; or the end.
-    #[inline]
-    fn plain_end(&mut self, mut at: usize) -> usize {
-        // Most strings are short; what outlasts two words is looked at in blocks.
-        for _ in 0..2 {
-            match self.text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-                Some(word) => match self.plain_in_word(word) {
-                    8 => at += 8,
-                    plain => return at + plain,
-                },
-                None => return self.plain_in_tail(at),
-            }
-        }
-        let blocks = self.text[at..].as_chunks::<BLOCK_BYTES>().0;
-        for block in blocks {
-            let mut is_special = false;
-            let mut all = 0;
-            for byte in block {
-                is_special |= (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20);
-                all |= *byte;
-            }
-            if is_special {
-                break;
-            }
-            self.has_high_bits |= all >= 0x80;
-            at += BLOCK_BYTES;
-        }
-        while let Some(word) = self.text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            match self.plain_in_word(word) {
+#[inline]
+fn digit(text: &[u8], at: usize) -> Option<u64> {
+    let digit = text.get(at)?.wrapping_sub(b'0');
+    (digit < 10).then_some(digit.into())
+}
+
+/// The number that the next eight bytes are, if all of them are digits.
+#[inline]
+fn eight_digits(text: &[u8], at: usize) -> Option<u64> {
+    let word = text.get(at..)?.first_chunk::<8>()?;
+    let word = u64::from_le_bytes(*word);
+    // Digits are 0x30 to 0x39: the upper half is a three, and is one still when six is added.
+    let upper = word & each(0xf0) | (word.wrapping_add(each(0x06)) & each(0xf0)) >> 4;
+    if upper != each(0x33) {
+        return None;
+    }
+    // Neighbours are joined: digits to pairs, pairs to fours, fours to all eight.
+    let ones = word & each(0x0f);
+    let pairs = ones.wrapping_mul(10).wrapping_add(ones >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
+}
+
+/// Where the first byte at or behind `at` is that cannot stand for itself in a string: a quote, a backslash, a control
+/// character; or the end. `seen` has a high bit afterwards if one of the bytes had.
+#[inline]
+pub(super) fn plain_end(text: &[u8], mut at: usize, seen: &mut u64) -> usize {
+    // Most strings are short; what outlasts two words is looked at in blocks.
+    for _ in 0..2 {
+        match text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+            Some(word) => match plain_in_word(word, seen) {
                 8 => at += 8,
                 plain => return at + plain,
+            },
+            None => return at + plain_in_tail(&text[at..], seen),
+        }
+    }
+    let (blocks, rest) = text[at..].as_chunks::<BLOCK_BYTES>();
+    for block in blocks {
+        if !is_plain_ascii(block) {
+            let plain = plain_in_words(block, seen);
+            if plain < BLOCK_BYTES {
+                return at + plain;
             }
         }
-        self.plain_in_tail(at)
+        at += BLOCK_BYTES;
     }
+    at + plain_in_words(rest, seen)
+}
 
-    /// How many of the bytes stand for themselves before one does not.
-    #[inline]
-    fn plain_in_word(&mut self, word: &[u8; 8]) -> usize {
-        let word = u64::from_le_bytes(*word);
-        // Bytes behind the string's end count as well: at worst, UTF-8 is checked for nothing.
-        self.has_high_bits |= word & HIGH != 0;
-        // Subtracting makes the high bit of a byte that is too small; what it borrows spoils only bytes further up.
-        // With this bit turned, a quote is the only byte besides the control characters below 0x21.
-        let quote_or_control = word ^ each(0x02);
-        let backslash = word ^ each(b'\\');
-        let small = quote_or_control.wrapping_sub(each(0x21)) & !quote_or_control;
-        let zero = backslash.wrapping_sub(each(0x01)) & !backslash;
-        let found = (small | zero) & HIGH;
-        found.trailing_zeros() as usize / 8
-    }
+#[inline]
+fn is_plain_ascii(block: &[u8; BLOCK_BYTES]) -> bool {
+    // Without branches, so that it becomes vector code. As signed numbers, what is not ASCII is below zero.
+    let is_other = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte.cast_signed() < 0x20);
+    !block
+        .iter()
+        .fold(false, |other, byte| other | is_other(*byte))
+}
 
-    fn plain_in_tail(&mut self, mut at: usize) -> usize {
-        while let Some(byte) = self.text.get(at) {
-            if matches!(byte, b'"' | b'\\' | 0..0x20) {
-                break;
-            }
-            self.has_high_bits |= *byte >= 0x80;
-            at += 1;
+fn plain_in_words(bytes: &[u8], seen: &mut u64) -> usize {
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let plain = plain_in_word(word, seen);
+        if plain < 8 {
+            return place * 8 + plain;
         }
-        at
     }
+    words.len() * 8 + plain_in_tail(tail, seen)
+}
+
+/// How many of the bytes stand for themselves before one does not.
+#[inline]
+fn plain_in_word(word: &[u8; 8], seen: &mut u64) -> usize {
+    let word = u64::from_le_bytes(*word);
+    // Bytes behind the string's end count as well: at worst, UTF-8 is checked for nothing.
+    *seen |= word;
+    // Subtracting makes the high bit of a byte that is too small; what it borrows spoils only bytes further up. With
+    // this bit turned, a quote is the only byte besides the control characters below 0x21.
+    let quote_or_control = word ^ each(0x02);
+    let backslash = word ^ each(b'\\');
+    let small = quote_or_control.wrapping_sub(each(0x21)) & !quote_or_control;
+    let zero = backslash.wrapping_sub(each(0x01)) & !backslash;
+    let found = (small | zero) & HIGH;
+    found.trailing_zeros() as usize / 8
+}
+
+fn plain_in_tail(bytes: &[u8], seen: &mut u64) -> usize {
+    for (place, byte) in bytes.iter().enumerate() {
+        if matches!(byte, b'"' | b'\\' | 0..0x20) {
+            return place;
+        }
+        *seen |= u64::from(*byte);
+    }
+    bytes.len()
 }
 
 /// The character that a `\u` at the start of `text` stands for, and the bytes it takes; two of them for a pair.

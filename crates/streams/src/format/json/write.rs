@@ -9,6 +9,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Fields, SchemaRef};
 
+use super::scan;
 use crate::format::{
     FormatError,
     column::{self, Column},
@@ -160,21 +161,24 @@ fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(b'"');
 }
 
-pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
+fn write_string(text: &str, out: &mut Vec<u8>) {
     quoted(out, |out| {
-        let mut rest = text.as_bytes();
-        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-        while let Some(at) = rest.iter().position(special) {
-            out.extend_from_slice(&rest[..at]);
-            match rest[at] {
-                b'\n' => out.extend_from_slice(b"\\n"),
-                b'\r' => out.extend_from_slice(b"\\r"),
-                b'\t' => out.extend_from_slice(b"\\t"),
-                byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
-                control => write!(out, "\\u{control:04x}").expect("a vector takes all bytes"),
+        let text = text.as_bytes();
+        let mut from = 0;
+        loop {
+            let at = scan::plain_end(text, from, &mut 0);
+            out.extend_from_slice(&text[from..at]);
+            match text.get(at) {
+                None => return,
+                Some(b'\n') => out.extend_from_slice(b"\\n"),
+                Some(b'\r') => out.extend_from_slice(b"\\r"),
+                Some(b'\t') => out.extend_from_slice(b"\\t"),
+                Some(byte @ (b'"' | b'\\')) => out.extend_from_slice(&[b'\\', *byte]),
+                Some(control) => {
+                    write!(out, "\\u{control:04x}").expect("a vector takes all bytes");
+                }
             }
-            rest = &rest[at + 1..];
+            from = at + 1;
         }
-        out.extend_from_slice(rest);
     });
 }

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field as ColumnField, SchemaRef, TimeUnit};
 
 use super::schema::{self, Field, Message, Scalar, Schema};
-use crate::format::{DEPTH_MAX, FormatError};
+use crate::format::{DEPTH_MAX, FormatError, Implied};
 
 /// Field numbers below this are looked up by place.
 const DENSE: u32 = 64;
-/// Levels of structs that columns are made of without being asked for.
-const IMPLIED_DEPTH_MAX: usize = 8;
 
 /// See the module head.
 #[derive(Default)]
@@ -297,21 +295,21 @@ fn fits(scalar: Scalar, data_type: &DataType) -> bool {
 /// Columns for all fields of a message.
 pub(in crate::format) fn implied_schema(text: &str, name: &str) -> Result<SchemaRef, FormatError> {
     let schema = super::parse(text)?;
-    let fields = implied_fields(&schema, super::message(&schema, name)?, 0)?;
+    let fields = implied_fields(
+        &schema,
+        super::message(&schema, name)?,
+        &mut Implied::default(),
+    )?;
     Ok(Arc::new(arrow_schema::Schema::new(fields)))
 }
 
 fn implied_fields(
     schema: &Schema,
     message: &Message,
-    depth: usize,
+    implied: &mut Implied,
 ) -> Result<Vec<ColumnField>, FormatError> {
-    if depth == IMPLIED_DEPTH_MAX {
-        return Err(FormatError::Recursive {
-            name: message.name.clone(),
-        });
-    }
     let fields = message.fields.iter().map(|field| {
+        implied.enter(&message.name)?;
         let data_type = match &field.kind {
             schema::Kind::Scalar(scalar) => implied_scalar(*scalar),
             schema::Kind::Enum(_) => DataType::Utf8,
@@ -322,7 +320,7 @@ fn implied_fields(
                     None if is_timestamp(message) => {
                         DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
                     }
-                    None => DataType::Struct(implied_fields(schema, message, depth + 1)?.into()),
+                    None => DataType::Struct(implied_fields(schema, message, implied)?.into()),
                 }
             }
             schema::Kind::Named(name) => {
@@ -334,6 +332,7 @@ fn implied_fields(
         } else {
             data_type
         };
+        implied.leave();
         Ok(ColumnField::new(&field.name, data_type, true))
     });
     fields.collect()

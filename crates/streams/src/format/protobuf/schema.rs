@@ -8,6 +8,8 @@
 //! `protox` with `prost-reflect`: a compiler of the whole language and a dynamic message type, several times the code of
 //! this crate to build, of which names, numbers and types of fields would be used.
 
+use std::collections::BTreeSet;
+
 use crate::format::FormatError;
 
 /// Levels that messages may be declared within each other.
@@ -407,6 +409,11 @@ impl<'a, 's> File<'a, 's> {
                     fields.push(field);
                 }
             }
+        }
+        let names: BTreeSet<&str> = fields.iter().map(|field| &*field.name).collect();
+        let numbers: BTreeSet<u32> = fields.iter().map(|field| field.number).collect();
+        if names.len() < fields.len() || numbers.len() < fields.len() {
+            return self.expected("a name and a number of its own for each field");
         }
         self.schema.messages.push(Message {
             name,

@@ -3,21 +3,10 @@
 use super::{COUNTED, Input, Kind, VARINT, schema::Scalar, structure};
 use crate::format::{
     Failure, Reason,
-    column::{Column, Values},
-    json, text,
+    column::Column,
+    scalar::{Read, push_name_text, push_read},
     timestamp::MICROS_PER_SECOND,
 };
-
-/// What was read, before the column says what it is to be.
-#[derive(Clone, Copy)]
-pub(in crate::format) enum Read<'a> {
-    Integer(i64),
-    Unsigned(u64),
-    Double(f64),
-    Single(f32),
-    Boolean(bool),
-    Bytes(&'a [u8]),
-}
 
 /// Reads one value. On failure the column may be half-written.
 #[inline]
@@ -49,7 +38,7 @@ pub(super) fn push(
         Kind::Struct(plan) => structure(plan, input.within()?, column),
         Kind::Timestamp => {
             let value = timestamp_us(input.within()?)?;
-            push_timestamp(value, column).map_err(failure)
+            push_read(Read::Micros(value), column).map_err(failure)
         }
         Kind::Wrapper(scalar) => {
             let mut value = default(*scalar);
@@ -120,65 +109,6 @@ fn default(scalar: Scalar) -> Read<'static> {
     }
 }
 
-/// Adds what was read as a value of the column's type.
-#[inline]
-pub(in crate::format) fn push_read(read: Read<'_>, column: &mut Column) -> Result<(), Reason> {
-    match (&mut column.values, read) {
-        (Values::Int64(values), Read::Integer(value)) => values.push(value),
-        (Values::Text(slices), Read::Bytes(bytes)) => {
-            text::check(bytes)?;
-            slices.push(bytes);
-        }
-        (Values::Binary(slices), Read::Bytes(bytes)) => slices.push(bytes),
-        (Values::Float64(values), Read::Double(value)) => values.push(value),
-        (Values::Float64(values), Read::Single(value)) => values.push(value.into()),
-        (Values::Float64(values), Read::Integer(value)) => values.push(value as f64),
-        (Values::Float32(values), Read::Single(value)) => values.push(value),
-        (Values::Boolean(values), Read::Boolean(value)) => values.append(value),
-        (Values::Json(slices), Read::Bytes(bytes)) if json::is_value(bytes) => slices.push(bytes),
-        (_, Read::Bytes(bytes)) => {
-            text::check(bytes)?;
-            return text::push(column, bytes);
-        }
-        (_, Read::Integer(value)) => return push_integer(value.into(), column),
-        (_, Read::Unsigned(value)) => return push_integer(value.into(), column),
-        _ => return Err(Reason::NotA(column.type_name())),
-    }
-    column.end_value();
-    Ok(())
-}
-
-fn push_integer(value: i128, column: &mut Column) -> Result<(), Reason> {
-    let out_of_range = Reason::Range(column.type_name());
-    let fits = |_| out_of_range;
-    match &mut column.values {
-        Values::Int16(values) => values.push(i16::try_from(value).map_err(fits)?),
-        Values::Int32(values) | Values::Date(values) => {
-            values.push(i32::try_from(value).map_err(fits)?);
-        }
-        Values::Int64(values) => values.push(i64::try_from(value).map_err(fits)?),
-        Values::Decimal {
-            values,
-            precision,
-            scale,
-        } => {
-            let power = 10i128.pow(u32::from(scale.unsigned_abs()));
-            let scaled = if *scale < 0 {
-                Some(value / power)
-            } else {
-                value.checked_mul(power)
-            };
-            values.push(text::in_precision(scaled.ok_or(out_of_range)?, *precision)?);
-        }
-        Values::Timestamp { values, .. } => {
-            values.push(i64::try_from(value * 1000).map_err(fits)?);
-        }
-        _ => return Err(Reason::NotA(column.type_name())),
-    }
-    column.end_value();
-    Ok(())
-}
-
 /// An enum's value by its name, or by its number if it has none.
 fn push_name(values: &[(i32, String)], number: i32, column: &mut Column) -> Result<(), Reason> {
     let found = values.binary_search_by_key(&number, |(number, _)| *number);
@@ -190,13 +120,7 @@ fn push_name(values: &[(i32, String)], number: i32, column: &mut Column) -> Resu
             &unnamed
         }
     };
-    // Unlike other text, a name may be longer than what stands for it on the wire.
-    if let Values::Text(slices) = &column.values
-        && i32::try_from(slices.bytes.len() + name.len()).is_err()
-    {
-        return Err(Reason::TooLarge);
-    }
-    push_read(Read::Bytes(name.as_bytes()), column)
+    push_name_text(name, column)
 }
 
 fn timestamp_us(mut input: Input<'_>) -> Result<i64, Failure> {
@@ -212,13 +136,4 @@ fn timestamp_us(mut input: Input<'_>) -> Result<i64, Failure> {
     let micros = seconds.checked_mul(MICROS_PER_SECOND);
     let micros = micros.and_then(|micros| micros.checked_add((nanos / 1000).into()));
     micros.ok_or(Failure::new(at, Reason::Range("timestamp")))
-}
-
-fn push_timestamp(us: i64, column: &mut Column) -> Result<(), Reason> {
-    let Values::Timestamp { values, .. } = &mut column.values else {
-        return Err(Reason::NotA(column.type_name()));
-    };
-    values.push(us);
-    column.end_value();
-    Ok(())
 }

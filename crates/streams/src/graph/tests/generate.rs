@@ -414,7 +414,7 @@ impl Case {
             LeftAntiNullAware,
             LeftMark,
         ];
-        let kind = random.of(&kinds);
+        let mut kind = random.of(&kinds);
         let other = self.some_node(random);
         let (left, right) = (self.types(node), self.types(other));
         if right.is_empty() || left.len() + right.len() > 20 {
@@ -428,7 +428,18 @@ impl Case {
             }
         }
         let both = [left.clone(), right].concat();
-        let condition = random.one_in(2).then(|| some_condition(&both, random));
+        let mut condition = random.one_in(2).then(|| some_condition(&both, random));
+        let compared = random.index(left.len());
+        if random.one_in(6)
+            && let Some(right) =
+                self.column_of(other, random, |data_type| data_type == &left[compared])
+        {
+            kind = JoinKind::AsOf {
+                left: compared,
+                right,
+            };
+            condition = None;
+        }
         let results = match kind {
             LeftSemi | LeftAnti | LeftAntiNullAware => left,
             LeftMark => [left, vec![DataType::Boolean]].concat(),

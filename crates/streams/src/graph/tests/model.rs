@@ -116,6 +116,10 @@ pub(super) fn answer(
                 }
                 emitted.clone()
             }
+            Operator::Join(join) if let JoinKind::AsOf { left, right } = join.kind => {
+                let width = case.plan.nodes[node.inputs[1].0].schema.fields().len();
+                joined_as_of(inputs[0], inputs[1], join, (left, right), width)
+            }
             Operator::Join(join) => {
                 let condition = functions.and_then(|functions| functions.first());
                 let holds = |pair: &Row| {
@@ -268,6 +272,40 @@ fn unnested(row: &Row, list: usize, keeps_empty: bool) -> Vec<Row> {
         row
     };
     elements.into_iter().map(with).collect()
+}
+
+/// To each left row the last of the right ones that are not above it.
+fn joined_as_of(
+    left: &[Row],
+    right: &[Row],
+    join: &Join,
+    columns: (usize, usize),
+    width: usize,
+) -> Vec<Row> {
+    let with_nearest = |a: &Row| {
+        let is_equal = |x: &Value, y: &Value| x == y && (!x.is_null() || join.null_equals_null);
+        let matches = |b: &&Row| {
+            let (x, y) = (&a[columns.0], &b[columns.1]);
+            join.keys.iter().all(|(x, y)| is_equal(&a[*x], &b[*y]))
+                && !x.is_null()
+                && !y.is_null()
+                && y <= x
+        };
+        let others = |b: &Row| {
+            let is_other = |column: &usize| {
+                *column != columns.1 && !join.keys.iter().any(|(_, key)| key == column)
+            };
+            let others: Vec<usize> = (0..b.len()).filter(is_other).collect();
+            pick(b, &others)
+        };
+        let nearest = right
+            .iter()
+            .filter(matches)
+            .max_by_key(|b| (b[columns.1].clone(), others(b)));
+        let nearest = nearest.cloned().unwrap_or_else(|| vec![Value::Null; width]);
+        [a.clone(), nearest].concat()
+    };
+    left.iter().map(with_nearest).collect()
 }
 
 fn joined_rows(

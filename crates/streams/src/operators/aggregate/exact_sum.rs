@@ -240,3 +240,6 @@ fn power_of_two(exponent: i32) -> f64 {
     let biased = u64::from((exponent + 1023).unsigned_abs());
     f64::from_bits(biased << 52)
 }
+
+#[cfg(test)]
+mod tests;

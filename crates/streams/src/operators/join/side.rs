@@ -46,6 +46,8 @@ struct Link {
     next: Option<Slot>,
 }
 
+const NUMBER_BYTES: usize = 8;
+
 #[derive(Debug)]
 pub(super) struct Side {
     keys: Vec<usize>,
@@ -57,6 +59,8 @@ pub(super) struct Side {
     /// Of both.
     codec: RowCodec,
     nulls_match: bool,
+    /// Of rows that never go none is looked for: instead of all equal ones being one entry, each has its number behind it.
+    appended: Option<u64>,
     pub rows: Table<Row>,
     links: Vec<Link>,
     key_rows: Rows,
@@ -79,6 +83,7 @@ impl Side {
             .collect();
         let others = (0..types.len()).filter(|column| keeps_all && !keys.contains(column));
         let others: Vec<usize> = others.collect();
+        let has_others = !others.is_empty();
         Ok(Self {
             key_codec: place.codec(side, &keys)?,
             others_codec: place.codec(side, &others)?,
@@ -87,6 +92,7 @@ impl Side {
             others,
             types,
             nulls_match,
+            appended: (place.append_only[side] && has_others).then_some(0),
             rows: Table::default(),
             links: Vec::new(),
             key_rows: Rows::default(),
@@ -135,7 +141,14 @@ impl Side {
             self.row.extend_from_slice(key);
             self.row.extend_from_slice(self.other_rows.row(row));
             let (group, _) = groups.insert(key);
-            let (slot, is_new) = self.rows.insert(&self.row);
+            let (slot, is_new) = match &mut self.appended {
+                Some(count) => {
+                    self.row.extend_from_slice(&count.to_be_bytes());
+                    *count += 1;
+                    (self.rows.append(&self.row), true)
+                }
+                None => self.rows.insert(&self.row),
+            };
             let value = self.rows.change(slot);
             value.weight += delta.weight(row);
             value.group = group;
@@ -159,9 +172,10 @@ impl Side {
         // One row often stands in many pairs, one behind the other.
         let mut once: Vec<Slot> = slots.to_vec();
         once.dedup();
-        let decoded = self
-            .codec
-            .decode(once.iter().map(|slot| self.rows.keys().key(*slot)));
+        let decoded = self.codec.decode(once.iter().map(|slot| {
+            let key = self.rows.keys().key(*slot);
+            &key[..key.len() - self.number_bytes()]
+        }));
         let mut decoded =
             decoded.expect("rows are what the codec encoded, or were looked at when restored");
         if once.len() < slots.len() {
@@ -206,7 +220,8 @@ impl Side {
         let (weight, partners) = value.split_first_chunk::<8>().ok_or(Corrupt)?;
         let weight = i64::from_le_bytes(*weight);
         let partners = i64::from_le_bytes(partners.try_into().map_err(|_| Corrupt)?);
-        self.codec.decode([key])?;
+        let row_bytes = key.len().checked_sub(self.number_bytes()).ok_or(Corrupt)?;
+        self.codec.decode([&key[..row_bytes]])?;
         let (_, rest) = self.key_codec.decode_front([key])?;
         let group_key = &key[..key.len() - rest[0].len()];
         let (group, _) = groups.insert(group_key);
@@ -215,14 +230,30 @@ impl Side {
             partners,
             group,
         };
-        let (slot, is_new) = self.rows.restore(key, row);
-        if !is_new {
-            return Err(Corrupt);
-        }
+        let slot = if let Some(count) = &mut self.appended {
+            let number: [u8; NUMBER_BYTES] = key[row_bytes..].try_into().map_err(|_| Corrupt)?;
+            *count = u64::from_be_bytes(number).saturating_add(1).max(*count);
+            self.rows.restore_appended(key, row)
+        } else {
+            let (slot, is_new) = self.rows.restore(key, row);
+            if !is_new {
+                return Err(Corrupt);
+            }
+            slot
+        };
         let value = groups.at_rest(group);
         value.weights[side] += weight;
         self.link(slot, side, value);
         Ok(weight)
+    }
+
+    /// Of what a key has behind the row.
+    fn number_bytes(&self) -> usize {
+        if self.appended.is_some() {
+            NUMBER_BYTES
+        } else {
+            0
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -1,0 +1,246 @@
+//! `to_char` of times, by Postgres's patterns.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, StringArray, StringBuilder},
+    compute::cast,
+    datatypes::{DataType, TimeUnit, TimestampMicrosecondType},
+};
+use datafusion_common::DataFusionError;
+use datafusion_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
+
+use super::define::Function;
+use crate::column_type::timestamptz;
+
+const MICROS: i64 = 1_000_000;
+const DAY: i64 = 86_400 * MICROS;
+
+pub fn all() -> Vec<Arc<ScalarUDF>> {
+    let plain = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let signature = Signature::one_of(
+        vec![
+            TypeSignature::Exact(vec![plain, DataType::Utf8]),
+            TypeSignature::Exact(vec![timestamptz(), DataType::Utf8]),
+        ],
+        Volatility::Immutable,
+    );
+    let to_char = Function::new(
+        "to_char",
+        signature,
+        |_| Ok(DataType::Utf8),
+        |arrays, _| formatted(arrays),
+    );
+    vec![to_char.build()]
+}
+
+fn formatted(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
+    let plain = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let times = cast(&arrays[0], &plain)?;
+    let times = times.as_primitive::<TimestampMicrosecondType>();
+    let patterns: &StringArray = arrays[1].as_string();
+    let mut builder = StringBuilder::new();
+    for row in 0..times.len() {
+        if times.is_null(row) || patterns.is_null(row) {
+            builder.append_null();
+            continue;
+        }
+        builder.append_value(written(&Moment::new(times.value(row)), patterns.value(row)));
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+struct Moment {
+    year: i64,
+    month: i64,
+    day: i64,
+    /// From 1.
+    day_of_year: i64,
+    /// From Sunday, 0.
+    weekday: i64,
+    second_of_day: i64,
+    micros: i64,
+}
+
+impl Moment {
+    fn new(us: i64) -> Self {
+        let days = us.div_euclid(DAY);
+        let within = us.rem_euclid(DAY);
+        let (year, month, day) = civil(days);
+        Self {
+            year,
+            month,
+            day,
+            day_of_year: days - days_from_civil(year, 1, 1) + 1,
+            weekday: (days + 4).rem_euclid(7),
+            second_of_day: within / MICROS,
+            micros: within % MICROS,
+        }
+    }
+}
+
+/// Days since 1970 as year, month and day (Hinnant, "chrono-compatible low-level date algorithms").
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+const DAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
+
+/// Longer patterns before their beginnings.
+const PATTERNS: &[&str] = &[
+    "HH24", "HH12", "YYYY", "MONTH", "Month", "month", "SSSS", "DDD", "DAY", "Day", "day", "MON",
+    "Mon", "mon", "YYY", "DD", "DY", "Dy", "dy", "HH", "MI", "MM", "MS", "SS", "US", "YY", "AM",
+    "PM", "am", "pm", "TZ", "tz", "OF", "WW", "CC", "D", "Q", "Y",
+];
+
+fn written(at: &Moment, pattern: &str) -> String {
+    let mut out = String::new();
+    let mut rest = pattern;
+    let mut fill = true;
+    while let Some(first) = rest.chars().next() {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let (text, behind) = quoted.split_once('"').unwrap_or((quoted, ""));
+            out.push_str(text);
+            rest = behind;
+            continue;
+        }
+        if let Some(behind) = rest.strip_prefix("FM") {
+            fill = false;
+            rest = behind;
+            continue;
+        }
+        let upper = rest.to_ascii_uppercase();
+        let found = PATTERNS
+            .iter()
+            .find(|name| rest.starts_with(**name))
+            .or_else(|| {
+                PATTERNS.iter().find(|name| {
+                    upper.starts_with(**name) && name.chars().all(|c| !c.is_lowercase())
+                })
+            });
+        match found {
+            Some(name) => {
+                part(at, name, fill, &mut out);
+                rest = &rest[name.len()..];
+            }
+            None => {
+                out.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    out
+}
+
+fn part(at: &Moment, name: &str, fill: bool, out: &mut String) {
+    let hour = at.second_of_day / 3600;
+    let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
+    let half = |am: &str, pm: &str| {
+        if hour < 12 {
+            am.to_owned()
+        } else {
+            pm.to_owned()
+        }
+    };
+    let month = MONTHS[usize::try_from(at.month - 1).unwrap_or(0)];
+    let day = DAYS[usize::try_from(at.weekday).unwrap_or(0)];
+    let long = |name: &str| {
+        if fill {
+            format!("{name:<9}")
+        } else {
+            name.to_owned()
+        }
+    };
+    let number = |value: i64, width: usize| {
+        if fill {
+            format!("{value:0width$}")
+        } else {
+            value.to_string()
+        }
+    };
+    let text = match name {
+        "HH24" => number(hour, 2),
+        "HH12" | "HH" => number(twelve, 2),
+        "MI" => number(at.second_of_day / 60 % 60, 2),
+        "SS" => number(at.second_of_day % 60, 2),
+        "SSSS" => at.second_of_day.to_string(),
+        "MS" => number(at.micros / 1000, 3),
+        "US" => number(at.micros, 6),
+        "YYYY" => number(at.year, 4),
+        "YYY" => number(at.year % 1000, 3),
+        "YY" => number(at.year % 100, 2),
+        "Y" => (at.year % 10).to_string(),
+        "CC" => number((at.year - 1).div_euclid(100) + 1, 2),
+        "MM" => number(at.month, 2),
+        "DD" => number(at.day, 2),
+        "DDD" => number(at.day_of_year, 3),
+        "D" => (at.weekday + 1).to_string(),
+        "Q" => ((at.month - 1) / 3 + 1).to_string(),
+        "WW" => number((at.day_of_year - 1) / 7 + 1, 2),
+        "MONTH" => long(&month.to_uppercase()),
+        "Month" => long(month),
+        "month" => long(&month.to_lowercase()),
+        "MON" => month[..3].to_uppercase(),
+        "Mon" => month[..3].to_owned(),
+        "mon" => month[..3].to_lowercase(),
+        "DAY" => long(&day.to_uppercase()),
+        "Day" => long(day),
+        "day" => long(&day.to_lowercase()),
+        "DY" => day[..3].to_uppercase(),
+        "Dy" => day[..3].to_owned(),
+        "dy" => day[..3].to_lowercase(),
+        "AM" | "PM" => half("AM", "PM"),
+        "am" | "pm" => half("am", "pm"),
+        "TZ" => "UTC".to_owned(),
+        "tz" => "utc".to_owned(),
+        "OF" => "+00".to_owned(),
+        other => other.to_owned(),
+    };
+    out.push_str(&text);
+}

@@ -1,0 +1,126 @@
+//! Operators that the engine lacks or takes for another: days of dates, a subquery's single value.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Int32Array},
+    compute::{cast, kernels::numeric},
+    datatypes::{DataType, Int64Type},
+};
+use datafusion_common::{DFSchema, DataFusionError};
+use datafusion_expr::{
+    Expr, ExprSchemable, ScalarUDF, Signature, Volatility,
+    expr::ScalarFunction,
+    planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
+};
+use datafusion_sql::sqlparser::ast::BinaryOperator;
+
+use super::define::Function;
+use crate::error::{raise, sqlstate};
+
+pub fn all() -> Vec<Arc<ScalarUDF>> {
+    let date_and_days = || vec![DataType::Date32, DataType::Int32];
+    let dates = vec![DataType::Date32, DataType::Date32];
+    let any = Signature::any(2, Volatility::Immutable);
+    vec![
+        Function::exact(
+            "date_plus_days",
+            date_and_days(),
+            |_| Ok(DataType::Date32),
+            |arrays, _| shifted(&arrays[0], &arrays[1], numeric::add),
+        )
+        .build(),
+        Function::exact(
+            "date_minus_days",
+            date_and_days(),
+            |_| Ok(DataType::Date32),
+            |arrays, _| shifted(&arrays[0], &arrays[1], numeric::sub),
+        )
+        .build(),
+        Function::exact(
+            "days_between",
+            dates,
+            |_| Ok(DataType::Int32),
+            |arrays, _| {
+                let days = |array: &ArrayRef| cast(array, &DataType::Int32);
+                Ok(numeric::sub(&days(&arrays[0])?, &days(&arrays[1])?)?)
+            },
+        )
+        .build(),
+        Function::new(
+            "single_value",
+            any,
+            |types| Ok(types[1].clone()),
+            |arrays, _| single(arrays),
+        )
+        .build(),
+    ]
+}
+
+type Kernel = fn(
+    &dyn arrow::array::Datum,
+    &dyn arrow::array::Datum,
+) -> Result<ArrayRef, arrow::error::ArrowError>;
+
+fn shifted(dates: &ArrayRef, days: &ArrayRef, kernel: Kernel) -> Result<ArrayRef, DataFusionError> {
+    let whole = cast(dates, &DataType::Int32)?;
+    Ok(cast(&kernel(&whole, days)?, &DataType::Date32)?)
+}
+
+/// Of how many rows the value is one.
+fn single(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
+    let counts = arrays[0].as_primitive::<Int64Type>();
+    if counts.iter().flatten().any(|count| count > 1) {
+        return Err(raise(
+            sqlstate::CARDINALITY_VIOLATION,
+            "more than one row returned by a subquery used as an expression",
+        ));
+    }
+    if arrays[1].len() != counts.len() {
+        return Ok(Arc::new(Int32Array::new_null(counts.len())));
+    }
+    Ok(arrays[1].clone())
+}
+
+/// `date + 1`, `date - date`.
+#[derive(Debug)]
+pub struct DateOperators;
+
+impl ExprPlanner for DateOperators {
+    fn plan_binary_op(
+        &self,
+        binary: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>, DataFusionError> {
+        if !matches!(binary.op, BinaryOperator::Plus | BinaryOperator::Minus) {
+            return Ok(PlannerResult::Original(binary));
+        }
+        let left = binary.left.get_type(schema)?;
+        let right = binary.right.get_type(schema)?;
+        let is_plus = binary.op == BinaryOperator::Plus;
+        let (name, first, second) = match (&left, &right) {
+            (DataType::Date32, DataType::Date32) if !is_plus => {
+                ("days_between", binary.left, binary.right)
+            }
+            (DataType::Date32, days) if days.is_integer() && is_plus => {
+                ("date_plus_days", binary.left, binary.right)
+            }
+            (DataType::Date32, days) if days.is_integer() => {
+                ("date_minus_days", binary.left, binary.right)
+            }
+            (days, DataType::Date32) if days.is_integer() && is_plus => {
+                ("date_plus_days", binary.right, binary.left)
+            }
+            _ => return Ok(PlannerResult::Original(binary)),
+        };
+        let second = if name == "days_between" {
+            second
+        } else {
+            second.cast_to(&DataType::Int32, schema)?
+        };
+        let function = super::scalar(name)
+            .ok_or_else(|| DataFusionError::Internal(format!("{name} is one of ours")))?;
+        let call = ScalarFunction::new_udf(function, vec![first, second]);
+        Ok(PlannerResult::Planned(Expr::ScalarFunction(call)))
+    }
+}

@@ -1,0 +1,109 @@
+//! Tests of the rows of a view: changes against a model, snapshots that stay.
+
+use std::collections::BTreeMap;
+
+use arrow_array::{Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
+use arrow_schema::{DataType, Field, Schema};
+use std::sync::Arc;
+
+use super::*;
+
+fn schema() -> SchemaRef {
+    let fields = ["key", "value"].map(|name| Field::new(name, DataType::Int64, true));
+    Arc::new(Schema::new(fields.to_vec()))
+}
+
+fn delta(rows: &[(i64, i64, i64)]) -> Delta {
+    let column = |values: Vec<i64>| Arc::new(Int64Array::from(values)) as ArrayRef;
+    let columns = vec![
+        column(rows.iter().map(|row| row.0).collect()),
+        column(rows.iter().map(|row| row.1).collect()),
+    ];
+    let batch = RecordBatch::try_new(schema(), columns).expect("two columns");
+    Delta::new(batch, rows.iter().map(|row| row.2).collect())
+}
+
+fn contents(rows: &Rows) -> BTreeMap<(i64, i64), i64> {
+    let mut found = BTreeMap::new();
+    for batch in rows.batches() {
+        let (keys, values) = (batch.column(0), batch.column(1));
+        let (keys, values) = (keys.as_primitive::<Int64Type>(), values.as_primitive::<Int64Type>());
+        for row in 0..batch.num_rows() {
+            *found.entry((keys.value(row), values.value(row))).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[test]
+fn an_update_within_one_change_leaves_the_newer_row() {
+    let mut rows = Arrangement::new(schema(), Some(&[0]));
+    let all = [(1, 10, 1), (2, 20, 1), (2, 20, -1), (2, 21, 1), (1, 10, -1)];
+    rows.apply(&delta(&all)).expect("what goes has come");
+    assert_eq!(contents(&rows.rows()), BTreeMap::from([((2, 21), 1)]));
+    assert_eq!(rows.row_count(), 1);
+    let key: ArrayRef = Arc::new(Int64Array::from(vec![2, 1]));
+    assert_eq!(contents(&rows.lookup(&[key])), BTreeMap::from([((2, 21), 1)]));
+}
+
+#[test]
+fn a_row_that_is_not_there_cannot_go() {
+    let mut rows = Arrangement::new(schema(), None);
+    assert_eq!(rows.apply(&delta(&[(1, 1, -1)])), Err(NotThere));
+}
+
+#[test]
+fn a_second_row_of_a_key_is_seen_before_it_is_there() {
+    let mut rows = Arrangement::new(schema(), Some(&[0]));
+    rows.apply(&delta(&[(1, 10, 1)])).expect("it comes");
+    assert!(rows.violates_key(&delta(&[(1, 11, 1)]), &[0]));
+    assert!(!rows.violates_key(&delta(&[(1, 11, 1), (1, 10, -1)]), &[0]));
+    assert!(rows.violates_key(&delta(&[(2, 1, 1), (2, 2, 1)]), &[0]));
+}
+
+/// Random changes with and without a key; what was read before stays as it was.
+#[test]
+fn changes_add_up_as_a_model_says() {
+    for has_key in [false, true] {
+        let mut state = 7u64 + u64::from(has_key);
+        let mut draw = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        let mut rows = Arrangement::new(schema(), has_key.then_some(&[0]));
+        let mut model: BTreeMap<(i64, i64), i64> = BTreeMap::new();
+        let mut kept: Option<(Rows, BTreeMap<(i64, i64), i64>)> = None;
+        for _ in 0..3000 {
+            let mut changes = Vec::new();
+            for _ in 0..1 + draw(30) {
+                let key = draw(500) as i64;
+                let living = model.keys().find(|(known, _)| *known == key).copied();
+                if let Some(row) = living
+                    && (has_key || draw(2) == 0)
+                {
+                    changes.push((row.0, row.1, -1));
+                    *model.entry(row).or_default() -= 1;
+                    model.retain(|_, weight| *weight != 0);
+                }
+                if draw(3) > 0 {
+                    let row = (key, draw(3) as i64);
+                    changes.push((row.0, row.1, 1));
+                    *model.entry(row).or_default() += 1;
+                }
+            }
+            if changes.is_empty() {
+                continue;
+            }
+            rows.apply(&delta(&changes)).expect("what goes is there");
+            if draw(50) == 0 {
+                assert_eq!(contents(&rows.rows()), model);
+                assert_eq!(rows.row_count(), model.values().sum::<i64>() as u64);
+                if let Some((snapshot, then)) = kept.take() {
+                    assert_eq!(contents(&snapshot), then, "a snapshot has changed");
+                }
+                kept = Some((rows.rows(), model.clone()));
+            }
+        }
+        assert!(rows.chunks.len() < 40, "chunks are merged");
+    }
+}
