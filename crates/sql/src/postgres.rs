@@ -202,7 +202,8 @@ impl Access {
     pub async fn run(&self, mut begun: Begun<'_>) -> io::Result<()> {
         begun.connection.welcome();
         match begun.connection.run().await {
-            Ok(()) => Ok(()),
+            // Whoever says goodbye may still want to hear what was asked before.
+            Ok(()) => begun.connection.wire.flush().await,
             Err(failure) => end(&mut begun.connection.wire, failure).await,
         }
     }
