@@ -5,6 +5,7 @@ mod files;
 mod formats;
 mod frames;
 mod messages;
+mod postgres;
 
 /// One decoder under test.
 pub struct Target {
@@ -184,6 +185,12 @@ pub static TARGETS: &[Target] = &[
         seeds: formats::schema_seeds,
         run: formats::schemas,
         allocated_bytes_max: formats::schema_bytes_max,
+    },
+    Target {
+        name: "postgres",
+        seeds: postgres::seeds,
+        run: postgres::messages,
+        allocated_bytes_max: postgres::bytes_max,
     },
 ];
 

@@ -112,9 +112,11 @@ impl SystemCatalog {
 const ALWAYS_EMPTY: &[&str] = &[
     "pg_aggregate",
     "pg_amop",
+    "pg_attrdef",
     "pg_auth_members",
     "pg_available_extensions",
     "pg_cast",
+    "pg_collation",
     "pg_conversion",
     "pg_db_role_setting",
     "pg_default_acl",
@@ -149,6 +151,7 @@ const ALWAYS_EMPTY: &[&str] = &[
     "pg_ts_config",
     "pg_ts_dict",
     "pg_user_mapping",
+    "unnest",
 ];
 
 /// One value of a system relation.

@@ -281,6 +281,7 @@ impl Session {
                 relation,
                 with_snapshot,
             } => Ok(Answer::Rows(self.subscribe(relation, *with_snapshot).await?)),
+            StatementKind::Unlisten => done("UNLISTEN"),
             StatementKind::Flush => {
                 self.backend.flush().await?;
                 done("FLUSH")

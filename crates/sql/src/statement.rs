@@ -91,6 +91,8 @@ pub enum StatementKind {
         name: Option<String>,
     },
     Discard,
+    /// Drivers say it before they give a connection to somebody else; there is no LISTEN.
+    Unlisten,
     /// Rows of a query as text.
     Copy {
         query: Box<ast::Query>,
@@ -338,6 +340,10 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             StatementKind::Deallocate {
                 name: (name != "all").then_some(name),
             }
+        }
+        "unlisten" => {
+            cursor.next();
+            StatementKind::Unlisten
         }
         "discard" => {
             cursor.rest_of_words()?;

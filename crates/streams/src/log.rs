@@ -44,7 +44,7 @@ pub enum LogError {
 pub trait TopicLog {
     fn topic(&self, name: &str) -> Option<TopicShape>;
 
-    /// The topic of that name, made when there is none. `keeps_all`: nothing of it is removed by age or size.
+    /// The topic of that name, made when there is none, with so many partitions (0: as many as is usual). `keeps_all`: nothing of it is removed by age or size.
     fn ensure_topic(
         &self,
         name: String,

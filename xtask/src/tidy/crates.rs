@@ -40,6 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "fuzz",
         &[
             "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker", "streams",
+            "sql",
         ],
     ),
     ("e2e", &[]),

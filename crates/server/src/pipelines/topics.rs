@@ -110,8 +110,11 @@ impl TopicLog for BrokerTopics {
                 false => BTreeMap::new(),
             };
             let wanted = WantedTopic {
+                partitions: match partitions {
+                    0 => self.broker.auto_partitions(&name),
+                    wanted => wanted,
+                },
                 name: topic,
-                partitions,
                 configs,
             };
             let planned = self.broker.plan_topic(&wanted).map_err(refused)?;

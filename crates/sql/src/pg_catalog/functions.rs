@@ -158,9 +158,17 @@ pub fn all(objects: &Arc<Vec<Object>>) -> Functions {
             Ok(number(Some(found.ok_or_else(missing)?.0)))
         }),
     ];
+    let visible: Body = |objects, values| {
+        let found = oid(values, 0).map(|oid| {
+            let object = objects.iter().find(|object| object.oid == oid || object.index_oid() == oid);
+            object.is_none_or(Object::is_visible)
+        });
+        Ok(ScalarValue::Boolean(found))
+    };
+    let visible = [("pg_table_is_visible", DataType::Boolean, visible)];
     let texts = texts.map(|(name, body)| (name, DataType::Utf8, body));
     let numbers = numbers.map(|(name, body)| (name, DataType::Int64, body));
-    let all = texts.into_iter().chain(numbers).map(|(name, answer, body)| {
+    let all = texts.into_iter().chain(numbers).chain(visible).map(|(name, answer, body)| {
         let lookup = Lookup {
             name,
             signature: Signature::variadic_any(Volatility::Immutable),

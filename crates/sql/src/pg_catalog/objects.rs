@@ -138,9 +138,14 @@ impl Object {
         }
     }
 
+    /// A name without a schema finds it.
+    pub fn is_visible(&self) -> bool {
+        matches!(self.schema_name(), "public" | "pg_catalog")
+    }
+
     /// As `regclass` shows it: with the schema where it is not found without.
     pub fn shown(&self) -> String {
-        if self.schema_name() == "public" || self.schema_name() == "pg_catalog" {
+        if self.is_visible() {
             quote_ident(&self.name)
         } else {
             format!("{}.{}", self.schema_name(), quote_ident(&self.name))
@@ -159,7 +164,7 @@ pub fn find<'o>(objects: &'o [Object], text: &str) -> Option<&'o Object> {
     };
     let visible = |object: &&Object| match schema {
         Some(schema) => object.schema_name() == schema,
-        None => matches!(object.schema_name(), "public" | "pg_catalog"),
+        None => object.is_visible(),
     };
     let mut found = objects.iter().filter(|object| object.name == *name).filter(visible);
     // What users made comes first.

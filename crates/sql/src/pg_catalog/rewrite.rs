@@ -19,7 +19,7 @@ use datafusion_sql::sqlparser::{
     parser::Parser,
 };
 
-use super::Asker;
+use super::{Asker, objects::identifiers};
 use crate::{backend::SqlError, planner::name_columns};
 
 /// What is to be done beside the query.
@@ -147,6 +147,15 @@ struct Rewriter<'a> {
 impl VisitorMut for Rewriter<'_> {
     type Break = SqlError;
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        match empty::search_path(query) {
+            Ok(Some(new)) => *query = new,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
+        }
+        self.post_visit_query(query)
+    }
+
     fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<SqlError> {
         match self.replaced(expression) {
             Ok(Some(new)) => *expression = new,
@@ -219,6 +228,12 @@ impl Rewriter<'_> {
                 let found = any(left, &BinaryOperator::Eq, right)?;
                 found.map(|found| parsed(&format!("NOT ({found})"))).transpose()
             }
+            // The number of the relation that a row stands in; what compares it finds nothing here.
+            Expr::CompoundIdentifier(parts)
+                if parts.last().is_some_and(|part| part.value == "tableoid") =>
+            {
+                Ok(Some(Expr::value(Value::Number("0".to_owned(), false))))
+            }
             Expr::Subquery(query) => scalar(query),
             Expr::Exists { subquery, negated } if empty::is_empty(subquery) => {
                 Ok(Some(Expr::value(Value::Boolean(*negated))))
@@ -252,6 +267,12 @@ impl Rewriter<'_> {
         {
             self.sets.push((name.to_owned(), value.to_owned()));
             return Ok(Some(literal(value)));
+        }
+        if name == "parse_ident"
+            && let Some(parts) = arguments.first().and_then(|name| literal_text(name)).and_then(identifiers)
+        {
+            let parts: Vec<String> = parts.iter().map(|part| literal(part).to_string()).collect();
+            return parsed(&format!("ARRAY[{}]", parts.join(", "))).map(Some);
         }
         answers::constant(&name, &arguments, self.asker)
     }

@@ -59,15 +59,162 @@ fn check(query: &str, expected: Expect) {
 }
 
 #[test]
-fn scratch() {
-    for query in std::fs::read_to_string("/tmp/q.sql")
-        .unwrap_or_default()
-        .split(";\n")
-    {
-        if query.trim().is_empty() {
-            continue;
-        }
-        println!("== {query}\n{}", shown(query));
-    }
-    let _ = (check, expect![[""]]);
+fn group_of_a_filter() {
+    check(
+        "SELECT a, count(*) FROM t WHERE b > 1 GROUP BY a",
+        expect![[r#"
+            a Int32, count Int64
+            Aggregate by [a]: Count()  (node 3, state: by keys)
+              -> Project [Column(0)]  (node 2, state: none)
+                -> Filter b@1 > 1  (node 1, state: none)
+                  -> Read t  (node 0, state: none)
+            order [] offset 0 limit None
+        "#]],
+    );
+}
+
+#[test]
+fn order_and_limit_stand_beside_the_plan() {
+    check(
+        "SELECT a, sum(b) AS s FROM t GROUP BY a HAVING sum(b) > 3 ORDER BY s DESC LIMIT 3",
+        expect![[r#"
+            a Int32, s Int64
+            Filter sum(t.b)@1 > 3  (node 2, state: none)
+              -> Aggregate by [a]: Sum(b)  (node 1, state: by keys)
+                -> Read t  (node 0, state: none)
+            order [SortKey { column: 1, descending: true, nulls_first: true }] offset 0 limit Some(3)
+        "#]],
+    );
+}
+
+#[test]
+fn join_with_a_condition_pushed_down() {
+    check(
+        "SELECT t.c, u.x FROM t JOIN u ON t.a = u.a WHERE t.b + 1 > 2",
+        expect![[r#"
+            c Utf8, x Decimal128(10, 2)
+            Project [Column(1), Column(3)]  (node 5, state: none)
+              -> Inner join on [#0 = #0]  (node 4, state: by rows)
+                -> Project [Column(0), Column(2)]  (node 2, state: none)
+                  -> Filter +(b@1, 1) > 2  (node 1, state: none)
+                    -> Read t  (node 0, state: none)
+                -> Read u  (node 3, state: none)
+            order [] offset 0 limit None
+        "#]],
+    );
+}
+
+#[test]
+fn subqueries_become_joins() {
+    check(
+        "SELECT c, (SELECT max(x) FROM u WHERE u.a = t.a) FROM t WHERE a NOT IN (SELECT a FROM u)",
+        expect![[r#"
+            c Utf8, max Decimal128(10, 2)
+            Project [Column(1), Column(2)]  (node 7, state: none)
+              -> Left join on [#0 = #1]  (node 6, state: by rows)
+                -> LeftAntiNullAware join on [#0 = #0]  (node 2, state: by rows)
+                  -> Read t  (node 0, state: none)
+                  -> Read u  (node 1, state: none)
+                -> Project [Column(1), Column(0)]  (node 5, state: none)
+                  -> Aggregate by [a]: Max(x)  (node 4, state: by keys)
+                    -> Read u  (node 3, state: none)
+            order [] offset 0 limit None
+        "#]],
+    );
+}
+
+#[test]
+fn a_bound_on_row_number_is_a_top() {
+    check(
+        "SELECT a, b FROM (SELECT a, b, row_number() OVER (PARTITION BY a ORDER BY b DESC) AS rn FROM t) q WHERE rn <= 3",
+        expect![[r#"
+            a Int32, b Int64
+            Project [Column(0), Column(1)]  (node 2, state: none)
+              -> Top 3 from 0 by row_number in [a] order [b]  (node 1, state: by rows)
+                -> Read t  (node 0, state: none)
+            order [] offset 0 limit None
+        "#]],
+    );
+}
+
+#[test]
+fn windows_over_a_source() {
+    check(
+        "SELECT window_start, k, count(*) FROM TUMBLE(s, at, INTERVAL '1 hour') GROUP BY window_start, k",
+        expect![[r#"
+            window_start Timestamp(µs, "UTC"), k Utf8, count Int64
+            Aggregate by [window_start, k]: Count()  (node 4, state: bounded by watermark)
+              -> Project [Column(0), Column(2)]  (node 3, state: none, append-only)
+                -> Tumble by at  (node 2, state: none, append-only)
+                  -> Filter at@1 IS NOT NULL  (node 1, state: none, append-only)
+                    -> Read s  (node 0, state: none, append-only)
+            order [] offset 0 limit None
+        "#]],
+    );
+}
+
+#[test]
+fn counts_of_rows_in_except_all() {
+    check(
+        "SELECT a FROM t EXCEPT ALL SELECT a FROM u",
+        expect![[r#"
+            a Int32
+            Except all  (node 2, state: by rows)
+              -> Read t  (node 0, state: none)
+              -> Read u  (node 1, state: none)
+            order [] offset 0 limit None
+        "#]],
+    );
+}
+
+#[test]
+fn parameters_wait_for_values() {
+    check(
+        "SELECT $1::int + a FROM t WHERE c = $2",
+        expect![[r#"
+            ?column? Int32
+
+            order [] offset 0 limit None
+        "#]],
+    );
+}
+
+#[test]
+fn a_column_that_is_not_there() {
+    check(
+        "SELECT x FROM t",
+        expect![[
+            r#"SqlError { sqlstate: [52, 50, 55, 48, 51], message: "column \"x\" does not exist", detail: None, hint: None, position: None }"#
+        ]],
+    );
+}
+
+#[test]
+fn a_relation_that_is_not_there() {
+    check(
+        "SELECT * FROM nope",
+        expect![[
+            r#"SqlError { sqlstate: [52, 50, 80, 48, 49], message: "relation \"nope\" does not exist", detail: None, hint: None, position: None }"#
+        ]],
+    );
+}
+
+#[test]
+fn a_word_out_of_place() {
+    check(
+        "SELECT FROM WHERE",
+        expect![[
+            r#"SqlError { sqlstate: [52, 50, 80, 48, 49], message: "relation \"where\" does not exist", detail: None, hint: None, position: None }"#
+        ]],
+    );
+}
+
+#[test]
+fn an_append_sink_of_changing_rows() {
+    check(
+        "CREATE SINK k INTO TOPIC k AS SELECT a, count(*) FROM t GROUP BY a FORMAT APPEND",
+        expect![[
+            r#"SqlError { sqlstate: [52, 50, 80, 49, 55], message: "rows of this query change, and an append sink cannot take them back", detail: None, hint: Some("Use FORMAT UPSERT KEY (…) or FORMAT DEBEZIUM."), position: None }"#
+        ]],
+    );
 }

@@ -211,19 +211,52 @@ impl Session {
         if names.is_empty() {
             return Ok((rows, None));
         }
-        let at = ReadAt {
-            epoch: self.transaction.epoch,
-            after: tokens(self.settings.get("forebay.after")?)?,
-        };
-        let snapshot = self.backend.snapshot(names, at).await?;
-        if self.transaction.holds() {
-            self.transaction.epoch = Some(snapshot.epoch);
+        let epoch = self.read_relations(&query.system, names, &mut rows).await?;
+        Ok((rows, Some(epoch)))
+    }
+
+    /// Rows of relations of users. A transaction takes all views and tables with its first read: later ones are of the same
+    /// epoch, which the node has not kept.
+    async fn read_relations(
+        &mut self,
+        system: &SystemCatalog,
+        mut names: Vec<String>,
+        rows: &mut BTreeMap<String, Vec<RecordBatch>>,
+    ) -> Result<u64, SqlError> {
+        let level = self.settings.get("default_transaction_isolation")?;
+        let pins = self.transaction.is_open() && !level.starts_with("read");
+        let wanted = names.clone();
+        if pins && self.transaction.epoch.is_none() {
+            let kept = system.all.relations().filter(|relation| {
+                matches!(relation.kind, RelationKind::View | RelationKind::Table)
+            });
+            names.extend(kept.map(|relation| relation.name.clone()));
+            names.sort();
+            names.dedup();
         }
-        for (name, batches) in snapshot.rows {
+        names.retain(|name| !self.transaction.rows.contains_key(name));
+        let mut epoch = self.transaction.epoch;
+        let mut found = BTreeMap::new();
+        if !names.is_empty() {
+            let at = ReadAt {
+                epoch,
+                after: tokens(self.settings.get("forebay.after")?)?,
+            };
+            let snapshot = self.backend.snapshot(names, at).await?;
+            epoch = epoch.or(Some(snapshot.epoch));
+            found = snapshot.rows;
+        }
+        if pins {
+            self.transaction.epoch = epoch;
+            self.transaction.rows.append(&mut found);
+        }
+        for name in wanted {
+            let kept = self.transaction.rows.get(&name).cloned();
+            let batches = kept.or_else(|| found.remove(&name)).unwrap_or_default();
             let own = self.transaction.written(&name).cloned().collect::<Vec<_>>();
             rows.insert(name, as_it_stands(batches, &own)?);
         }
-        Ok((rows, Some(snapshot.epoch)))
+        Ok(epoch.unwrap_or_default())
     }
 
     pub(super) async fn subscribe_columns(&mut self, name: &str) -> Result<SchemaRef, SqlError> {

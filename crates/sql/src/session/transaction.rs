@@ -1,5 +1,8 @@
 //! A transaction of a session: the epoch it reads, what it wrote and has not shown to anyone yet.
 
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
 use streams::Delta;
 
 use super::{Answer, Session, Tag};
@@ -37,6 +40,8 @@ pub struct Transaction {
     pub(super) is_read_only: bool,
     /// That reads are of, once there was one.
     pub(super) epoch: Option<u64>,
+    /// What there was at that epoch.
+    pub(super) rows: BTreeMap<String, Vec<RecordBatch>>,
     /// When it began, as `now()` says it.
     pub(super) began_us: Option<i64>,
     /// By table, in the order they were made.

@@ -1,1 +1,148 @@
-//! Tests of the statement parser.
+//! Statements as they are read, and places of errors.
+
+use super::{DropKind, FetchCount, StatementKind, parse};
+
+fn one(text: &str) -> StatementKind {
+    let mut statements = parse(text).expect("a statement that parses");
+    assert_eq!(statements.len(), 1, "{text}");
+    statements.remove(0).kind
+}
+
+#[test]
+fn a_source_with_paths_options_and_watermark() {
+    let StatementKind::CreateSource(source) = one(
+        "CREATE SOURCE IF NOT EXISTS flights FROM TOPIC my-flights.raw (
+           origin TEXT PATH 'from.code.0', delay INT, at TIMESTAMPTZ,
+           WATERMARK FOR at AS at - INTERVAL '5 minutes') FORMAT JSON WITH (on_malformed = 'stop')",
+    ) else {
+        panic!("a source was expected");
+    };
+    assert_eq!(source.name, "flights");
+    assert!(source.if_not_exists);
+    assert_eq!(source.topic, "my-flights.raw");
+    assert_eq!(source.columns.len(), 3);
+    let path = source.columns[0].path.as_deref();
+    assert_eq!(
+        path,
+        Some(["from", "code", "0"].map(str::to_owned).as_slice())
+    );
+    assert_eq!(
+        source.watermark.map(|watermark| watermark.column),
+        Some("at".to_owned())
+    );
+    assert_eq!(
+        source.options,
+        [("on_malformed".to_owned(), "stop".to_owned())]
+    );
+}
+
+#[test]
+fn words_behind_a_query_are_no_alias_in_it() {
+    let StatementKind::CreateView(view) =
+        one("CREATE MATERIALIZED VIEW v AS SELECT a FROM t EMIT ON WINDOW CLOSE")
+    else {
+        panic!("a view was expected");
+    };
+    assert!(view.emit_on_window_close);
+    assert_eq!(view.query.to_string(), "SELECT a FROM t");
+    let StatementKind::CreateSink(sink) =
+        one("CREATE SINK s INTO TOPIC out AS SELECT a, b FROM v FORMAT UPSERT KEY (a)")
+    else {
+        panic!("a sink was expected");
+    };
+    assert_eq!(sink.query.to_string(), "SELECT a, b FROM v");
+    assert_eq!(
+        (sink.envelope.as_str(), sink.key),
+        ("UPSERT", vec!["a".to_owned()])
+    );
+}
+
+#[test]
+fn several_statements_keep_their_own_text() {
+    let statements =
+        parse("SELECT 1; ; SELECT ';' ;\nDROP VIEW IF EXISTS a, B CASCADE").expect("three");
+    let texts: Vec<&str> = statements
+        .iter()
+        .map(|statement| statement.text.as_str())
+        .collect();
+    assert_eq!(
+        texts,
+        ["SELECT 1", "SELECT ';'", "DROP VIEW IF EXISTS a, B CASCADE"]
+    );
+    let StatementKind::Drop(drop) = &statements[2].kind else {
+        panic!("a drop was expected");
+    };
+    assert_eq!(drop.kind, DropKind::View);
+    assert_eq!(drop.names, ["a", "b"]);
+    assert!(drop.if_exists && drop.cascade);
+}
+
+#[test]
+fn small_statements() {
+    assert!(matches!(one("SHOW tables"), StatementKind::Show(words) if words == ["tables"]));
+    assert!(matches!(one("flush"), StatementKind::Flush));
+    assert!(matches!(
+        one("SUBSCRIBE TO v WITH SNAPSHOT"),
+        StatementKind::Subscribe { relation, with_snapshot: true } if relation == "v"
+    ));
+    assert!(matches!(
+        one("SET forebay.read = live"),
+        StatementKind::Set { name, values, is_local: false } if name == "forebay.read" && values == ["live"]
+    ));
+    assert!(matches!(
+        one("EXPLAIN (ANALYZE) SELECT 1"),
+        StatementKind::Explain { analyze: true, .. }
+    ));
+    assert!(matches!(
+        one("FETCH FORWARD ALL FROM c"),
+        StatementKind::Fetch {
+            count: FetchCount::All,
+            ..
+        }
+    ));
+    assert!(
+        matches!(one("ROLLBACK TO SAVEPOINT p"), StatementKind::RollbackTo { name } if name == "p")
+    );
+    assert!(matches!(
+        one("COPY (SELECT 1) TO STDOUT WITH (FORMAT csv, HEADER)"),
+        StatementKind::Copy {
+            is_csv: true,
+            has_header: true,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn errors_name_the_word_and_its_place() {
+    let cases = [
+        ("SELECT 1 FROM", "syntax error at end of input", 14),
+        (
+            "CREATE SOURCE s OF TOPIC t (a INT)",
+            "syntax error at or near \"OF\"",
+            17,
+        ),
+        (
+            "SELECT 1;\nDROP NOTHING x",
+            "syntax error at or near \"NOTHING\"",
+            16,
+        ),
+        ("frobnicate", "syntax error at or near \"frobnicate\"", 1),
+    ];
+    for (text, message, position) in cases {
+        let error = parse(text).expect_err(text);
+        assert_eq!(
+            (error.message.as_str(), error.position),
+            (message, Some(position)),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn nesting_and_length_are_bounded() {
+    let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
+    assert_eq!(parse(&deep).expect_err("too deep").sqlstate, *b"54001");
+    let long = format!("SELECT {}1", "1 + ".repeat(20_000));
+    assert_eq!(parse(&long).expect_err("too long").sqlstate, *b"54001");
+}

@@ -3,4 +3,7 @@
 mod database;
 mod memory;
 mod slt;
+mod tools;
+mod sqlite;
+#[allow(dead_code)]
 mod wire;

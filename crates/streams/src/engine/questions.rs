@@ -111,7 +111,11 @@ impl Engine {
                 let topic = relation.table_topic();
                 self.log.ensure_topic(topic, 1, true).await?;
             }
-            Definition::View(_) | Definition::Sink(_) => {
+            Definition::View(_) => {
+                Pipeline::new(relation, &self.relations.borrow(), &*self.log)?;
+            }
+            Definition::Sink(sink) => {
+                self.log.ensure_topic(sink.topic.clone(), 0, false).await?;
                 Pipeline::new(relation, &self.relations.borrow(), &*self.log)?;
             }
         }

@@ -4,6 +4,7 @@ use super::{
     Reason,
     column::{Column, Values},
     decimal, json, text,
+    timestamp::MICROS_PER_DAY,
 };
 
 /// What was read, before the column says what it is to be.
@@ -41,7 +42,11 @@ pub(super) fn push_read(read: Read<'_>, column: &mut Column) -> Result<(), Reaso
             text::check(bytes)?;
             return text::push(column, bytes);
         }
-        (Values::Timestamp { values, .. } | Values::Time(values), Read::Micros(value)) => {
+        (Values::Timestamp { values, .. }, Read::Micros(value)) => values.push(value),
+        (Values::Time(values), Read::Micros(value)) => {
+            if !(0..MICROS_PER_DAY).contains(&value) {
+                return Err(Reason::Range("time"));
+            }
             values.push(value);
         }
         (

@@ -99,6 +99,8 @@ pub fn parse_date(text: &[u8]) -> Result<i32, Reason> {
 pub fn parse_time(text: &[u8]) -> Result<i64, Reason> {
     let mut rest = Text { text, at: 0 };
     let time = rest.time().filter(|_| rest.at == text.len());
+    // Rounding may reach midnight, which is no time of this day.
+    let time = time.filter(|time| *time < MICROS_PER_DAY);
     time.ok_or(Reason::NotA("time"))
 }
 

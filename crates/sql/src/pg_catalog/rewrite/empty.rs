@@ -1,8 +1,10 @@
 //! Queries about things that do not exist here: no rows, whatever else they say.
 
+use std::ops::ControlFlow;
+
 use datafusion_sql::sqlparser::ast::{
     Expr, GroupByExpr, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
-    TableWithJoins, Value,
+    TableWithJoins, Value, Visit, Visitor,
 };
 
 use super::{bare_name, ident_text, null, parsed};
@@ -22,6 +24,7 @@ const TABLE_FUNCTIONS: &[(&str, &[&str])] = &[
     ("pg_listening_channels", &["pg_listening_channels"]),
     ("pg_options_to_table", &["option_name", "option_value"]),
     ("pg_stat_get_wal_senders", &["pid"]),
+    ("unnest", &["x"]),
 ];
 
 /// Nothing comes of it, as `emptied` leaves it.
@@ -81,20 +84,40 @@ pub fn is_ungrouped(select: &Select) -> bool {
     no_groups && no_aggregates && select.having.is_none()
 }
 
-/// An aggregate stands somewhere in it.
+/// An aggregate of the query itself stands somewhere in it, not only one of a subquery.
 pub fn is_aggregate(expression: &Expr) -> bool {
-    use datafusion_sql::sqlparser::ast::visit_expressions;
-    use std::ops::ControlFlow;
-    let found = visit_expressions(expression, |part| match part {
-        Expr::Function(function)
-            if function.over.is_none()
-                && AGGREGATES.binary_search(&bare_name(&function.name).as_str()).is_ok() =>
-        {
-            ControlFlow::Break(())
+    Visit::visit(expression, &mut Aggregates { depth: 0 }).is_break()
+}
+
+struct Aggregates {
+    /// Of subqueries around.
+    depth: usize,
+}
+
+impl Visitor for Aggregates {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, part: &Expr) -> ControlFlow<()> {
+        let Expr::Function(function) = part else {
+            return ControlFlow::Continue(());
+        };
+        let name = bare_name(&function.name);
+        let is_one = function.over.is_none() && AGGREGATES.binary_search(&name.as_str()).is_ok();
+        if self.depth == 0 && is_one {
+            return ControlFlow::Break(());
         }
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
+        ControlFlow::Continue(())
+    }
 }
 
 fn gives_nothing(from: &TableWithJoins) -> bool {
@@ -147,6 +170,31 @@ fn empty_select(select: &mut Select) -> Result<(), SqlError> {
     select.distinct = None;
     select.selection = Some(Expr::value(Value::Boolean(false)));
     Ok(())
+}
+
+/// The schemas of the search path, with their places or without: what several tools ask for by `generate_series` over an
+/// array. Here there is one.
+pub fn search_path(query: &Query) -> Result<Option<Query>, SqlError> {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return Ok(None);
+    };
+    let is_series = select.from.iter().any(|from| {
+        matches!(&from.relation, TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. }
+            if bare_name(name) == "generate_series")
+    });
+    let text = if is_series { query.to_string() } else { String::new() };
+    if !text.contains("current_schemas") && !text.contains("'search_path'") {
+        return Ok(None);
+    }
+    let answer = match &select.projection[..] {
+        [_] => "(SELECT 'public' AS nspname)",
+        [_, _] => "(SELECT 1 AS r, 'public' AS nspname)",
+        _ => return Ok(None),
+    };
+    match parsed(answer)? {
+        Expr::Subquery(answer) => Ok(Some(*answer)),
+        _ => Ok(None),
+    }
 }
 
 /// A function in FROM that has no rows here, as a query that has none.

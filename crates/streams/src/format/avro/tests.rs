@@ -210,6 +210,14 @@ fn damage_is_noticed() {
             "{shown}: {at}, {reason}"
         );
     }
+    let mut late = order();
+    late[10] = vec![0x80, 0xf0, 0xb2, 0x52];
+    let shown = through(
+        &format,
+        &columns(&[("time", DataType::Time64(TimeUnit::Microsecond))]),
+        &late.concat(),
+    );
+    assert!(shown.ends_with("out of the range of time"), "{shown}");
     let deep = [[2, 0, 2].repeat(200), vec![0; 200]].concat();
     let mut nested = order();
     nested[2] = deep;

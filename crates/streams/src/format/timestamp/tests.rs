@@ -172,6 +172,8 @@ fn times_of_day_and_dates_are_read() {
     assert_eq!(parse_time(b"23:59:59.999999"), Ok(MICROS_PER_DAY - 1));
     assert_eq!(parse_time(b"00:00"), Ok(0));
     assert_eq!(parse_time(b"24:00:00"), Err(Reason::NotA("time")));
+    assert_eq!(parse_time(b"23:59:59.9999994"), Ok(MICROS_PER_DAY - 1));
+    assert_eq!(parse_time(b"23:59:59.9999995"), Err(Reason::NotA("time")));
     assert_eq!(parse_time(b"10:00:00Z"), Err(Reason::NotA("time")));
     assert_eq!(parse_date(b"2015-07-15 23:59:59"), Ok(16_631));
     assert_eq!(parse_date(b"+5881580-07-11"), Ok(i32::MAX));
