@@ -75,6 +75,9 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// Runs of one pipeline before all of its state is written anew.
 const RUNS_MAX: usize = 8;
 
+/// What is subscribed to, and by whom.
+type Subscription = (Rc<Relation>, Rc<Subscriber>);
+
 /// See the module head.
 pub struct Engine {
     log: Rc<dyn TopicLog>,
@@ -94,7 +97,7 @@ pub struct Engine {
     is_ready: Cell<bool>,
     report_wanted: Cell<bool>,
     report: RefCell<Option<Report>>,
-    subscriptions: RefCell<BTreeMap<u64, (Rc<Relation>, Rc<Subscriber>)>>,
+    subscriptions: RefCell<BTreeMap<u64, Subscription>>,
     next_subscription: Cell<u64>,
     /// An epoch ended, or a pipeline stopped.
     progressed: Notify,

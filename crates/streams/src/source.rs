@@ -65,6 +65,8 @@ pub enum DecodeError {
     Format(#[from] FormatError),
     #[error("a batch cannot be read: {0}")]
     Batch(#[from] BatchError),
+    #[error("nothing can be read of what stands from offset {from} to {until}")]
+    Nothing { from: Offset, until: Offset },
     #[error("the table's log holds what is no change: {0}")]
     Changes(#[from] Damaged),
 }
@@ -112,7 +114,11 @@ impl SourceReader {
             decoded.next_offset = Offset(header.last_offset().0 + 1).min(until).max(decoded.next_offset);
         }
         self.take_rows(&mut decoder, &mut decoded)?;
-        Ok(decoded)
+        // Or it would be asked for again and again.
+        match decoded.next_offset > from {
+            true => Ok(decoded),
+            false => Err(DecodeError::Nothing { from, until }),
+        }
     }
 
     /// Some more records; `false` when there are no more.

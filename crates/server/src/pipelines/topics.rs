@@ -191,7 +191,9 @@ impl TopicLog for BrokerTopics {
                         start,
                     });
                 }
-                let read = log.read(from, until, bytes_max, true).await;
+                // Whole batches, also one that goes on behind the cut: its records are looked at one by one.
+                let end = found.high_watermark();
+                let read = log.read(from, end, bytes_max, true).await;
                 let read = read.map_err(|error| LogError::Refused(error.to_string()))?;
                 let batches = read.batches.to_contiguous();
                 let decoded = reader.decode(partition.partition.0, &batches, from, until);

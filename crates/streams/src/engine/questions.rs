@@ -136,15 +136,18 @@ impl Engine {
             let pipeline = self.catch_up(pipeline?).await?;
             self.joining.borrow_mut().push(pipeline);
         }
-        let mut relations = self.relations.borrow_mut();
-        relations.insert(name.clone(), relation.clone());
-        drop(relations);
+        self.insert(relation.clone());
         self.release(&name);
         self.wake.notify_one();
         if relation.has_pipeline() {
             self.wait_read(&relation).await?;
         }
         Ok(())
+    }
+
+    fn insert(&self, relation: Rc<Relation>) {
+        let mut relations = self.relations.borrow_mut();
+        relations.insert(relation.name.clone(), relation);
     }
 
     /// Lets a new view read most of what there is before it takes part in epochs: they would be long.
