@@ -27,11 +27,19 @@ use crate::{
     catalog::{Catalog, Relation, RelationId, RelationKind},
     column_type::{NOT_NULL_KEY, field_of},
     error::sqlstate,
+    stack::with_room,
     statement::{CreateSink, CreateSource, CreateTable, CreateView, Statement, StatementKind},
 };
 
 /// A relation from the statement that makes it. Its id is given by whoever makes it.
 pub fn define(
+    catalog: &Catalog,
+    statement: &Statement,
+) -> Result<(Relation, Definition), SqlError> {
+    with_room(|| defined(catalog, statement))
+}
+
+fn defined(
     catalog: &Catalog,
     statement: &Statement,
 ) -> Result<(Relation, Definition), SqlError> {
