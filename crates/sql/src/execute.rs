@@ -151,7 +151,7 @@ pub fn expanded(schema: &SchemaRef, deltas: &[Delta]) -> Result<RecordBatch, Sql
         let row = u32::try_from(row).expect("an answer is bounded");
         std::iter::repeat_n(row, usize::try_from(*count).unwrap_or(0))
     });
-    Ok(taken(&all, &UInt32Array::from_iter_values(places))?)
+    taken(&all, &UInt32Array::from_iter_values(places))
 }
 
 /// Keeps the number of rows where there are no columns.

@@ -16,7 +16,9 @@ pub fn with_room<T: Send>(
     work: impl FnOnce() -> Result<T, SqlError> + Send,
 ) -> Result<T, SqlError> {
     thread::scope(|scope| {
-        let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        let thread = thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, work);
         let Ok(thread) = thread else {
             let message = "out of memory for planning a statement";
             return Err(SqlError::new(sqlstate::OUT_OF_MEMORY, message));

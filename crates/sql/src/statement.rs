@@ -34,6 +34,7 @@ pub struct Statement {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one statement at a time")]
 pub enum StatementKind {
     /// SELECT, VALUES, TABLE, WITH.
     Query(Box<ast::Query>),
@@ -290,8 +291,22 @@ fn is_operator(token: &Token) -> bool {
             let word = word.value.to_ascii_lowercase();
             matches!(
                 word.as_str(),
-                "and" | "or" | "is" | "in" | "not" | "like" | "ilike" | "similar" | "between" | "collate" | "at"
-                    | "union" | "except" | "intersect" | "join" | "when"
+                "and"
+                    | "or"
+                    | "is"
+                    | "in"
+                    | "not"
+                    | "like"
+                    | "ilike"
+                    | "similar"
+                    | "between"
+                    | "collate"
+                    | "at"
+                    | "union"
+                    | "except"
+                    | "intersect"
+                    | "join"
+                    | "when"
             )
         }
         Token::Comma

@@ -105,13 +105,21 @@ impl SourceReader {
             decoded.bytes += bytes.len() as u64;
             if !header.is_control() {
                 let mut records = Records::new(bytes, OUTPUT_BYTES_MAX)?;
-                while self.decode_some(&mut decoder, &mut decoded, partition, &mut records, from..until)? {
+                while self.decode_some(
+                    &mut decoder,
+                    &mut decoded,
+                    partition,
+                    &mut records,
+                    from..until,
+                )? {
                     if runtime::should_yield() {
                         runtime::yield_now().await;
                     }
                 }
             }
-            decoded.next_offset = Offset(header.last_offset().0 + 1).min(until).max(decoded.next_offset);
+            decoded.next_offset = Offset(header.last_offset().0 + 1)
+                .min(until)
+                .max(decoded.next_offset);
         }
         self.take_rows(&mut decoder, &mut decoded)?;
         // Or it would be asked for again and again.

@@ -39,10 +39,7 @@ pub fn define(
     with_room(|| defined(catalog, statement))
 }
 
-fn defined(
-    catalog: &Catalog,
-    statement: &Statement,
-) -> Result<(Relation, Definition), SqlError> {
+fn defined(catalog: &Catalog, statement: &Statement) -> Result<(Relation, Definition), SqlError> {
     let text = &statement.text;
     match &statement.kind {
         StatementKind::CreateSource(create) => source(catalog, create, text),

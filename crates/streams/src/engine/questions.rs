@@ -224,7 +224,10 @@ impl Engine {
     }
 
     /// Waits for epochs until it is so.
-    pub(super) async fn wait_until(&self, mut is_so: impl FnMut() -> bool) -> Result<(), QuestionError> {
+    pub(super) async fn wait_until(
+        &self,
+        mut is_so: impl FnMut() -> bool,
+    ) -> Result<(), QuestionError> {
         loop {
             let progressed = self.progressed.notified();
             if self.stopping.get() {
@@ -375,7 +378,8 @@ impl Engine {
                 });
             }
         }
-        let values = changes::encode(&delta).map_err(|error| LogError::Refused(error.to_string()))?;
+        let values =
+            changes::encode(&delta).map_err(|error| LogError::Refused(error.to_string()))?;
         let mut builder = BatchBuilder::new(Compression::None);
         let now = TimestampMs(runtime::wall().0);
         for value in values {
@@ -400,11 +404,7 @@ impl Engine {
     }
 
     /// Tells of each change of a view from now on; first, where asked for, of all its rows.
-    pub async fn subscribe(
-        &self,
-        name: &str,
-        with_snapshot: bool,
-    ) -> Result<u64, QuestionError> {
+    pub async fn subscribe(&self, name: &str, with_snapshot: bool) -> Result<u64, QuestionError> {
         self.wait_until(|| self.is_ready.get()).await?;
         let relation = self.relation(name)?;
         self.check_running(&relation)?;

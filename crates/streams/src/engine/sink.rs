@@ -97,8 +97,15 @@ impl SinkWriter {
         let mut batches = Vec::new();
         for record in records {
             let at = record.partition;
-            let builder = builders.entry(at).or_insert_with(|| self.builder(producer, at));
-            builder.push(timestamp, record.key.as_deref(), record.value.as_deref(), &[]);
+            let builder = builders
+                .entry(at)
+                .or_insert_with(|| self.builder(producer, at));
+            builder.push(
+                timestamp,
+                record.key.as_deref(),
+                record.value.as_deref(),
+                &[],
+            );
             if builder.size_estimate() >= BATCH_BYTES
                 && let Some(full) = builders.remove(&at)
             {
@@ -171,9 +178,7 @@ impl SinkWriter {
                     keys.len() - 1
                 });
                 let left = &mut keys[place].1;
-                let (weight, ..) = left
-                    .entry(rows.row(row).to_vec())
-                    .or_insert((0, at, row));
+                let (weight, ..) = left.entry(rows.row(row).to_vec()).or_insert((0, at, row));
                 *weight += delta.weight(row);
             }
         }
