@@ -1,6 +1,6 @@
 //! Views over transfers between accounts, through crashes: what they say must add up at every moment.
 //!
-//! # Checks
+//! # Invariants
 //! 1. The balances of all accounts add up to 0 in every answer, and so does the view over the view.
 //! 2. Views of one topic in one answer show the same prefix: the number of transfers that one counts is the number that the
 //!    other's rows add up to.
@@ -249,7 +249,8 @@ impl Drop for Run {
 }
 
 /// Runs one seed. Panics when something promised was not kept.
-pub fn run(seed: Seed) -> Ran {
+/// `reads_log`: in the end the balances are also compared with what the log itself says.
+pub fn run(seed: Seed, reads_log: bool) -> Ran {
     let plan = NodePlan::draw(seed.seed, NodeBugs::default());
     let mut config = SimConfig::new(seed.seed);
     config.disk = plan.sound_disk();
@@ -277,7 +278,7 @@ pub fn run(seed: Seed) -> Ran {
     for _ in 0..3 {
         run.round();
     }
-    run.finish();
+    run.finish(reads_log);
     Ran {
         simulated: run.sim.elapsed(),
         crashes: run.crashes,
@@ -309,7 +310,7 @@ impl Run {
     }
 
     /// Everything acknowledged is shown, and it is what the log says.
-    fn finish(&mut self) {
+    fn finish(&mut self, reads_log: bool) {
         let shared = self.shared.clone();
         let is_serving = || shared.is_serving.get();
         assert!(
@@ -343,6 +344,9 @@ impl Run {
             "{acknowledged} acknowledged, {shown} shown"
         );
         assert!(self.shared.answers.get() > 3, "hardly anything was asked");
+        if !reads_log {
+            return;
+        }
         let mut model: BTreeMap<i128, i128> = BTreeMap::new();
         let amounts = column(&source, TOPIC, 2);
         let pairs = column(&source, TOPIC, 0)
@@ -354,7 +358,11 @@ impl Run {
         }
         let balances = column(&answer, "balances", 0).into_iter();
         let balances: BTreeMap<i128, i128> = balances.zip(column(&answer, "balances", 1)).collect();
-        assert_eq!(balances, model, "the view is not what the log says");
+        let told = (shown, amounts.len(), source.epoch, answer.epoch);
+        assert_eq!(
+            balances, model,
+            "the view is not what the log says: {told:?}"
+        );
         let large = amounts.iter().filter(|amount| **amount > 900).count();
         assert_eq!(
             column(&answer, "large", 2).len(),

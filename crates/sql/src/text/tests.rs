@@ -97,7 +97,7 @@ fn times() {
         "1970-01-01 05:30:00+05:30"
     );
     assert_eq!(
-        default(Date32Array::from(vec![19_000, -719_529])),
+        default(Date32Array::from(vec![19_000, -719_163])),
         ["2022-01-08", "0001-12-31 BC"]
     );
 }

@@ -5,5 +5,4 @@ mod memory;
 mod slt;
 mod sqlite;
 mod tools;
-#[allow(dead_code)]
 mod wire;

@@ -1,4 +1,4 @@
-//! Joins.
+//! Joins of a logical plan, as nodes of a dataflow.
 
 use std::sync::Arc;
 
