@@ -50,7 +50,7 @@ fn relations_and_columns_are_listed() {
     let backend = backend();
     let listed = "SELECT c.relname, c.relkind FROM pg_catalog.pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                   WHERE n.nspname = 'public' AND pg_table_is_visible(c.oid) ORDER BY 1";
-    assert_eq!(texts(&backend, listed), ["accounts|r", "accounts_pkey|i", "delays|m", "flights|f"]);
+    assert_eq!(texts(&backend, listed), ["accounts|r", "accounts_pkey|i", "delays|m", "delays_key|i", "flights|f"]);
     let columns = "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute \
                    WHERE attrelid = 'accounts'::regclass AND attnum > 0 ORDER BY attnum";
     assert_eq!(
