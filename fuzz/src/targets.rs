@@ -157,7 +157,6 @@ pub static TARGETS: &[Target] = &[
         allocated_bytes_max: files::lists_bytes_max,
     },
     Target {
-<<<<<<< HEAD
         name: "record-json",
         seeds: formats::json_seeds,
         run: formats::json_records,
@@ -186,12 +185,12 @@ pub static TARGETS: &[Target] = &[
         seeds: formats::schema_seeds,
         run: formats::schemas,
         allocated_bytes_max: formats::schema_bytes_max,
-=======
+    },
+    Target {
         name: "postgres",
         seeds: postgres::seeds,
         run: postgres::messages,
         allocated_bytes_max: postgres::bytes_max,
->>>>>>> pg
     },
 ];
 

@@ -128,7 +128,9 @@ pub enum Refusal {
     RelationExists(String),
     #[error("relation \"{0}\" does not exist")]
     RelationUnknown(String),
-    #[error("there are at most {RELATIONS_MAX} relations, of statements of at most {STATEMENT_BYTES_MAX} bytes")]
+    #[error(
+        "there are at most {RELATIONS_MAX} relations, of statements of at most {STATEMENT_BYTES_MAX} bytes"
+    )]
     Relations,
 }
 

@@ -285,7 +285,9 @@ impl Shown {
     /// Declares the views, if the data directory is new.
     #[cfg(feature = "pipelines")]
     fn begin(process: &Process, is_new: bool, style: &Style) -> anyhow::Result<Self> {
-        let addr = process.pg_addr.context("the node has no Postgres listener")?;
+        let addr = process
+            .pg_addr
+            .context("the node has no Postgres listener")?;
         let mut sql = views::SqlClient::connect(addr)?;
         if is_new {
             note!("\n{}", style.bold("Declared, before there is any data:"));
@@ -302,7 +304,10 @@ impl Shown {
     }
 
     #[cfg(not(feature = "pipelines"))]
-    #[expect(clippy::unnecessary_wraps, reason = "as with pipelines, where it can fail")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "as with pipelines, where it can fail"
+    )]
     fn begin(_process: &Process, _is_new: bool, _style: &Style) -> anyhow::Result<Self> {
         Ok(Self { quarter: 0 })
     }
@@ -312,7 +317,10 @@ impl Shown {
         let quarter = done * 4 / count.max(1);
         if quarter > self.quarter {
             self.quarter = quarter;
-            self.show(&format!("The view `ranking` after {} % of the load:", quarter * 25))?;
+            self.show(&format!(
+                "The view `ranking` after {} % of the load:",
+                quarter * 25
+            ))?;
         }
         Ok(())
     }
@@ -328,7 +336,10 @@ impl Shown {
     }
 
     #[cfg(not(feature = "pipelines"))]
-    #[expect(clippy::unnecessary_wraps, reason = "as with pipelines, where it can fail")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "as with pipelines, where it can fail"
+    )]
     fn show(&mut self, _title: &str) -> anyhow::Result<()> {
         Ok(())
     }
@@ -343,7 +354,10 @@ impl Shown {
     }
 
     #[cfg(not(feature = "pipelines"))]
-    #[expect(clippy::unnecessary_wraps, reason = "as with pipelines, where it can fail")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "as with pipelines, where it can fail"
+    )]
     fn end(&mut self, _style: &Style) -> anyhow::Result<()> {
         Ok(())
     }
@@ -409,7 +423,11 @@ fn what_to_try(process: &Process, style: &Style) -> String {
     };
     let head = style.bold("It stays up. In another terminal:");
     let sql = process.pg_addr.map_or_else(String::new, |pg| {
-        let psql = format!("psql 'host={} port={} user=forebay dbname=forebay'", pg.ip(), pg.port());
+        let psql = format!(
+            "psql 'host={} port={} user=forebay dbname=forebay'",
+            pg.ip(),
+            pg.port()
+        );
         format!(
             r#"
   {psql} -c '\d'

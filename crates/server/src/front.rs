@@ -93,7 +93,8 @@ impl Front {
             .enable_all()
             .build()?;
         #[cfg(feature = "pipelines")]
-        let backend = executor.block_on(crate::pipelines::NodeBackend::start(shared.shards.clone()))?;
+        let backend =
+            executor.block_on(crate::pipelines::NodeBackend::start(shared.shards.clone()))?;
         let here = shared.clone();
         let thread = std::thread::Builder::new()
             .name("front".into())

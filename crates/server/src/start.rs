@@ -309,7 +309,11 @@ impl Process {
             http = self.http_addr,
             postgres = self
                 .pg_addr
-                .map(|addr| format!("  SQL      psql -h {} -p {} forebay\n", addr.ip(), addr.port()))
+                .map(|addr| format!(
+                    "  SQL      psql -h {} -p {} forebay\n",
+                    addr.ip(),
+                    addr.port()
+                ))
                 .unwrap_or_default(),
             dir = settings.data_dir.display(),
             shards = self.shards,

@@ -16,6 +16,6 @@ pub mod replication_run;
 pub mod seeds;
 pub mod storage_plan;
 pub mod storage_run;
-pub mod streams_run;
 mod storage_work;
+pub mod streams_run;
 mod trace_checker;

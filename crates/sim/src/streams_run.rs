@@ -77,7 +77,9 @@ struct Shared {
 /// The node's program, on each of its shards.
 async fn serve(shared: Rc<Shared>) {
     let settings = shared.plan.settings(shared.ip.get());
-    let (broker, _) = Broker::open(settings).await.expect("nothing fails but power");
+    let (broker, _) = Broker::open(settings)
+        .await
+        .expect("nothing fails but power");
     if runtime::shard() == leading_shard() {
         let ensured = broker.ensure_topic(TOPIC, PARTITIONS).await;
         ensured.expect("the topic can be made");
@@ -121,11 +123,18 @@ async fn write(shared: Rc<Shared>) {
             let (debit, credit) = (account(), account());
             let amount = runtime::random_u64() % 1000;
             let value = format!("{{\"debit\":{debit},\"credit\":{credit},\"amount\":{amount}}}");
-            builder.push(TimestampMs(runtime::wall().0), None, Some(value.as_bytes()), &[]);
+            builder.push(
+                TimestampMs(runtime::wall().0),
+                None,
+                Some(value.as_bytes()),
+                &[],
+            );
         }
         let batch = builder.finish();
         let broker = Broker::local();
-        let Some((topic, _)) = broker.topic_shape(TOPIC) else { return };
+        let Some((topic, _)) = broker.topic_shape(TOPIC) else {
+            return;
+        };
         let partition = PartitionIndex((runtime::random_u64() % PARTITIONS as u64) as i32);
         let key = PartitionKey { topic, partition };
         let owner = broker.owner(key).expect("the partition exists");
@@ -133,7 +142,9 @@ async fn write(shared: Rc<Shared>) {
             let partition = broker.partition(key)?;
             let proposed = partition.append_own(&batch).await.ok()?;
             let raft = partition.raft();
-            raft.wait_committed(proposed.leader_epoch, proposed.index).await.then_some(())
+            raft.wait_committed(proposed.leader_epoch, proposed.index)
+                .await
+                .then_some(())
         };
         let done = broker.on_shard(owner, Class::Produce, "write", there).await;
         if done.is_some() {
@@ -199,10 +210,19 @@ fn check_answer(shared: &Shared, answer: &Snapshot) {
     assert_eq!(sum, 0, "the balances do not add up, epoch {}", answer.epoch);
     let moves: i128 = column(answer, "balances", 2).iter().sum();
     let moved = column(answer, "moved", 0).first().copied().unwrap_or(0);
-    assert_eq!(moves, moved * 2, "two views show two prefixes, epoch {}", answer.epoch);
+    assert_eq!(
+        moves,
+        moved * 2,
+        "two views show two prefixes, epoch {}",
+        answer.epoch
+    );
     let accounts = column(answer, "balances", 0).len() as i128;
     let total = column(answer, "total", 1).first().copied().unwrap_or(0);
-    assert_eq!(total, accounts, "a view of a view is behind, epoch {}", answer.epoch);
+    assert_eq!(
+        total, accounts,
+        "a view of a view is behind, epoch {}",
+        answer.epoch
+    );
     let shown = u64::try_from(moved).expect("counts are not negative");
     assert!(
         shown >= shared.shown.get(),
@@ -292,11 +312,17 @@ impl Run {
     fn finish(&mut self) {
         let shared = self.shared.clone();
         let is_serving = || shared.is_serving.get();
-        assert!(self.sim.run_until(START_LIMIT, is_serving), "the node does not serve");
+        assert!(
+            self.sim.run_until(START_LIMIT, is_serving),
+            "the node does not serve"
+        );
         self.sim.run_for(Duration::from_millis(500));
         self.shared.is_draining.set(true);
         let is_drained = || shared.writers.get() == 0;
-        assert!(self.sim.run_until(START_LIMIT, is_drained), "writers do not end");
+        assert!(
+            self.sim.run_until(START_LIMIT, is_drained),
+            "writers do not end"
+        );
         let all = self.sim.run_on(self.node, START_LIMIT, async {
             let shard = pipelines::engine_shard(runtime::shard_count());
             let flushed = runtime::invoke_on(shard, Class::Query, "flush", || async {
@@ -312,20 +338,28 @@ impl Run {
         let (answer, source) = all.expect("asking ends");
         check_answer(&self.shared, &answer);
         let (acknowledged, shown) = (self.shared.acknowledged.get(), self.shared.shown.get());
-        assert!(shown >= acknowledged, "{acknowledged} acknowledged, {shown} shown");
+        assert!(
+            shown >= acknowledged,
+            "{acknowledged} acknowledged, {shown} shown"
+        );
         assert!(self.shared.answers.get() > 3, "hardly anything was asked");
         let mut model: BTreeMap<i128, i128> = BTreeMap::new();
         let amounts = column(&source, TOPIC, 2);
-        let pairs = column(&source, TOPIC, 0).into_iter().zip(column(&source, TOPIC, 1));
+        let pairs = column(&source, TOPIC, 0)
+            .into_iter()
+            .zip(column(&source, TOPIC, 1));
         for ((debit, credit), amount) in pairs.zip(&amounts) {
             *model.entry(debit).or_default() -= amount;
             *model.entry(credit).or_default() += amount;
         }
         let balances = column(&answer, "balances", 0).into_iter();
-        let balances: BTreeMap<i128, i128> =
-            balances.zip(column(&answer, "balances", 1)).collect();
+        let balances: BTreeMap<i128, i128> = balances.zip(column(&answer, "balances", 1)).collect();
         assert_eq!(balances, model, "the view is not what the log says");
         let large = amounts.iter().filter(|amount| **amount > 900).count();
-        assert_eq!(column(&answer, "large", 2).len(), large, "rows are lost or doubled");
+        assert_eq!(
+            column(&answer, "large", 2).len(),
+            large,
+            "rows are lost or doubled"
+        );
     }
 }

@@ -141,7 +141,6 @@ pub fn postgres_type_of_oid(oid: u32) -> Option<PostgresType> {
 pub fn postgres_type(field: &Field) -> PostgresType {
     let metadata = field.metadata();
     let mut found = named(
-        field,
         field.data_type(),
         metadata.get(TYPE_KEY).map(String::as_str),
     );
@@ -151,10 +150,10 @@ pub fn postgres_type(field: &Field) -> PostgresType {
     found
 }
 
-fn named(field: &Field, data_type: &DataType, marked: Option<&str>) -> PostgresType {
+fn named(data_type: &DataType, marked: Option<&str>) -> PostgresType {
     if let DataType::List(element) = data_type {
         let marked = marked.or(element.metadata().get(TYPE_KEY).map(String::as_str));
-        let element = named(field, element.data_type(), marked);
+        let element = named(element.data_type(), marked);
         let array = postgres_types().find(|found| found.element == Some(element.oid));
         return array.expect("every plain type has an array");
     }

@@ -21,6 +21,7 @@ use crate::{
     column_type::canonical,
     error::sqlstate,
     planner::{Bindings, Planned},
+    stack::with_room,
 };
 
 /// Rows an answer holds at most before it is refused.
@@ -28,6 +29,14 @@ pub const ANSWER_ROWS_MAX: usize = 50_000_000;
 
 /// Runs it. `rows` has those of every relation that it reads, in all of their columns.
 pub fn execute(
+    planned: &Planned,
+    bindings: &Bindings,
+    rows: &BTreeMap<String, Vec<RecordBatch>>,
+) -> Result<Vec<RecordBatch>, SqlError> {
+    with_room(|| answer(planned, bindings, rows))
+}
+
+fn answer(
     planned: &Planned,
     bindings: &Bindings,
     rows: &BTreeMap<String, Vec<RecordBatch>>,
@@ -142,7 +151,7 @@ pub fn expanded(schema: &SchemaRef, deltas: &[Delta]) -> Result<RecordBatch, Sql
         let row = u32::try_from(row).expect("an answer is bounded");
         std::iter::repeat_n(row, usize::try_from(*count).unwrap_or(0))
     });
-    Ok(taken(&all, &UInt32Array::from_iter_values(places))?)
+    taken(&all, &UInt32Array::from_iter_values(places))
 }
 
 /// Keeps the number of rows where there are no columns.

@@ -14,5 +14,6 @@ mod pg_catalog;
 pub mod planner;
 pub mod postgres;
 pub mod session;
+mod stack;
 pub mod statement;
 pub mod text;

@@ -29,7 +29,7 @@ use datafusion_expr::LogicalPlan;
 use datafusion_sql::sqlparser::ast;
 use streams::{Plan, plan::SortKey};
 
-use crate::{backend::SqlError, catalog::Catalog, error::sqlstate};
+use crate::{backend::SqlError, catalog::Catalog, error::sqlstate, stack::with_room};
 
 pub use change::{PlannedChange, plan_change};
 pub use definition::define;
@@ -71,8 +71,7 @@ pub fn plan_query(
     query: &ast::Query,
     types: &[Option<FieldRef>],
 ) -> Result<Planned, SqlError> {
-    let logical = engine::analyzed(catalog, query, types)?;
-    planned(logical, types)
+    with_room(|| planned(engine::analyzed(catalog, query, types)?, types))
 }
 
 fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, SqlError> {
@@ -108,9 +107,13 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
 impl Planned {
     /// The same query with values in the place of its parameters and of the clock.
     pub fn bind(&self, bindings: &Bindings) -> Result<Self, SqlError> {
-        let Some(template) = &self.template else {
-            return Ok(self.clone());
-        };
+        match &self.template {
+            None => Ok(self.clone()),
+            Some(template) => with_room(|| self.bound(template, bindings)),
+        }
+    }
+
+    fn bound(&self, template: &LogicalPlan, bindings: &Bindings) -> Result<Self, SqlError> {
         let count = self.parameters.len();
         if bindings.parameters.len() != count {
             let given = bindings.parameters.len();
@@ -130,7 +133,7 @@ impl Planned {
                 ))
             })
             .collect::<Result<_, SqlError>>()?;
-        let logical = template.as_ref().clone();
+        let logical = template.clone();
         let logical = if values.is_empty() {
             logical
         } else {

@@ -17,7 +17,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Poll, Waker},
     time::Duration,
 };
@@ -49,11 +52,14 @@ pub trait Peer: Send {
     fn sleep(&self, span: Duration) -> BoxFuture<'static, ()>;
 }
 
+/// Sessions by their process number: the secret key, and what cancels them.
+type Running = BTreeMap<u32, (Vec<u8>, Arc<Cancellation>)>;
+
 /// What all connections share.
 pub struct Access {
     backend: Arc<dyn Backend>,
     now: fn() -> i64,
-    running: Mutex<BTreeMap<u32, (Vec<u8>, Arc<Cancellation>)>>,
+    running: Mutex<Running>,
 }
 
 /// A connection's own number and what a request to cancel its statement must know.
@@ -75,7 +81,11 @@ pub struct Cancellation {
 impl Cancellation {
     fn ask(&self) {
         self.is_asked.store(true, Ordering::Release);
-        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let waker = self
+            .waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -84,7 +94,8 @@ impl Cancellation {
     /// Answers once for each time it was asked.
     async fn asked(&self) {
         poll_fn(|context| {
-            *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+            *self.waker.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(context.waker().clone());
             if self.is_asked.swap(false, Ordering::Acquire) {
                 Poll::Ready(())
             } else {
@@ -166,7 +177,7 @@ impl Access {
         }
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, (Vec<u8>, Arc<Cancellation>)>> {
+    fn running(&self) -> std::sync::MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -177,7 +188,11 @@ impl Access {
         // Secrets of one length are compared in full, whatever byte differs.
         let same = |known: &[u8]| {
             known.len() == secret.len()
-                && known.iter().zip(secret).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+                && known
+                    .iter()
+                    .zip(secret)
+                    .fold(0, |all, (a, b)| all | (a ^ b))
+                    == 0
         };
         if let Some((_, cancellation)) = found.filter(|(known, _)| same(known)) {
             cancellation.ask();
@@ -260,8 +275,12 @@ impl Access {
         let process = admitted.identity.process;
         let entry = (admitted.secret.clone(), cancellation.clone());
         self.running().insert(process, entry);
-        let session =
-            Session::new(self.backend.clone(), admitted.identity, admitted.settings, self.now);
+        let session = Session::new(
+            self.backend.clone(),
+            admitted.identity,
+            admitted.settings,
+            self.now,
+        );
         Begun {
             access: self,
             process,
@@ -283,7 +302,11 @@ fn negotiate(wire: &mut Wire, startup: &Startup) -> u16 {
     let names = startup.parameters.iter().map(|(name, _)| name.as_str());
     let unknown: Vec<&str> = names.filter(|name| name.starts_with("_pq_.")).collect();
     // There never was a 3.1.
-    let minor = if startup.minor >= MINOR_MAX { MINOR_MAX } else { 0 };
+    let minor = if startup.minor >= MINOR_MAX {
+        MINOR_MAX
+    } else {
+        0
+    };
     if minor < startup.minor || !unknown.is_empty() {
         wire.replies.negotiate_version(minor, unknown.into_iter());
     }
@@ -322,14 +345,18 @@ fn identify(
 ) -> Result<(Identity, Settings), SqlError> {
     let get = |wanted: &str| {
         let mut parameters = startup.parameters.iter();
-        parameters.find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+        parameters
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.as_str())
     };
     let Some(user) = get("user").filter(|user| !user.is_empty()) else {
         let message = "no PostgreSQL user name specified in startup packet";
         return Err(SqlError::new(*b"28000", message));
     };
     // Clients that are told no database ask for one that is called as their user.
-    let database = get("database").filter(|name| !name.is_empty()).unwrap_or(user);
+    let database = get("database")
+        .filter(|name| !name.is_empty())
+        .unwrap_or(user);
     if ![DATABASE, "postgres", user].contains(&database) {
         let message = format!("database \"{database}\" does not exist");
         return Err(SqlError::new(*b"3D000", message).with_hint("The database is called forebay."));
@@ -369,7 +396,10 @@ fn options(text: &str) -> Vec<(String, String)> {
     words
         .iter()
         .filter_map(|word| {
-            let word = word.strip_prefix("--").or(word.strip_prefix("-c")).unwrap_or(word);
+            let word = word
+                .strip_prefix("--")
+                .or(word.strip_prefix("-c"))
+                .unwrap_or(word);
             let (name, value) = word.split_once('=')?;
             Some((name.trim().replace('-', "_"), value.to_owned()))
         })

@@ -210,7 +210,9 @@ impl Session {
             StatementKind::Show(words) => Some(show::columns(words)),
             StatementKind::Describe { .. } => Some(show::describe_columns()),
             StatementKind::Explain { .. } => Some(text_columns(&["QUERY PLAN"])),
-            StatementKind::Subscribe { relation, .. } => Some(self.subscribe_columns(relation).await?),
+            StatementKind::Subscribe { relation, .. } => {
+                Some(self.subscribe_columns(relation).await?)
+            }
             StatementKind::Fetch { cursor, .. } => {
                 self.cursors.get(cursor).map(|rows| rows.schema().clone())
             }
@@ -280,7 +282,9 @@ impl Session {
             StatementKind::Subscribe {
                 relation,
                 with_snapshot,
-            } => Ok(Answer::Rows(self.subscribe(relation, *with_snapshot).await?)),
+            } => Ok(Answer::Rows(
+                self.subscribe(relation, *with_snapshot).await?,
+            )),
             StatementKind::Unlisten => done("UNLISTEN"),
             StatementKind::Flush => {
                 self.backend.flush().await?;
@@ -332,9 +336,13 @@ impl Session {
                 types,
                 statement,
             } => {
-                let types = types.iter().map(|written| Ok(postgres_type(&field_of("", written)?).oid));
+                let types = types
+                    .iter()
+                    .map(|written| Ok(postgres_type(&field_of("", written)?).oid));
                 let types = types.collect::<Result<Vec<_>, SqlError>>()?;
-                let prepared = self.prepare(Some(statement.as_ref().clone()), &types).await?;
+                let prepared = self
+                    .prepare(Some(statement.as_ref().clone()), &types)
+                    .await?;
                 self.keep(name, prepared)?;
                 Ok(Answer::Done(Tag::Fixed("PREPARE")))
             }
@@ -379,13 +387,19 @@ impl Session {
         let words: Vec<String> = expressions.iter().map(ToString::to_string).collect();
         let parsed = parse(&format!("SELECT {}", words.join(", ")))?.pop();
         let Some(StatementKind::Query(query)) = parsed.map(|statement| statement.kind) else {
-            return Err(SqlError::new(*b"42601", "an argument of EXECUTE is no expression"));
+            return Err(SqlError::new(
+                *b"42601",
+                "an argument of EXECUTE is no expression",
+            ));
         };
         let mut rows = self.query(&query, &[]).await?;
         let Some(row) = rows.next(1).await? else {
             return Err(SqlError::new(*b"XX000", "an expression has no value"));
         };
-        let values = row.columns().iter().map(|column| ScalarValue::try_from_array(column, 0));
+        let values = row
+            .columns()
+            .iter()
+            .map(|column| ScalarValue::try_from_array(column, 0));
         Ok(values.collect::<Result<_, _>>()?)
     }
 
@@ -404,9 +418,8 @@ impl Session {
                 Ok(Answer::Done(Tag::Fixed("DECLARE CURSOR")))
             }
             StatementKind::Fetch { cursor, count } => {
-                let missing = || {
-                    SqlError::new(*b"34000", format!("cursor \"{cursor}\" does not exist"))
-                };
+                let missing =
+                    || SqlError::new(*b"34000", format!("cursor \"{cursor}\" does not exist"));
                 let rows = self.cursors.get_mut(cursor).ok_or_else(missing)?;
                 let count = match count {
                     FetchCount::All => usize::MAX,
@@ -428,17 +441,14 @@ impl Session {
         }
     }
 
-    fn set(
-        &mut self,
-        name: &str,
-        values: &[String],
-        is_local: bool,
-    ) -> Result<Answer, SqlError> {
+    fn set(&mut self, name: &str, values: &[String], is_local: bool) -> Result<Answer, SqlError> {
         let done = Ok(Answer::Done(Tag::Fixed("SET")));
         match name {
             // Every transaction reads one epoch, which is more than any level asks for.
             "transaction" => return done,
-            "names" => self.settings.set("client_encoding", &values.join(""), is_local)?,
+            "names" => self
+                .settings
+                .set("client_encoding", &values.join(""), is_local)?,
             "session" if values.is_empty() => return done,
             _ if values.len() == 1 && values[0].eq_ignore_ascii_case("default") => {
                 self.settings.reset(Some(name))?;
@@ -446,7 +456,10 @@ impl Session {
             _ => self.settings.set(name, &values.join(", "), is_local)?,
         }
         if is_local && !self.transaction.is_open() {
-            self.notice(*b"25P01", "SET LOCAL can only be used in transaction blocks");
+            self.notice(
+                *b"25P01",
+                "SET LOCAL can only be used in transaction blocks",
+            );
             self.settings.end(true);
         }
         done
@@ -466,7 +479,9 @@ impl Session {
 
 /// Columns of type text.
 pub(crate) fn text_columns(names: &[&str]) -> SchemaRef {
-    let fields = names.iter().map(|name| Field::new(*name, DataType::Utf8, true));
+    let fields = names
+        .iter()
+        .map(|name| Field::new(*name, DataType::Utf8, true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 

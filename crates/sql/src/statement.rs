@@ -23,6 +23,9 @@ use cursor::{Cursor, position_of};
 /// Planning recurses over what was written; this keeps its stack bounded.
 pub const STATEMENT_TOKENS_MAX: usize = 20_000;
 
+/// So are the levels of an expression: a chain of operators is as deep as it is long.
+pub const OPERATORS_MAX: usize = 250;
+
 /// A statement, and the text it was read from.
 #[derive(Clone, Debug)]
 pub struct Statement {
@@ -31,6 +34,7 @@ pub struct Statement {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one statement at a time")]
 pub enum StatementKind {
     /// SELECT, VALUES, TABLE, WITH.
     Query(Box<ast::Query>),
@@ -234,6 +238,13 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
                 format!("a statement has at most {STATEMENT_TOKENS_MAX} words"),
             ));
         }
+        if operators_deep(words) > OPERATORS_MAX {
+            return Err(SqlError::new(
+                sqlstate::STATEMENT_TOO_COMPLEX,
+                format!("an expression has at most {OPERATORS_MAX} operators"),
+            )
+            .with_hint("IN (…) takes any number of values."));
+        }
         let own = statement_text(text, words);
         let mut cursor = Cursor::new(text, words.to_vec());
         let kind = statement(&mut cursor)?;
@@ -241,6 +252,77 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
         statements.push(Statement { text: own, kind });
     }
     Ok(statements)
+}
+
+/// No less than the levels of the deepest expression: commas begin new ones, what stands in parentheses adds to what it
+/// stands in.
+fn operators_deep(words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan]) -> usize {
+    // Of each open parenthesis: operators since the last comma, and the most between two of them.
+    let mut open = vec![(0_usize, 0_usize)];
+    for word in words {
+        match &word.token {
+            Token::LParen => open.push((0, 0)),
+            Token::RParen if open.len() > 1 => {
+                let (count, most) = open.pop().unwrap_or_default();
+                if let Some((outer, _)) = open.last_mut() {
+                    *outer += most.max(count);
+                }
+            }
+            Token::Comma => {
+                if let Some((count, most)) = open.last_mut() {
+                    *most = std::mem::take(count).max(*most);
+                }
+            }
+            token if is_operator(token) => {
+                if let Some((count, _)) = open.last_mut() {
+                    *count += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    open.into_iter().map(|(count, most)| most.max(count)).sum()
+}
+
+/// Whatever makes an expression deeper without parentheses, which the parser counts itself.
+fn is_operator(token: &Token) -> bool {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => {
+            let word = word.value.to_ascii_lowercase();
+            matches!(
+                word.as_str(),
+                "and"
+                    | "or"
+                    | "is"
+                    | "in"
+                    | "not"
+                    | "like"
+                    | "ilike"
+                    | "similar"
+                    | "between"
+                    | "collate"
+                    | "at"
+                    | "union"
+                    | "except"
+                    | "intersect"
+                    | "join"
+                    | "when"
+            )
+        }
+        Token::Comma
+        | Token::Period
+        | Token::LParen
+        | Token::RParen
+        | Token::SemiColon
+        | Token::Whitespace(_)
+        | Token::EOF
+        | Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::EscapedStringLiteral(_)
+        | Token::Placeholder(_)
+        | Token::Word(_) => false,
+        _ => true,
+    }
 }
 
 fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {

@@ -72,20 +72,39 @@ fn write_within(
     depth: usize,
 ) -> Result<(), SqlError> {
     match array.data_type() {
-        DataType::Boolean => out.push(if array.as_boolean().value(row) { b't' } else { b'f' }),
-        DataType::Int16 => put(out, format_args!("{}", array.as_primitive::<Int16Type>().value(row))),
-        DataType::Int32 => put(out, format_args!("{}", array.as_primitive::<Int32Type>().value(row))),
-        DataType::Int64 => put(out, format_args!("{}", array.as_primitive::<Int64Type>().value(row))),
+        DataType::Boolean => out.push(if array.as_boolean().value(row) {
+            b't'
+        } else {
+            b'f'
+        }),
+        DataType::Int16 => put(
+            out,
+            format_args!("{}", array.as_primitive::<Int16Type>().value(row)),
+        ),
+        DataType::Int32 => put(
+            out,
+            format_args!("{}", array.as_primitive::<Int32Type>().value(row)),
+        ),
+        DataType::Int64 => put(
+            out,
+            format_args!("{}", array.as_primitive::<Int64Type>().value(row)),
+        ),
         DataType::Float32 => float32(array.as_primitive::<Float32Type>().value(row), style, out),
         DataType::Float64 => float64(array.as_primitive::<Float64Type>().value(row), style, out),
         DataType::Decimal128(_, scale) => {
-            decimal(array.as_primitive::<Decimal128Type>().value(row), *scale, out);
+            decimal(
+                array.as_primitive::<Decimal128Type>().value(row),
+                *scale,
+                out,
+            );
         }
         DataType::Utf8 => out.extend(array.as_string::<i32>().value(row).as_bytes()),
         DataType::Binary => {
             out.extend(b"\\x");
             let bytes = array.as_binary::<i32>().value(row);
-            bytes.iter().for_each(|byte| put(out, format_args!("{byte:02x}")));
+            bytes
+                .iter()
+                .for_each(|byte| put(out, format_args!("{byte:02x}")));
         }
         DataType::Date32 => {
             let days = array.as_primitive::<Date32Type>().value(row);
@@ -93,14 +112,20 @@ fn write_within(
             out.extend(if is_bc { &b" BC"[..] } else { b"" });
         }
         DataType::Time64(TimeUnit::Microsecond) => {
-            time(array.as_primitive::<Time64MicrosecondType>().value(row), out);
+            time(
+                array.as_primitive::<Time64MicrosecondType>().value(row),
+                out,
+            );
         }
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
             timestamp(micros, zone.is_some(), style, out);
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
-            interval(array.as_primitive::<IntervalMonthDayNanoType>().value(row), out);
+            interval(
+                array.as_primitive::<IntervalMonthDayNanoType>().value(row),
+                out,
+            );
         }
         DataType::List(element) if depth < DEPTH_MAX => {
             let values = array.as_list::<i32>().value(row);
@@ -153,11 +178,16 @@ fn array_element(
     }
     let mut value = Vec::new();
     write_within(field, array, row, style, &mut value, depth + 1)?;
-    let special = |byte: &u8| matches!(byte, b'{' | b'}' | b',' | b'"' | b'\\') || byte.is_ascii_whitespace();
-    let is_plain = !value.is_empty()
-        && !value.iter().any(special)
-        && !value.eq_ignore_ascii_case(b"null");
-    quoted(&value, is_plain, |byte| matches!(byte, b'"' | b'\\').then_some(b'\\'), out);
+    let special =
+        |byte: &u8| matches!(byte, b'{' | b'}' | b',' | b'"' | b'\\') || byte.is_ascii_whitespace();
+    let is_plain =
+        !value.is_empty() && !value.iter().any(special) && !value.eq_ignore_ascii_case(b"null");
+    quoted(
+        &value,
+        is_plain,
+        |byte| matches!(byte, b'"' | b'\\').then_some(b'\\'),
+        out,
+    );
     Ok(())
 }
 
@@ -174,10 +204,16 @@ fn row_member(
     }
     let mut value = Vec::new();
     write_within(field, array, row, style, &mut value, depth + 1)?;
-    let special = |byte: &u8| matches!(byte, b'(' | b')' | b',' | b'"' | b'\\') || byte.is_ascii_whitespace();
+    let special =
+        |byte: &u8| matches!(byte, b'(' | b')' | b',' | b'"' | b'\\') || byte.is_ascii_whitespace();
     let is_plain = !value.is_empty() && !value.iter().any(special);
     // Within rows what must be escaped is doubled.
-    quoted(&value, is_plain, |byte| matches!(byte, b'"' | b'\\').then_some(byte), out);
+    quoted(
+        &value,
+        is_plain,
+        |byte| matches!(byte, b'"' | b'\\').then_some(byte),
+        out,
+    );
     Ok(())
 }
 
@@ -249,13 +285,19 @@ fn shortest(text: &str, digits_max: i32, out: &mut Vec<u8>) {
     };
     if exponent < -4 || exponent >= digits_max {
         let direction = if exponent < 0 { '-' } else { '+' };
-        return put(out, format_args!("{sign}{mantissa}e{direction}{:02}", exponent.abs()));
+        return put(
+            out,
+            format_args!("{sign}{mantissa}e{direction}{:02}", exponent.abs()),
+        );
     }
     let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
     out.extend(sign.as_bytes());
     if exponent < 0 {
         out.extend(b"0.");
-        out.extend(std::iter::repeat_n(b'0', (-exponent - 1).unsigned_abs() as usize));
+        out.extend(std::iter::repeat_n(
+            b'0',
+            (-exponent - 1).unsigned_abs() as usize,
+        ));
         out.extend(digits.as_bytes());
         return;
     }
@@ -264,7 +306,10 @@ fn shortest(text: &str, digits_max: i32, out: &mut Vec<u8>) {
         out.extend(digits.as_bytes());
         out.extend(std::iter::repeat_n(b'0', before - digits.len()));
     } else {
-        put(out, format_args!("{}.{}", &digits[..before], &digits[before..]));
+        put(
+            out,
+            format_args!("{}.{}", &digits[..before], &digits[before..]),
+        );
     }
 }
 
@@ -277,7 +322,10 @@ fn decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
     if places == 0 {
         out.extend(digits.as_bytes());
         if value != 0 {
-            out.extend(std::iter::repeat_n(b'0', usize::from(scale.min(0).unsigned_abs())));
+            out.extend(std::iter::repeat_n(
+                b'0',
+                usize::from(scale.min(0).unsigned_abs()),
+            ));
         }
         return;
     }
@@ -296,7 +344,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -313,7 +365,10 @@ fn date(days: i64, out: &mut Vec<u8>) -> bool {
 fn time(micros: i64, out: &mut Vec<u8>) {
     let seconds = micros / 1_000_000;
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    put(out, format_args!("{hours:02}:{minutes:02}:{:02}", seconds % 60));
+    put(
+        out,
+        format_args!("{hours:02}:{minutes:02}:{:02}", seconds % 60),
+    );
     fraction(micros % 1_000_000, out);
 }
 
@@ -325,13 +380,21 @@ fn fraction(micros: i64, out: &mut Vec<u8>) {
 }
 
 fn timestamp(micros: i64, has_zone: bool, style: &Style, out: &mut Vec<u8>) {
-    let offset = if has_zone { offset_seconds(micros, style) } else { 0 };
+    let offset = if has_zone {
+        offset_seconds(micros, style)
+    } else {
+        0
+    };
     let local = micros.saturating_add(offset * 1_000_000);
     let is_bc = date(local.div_euclid(DAY_MICROS), out);
     out.push(b' ');
     time(local.rem_euclid(DAY_MICROS), out);
     if has_zone {
-        let (sign, span) = if offset < 0 { ('-', -offset) } else { ('+', offset) };
+        let (sign, span) = if offset < 0 {
+            ('-', -offset)
+        } else {
+            ('+', offset)
+        };
         put(out, format_args!("{sign}{:02}", span / 3600));
         if span % 3600 != 0 {
             put(out, format_args!(":{:02}", span / 60 % 60));
@@ -399,7 +462,12 @@ fn interval(span: IntervalMonthDayNano, out: &mut Vec<u8>) {
     let seconds = magnitude / 1_000_000;
     put(
         out,
-        format_args!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
+        format_args!(
+            "{:02}:{:02}:{:02}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        ),
     );
     fraction((magnitude % 1_000_000).cast_signed(), out);
 }

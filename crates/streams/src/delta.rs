@@ -38,7 +38,10 @@ impl Delta {
     #[must_use]
     pub fn new(rows: RecordBatch, weights: Vec<i64>) -> Self {
         assert_eq!(rows.num_rows(), weights.len(), "a weight for each row");
-        assert!(!weights.contains(&0), "what neither comes nor goes is left out");
+        assert!(
+            !weights.contains(&0),
+            "what neither comes nor goes is left out"
+        );
         let all_once = weights.iter().all(|weight| *weight == 1);
         Self {
             rows,
@@ -112,10 +115,13 @@ impl Delta {
     #[must_use]
     pub fn take(&self, places: &arrow_array::UInt32Array) -> Self {
         let rows = take::take_record_batch(&self.rows, places).expect("places lie in the chunk");
-        let weights = self
-            .weights
-            .as_ref()
-            .map(|weights| places.values().iter().map(|at| weights[*at as usize]).collect());
+        let weights = self.weights.as_ref().map(|weights| {
+            places
+                .values()
+                .iter()
+                .map(|at| weights[*at as usize])
+                .collect()
+        });
         Self { rows, weights }
     }
 

@@ -49,13 +49,13 @@ use runtime::{Class, Fatal, Instant, sync::Notify};
 
 use crate::{Definition, NodeId, log::TopicLog};
 use arrangement::NotThere;
+pub use checkpoint::CheckpointError;
 use checkpoint::{Checkpoint, CheckpointDir, PipelineState, ROWS, RunWriter};
 use deciding::Outbox;
-use pipeline::{Epoch, Pipeline};
-use relation::Subscriber;
-pub use checkpoint::CheckpointError;
 pub use pipeline::PipelineError;
+use pipeline::{Epoch, Pipeline};
 pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
+use relation::Subscriber;
 pub use relation::{NewRelation, ReadCounts, Relation};
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 pub(crate) use waiting::all;
@@ -74,6 +74,9 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs of one pipeline before all of its state is written anew.
 const RUNS_MAX: usize = 8;
+
+/// What is subscribed to, and by whom.
+type Subscription = (Rc<Relation>, Rc<Subscriber>);
 
 /// See the module head.
 pub struct Engine {
@@ -94,7 +97,7 @@ pub struct Engine {
     is_ready: Cell<bool>,
     report_wanted: Cell<bool>,
     report: RefCell<Option<Report>>,
-    subscriptions: RefCell<BTreeMap<u64, (Rc<Relation>, Rc<Subscriber>)>>,
+    subscriptions: RefCell<BTreeMap<u64, Subscription>>,
     next_subscription: Cell<u64>,
     /// An epoch ended, or a pipeline stopped.
     progressed: Notify,
@@ -159,7 +162,13 @@ impl Engine {
         relations.sort_by_key(|relation| relation.id);
         let mut stream = Stream {
             pipelines: Vec::new(),
-            run_number: saved.pipelines.iter().flat_map(|p| &p.runs).map(|r| r.number + 1).max().unwrap_or(0),
+            run_number: saved
+                .pipelines
+                .iter()
+                .flat_map(|p| &p.runs)
+                .map(|r| r.number + 1)
+                .max()
+                .unwrap_or(0),
             outbox: Outbox::at(saved.outbox),
             saved,
             saved_at: runtime::now(),
@@ -187,9 +196,11 @@ impl Engine {
         let name = relation.name.clone();
         if relation.has_pipeline() {
             let made = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
-            let was_stopped = stream.saved.pipelines.iter().any(|state| {
-                state.id == relation.id && state.has_stopped
-            });
+            let was_stopped = stream
+                .saved
+                .pipelines
+                .iter()
+                .any(|state| state.id == relation.id && state.has_stopped);
             match made {
                 Ok(_) if was_stopped => relation.fail("it had stopped before this start"),
                 Ok(pipeline) => {
@@ -238,7 +249,9 @@ impl Engine {
                                 known.insert(name);
                             }
                             let restored = value.map(|value| pipeline.restore(key, value));
-                            restored.unwrap_or(Ok(())).map_err(|error| error.to_string())
+                            restored
+                                .unwrap_or(Ok(()))
+                                .map_err(|error| error.to_string())
                         }
                     }
                 };
@@ -292,10 +305,14 @@ impl Engine {
 
     fn admit(&self, stream: &mut Stream) {
         stream.pipelines.append(&mut self.joining.borrow_mut());
-        stream.pipelines.sort_by_key(|pipeline| pipeline.relation.id);
+        stream
+            .pipelines
+            .sort_by_key(|pipeline| pipeline.relation.id);
         let leaving = self.leaving.take();
         if !leaving.is_empty() {
-            stream.pipelines.retain(|pipeline| !leaving.contains(&pipeline.relation.id));
+            stream
+                .pipelines
+                .retain(|pipeline| !leaving.contains(&pipeline.relation.id));
             stream.changed = true;
         }
     }
@@ -305,9 +322,9 @@ impl Engine {
         let (cuts, seen) = self.cut(&mut stream.pipelines).await;
         let now = (runtime::wall().0.saturating_mul(1000)).max(self.now.get());
         self.work_off(stream, &cuts, now, true).await;
-        let is_behind = seen.iter().any(|(key, high_watermark)| {
-            cuts.get(key).is_some_and(|cut| cut < high_watermark)
-        });
+        let is_behind = seen
+            .iter()
+            .any(|(key, high_watermark)| cuts.get(key).is_some_and(|cut| cut < high_watermark));
         self.cuts.replace(cuts);
         (is_behind, seen)
     }
@@ -344,7 +361,9 @@ impl Engine {
         if writes {
             self.decide(stream, number, now, cuts).await;
         }
-        stream.pipelines.retain(|pipeline| pipeline.relation.failure().is_none());
+        stream
+            .pipelines
+            .retain(|pipeline| pipeline.relation.failure().is_none());
         self.apply(&mut stream.pipelines, number).await;
         stream.changed |= records > 0 || !outputs.is_empty();
         self.epoch.set(number);
@@ -442,7 +461,11 @@ impl Engine {
             next.pipelines.push(state);
         }
         // A sink that has stopped must not begin anew at the next start: it would write everything twice.
-        let stopped = stream.saved.pipelines.iter().filter(|state| self.has_stopped_sink(state.id));
+        let stopped = stream
+            .saved
+            .pipelines
+            .iter()
+            .filter(|state| self.has_stopped_sink(state.id));
         next.pipelines.extend(stopped.map(|state| PipelineState {
             has_stopped: true,
             ..state.clone()

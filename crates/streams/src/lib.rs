@@ -3,19 +3,19 @@
 //! A view at an epoch equals the batch answer of its program over an exact prefix of every input. What flows between
 //! operators are deltas: rows with weights. See the modules in reading order.
 
-pub mod delta;
-pub mod expression;
-pub mod plan;
-pub mod graph;
-mod operators;
-pub mod row;
-pub mod state;
-pub mod definition;
-pub mod format;
 pub mod changes;
-pub mod log;
-pub mod source;
+pub mod definition;
+pub mod delta;
 pub mod engine;
+pub mod expression;
+pub mod format;
+pub mod graph;
+pub mod log;
+mod operators;
+pub mod plan;
+pub mod row;
+pub mod source;
+pub mod state;
 
 pub use definition::Definition;
 pub use delta::Delta;

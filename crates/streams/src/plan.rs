@@ -39,9 +39,15 @@ pub enum Operator {
     /// One input: the rows for which it is true.
     Filter(ExpressionRef),
     /// One input: the row's columns, and for each window that its time is in, the window's start and end behind them.
-    Windows { time: usize, windows: WindowKind },
+    Windows {
+        time: usize,
+        windows: WindowKind,
+    },
     /// One input: the row's columns but with a list column replaced by one of its elements, a row for each of them.
-    Unnest { list: usize, keeps_empty: bool },
+    Unnest {
+        list: usize,
+        keeps_empty: bool,
+    },
     /// Two inputs or more of one schema: all of their rows.
     Union,
     /// One input: a row for each group, its key columns and then the aggregates. Without keys, always one row.
@@ -52,8 +58,12 @@ pub enum Operator {
     /// One input: each row once.
     Distinct,
     /// Two inputs of one schema: by counts of equal rows (EXCEPT ALL, INTERSECT ALL), or of each row at most one.
-    SetDifference { all: bool },
-    SetIntersection { all: bool },
+    SetDifference {
+        all: bool,
+    },
+    SetIntersection {
+        all: bool,
+    },
     /// Two inputs. Left columns and then right ones, those of a missing side null; semi, anti and mark: left ones only
     /// (and the mark).
     Join(Join),
@@ -68,7 +78,9 @@ pub enum Operator {
         emits_number: bool,
     },
     /// One input with the columns of `Windows` or a key: rows come out once their window is closed, and never change.
-    EmitOnClose { window_end: usize },
+    EmitOnClose {
+        window_end: usize,
+    },
     /// One input: rows while the epoch's clock is in `from..until` (either may be missing), which are timestamps.
     Valid {
         from: Option<usize>,
@@ -92,10 +104,21 @@ pub struct Input {
 /// Which windows a time is in; times and durations in microseconds, windows aligned to the epoch of UNIX plus `offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WindowKind {
-    Tumble { size: Duration, offset: Duration },
-    Hop { size: Duration, slide: Duration, offset: Duration },
+    Tumble {
+        size: Duration,
+        offset: Duration,
+    },
+    Hop {
+        size: Duration,
+        slide: Duration,
+        offset: Duration,
+    },
     /// From the start of `size` on, growing by `step`.
-    Cumulate { size: Duration, step: Duration, offset: Duration },
+    Cumulate {
+        size: Duration,
+        step: Duration,
+        offset: Duration,
+    },
 }
 
 /// One column of an aggregation.
@@ -136,7 +159,9 @@ pub enum AggregateFunction {
     StddevPop,
     StddevSamp,
     /// Interpolated between the two nearest values, as `percentile_cont` says.
-    Percentile { fraction_bits: u64 },
+    Percentile {
+        fraction_bits: u64,
+    },
     ApproxDistinct,
 }
 
@@ -164,7 +189,10 @@ pub enum JoinKind {
     /// All left rows, and behind their columns whether there is a match.
     LeftMark,
     /// For each left row one right one: that of the greatest right column not above the left one; nulls if there is none.
-    AsOf { left: usize, right: usize },
+    AsOf {
+        left: usize,
+        right: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

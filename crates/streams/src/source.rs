@@ -65,6 +65,8 @@ pub enum DecodeError {
     Format(#[from] FormatError),
     #[error("a batch cannot be read: {0}")]
     Batch(#[from] BatchError),
+    #[error("nothing can be read of what stands from offset {from} to {until}")]
+    Nothing { from: Offset, until: Offset },
     #[error("the table's log holds what is no change: {0}")]
     Changes(#[from] Damaged),
 }
@@ -103,16 +105,28 @@ impl SourceReader {
             decoded.bytes += bytes.len() as u64;
             if !header.is_control() {
                 let mut records = Records::new(bytes, OUTPUT_BYTES_MAX)?;
-                while self.decode_some(&mut decoder, &mut decoded, partition, &mut records, from..until)? {
+                while self.decode_some(
+                    &mut decoder,
+                    &mut decoded,
+                    partition,
+                    &mut records,
+                    from..until,
+                )? {
                     if runtime::should_yield() {
                         runtime::yield_now().await;
                     }
                 }
             }
-            decoded.next_offset = Offset(header.last_offset().0 + 1).min(until).max(decoded.next_offset);
+            decoded.next_offset = Offset(header.last_offset().0 + 1)
+                .min(until)
+                .max(decoded.next_offset);
         }
         self.take_rows(&mut decoder, &mut decoded)?;
-        Ok(decoded)
+        // Or it would be asked for again and again.
+        match decoded.next_offset > from {
+            true => Ok(decoded),
+            false => Err(DecodeError::Nothing { from, until }),
+        }
     }
 
     /// Some more records; `false` when there are no more.

@@ -28,7 +28,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         message(b'p', b"secret\0"),
         message(b'X', b""),
     ];
-    vec![startup.clone(), cancel, session.concat(), [startup, session.concat()].concat()]
+    vec![
+        startup.clone(),
+        cancel,
+        session.concat(),
+        [startup, session.concat()].concat(),
+    ]
 }
 
 /// Walks the messages of a stream as a connection does: as first ones while they are, then as requests.
@@ -38,8 +43,11 @@ pub fn messages(mut input: &[u8]) {
         input = rest;
         match First::decode(frame) {
             Ok(First::Startup(startup)) => {
-                let kept: usize =
-                    startup.parameters.iter().map(|(name, value)| name.len() + value.len()).sum();
+                let kept: usize = startup
+                    .parameters
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len())
+                    .sum();
                 assert!(kept < frame.len());
                 break;
             }

@@ -83,7 +83,10 @@ impl SqlClient {
             let mut head = [0; 5];
             self.stream.read_exact(&mut head)?;
             let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
-            ensure!((4..MESSAGE_BYTES_MAX).contains(&length), "a message of {length} bytes");
+            ensure!(
+                (4..MESSAGE_BYTES_MAX).contains(&length),
+                "a message of {length} bytes"
+            );
             let mut body = vec![0; length - 4];
             self.stream.read_exact(&mut body)?;
             match head[0] {
@@ -102,7 +105,9 @@ impl SqlClient {
 }
 
 fn take<'a>(body: &mut &'a [u8], count: usize) -> anyhow::Result<&'a [u8]> {
-    let (taken, left) = body.split_at_checked(count).context("a message ends early")?;
+    let (taken, left) = body
+        .split_at_checked(count)
+        .context("a message ends early")?;
     *body = left;
     Ok(taken)
 }
@@ -150,17 +155,26 @@ fn error_text(body: &[u8]) -> String {
 impl Table {
     /// In columns, as psql shows it, a few spaces in.
     pub fn text(&self, style: &Style) -> String {
-        let mut widths: Vec<usize> = self.columns.iter().map(|name| name.chars().count()).collect();
+        let mut widths: Vec<usize> = self
+            .columns
+            .iter()
+            .map(|name| name.chars().count())
+            .collect();
         for row in &self.rows {
             for (width, value) in widths.iter_mut().zip(row) {
                 *width = value.chars().count().max(*width);
             }
         }
         let line = |values: &[String]| {
-            let cells = values.iter().zip(&widths).enumerate().map(|(at, (value, width))| match at {
-                0 => format!("{value:<width$}"),
-                _ => format!("{value:>width$}"),
-            });
+            let cells =
+                values
+                    .iter()
+                    .zip(&widths)
+                    .enumerate()
+                    .map(|(at, (value, width))| match at {
+                        0 => format!("{value:<width$}"),
+                        _ => format!("{value:>width$}"),
+                    });
             cells.collect::<Vec<_>>().join("   ")
         };
         let mut text = format!("    {}\n", style.dim(&line(&self.columns)));

@@ -123,9 +123,11 @@ impl NodeBackend {
     /// Makes a command of the metadata last; what it did.
     async fn commit(&self, command: Command) -> Result<Change, SqlError> {
         let shard = broker::broker::METADATA_SHARD;
-        let committed = self.shards.call(shard, Class::Admin, "relation", || async move {
-            Broker::local().commit_one(command).await
-        });
+        let committed = self
+            .shards
+            .call(shard, Class::Admin, "relation", || async move {
+                Broker::local().commit_one(command).await
+            });
         match committed.await {
             Ok(Ok(change)) => Ok(change),
             Ok(Err(refusal)) => Err(refused(&refusal)),
@@ -145,8 +147,11 @@ impl NodeBackend {
         };
         let name = new.name.clone();
         let wanted = new.clone();
-        self.ask("prepare", |engine| async move { engine.prepare(&wanted).await })
-            .await?;
+        self.ask(
+            "prepare",
+            |engine| async move { engine.prepare(&wanted).await },
+        )
+        .await?;
         let committed = self.commit(Command::CreateRelation {
             name: name.clone(),
             statement: relation.definition.clone(),
@@ -266,8 +271,11 @@ impl Backend for NodeBackend {
     fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
         Box::pin(async move {
             let dropped = name.clone();
-            self.ask("drop", |engine| async move { engine.drop_relation(&dropped) })
-                .await?;
+            self.ask(
+                "drop",
+                |engine| async move { engine.drop_relation(&dropped) },
+            )
+            .await?;
             self.commit(Command::DropRelation { name: name.clone() })
                 .await?;
             self.change_catalog(|catalog| _ = catalog.remove(&name));
@@ -372,10 +380,12 @@ impl Subscription for NodeSubscription {
             while self.waiting.is_empty() {
                 let number = self.number;
                 let engine = self.engine();
-                let asked = self.shards.call(engine, Class::Query, "changes", move || async move {
-                    let engine = runtime::local::<Engine>()?;
-                    engine.next_changes(number, SUBSCRIPTION_WAIT).await
-                });
+                let asked = self
+                    .shards
+                    .call(engine, Class::Query, "changes", move || async move {
+                        let engine = runtime::local::<Engine>()?;
+                        engine.next_changes(number, SUBSCRIPTION_WAIT).await
+                    });
                 self.waiting = asked.await?;
                 self.waiting.reverse();
             }
@@ -392,10 +402,15 @@ impl Drop for NodeSubscription {
     fn drop(&mut self) {
         let number = self.number;
         // Nobody waits for the answer; the call is under way when it is made.
-        drop(self.shards.call(self.engine(), Class::Query, "unsubscribe", move || async move {
-            if let Some(engine) = runtime::local::<Engine>() {
-                engine.unsubscribe(number);
-            }
-        }));
+        drop(self.shards.call(
+            self.engine(),
+            Class::Query,
+            "unsubscribe",
+            move || async move {
+                if let Some(engine) = runtime::local::<Engine>() {
+                    engine.unsubscribe(number);
+                }
+            },
+        ));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sql::catalog::{Relation, RelationId, RelationKind};
 use streams::engine::Report;
@@ -135,10 +137,12 @@ fn array(kind: Kind, values: Vec<Value>) -> ArrayRef {
         })
     };
     match kind {
-        Kind::Text => Arc::new(StringArray::from_iter(values.iter().map(|value| match value {
-            Value::Text(text) => text.as_deref(),
-            Value::Number(_) => None,
-        }))),
+        Kind::Text => Arc::new(StringArray::from_iter(values.iter().map(
+            |value| match value {
+                Value::Text(text) => text.as_deref(),
+                Value::Number(_) => None,
+            },
+        ))),
         Kind::Integer => {
             let narrow = |number: i64| i32::try_from(number).ok();
             Arc::new(Int32Array::from_iter(numbers().map(|n| n.and_then(narrow))))
@@ -162,15 +166,28 @@ fn count(number: u64) -> Value {
 fn pipelines(report: &Report) -> Vec<Vec<Value>> {
     let rows = report.pipelines.iter().map(|pipeline| {
         let operators = &pipeline.operators;
-        let entries: usize = operators.iter().map(|operator| operator.stats.state_entries).sum();
-        let bytes: usize = operators.iter().map(|operator| operator.stats.state_bytes).sum();
-        let late: u64 = operators.iter().map(|operator| operator.stats.late_rows).sum();
+        let entries: usize = operators
+            .iter()
+            .map(|operator| operator.stats.state_entries)
+            .sum();
+        let bytes: usize = operators
+            .iter()
+            .map(|operator| operator.stats.state_bytes)
+            .sum();
+        let late: u64 = operators
+            .iter()
+            .map(|operator| operator.stats.late_rows)
+            .sum();
         let lag: i64 = pipeline
             .positions
             .iter()
             .map(|position| position.high_watermark.0 - position.next_offset.0)
             .sum();
-        let state = if pipeline.failure.is_some() { "stopped" } else { "running" };
+        let state = if pipeline.failure.is_some() {
+            "stopped"
+        } else {
+            "running"
+        };
         vec![
             text(&pipeline.name),
             text(pipeline.kind),

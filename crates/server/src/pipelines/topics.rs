@@ -1,10 +1,6 @@
 //! The node's own partitions, as the stream engine sees them.
 
-use std::{
-    collections::BTreeMap,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use base::{Offset, PartitionKey, TopicName};
 use broker::{
@@ -41,15 +37,12 @@ impl BrokerTopics {
 }
 
 /// On the owner's shard: a batch of an idempotent producer, unless the partition has it.
-async fn produce(
-    broker: &Rc<Broker>,
-    key: PartitionKey,
-    batch: &[u8],
-) -> Result<(), LogError> {
+async fn produce(broker: &Rc<Broker>, key: PartitionKey, batch: &[u8]) -> Result<(), LogError> {
     let partition = broker.partition(key).ok_or(LogError::Deleted)?;
     let loaded = partition.load_producers().await;
     loaded.map_err(|error| LogError::Refused(error.to_string()))?;
-    let header = BatchHeader::decode(batch).map_err(|error| LogError::Refused(error.to_string()))?;
+    let header =
+        BatchHeader::decode(batch).map_err(|error| LogError::Refused(error.to_string()))?;
     let last = partition.with_producers(|producers| {
         let mut active = producers.active();
         active.find_map(|(id, _, last, _)| (id == header.producer_id).then_some(last))
@@ -82,7 +75,7 @@ async fn produce(
 }
 
 fn refused(failure: Failure) -> LogError {
-    let text = failure.message.map(String::from);
+    let text = failure.message;
     LogError::Refused(text.unwrap_or_else(|| format!("{:?}", failure.code)))
 }
 
@@ -152,7 +145,10 @@ impl TopicLog for BrokerTopics {
                 let extents = self.broker.on_shard(owner, Class::Streams, "extents", look);
                 found.extend(extents.await);
             }
-            partitions.iter().map(|key| found.get(key).copied()).collect()
+            partitions
+                .iter()
+                .map(|key| found.get(key).copied())
+                .collect()
         })
     }
 
@@ -191,11 +187,15 @@ impl TopicLog for BrokerTopics {
                         start,
                     });
                 }
-                let read = log.read(from, until, bytes_max, true).await;
+                // Whole batches, also one that goes on behind the cut: its records are looked at one by one.
+                let end = found.high_watermark();
+                let read = log.read(from, end, bytes_max, true).await;
                 let read = read.map_err(|error| LogError::Refused(error.to_string()))?;
                 let batches = read.batches.to_contiguous();
                 let decoded = reader.decode(partition.partition.0, &batches, from, until);
-                decoded.await.map_err(|error| LogError::Refused(error.to_string()))
+                decoded
+                    .await
+                    .map_err(|error| LogError::Refused(error.to_string()))
             };
             self.broker
                 .on_shard(owner, Class::Streams, "stream read", there)
@@ -220,7 +220,10 @@ impl TopicLog for BrokerTopics {
                     proposed => proposed.map_err(|error| refused(error.to_string()))?,
                 };
                 let raft = found.raft();
-                match raft.wait_committed(proposed.leader_epoch, proposed.index).await {
+                match raft
+                    .wait_committed(proposed.leader_epoch, proposed.index)
+                    .await
+                {
                     true => Ok(proposed.next_offset),
                     false => Err(LogError::Stopping),
                 }
@@ -256,7 +259,9 @@ impl TopicLog for BrokerTopics {
             let there = move |broker: Rc<Broker>| async move {
                 let found = broker.partition(partition).ok_or(LogError::Deleted)?;
                 let trimmed = found.raft().trim(log_start_offset).await;
-                trimmed.map(drop).map_err(|error| LogError::Refused(error.to_string()))
+                trimmed
+                    .map(drop)
+                    .map_err(|error| LogError::Refused(error.to_string()))
             };
             self.broker
                 .on_shard(owner, Class::Streams, "stream trim", there)
@@ -276,7 +281,9 @@ impl TopicLog for BrokerTopics {
                 let found = broker.partition(partition).ok_or(LogError::Deleted)?;
                 let log = found.log();
                 let from = from.max(log.log_start_offset());
-                let read = log.read(from, found.high_watermark(), bytes_max, true).await;
+                let read = log
+                    .read(from, found.high_watermark(), bytes_max, true)
+                    .await;
                 let read = read.map_err(|error| LogError::Refused(error.to_string()))?;
                 Ok((from, read.batches.to_contiguous().to_vec()))
             };

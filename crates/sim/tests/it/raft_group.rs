@@ -2,7 +2,7 @@
 
 use sim::{
     raft_run,
-    seeds::{Seed, Suite},
+    seeds::{RATIO_MIN, Seed, Suite},
 };
 
 #[test]
@@ -21,6 +21,7 @@ fn a_raft_group_keeps_its_promises() {
     let suite = Suite {
         name: "a_raft_group_keeps_its_promises",
         share: 1,
+        ratio_min: RATIO_MIN,
     };
     suite.run(raft_run::run);
 }

@@ -19,7 +19,8 @@ fn same_seed_same_views() {
 fn views_add_up() {
     let suite = Suite {
         name: "views_add_up",
-        share: 20,
+        share: 100,
+        ratio_min: 5.0,
     };
     suite.run(streams_run::run);
 }

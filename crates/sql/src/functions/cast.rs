@@ -77,7 +77,7 @@ fn converted(field: &Field, array: &ArrayRef, to: &DataType) -> Result<ArrayRef,
         (_, DataType::Utf8) => printed(field, array),
         (DataType::Float64, _) => {
             let values = array.as_primitive::<Float64Type>();
-            rounded(values, to, |value| whole(value))
+            rounded(values, to, whole)
         }
         (DataType::Float32, _) => {
             let values = array.as_primitive::<Float32Type>();

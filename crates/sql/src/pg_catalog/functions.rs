@@ -18,11 +18,7 @@ use super::{
     objects::{Object, find, find_type, format_type, quote_ident},
     relations::constraint_definition,
 };
-use crate::{
-    backend::SqlError,
-    error::carried,
-    functions::Functions,
-};
+use crate::{backend::SqlError, error::carried, functions::Functions};
 
 type Body = fn(&[Object], &[ScalarValue]) -> Result<ScalarValue, SqlError>;
 
@@ -69,12 +65,17 @@ impl ScalarUDFImpl for Lookup {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
-        let is_constant = args.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
+        let is_constant = args
+            .args
+            .iter()
+            .all(|value| matches!(value, ColumnarValue::Scalar(_)));
         let rows = if is_constant { 1 } else { args.number_rows };
         let arrays = args.args.iter().map(|value| value.to_array(rows));
         let arrays = arrays.collect::<Result<Vec<ArrayRef>, _>>()?;
         let values = (0..rows).map(|row| {
-            let values = arrays.iter().map(|array| ScalarValue::try_from_array(array, row));
+            let values = arrays
+                .iter()
+                .map(|array| ScalarValue::try_from_array(array, row));
             let values = values.collect::<Result<Vec<_>, _>>()?;
             (self.body)(&self.objects, &values).map_err(carried)
         });
@@ -83,7 +84,9 @@ impl ScalarUDFImpl for Lookup {
             return Ok(ColumnarValue::Scalar(value));
         }
         if values.is_empty() {
-            return Ok(ColumnarValue::Array(arrow::array::new_empty_array(&self.answer)));
+            return Ok(ColumnarValue::Array(arrow::array::new_empty_array(
+                &self.answer,
+            )));
         }
         Ok(ColumnarValue::Array(ScalarValue::iter_to_array(values)?))
     }
@@ -93,43 +96,62 @@ impl ScalarUDFImpl for Lookup {
 pub fn all(objects: &Arc<Vec<Object>>) -> Functions {
     let texts: [(&'static str, Body); 10] = [
         ("format_type", |_, values| {
-            Ok(text(oid(values, 0).map(|oid| format_type(oid, integer(values, 1)))))
+            Ok(text(
+                oid(values, 0).map(|oid| format_type(oid, integer(values, 1))),
+            ))
         }),
-        ("pg_get_userbyid", |_, values| Ok(text(oid(values, 0).map(|_| OWNER.1.to_owned())))),
+        ("pg_get_userbyid", |_, values| {
+            Ok(text(oid(values, 0).map(|_| OWNER.1.to_owned())))
+        }),
         ("pg_get_viewdef", |objects, values| {
             // By number or by name.
             let found = match string(values, 0) {
                 Some(name) if name.parse::<u32>().is_err() => find(objects, name),
                 _ => by_oid(objects, values),
             };
-            Ok(text(found.and_then(|object| Some(format!(" {};", object.query()?)))))
+            Ok(text(
+                found.and_then(|object| Some(format!(" {};", object.query()?))),
+            ))
         }),
         ("pg_get_indexdef", |objects, values| {
-            let Some(found) = by_index(objects, values) else { return Ok(text(None)) };
+            let Some(found) = by_index(objects, values) else {
+                return Ok(text(None));
+            };
             let column = integer(values, 1).unwrap_or(0);
             if column == 0 {
                 return Ok(text(Some(found.index_definition())));
             }
             let at = usize::try_from(column - 1).unwrap_or(usize::MAX);
             let key = found.key().and_then(|key| key.get(at));
-            Ok(text(key.map(|at| quote_ident(found.schema().field(*at).name()))))
+            Ok(text(
+                key.map(|at| quote_ident(found.schema().field(*at).name())),
+            ))
         }),
         ("pg_get_constraintdef", |objects, values| {
             Ok(text(by_index(objects, values).map(constraint_definition)))
         }),
         ("forebay_regclass_text", |objects, values| {
             let shown = |oid: u32| {
-                let index = objects.iter().find(|object| object.index_oid() == oid && object.key().is_some());
-                let found = objects.iter().find(|object| object.oid == oid).map(Object::shown);
-                found.or(index.map(Object::index_name)).unwrap_or_else(|| oid_text(oid))
+                let index = objects
+                    .iter()
+                    .find(|object| object.index_oid() == oid && object.key().is_some());
+                let found = objects
+                    .iter()
+                    .find(|object| object.oid == oid)
+                    .map(Object::shown);
+                found
+                    .or(index.map(Object::index_name))
+                    .unwrap_or_else(|| oid_text(oid))
             };
             Ok(text(oid(values, 0).map(shown)))
         }),
         ("forebay_regtype_text", |_, values| {
-            Ok(text(oid(values, 0).map(|oid| match format_type(oid, None).as_str() {
-                "???" => oid.to_string(),
-                name => name.to_owned(),
-            })))
+            Ok(text(oid(values, 0).map(
+                |oid| match format_type(oid, None).as_str() {
+                    "???" => oid.to_string(),
+                    name => name.to_owned(),
+                },
+            )))
         }),
         ("forebay_regnamespace_text", |_, values| {
             let name = |oid: u32| {
@@ -138,29 +160,43 @@ pub fn all(objects: &Arc<Vec<Object>>) -> Functions {
             };
             Ok(text(oid(values, 0).map(name)))
         }),
-        ("quote_ident", |_, values| Ok(text(string(values, 0).map(quote_ident)))),
+        ("quote_ident", |_, values| {
+            Ok(text(string(values, 0).map(quote_ident)))
+        }),
         ("quote_literal", |_, values| {
-            Ok(text(string(values, 0).map(|value| format!("'{}'", value.replace('\'', "''")))))
+            Ok(text(
+                string(values, 0).map(|value| format!("'{}'", value.replace('\'', "''"))),
+            ))
         }),
     ];
     let numbers: [(&'static str, Body); 5] = [
-        ("forebay_regclass", |objects, values| regclass(objects, values, true)),
-        ("to_regclass", |objects, values| regclass(objects, values, false)),
+        ("forebay_regclass", |objects, values| {
+            regclass(objects, values, true)
+        }),
+        ("to_regclass", |objects, values| {
+            regclass(objects, values, false)
+        }),
         ("forebay_regtype", |_, values| regtype(values, true)),
         ("to_regtype", |_, values| regtype(values, false)),
         ("forebay_regnamespace", |_, values| {
-            let Some(name) = string(values, 0) else { return Ok(number(oid(values, 0))) };
+            let Some(name) = string(values, 0) else {
+                return Ok(number(oid(values, 0)));
+            };
             if let Ok(oid) = name.parse() {
                 return Ok(number(Some(oid)));
             }
-            let found = SCHEMAS.iter().find(|(_, known)| *known == name.trim_matches('"'));
+            let found = SCHEMAS
+                .iter()
+                .find(|(_, known)| *known == name.trim_matches('"'));
             let missing = || SqlError::new(*b"3F000", format!("schema \"{name}\" does not exist"));
             Ok(number(Some(found.ok_or_else(missing)?.0)))
         }),
     ];
     let visible: Body = |objects, values| {
         let found = oid(values, 0).map(|oid| {
-            let object = objects.iter().find(|object| object.oid == oid || object.index_oid() == oid);
+            let object = objects
+                .iter()
+                .find(|object| object.oid == oid || object.index_oid() == oid);
             object.is_none_or(Object::is_visible)
         });
         Ok(ScalarValue::Boolean(found))
@@ -168,16 +204,20 @@ pub fn all(objects: &Arc<Vec<Object>>) -> Functions {
     let visible = [("pg_table_is_visible", DataType::Boolean, visible)];
     let texts = texts.map(|(name, body)| (name, DataType::Utf8, body));
     let numbers = numbers.map(|(name, body)| (name, DataType::Int64, body));
-    let all = texts.into_iter().chain(numbers).chain(visible).map(|(name, answer, body)| {
-        let lookup = Lookup {
-            name,
-            signature: Signature::variadic_any(Volatility::Immutable),
-            answer,
-            objects: objects.clone(),
-            body,
-        };
-        (name.to_owned(), Arc::new(ScalarUDF::new_from_impl(lookup)))
-    });
+    let all = texts
+        .into_iter()
+        .chain(numbers)
+        .chain(visible)
+        .map(|(name, answer, body)| {
+            let lookup = Lookup {
+                name,
+                signature: Signature::variadic_any(Volatility::Immutable),
+                answer,
+                objects: objects.clone(),
+                body,
+            };
+            (name.to_owned(), Arc::new(ScalarUDF::new_from_impl(lookup)))
+        });
     all.collect::<BTreeMap<_, _>>()
 }
 
@@ -191,11 +231,17 @@ fn number(value: Option<u32>) -> ScalarValue {
 
 /// No relation has number 0.
 fn oid_text(oid: u32) -> String {
-    if oid == 0 { "-".to_owned() } else { oid.to_string() }
+    if oid == 0 {
+        "-".to_owned()
+    } else {
+        oid.to_string()
+    }
 }
 
 fn string(values: &[ScalarValue], at: usize) -> Option<&str> {
-    values.get(at).and_then(|value| value.try_as_str().flatten())
+    values
+        .get(at)
+        .and_then(|value| value.try_as_str().flatten())
 }
 
 fn oid(values: &[ScalarValue], at: usize) -> Option<u32> {
@@ -224,7 +270,9 @@ fn by_oid<'o>(objects: &'o [Object], values: &[ScalarValue]) -> Option<&'o Objec
 
 fn by_index<'o>(objects: &'o [Object], values: &[ScalarValue]) -> Option<&'o Object> {
     let oid = oid(values, 0)?;
-    objects.iter().find(|object| object.key().is_some() && object.index_oid() == oid)
+    objects
+        .iter()
+        .find(|object| object.key().is_some() && object.index_oid() == oid)
 }
 
 fn regclass(
@@ -241,7 +289,9 @@ fn regclass(
     let found = find(objects, name).map(|object| object.oid);
     let by_index = || {
         let mut keyed = objects.iter().filter(|object| object.key().is_some());
-        keyed.find(|object| object.index_name() == name).map(Object::index_oid)
+        keyed
+            .find(|object| object.index_name() == name)
+            .map(Object::index_oid)
     };
     let found = found.or_else(by_index);
     if found.is_none() && must_exist {

@@ -1,11 +1,6 @@
 //! Rows of the relations of the SQL standard's schema of schemas.
 
-use super::{
-    Asker, OWNER, Row, SCHEMAS,
-    objects::Object,
-    relations::keyed,
-    row,
-};
+use super::{Asker, OWNER, Row, SCHEMAS, objects::Object, relations::keyed, row};
 use crate::column_type::{PostgresType, postgres_types};
 
 /// None for those that are always empty here.

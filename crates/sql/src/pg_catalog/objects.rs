@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use super::{FIRST_OID, INDEX_OID, SCHEMAS};
 use crate::{
     catalog::{Catalog, Relation, RelationKind},
-    column_type::{PostgresType, postgres_type, postgres_types},
+    column_type::{NOT_NULL_KEY, PostgresType, postgres_type, postgres_types},
     statement::{self, StatementKind},
 };
 
@@ -40,10 +40,15 @@ pub struct Object {
 /// All but sinks, which nobody reads.
 pub fn all(catalog: &Catalog) -> Vec<Object> {
     let mut system = SYSTEM_OID;
-    let relations = catalog.relations().filter(|relation| relation.kind != RelationKind::Sink);
+    let relations = catalog
+        .relations()
+        .filter(|relation| relation.kind != RelationKind::Sink);
     relations
         .map(|relation| {
-            let (schema, name) = relation.name.split_once('.').unwrap_or(("public", &relation.name));
+            let (schema, name) = relation
+                .name
+                .split_once('.')
+                .unwrap_or(("public", &relation.name));
             let namespace = SCHEMAS.iter().find(|(_, known)| *known == schema);
             let is_system = relation.kind == RelationKind::System;
             let oid = if is_system {
@@ -85,16 +90,29 @@ impl Object {
 
     /// Columns, from number 1.
     pub fn columns(&self) -> impl Iterator<Item = (usize, &str, PostgresType, bool)> {
-        self.schema().fields().iter().enumerate().map(|(at, field)| {
-            let is_key = self.key().is_some_and(|key| key.contains(&at));
-            let not_null = !self.is_system() && (is_key || !field.is_nullable());
-            (at + 1, field.name().as_str(), postgres_type(field), not_null)
-        })
+        self.schema()
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(at, field)| {
+                let is_key = self.key().is_some_and(|key| key.contains(&at));
+                let not_null =
+                    !self.is_system() && (is_key || field.metadata().contains_key(NOT_NULL_KEY));
+                (
+                    at + 1,
+                    field.name().as_str(),
+                    postgres_type(field),
+                    not_null,
+                )
+            })
     }
 
     /// Places of its key's columns.
     pub fn key(&self) -> Option<&[usize]> {
-        self.relation.key.as_deref().filter(|key| !key.is_empty() && !self.is_system())
+        self.relation
+            .key
+            .as_deref()
+            .filter(|key| !key.is_empty() && !self.is_system())
     }
 
     /// Of tables; what a view happens to be unique by is an index, and no constraint.
@@ -107,7 +125,11 @@ impl Object {
     }
 
     pub fn index_name(&self) -> String {
-        let end = if self.is_key_declared() { "pkey" } else { "key" };
+        let end = if self.is_key_declared() {
+            "pkey"
+        } else {
+            "key"
+        };
         format!("{}_{end}", self.name)
     }
 
@@ -115,7 +137,9 @@ impl Object {
     pub fn key_list(&self) -> String {
         let fields = self.schema().fields();
         let key = self.key().unwrap_or_default().iter();
-        let names = key.filter_map(|at| fields.get(*at)).map(|field| quote_ident(field.name()));
+        let names = key
+            .filter_map(|at| fields.get(*at))
+            .map(|field| quote_ident(field.name()));
         names.collect::<Vec<_>>().join(", ")
     }
 
@@ -166,7 +190,10 @@ pub fn find<'o>(objects: &'o [Object], text: &str) -> Option<&'o Object> {
         Some(schema) => object.schema_name() == schema,
         None => object.is_visible(),
     };
-    let mut found = objects.iter().filter(|object| object.name == *name).filter(visible);
+    let mut found = objects
+        .iter()
+        .filter(|object| object.name == *name)
+        .filter(visible);
     // What users made comes first.
     let first = found.next()?;
     Some(found.find(|object| !object.is_system()).unwrap_or(first))
@@ -228,7 +255,9 @@ pub fn format_type(oid: u32, modifier: Option<i32>) -> String {
     let Some(found) = found else {
         return if oid == 0 { "-" } else { "???" }.to_owned();
     };
-    let modifier = modifier.filter(|modifier| *modifier >= 4).map(|modifier| modifier - 4);
+    let modifier = modifier
+        .filter(|modifier| *modifier >= 4)
+        .map(|modifier| modifier - 4);
     match (found.name, modifier) {
         ("numeric", Some(modifier)) => {
             format!("numeric({},{})", modifier >> 16, modifier & 0x7ff)

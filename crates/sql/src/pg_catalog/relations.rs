@@ -1,10 +1,6 @@
 //! Rows of the relations of the schema `pg_catalog`.
 
-use super::{
-    Asker, OWNER, Row, SCHEMAS, Value,
-    objects::Object,
-    row,
-};
+use super::{Asker, OWNER, Row, SCHEMAS, Value, objects::Object, row};
 use crate::{
     column_type::{PostgresType, postgres_types},
     session::SETTINGS,
@@ -14,8 +10,12 @@ pub const DATABASE_OID: u32 = 16_383;
 /// The role of a user that is not the owner.
 const USER_OID: u32 = 16_382;
 /// In and output functions of arrays, by which drivers know array types.
-const ARRAY_FUNCTIONS: [(u32, &str); 4] =
-    [(750, "array_in"), (751, "array_out"), (2400, "array_recv"), (2401, "array_send")];
+const ARRAY_FUNCTIONS: [(u32, &str); 4] = [
+    (750, "array_in"),
+    (751, "array_out"),
+    (2400, "array_recv"),
+    (2401, "array_send"),
+];
 const COLLATION: u32 = 100;
 const HEAP: u32 = 2;
 const BTREE: u32 = 403;
@@ -107,7 +107,11 @@ pub fn rows(objects: &[Object], name: &str, asker: &Asker<'_>) -> Vec<Row> {
 }
 
 fn of_kind(objects: &[Object], kind: char, row: impl Fn(&Object) -> Row) -> Vec<Row> {
-    objects.iter().filter(|object| object.kind == kind).map(row).collect()
+    objects
+        .iter()
+        .filter(|object| object.kind == kind)
+        .map(row)
+        .collect()
 }
 
 /// Those with columns that no two rows share.
@@ -117,7 +121,8 @@ pub fn keyed(objects: &[Object]) -> impl Iterator<Item = &Object> {
 
 fn namespaces() -> Vec<Row> {
     let rows = SCHEMAS.iter();
-    rows.map(|(oid, name)| row! { oid: *oid, nspname: *name, nspowner: OWNER.0 }).collect()
+    rows.map(|(oid, name)| row! { oid: *oid, nspname: *name, nspowner: OWNER.0 })
+        .collect()
 }
 
 fn classes(objects: &[Object]) -> Vec<Row> {
@@ -148,7 +153,9 @@ fn attributes(objects: &[Object]) -> Vec<Row> {
     });
     let of_indexes = keyed(objects).flat_map(|object| {
         let key = object.key().unwrap_or_default();
-        let columns = object.columns().filter(|(number, ..)| key.contains(&(number - 1)));
+        let columns = object
+            .columns()
+            .filter(|(number, ..)| key.contains(&(number - 1)));
         columns.enumerate().map(|(at, (_, name, found, _))| {
             attribute(object.index_oid(), (at + 1, name), &found, false)
         })

@@ -83,7 +83,10 @@ fn bare_name(name: &ObjectName) -> String {
 
 fn schema_name(name: &ObjectName) -> Option<String> {
     let at = name.0.len().checked_sub(2)?;
-    name.0.get(at).and_then(ast::ObjectNamePart::as_ident).map(ident_text)
+    name.0
+        .get(at)
+        .and_then(ast::ObjectNamePart::as_ident)
+        .map(ident_text)
 }
 
 fn ident_text(ident: &ast::Ident) -> String {
@@ -206,7 +209,12 @@ impl Rewriter<'_> {
             } => cast(expr, data_type),
             Expr::Identifier(ident) if ident.quote_style.is_none() => {
                 // The standard's functions without parentheses, where the parser takes them for columns.
-                let words = ["current_schema", "current_catalog", "session_user", "current_role"];
+                let words = [
+                    "current_schema",
+                    "current_catalog",
+                    "session_user",
+                    "current_role",
+                ];
                 let name = ident.value.to_lowercase();
                 match words.contains(&name.as_str()) {
                     true => answers::constant(&name, &[], self.asker),
@@ -226,7 +234,9 @@ impl Rewriter<'_> {
                 right,
             } => {
                 let found = any(left, &BinaryOperator::Eq, right)?;
-                found.map(|found| parsed(&format!("NOT ({found})"))).transpose()
+                found
+                    .map(|found| parsed(&format!("NOT ({found})")))
+                    .transpose()
             }
             // The number of the relation that a row stands in; what compares it finds nothing here.
             Expr::CompoundIdentifier(parts)
@@ -268,7 +278,10 @@ impl Rewriter<'_> {
         let arguments = arguments(function);
         if name == "_pg_expandarray" {
             // Of the columns of an index, that one whose row it is (see `expanded`).
-            return Ok(Some(parsed(&format!("array_has({}, a.attnum)", arguments[0]))?));
+            return Ok(Some(parsed(&format!(
+                "array_has({}, a.attnum)",
+                arguments[0]
+            ))?));
         }
         if name == "set_config"
             && let [name, value, _] = arguments[..]
@@ -278,7 +291,10 @@ impl Rewriter<'_> {
             return Ok(Some(literal(value)));
         }
         if name == "parse_ident"
-            && let Some(parts) = arguments.first().and_then(|name| literal_text(name)).and_then(identifiers)
+            && let Some(parts) = arguments
+                .first()
+                .and_then(|name| literal_text(name))
+                .and_then(identifiers)
         {
             let parts: Vec<String> = parts.iter().map(|part| literal(part).to_string()).collect();
             return parsed(&format!("ARRAY[{}]", parts.join(", "))).map(Some);
@@ -328,8 +344,15 @@ fn cast(inner: &Expr, data_type: &ast::DataType) -> Result<Option<Expr>, SqlErro
             shown(inner).map(|shown| parsed(&shown)).transpose()
         }
         // Types of the system's own columns that are lists or numbers here.
-        "int2vector" | "oidvector" | "aclitem[]" | "xid" | "anyarray" | "pg_node_tree" | "information_schema.sql_identifier"
-        | "information_schema.cardinal_number" | "information_schema.character_data" => Ok(Some(inner.clone())),
+        "int2vector"
+        | "oidvector"
+        | "aclitem[]"
+        | "xid"
+        | "anyarray"
+        | "pg_node_tree"
+        | "information_schema.sql_identifier"
+        | "information_schema.cardinal_number"
+        | "information_schema.character_data" => Ok(Some(inner.clone())),
         _ => Ok(None),
     }
 }
@@ -344,7 +367,12 @@ fn shown(inner: &Expr) -> Option<String> {
         return None;
     };
     let name = bare_name(&function.name);
-    let is_number = ["forebay_regclass", "forebay_regtype", "forebay_regnamespace"].contains(&name.as_str());
+    let is_number = [
+        "forebay_regclass",
+        "forebay_regtype",
+        "forebay_regnamespace",
+    ]
+    .contains(&name.as_str());
     is_number.then(|| format!("{name}_text({inner})"))
 }
 
@@ -484,9 +512,9 @@ fn expanded(root: &Expr, chain: &[AccessExpr]) -> Result<Option<Expr>, SqlError>
     };
     let is_expanded = bare_name(&function.name) == "array_has" && field.value == "n";
     match arguments(function)[..] {
-        [list, place] if is_expanded => {
-            Ok(Some(parsed(&format!("CAST(array_position({list}, {place}) AS int)"))?))
-        }
+        [list, place] if is_expanded => Ok(Some(parsed(&format!(
+            "CAST(array_position({list}, {place}) AS int)"
+        ))?)),
         _ => Ok(None),
     }
 }

@@ -27,16 +27,25 @@ pub struct Table {
 
 pub static TABLES: LazyLock<Vec<Table>> = LazyLock::new(|| {
     let lines = include_str!("relations.txt").lines();
-    lines.filter(|line| !line.starts_with('#')).map(table).collect()
+    lines
+        .filter(|line| !line.starts_with('#'))
+        .map(table)
+        .collect()
 });
 
 /// `schema.name|column:type column:type`.
 fn table(line: &str) -> Table {
-    let (name, columns) = line.split_once('|').expect("the file has a bar in each line");
+    let (name, columns) = line
+        .split_once('|')
+        .expect("the file has a bar in each line");
     let fields = columns.split(' ').map(|column| {
         let (name, of) = column.split_once(':').expect("each column has a type");
-        let oid = postgres_types().find(|found| found.name == of).map(|found| found.oid);
-        let field = oid.and_then(field_of_oid).expect("the file names types there are");
+        let oid = postgres_types()
+            .find(|found| found.name == of)
+            .map(|found| found.oid);
+        let field = oid
+            .and_then(field_of_oid)
+            .expect("the file names types there are");
         field.with_name(name).with_nullable(true)
     });
     Table {
@@ -58,13 +67,23 @@ impl Table {
         let is_zero_filled = self.schema_name() == "pg_catalog";
         let fields = self.schema.fields().iter();
         let columns = fields.map(|field| {
-            let empty = if is_zero_filled { zero(field.data_type()) } else { Value::Null };
-            let values = rows.iter().map(|row| row.get(field.name().as_str()).unwrap_or(&empty));
+            let empty = if is_zero_filled {
+                zero(field.data_type())
+            } else {
+                Value::Null
+            };
+            let values = rows
+                .iter()
+                .map(|row| row.get(field.name().as_str()).unwrap_or(&empty));
             array(field.data_type(), values)
         });
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         let columns = columns.collect::<Vec<_>>();
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            columns,
+            &options,
+        )?)
     }
 }
 
@@ -125,7 +144,9 @@ fn array<'a>(data_type: &DataType, values: impl Iterator<Item = &'a Value>) -> A
 
 fn list<'a>(element: &Arc<Field>, values: impl Iterator<Item = &'a Value>) -> ArrayRef {
     match element.data_type() {
-        DataType::Int16 => integers::<Int16Type>(element, values, |value| value.try_into().unwrap_or(0)),
+        DataType::Int16 => {
+            integers::<Int16Type>(element, values, |value| value.try_into().unwrap_or(0))
+        }
         DataType::Int64 => integers::<Int64Type>(element, values, |value| value),
         _ => arrow::array::new_null_array(&DataType::List(element.clone()), values.count()),
     }
@@ -140,7 +161,9 @@ fn integers<'a, T: ArrowPrimitiveType>(
     for value in values {
         match value {
             Value::Ints(numbers) => {
-                numbers.iter().for_each(|number| builder.values().append_value(narrow(*number)));
+                numbers
+                    .iter()
+                    .for_each(|number| builder.values().append_value(narrow(*number)));
                 builder.append(true);
             }
             _ => builder.append_null(),

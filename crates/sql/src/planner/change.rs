@@ -16,6 +16,7 @@ use crate::{
     catalog::{Catalog, RelationKind},
     column_type::NOT_NULL_KEY,
     error::sqlstate,
+    stack::with_room,
     statement::StatementKind,
 };
 
@@ -81,6 +82,14 @@ pub fn plan_change(
         }
         _ => return Err(SqlError::unsupported("this statement changes no rows")),
     };
+    with_room(|| of_statement(catalog, statement, types))
+}
+
+fn of_statement(
+    catalog: &Catalog,
+    statement: ast::Statement,
+    types: &[Option<FieldRef>],
+) -> Result<PlannedChange, SqlError> {
     let LogicalPlan::Dml(dml) = engine::planned_statement(catalog, statement, types)? else {
         return Err(SqlError::new(
             sqlstate::INTERNAL_ERROR,

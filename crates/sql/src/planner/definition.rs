@@ -27,6 +27,7 @@ use crate::{
     catalog::{Catalog, Relation, RelationId, RelationKind},
     column_type::{NOT_NULL_KEY, field_of},
     error::sqlstate,
+    stack::with_room,
     statement::{CreateSink, CreateSource, CreateTable, CreateView, Statement, StatementKind},
 };
 
@@ -35,6 +36,10 @@ pub fn define(
     catalog: &Catalog,
     statement: &Statement,
 ) -> Result<(Relation, Definition), SqlError> {
+    with_room(|| defined(catalog, statement))
+}
+
+fn defined(catalog: &Catalog, statement: &Statement) -> Result<(Relation, Definition), SqlError> {
     let text = &statement.text;
     match &statement.kind {
         StatementKind::CreateSource(create) => source(catalog, create, text),

@@ -207,7 +207,10 @@ fn numeric(value: i128, scale: i8, out: &mut Vec<u8>) {
     let sign: u16 = if value < 0 { 0x4000 } else { 0 };
     out.extend(sign.to_be_bytes());
     out.extend((places as u16).to_be_bytes());
-    groups.iter().rev().for_each(|group| out.extend(group.to_be_bytes()));
+    groups
+        .iter()
+        .rev()
+        .for_each(|group| out.extend(group.to_be_bytes()));
 }
 
 /// Dimensions and elements. Lists of lists are told as one dimension of arrays as text would be refused by drivers, so
@@ -223,8 +226,13 @@ fn list(
     let mut values = values.clone();
     while let DataType::List(inner) = values.data_type().clone() {
         let lists = values.as_list::<i32>();
-        let count = if lists.is_empty() { 0 } else { lists.value_length(0) };
-        let rectangular = (0..lists.len()).all(|at| lists.is_valid(at) && lists.value_length(at) == count);
+        let count = if lists.is_empty() {
+            0
+        } else {
+            lists.value_length(0)
+        };
+        let rectangular =
+            (0..lists.len()).all(|at| lists.is_valid(at) && lists.value_length(at) == count);
         if !rectangular || dimensions.len() == DEPTH_MAX {
             return Err(SqlError::new(
                 *b"2202E",
@@ -241,7 +249,11 @@ fn list(
         };
         element = inner.as_ref().clone();
     }
-    let shown = if values.is_empty() { &[][..] } else { &dimensions[..] };
+    let shown = if values.is_empty() {
+        &[][..]
+    } else {
+        &dimensions[..]
+    };
     out.extend((shown.len() as u32).to_be_bytes());
     out.extend(u32::from(values.null_count() > 0).to_be_bytes());
     out.extend(postgres_type(&element).oid.to_be_bytes());
@@ -299,7 +311,9 @@ fn decode_value(type_oid: u32, input: &mut Input<'_>) -> Result<ScalarValue, Sql
         oid::INT2 => ScalarValue::Int16(Some(i16::from_be_bytes(input.take()?))),
         oid::INT4 => ScalarValue::Int32(Some(i32::from_be_bytes(input.take()?))),
         oid::INT8 => ScalarValue::Int64(Some(i64::from_be_bytes(input.take()?))),
-        of if oid::OIDS.contains(&of) => ScalarValue::Int64(Some(u32::from_be_bytes(input.take()?).into())),
+        of if oid::OIDS.contains(&of) => {
+            ScalarValue::Int64(Some(u32::from_be_bytes(input.take()?).into()))
+        }
         oid::FLOAT4 => ScalarValue::Float32(Some(f32::from_be_bytes(input.take()?))),
         oid::FLOAT8 => ScalarValue::Float64(Some(f64::from_be_bytes(input.take()?))),
         oid::NUMERIC => decode_numeric(input)?,
@@ -318,15 +332,21 @@ fn decode_value(type_oid: u32, input: &mut Input<'_>) -> Result<ScalarValue, Sql
             let micros = i64::from_be_bytes(input.take()?);
             let days = i32::from_be_bytes(input.take()?);
             let months = i32::from_be_bytes(input.take()?);
-            let nanos = micros.checked_mul(1000).ok_or_else(|| {
-                SqlError::new(*b"22008", "interval out of range")
-            })?;
+            let nanos = micros
+                .checked_mul(1000)
+                .ok_or_else(|| SqlError::new(*b"22008", "interval out of range"))?;
             let span = IntervalMonthDayNano::new(months, days, nanos);
             ScalarValue::IntervalMonthDayNano(Some(span))
         }
         oid::UUID => {
             let digits = format!("{:032x}", u128::from_be_bytes(input.take()?));
-            let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+            let parts = [
+                &digits[..8],
+                &digits[8..12],
+                &digits[12..16],
+                &digits[16..20],
+                &digits[20..],
+            ];
             ScalarValue::Utf8(Some(parts.join("-")))
         }
         oid::JSONB => match input.take()? {
@@ -353,21 +373,37 @@ fn decode_numeric(input: &mut Input<'_>) -> Result<ScalarValue, SqlError> {
     let weight = i32::from(i16::from_be_bytes(input.take()?));
     let sign = u16::from_be_bytes(input.take()?);
     let scale = u16::from_be_bytes(input.take()?);
-    let range = || SqlError::new(*b"22003", "value is beyond what numeric holds here: 38 digits");
+    let range = || {
+        SqlError::new(
+            *b"22003",
+            "value is beyond what numeric holds here: 38 digits",
+        )
+    };
     if sign != 0 && sign != 0x4000 {
-        return Err(SqlError::new(*b"0A000", "numeric NaN and infinity are not supported"));
+        return Err(SqlError::new(
+            *b"0A000",
+            "numeric NaN and infinity are not supported",
+        ));
     }
-    let scale = u8::try_from(scale).ok().filter(|scale| *scale <= 38).ok_or_else(range)?;
+    let scale = u8::try_from(scale)
+        .ok()
+        .filter(|scale| *scale <= 38)
+        .ok_or_else(range)?;
     let mut value = 0_i128;
     for at in 0..i32::from(groups) {
         let digits = i128::from(u16::from_be_bytes(input.take()?));
         // What the last digit of this group counts, as a power of ten, in units of the scale.
         let power = (weight - at) * 4 + i32::from(scale);
         let part = if power >= 0 {
-            let factor = 10_i128.checked_pow(power.unsigned_abs()).ok_or_else(range)?;
+            let factor = 10_i128
+                .checked_pow(power.unsigned_abs())
+                .ok_or_else(range)?;
             digits.checked_mul(factor).ok_or_else(range)?
         } else {
-            digits / 10_i128.checked_pow(power.unsigned_abs()).unwrap_or(i128::MAX)
+            digits
+                / 10_i128
+                    .checked_pow(power.unsigned_abs())
+                    .unwrap_or(i128::MAX)
         };
         value = value.checked_add(part).ok_or_else(range)?;
     }
@@ -375,7 +411,11 @@ fn decode_numeric(input: &mut Input<'_>) -> Result<ScalarValue, SqlError> {
         return Err(range());
     }
     let value = if sign == 0 { value } else { -value };
-    Ok(ScalarValue::Decimal128(Some(value), 38, scale.cast_signed()))
+    Ok(ScalarValue::Decimal128(
+        Some(value),
+        38,
+        scale.cast_signed(),
+    ))
 }
 
 /// Of one dimension; several are flattened as `unnest` would.
@@ -406,5 +446,7 @@ fn decode_list(element: u32, input: &mut Input<'_>) -> Result<ScalarValue, SqlEr
             }
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, &of)))
+    Ok(ScalarValue::List(ScalarValue::new_list_nullable(
+        &values, &of,
+    )))
 }

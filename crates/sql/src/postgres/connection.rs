@@ -14,7 +14,9 @@ use super::{
     Guard, Peer,
     copy::Lines,
     encoding::{Columns, Encoder, described},
-    message::{Bind, DecodeError, Plain, Replies, Request, Severity, Status, Target, request_frame},
+    message::{
+        Bind, DecodeError, Plain, Replies, Request, Severity, Status, Target, request_frame,
+    },
     parameter,
 };
 use crate::{
@@ -159,7 +161,11 @@ impl Connection {
     pub fn welcome(&mut self) {
         self.wire.replies.authentication_ok();
         for setting in SETTINGS.iter().filter(|setting| setting.is_reported) {
-            let value = self.session.settings.get(setting.name).unwrap_or(setting.default);
+            let value = self
+                .session
+                .settings
+                .get(setting.name)
+                .unwrap_or(setting.default);
             self.wire.replies.parameter_status(setting.name, value);
         }
         self.wire.replies.backend_key(self.process, &self.secret);
@@ -308,14 +314,18 @@ impl Connection {
                 let described = described(rows.schema(), &[])?;
                 self.wire.replies.row_description(described.into_iter());
                 let mut sent = 0;
-                self.send(&mut rows, &[], u64::MAX, &mut sent, guard).await?;
+                self.send(&mut rows, &[], u64::MAX, &mut sent, guard)
+                    .await?;
                 rows.tag(sent)
             }
             Answer::Copy {
                 rows,
                 is_csv,
                 has_header,
-            } => self.copy_out(rows, &Lines { is_csv, has_header }, guard).await?,
+            } => {
+                self.copy_out(rows, &Lines { is_csv, has_header }, guard)
+                    .await?
+            }
         };
         self.tell_notices();
         self.wire.replies.command_complete(&tag.to_string());
@@ -423,7 +433,10 @@ impl Connection {
             return Err(SqlError::new(*b"08P01", message));
         }
         let format = formats(&bind.formats, bind.values.len(), "parameter")?;
-        let columns = prepared.columns.as_ref().map_or(0, |schema| schema.fields().len());
+        let columns = prepared
+            .columns
+            .as_ref()
+            .map_or(0, |schema| schema.fields().len());
         drop(formats(&bind.result_formats, columns, "result")?);
         let values = bind.values.iter().zip(&prepared.parameters).enumerate();
         let values = values.map(|(at, (value, oid))| parameter::decode(*oid, format(at), *value));
@@ -450,12 +463,17 @@ impl Connection {
         let (prepared, formats) = match target {
             Target::Statement(name) => {
                 let prepared = self.session.prepared(name)?;
-                self.wire.replies.parameter_description(&prepared.parameters);
+                self.wire
+                    .replies
+                    .parameter_description(&prepared.parameters);
                 (prepared, &[][..])
             }
             // Cursors of DECLARE are portals too.
             Target::Portal(name) if !self.portals.0.contains_key(name) => {
-                let columns = self.session.cursor_columns(name).ok_or_else(|| no_portal(name))?;
+                let columns = self
+                    .session
+                    .cursor_columns(name)
+                    .ok_or_else(|| no_portal(name))?;
                 let described = described(columns, &[])?;
                 self.wire.replies.row_description(described.into_iter());
                 return Ok(());
@@ -485,12 +503,18 @@ impl Connection {
             };
             portal.progress = progress;
         }
-        let max = if rows_max == 0 { u64::MAX } else { rows_max.into() };
+        let max = if rows_max == 0 {
+            u64::MAX
+        } else {
+            rows_max.into()
+        };
         let tag = match &mut portal.progress {
             Progress::Rows(rows, total) => {
                 check_same(&portal.prepared.columns, rows.schema())?;
                 let mut sent = 0;
-                let more = self.send(rows, &portal.formats, max, &mut sent, &mut guard).await?;
+                let more = self
+                    .send(rows, &portal.formats, max, &mut sent, &mut guard)
+                    .await?;
                 *total += sent;
                 if more {
                     self.wire.replies.plain(Plain::PortalSuspended);
@@ -570,10 +594,20 @@ fn formats<'a>(
 /// What was described is what is told, also when a relation was replaced between the two.
 fn check_same(described: &Option<SchemaRef>, now: &SchemaRef) -> Result<(), SqlError> {
     let types = |schema: &SchemaRef| -> Vec<_> {
-        schema.fields().iter().map(|field| field.data_type().clone()).collect()
+        schema
+            .fields()
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect()
     };
-    if described.as_ref().is_some_and(|was| types(was) != types(now)) {
-        return Err(SqlError::new(*b"0A000", "cached plan must not change result type"));
+    if described
+        .as_ref()
+        .is_some_and(|was| types(was) != types(now))
+    {
+        return Err(SqlError::new(
+            *b"0A000",
+            "cached plan must not change result type",
+        ));
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! Rows as a client wants them: what columns are called and typed, values in text or binary.
 
-use arrow::{array::{Array, ArrayRef, RecordBatch}, datatypes::{Schema, SchemaRef}};
+use arrow::{
+    array::{Array, ArrayRef, RecordBatch},
+    datatypes::{Schema, SchemaRef},
+};
 
 use super::{binary, message::ColumnDescription};
 use crate::{
@@ -67,16 +70,15 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    pub fn new(
-        schema: &SchemaRef,
-        formats: &[i16],
-        settings: &Settings,
-    ) -> Result<Self, SqlError> {
+    pub fn new(schema: &SchemaRef, formats: &[i16], settings: &Settings) -> Result<Self, SqlError> {
         let columns = 0..schema.fields().len();
         Ok(Self {
             schema: schema.clone(),
             is_binary: columns.map(|column| is_binary(formats, column)).collect(),
-            style: Style::new(settings.get("TimeZone")?, settings.get("extra_float_digits")?),
+            style: Style::new(
+                settings.get("TimeZone")?,
+                settings.get("extra_float_digits")?,
+            ),
         })
     }
 

@@ -224,12 +224,16 @@ impl<'a> Fields<'a> {
 
     fn u32(&mut self) -> Result<u32, DecodeError> {
         let bytes = self.take(4)?;
-        Ok(u32::from_be_bytes(bytes.try_into().expect("four were taken")))
+        Ok(u32::from_be_bytes(
+            bytes.try_into().expect("four were taken"),
+        ))
     }
 
     fn i16(&mut self) -> Result<i16, DecodeError> {
         let bytes = self.take(2)?;
-        Ok(i16::from_be_bytes(bytes.try_into().expect("two were taken")))
+        Ok(i16::from_be_bytes(
+            bytes.try_into().expect("two were taken"),
+        ))
     }
 
     /// Up to a zero byte.
@@ -473,7 +477,10 @@ impl Replies {
             };
             field(b'S', severity.name());
             field(b'V', severity.name());
-            field(b'C', std::str::from_utf8(&error.sqlstate).unwrap_or("XX000"));
+            field(
+                b'C',
+                std::str::from_utf8(&error.sqlstate).unwrap_or("XX000"),
+            );
             field(b'M', &error.message);
             if let Some(detail) = &error.detail {
                 field(b'D', detail);

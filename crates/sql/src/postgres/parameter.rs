@@ -34,7 +34,10 @@ pub fn parse(oid: u32, text: &str) -> Result<ScalarValue, SqlError> {
         return Ok(ScalarValue::Utf8(Some(text.to_owned())));
     };
     let wrong = || {
-        let message = format!("invalid input syntax for type {}: \"{text}\"", found.long_name);
+        let message = format!(
+            "invalid input syntax for type {}: \"{text}\"",
+            found.long_name
+        );
         SqlError::new(*b"22P02", message)
     };
     if let Some(element) = found.element {
@@ -53,8 +56,10 @@ pub fn parse(oid: u32, text: &str) -> Result<ScalarValue, SqlError> {
         "int2" | "int4" | "int8" | "oid" => {
             let value: i128 = trimmed.parse().map_err(|_| wrong())?;
             let range = || {
-                let message =
-                    format!("value \"{text}\" is out of range for type {}", found.long_name);
+                let message = format!(
+                    "value \"{text}\" is out of range for type {}",
+                    found.long_name
+                );
                 SqlError::new(*b"22003", message)
             };
             match found.name {
@@ -95,9 +100,14 @@ fn float(text: &str) -> Option<f64> {
 
 fn bytes(text: &str) -> Option<Vec<u8>> {
     if let Some(hex) = text.strip_prefix("\\x") {
-        let hex: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        let hex: Vec<u8> = hex
+            .bytes()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect();
         let pairs = hex.chunks(2).map(|pair| {
-            let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+            let pair = std::str::from_utf8(pair)
+                .ok()
+                .filter(|pair| pair.len() == 2)?;
             u8::from_str_radix(pair, 16).ok()
         });
         return pairs.collect();
@@ -135,14 +145,23 @@ fn numeric(text: &str) -> Option<ScalarValue> {
     let places = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
     let zeros = u32::try_from(-places.min(0)).ok()?;
     let value = value.checked_mul(10_i128.checked_pow(zeros)?)?;
-    let scale = i8::try_from(places.max(0)).ok().filter(|scale| *scale <= 38)?;
-    (value.unsigned_abs() < 10_u128.pow(38)).then_some(ScalarValue::Decimal128(Some(value), 38, scale))
+    let scale = i8::try_from(places.max(0))
+        .ok()
+        .filter(|scale| *scale <= 38)?;
+    (value.unsigned_abs() < 10_u128.pow(38)).then_some(ScalarValue::Decimal128(
+        Some(value),
+        38,
+        scale,
+    ))
 }
 
 /// `{1,2,NULL}`, of one dimension.
 fn array(element: u32, text: &str) -> Result<ScalarValue, SqlError> {
     let malformed = || SqlError::new(*b"22P02", format!("malformed array literal: \"{text}\""));
-    let inner = text.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let inner = text
+        .trim()
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
     let inner = inner.ok_or_else(malformed)?;
     let data_type = field_of_oid(element).map_or(DataType::Utf8, |field| field.data_type().clone());
     let mut values = Vec::new();
@@ -180,5 +199,7 @@ fn array(element: u32, text: &str) -> Result<ScalarValue, SqlError> {
             parse(element, word.trim_end())?.cast_to(&data_type)?
         });
     }
-    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, &data_type)))
+    Ok(ScalarValue::List(ScalarValue::new_list_nullable(
+        &values, &data_type,
+    )))
 }

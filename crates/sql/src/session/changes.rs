@@ -26,8 +26,12 @@ impl Session {
     ) -> Result<PlannedChange, SqlError> {
         let system = self.system().await;
         let kind = statement.kind.clone();
-        let types: Vec<_> = types.iter().map(|oid| field_of_oid(*oid).map(Arc::new)).collect();
-        self.compute(move || planner::plan_change(&system.all, &kind, &types)).await
+        let types: Vec<_> = types
+            .iter()
+            .map(|oid| field_of_oid(*oid).map(Arc::new))
+            .collect();
+        self.compute(move || planner::plan_change(&system.all, &kind, &types))
+            .await
     }
 
     /// Types of parameters, by oid.
@@ -37,7 +41,11 @@ impl Session {
         types: &[u32],
     ) -> Result<Vec<u32>, SqlError> {
         let change = self.planned_change(statement, types).await?;
-        Ok(change.parameters.iter().map(|field| postgres_type(field).oid).collect())
+        Ok(change
+            .parameters
+            .iter()
+            .map(|field| postgres_type(field).oid)
+            .collect())
     }
 
     pub(super) async fn change(
@@ -55,7 +63,7 @@ impl Session {
             return Err(SqlError::new(*b"25006", message));
         }
         // What was bound has the type that was described.
-        let types = values.iter().map(|value| postgres_type_of(value)).collect::<Vec<_>>();
+        let types = values.iter().map(postgres_type_of).collect::<Vec<_>>();
         let change = self.planned_change(statement, &types).await?;
         let (removed, removed_at) = self.rows_of(&change.removed, values).await?;
         let (added, added_at) = self.rows_of(&change.added, values).await?;
@@ -141,7 +149,12 @@ pub(super) fn as_it_stands(
 
 /// Each row that goes takes one equal row away.
 fn without(rows: &[RecordBatch], gone: &RecordBatch) -> Result<Vec<RecordBatch>, SqlError> {
-    let fields = gone.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let fields = gone
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| SortField::new(field.data_type().clone()))
+        .collect();
     let converter = RowConverter::new(fields)?;
     let gone = converter.convert_columns(gone.columns())?;
     let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();

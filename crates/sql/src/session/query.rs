@@ -12,11 +12,13 @@ use arrow::{
 use datafusion_common::ScalarValue;
 use datafusion_sql::sqlparser::ast;
 
-use super::{Answer, Rows, Session, Tag, changes::as_it_stands, rows::changes_schema, text_columns};
+use super::{
+    Answer, Rows, Session, Tag, changes::as_it_stands, rows::changes_schema, text_columns,
+};
 use crate::{
     backend::{ReadAt, SqlError},
     catalog::{Relation, RelationKind},
-    column_type::{field_of_oid, postgres_type},
+    column_type::{field_of, field_of_oid, postgres_type},
     execute::execute,
     pg_catalog::{self, Asker, SystemCatalog},
     planner::{self, Bindings, Planned},
@@ -88,8 +90,12 @@ impl Session {
         });
         self.backend.compute(work).await;
         let result = done.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let stopped =
-            || SqlError::new(*b"57P01", "terminating connection due to administrator command");
+        let stopped = || {
+            SqlError::new(
+                *b"57P01",
+                "terminating connection due to administrator command",
+            )
+        };
         result.ok_or_else(stopped)?
     }
 
@@ -106,11 +112,22 @@ impl Session {
         };
         let mut query = query.clone();
         let rewritten = pg_catalog::rewrite(&mut query, &asker)?;
-        let types: Vec<_> = types.iter().map(|oid| field_of_oid(*oid).map(Arc::new)).collect();
+        let mut types = types.to_vec();
+        type_of_casts(&query, &mut types);
+        let types: Vec<_> = types
+            .iter()
+            .map(|oid| field_of_oid(*oid).map(Arc::new))
+            .collect();
         let all = system.all.clone();
-        let planned = self.compute(move || planner::plan_query(&all, &query, &types)).await?;
+        let planned = self
+            .compute(move || planner::plan_query(&all, &query, &types))
+            .await?;
         for relation in &planned.reads {
-            if system.all.get(relation).is_some_and(|found| found.kind == RelationKind::Sink) {
+            if system
+                .all
+                .get(relation)
+                .is_some_and(|found| found.kind == RelationKind::Sink)
+            {
                 let message = format!("cannot read from sink \"{relation}\"");
                 let hint = "Its rows are in its topic; read what the sink reads instead.";
                 return Err(SqlError::new(*b"42809", message).with_hint(hint));
@@ -274,7 +291,10 @@ impl Session {
             return Err(SqlError::new(*b"42809", message)
                 .with_hint("SUBSCRIBE takes a source, a table or a view."));
         }
-        let changes = self.backend.subscribe(relation.name.clone(), with_snapshot).await?;
+        let changes = self
+            .backend
+            .subscribe(relation.name.clone(), with_snapshot)
+            .await?;
         Ok(Rows::subscribed(&relation.schema, changes))
     }
 
@@ -302,7 +322,11 @@ impl Session {
                     _ => Vec::new(),
                 }
             }
-            _ => return Err(SqlError::unsupported("EXPLAIN takes a query, or CREATE MATERIALIZED VIEW or SINK")),
+            _ => {
+                return Err(SqlError::unsupported(
+                    "EXPLAIN takes a query, or CREATE MATERIALIZED VIEW or SINK",
+                ));
+            }
         };
         if analyze && let StatementKind::Query(query) = &statement.kind {
             let began = (self.now)();
@@ -315,7 +339,9 @@ impl Session {
         let lines: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(lines));
         let schema = text_columns(&["QUERY PLAN"]);
         let batch = RecordBatch::try_new(schema.clone(), vec![lines])?;
-        Ok(Answer::Rows(Rows::new(schema, vec![batch]).uncounted("EXPLAIN")))
+        Ok(Answer::Rows(
+            Rows::new(schema, vec![batch]).uncounted("EXPLAIN"),
+        ))
     }
 
     pub(super) async fn define(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
@@ -328,12 +354,20 @@ impl Session {
         let catalog = self.backend.catalog().await;
         let (tag, name, or_not) = match &statement.kind {
             StatementKind::Drop(drop) => return self.drop_relations(drop).await,
-            StatementKind::CreateSource(create) => ("CREATE SOURCE", Some(&create.name), create.if_not_exists),
-            StatementKind::CreateTable(create) => ("CREATE TABLE", Some(&create.name), create.if_not_exists),
-            StatementKind::CreateView(create) => {
-                ("CREATE MATERIALIZED VIEW", Some(&create.name), create.if_not_exists)
+            StatementKind::CreateSource(create) => {
+                ("CREATE SOURCE", Some(&create.name), create.if_not_exists)
             }
-            StatementKind::CreateSink(create) => ("CREATE SINK", Some(&create.name), create.if_not_exists),
+            StatementKind::CreateTable(create) => {
+                ("CREATE TABLE", Some(&create.name), create.if_not_exists)
+            }
+            StatementKind::CreateView(create) => (
+                "CREATE MATERIALIZED VIEW",
+                Some(&create.name),
+                create.if_not_exists,
+            ),
+            StatementKind::CreateSink(create) => {
+                ("CREATE SINK", Some(&create.name), create.if_not_exists)
+            }
             _ => ("CREATE INDEX", None, false),
         };
         let done = Ok(Answer::Done(Tag::Fixed(tag)));
@@ -350,21 +384,21 @@ impl Session {
         }
         let over = catalog.clone();
         let own = statement.clone();
-        let (relation, definition) =
-            self.compute(move || planner::define(&over, &own)).await?;
+        let (relation, definition) = self.compute(move || planner::define(&over, &own)).await?;
         self.backend.create(relation, definition).await?;
         done
     }
 
-    async fn drop_relations(
-        &mut self,
-        drop: &crate::statement::Drop,
-    ) -> Result<Answer, SqlError> {
+    async fn drop_relations(&mut self, drop: &crate::statement::Drop) -> Result<Answer, SqlError> {
         use crate::statement::DropKind;
         let (tag, kind, word) = match drop.kind {
             DropKind::Source => ("DROP SOURCE", RelationKind::Source, "source"),
             DropKind::Table => ("DROP TABLE", RelationKind::Table, "table"),
-            DropKind::View => ("DROP MATERIALIZED VIEW", RelationKind::View, "materialized view"),
+            DropKind::View => (
+                "DROP MATERIALIZED VIEW",
+                RelationKind::View,
+                "materialized view",
+            ),
             DropKind::Sink => ("DROP SINK", RelationKind::Sink, "sink"),
             DropKind::Index => return Err(SqlError::unsupported("there are no indexes to drop")),
         };
@@ -379,7 +413,10 @@ impl Session {
                 return Err(SqlError::new(*b"42P01", message));
             };
             if found.kind != kind {
-                return Err(SqlError::new(*b"42809", format!("\"{name}\" is not a {word}")));
+                return Err(SqlError::new(
+                    *b"42809",
+                    format!("\"{name}\" is not a {word}"),
+                ));
             }
             self.drop_with_readers(name, drop.cascade).await?;
         }
@@ -392,12 +429,16 @@ impl Session {
         let mut order = vec![name.to_owned()];
         let mut at = 0;
         while let Some(dropped) = order.get(at).cloned() {
-            let readers = catalog.relations().filter(|other| other.reads.contains(&dropped));
+            let readers = catalog
+                .relations()
+                .filter(|other| other.reads.contains(&dropped));
             let readers: Vec<String> = readers.map(|other| other.name.clone()).collect();
             if !cascade && !readers.is_empty() {
                 let message = format!("cannot drop {name} because other objects depend on it");
-                let detail: Vec<_> =
-                    readers.iter().map(|reader| format!("{reader} depends on {name}")).collect();
+                let detail: Vec<_> = readers
+                    .iter()
+                    .map(|reader| format!("{reader} depends on {name}"))
+                    .collect();
                 return Err(SqlError::new(*b"2BP01", message)
                     .with_detail(detail.join("\n"))
                     .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
@@ -407,7 +448,11 @@ impl Session {
                 order.retain(|known| *known != reader);
                 order.push(reader);
             }
-            at = order.iter().position(|known| *known == dropped).map_or(at, |place| place) + 1;
+            at = order
+                .iter()
+                .position(|known| *known == dropped)
+                .map_or(at, |place| place)
+                + 1;
         }
         for dropped in order.iter().rev() {
             if dropped != name {
@@ -419,23 +464,57 @@ impl Session {
     }
 }
 
+/// `$1::int` says what the parameter is, where nobody else has.
+fn type_of_casts(query: &ast::Query, types: &mut Vec<u32>) {
+    let flow = ast::visit_expressions(query, |expression| {
+        if let ast::Expr::Cast {
+            expr, data_type, ..
+        } = expression
+            && let ast::Expr::Value(value) = expr.as_ref()
+            && let ast::Value::Placeholder(name) = &value.value
+            && let Some(number) = name
+                .strip_prefix('$')
+                .and_then(|digits| digits.parse::<u16>().ok())
+            && let Some(at) = usize::from(number).checked_sub(1)
+            && let Ok(field) = field_of("", data_type)
+        {
+            if types.len() <= at {
+                types.resize(at + 1, 0);
+            }
+            if types[at] == 0 {
+                types[at] = postgres_type(&field).oid;
+            }
+        }
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    debug_assert!(flow.is_continue());
+}
+
 fn is_replaced(statement: &Statement) -> bool {
     matches!(&statement.kind, StatementKind::CreateView(view) if view.or_replace)
 }
 
 /// `topic/partition@offset`, with commas.
 fn tokens(text: &str) -> Result<Vec<(String, i32, i64)>, SqlError> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let parts = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
     parts
         .map(|part| {
             let (place, offset) = part.rsplit_once('@')?;
             let (topic, partition) = place.rsplit_once('/')?;
-            Some((topic.to_owned(), partition.parse().ok()?, offset.parse().ok()?))
+            Some((
+                topic.to_owned(),
+                partition.parse().ok()?,
+                offset.parse().ok()?,
+            ))
         })
         .map(|token| {
             token.ok_or_else(|| {
                 let message = format!("invalid value for parameter \"forebay.after\": \"{text}\"");
-                SqlError::new(*b"22023", message).with_hint("Write topic/partition@offset, with commas between several.")
+                SqlError::new(*b"22023", message)
+                    .with_hint("Write topic/partition@offset, with commas between several.")
             })
         })
         .collect()
@@ -450,8 +529,8 @@ pub(super) fn table_batch(
     schema: SchemaRef,
     columns: Vec<Vec<Option<String>>>,
 ) -> Result<RecordBatch, SqlError> {
-    let arrays = columns.into_iter().map(|column| {
-        Arc::new(arrow::array::StringArray::from(column)) as arrow::array::ArrayRef
-    });
+    let arrays = columns
+        .into_iter()
+        .map(|column| Arc::new(arrow::array::StringArray::from(column)) as arrow::array::ArrayRef);
     Ok(RecordBatch::try_new(schema, arrays.collect())?)
 }

@@ -145,11 +145,7 @@ pub(super) fn changes_schema(relation: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn with_change(
-    schema: &SchemaRef,
-    epoch: u64,
-    delta: &Delta,
-) -> Result<RecordBatch, SqlError> {
+fn with_change(schema: &SchemaRef, epoch: u64, delta: &Delta) -> Result<RecordBatch, SqlError> {
     let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
     let epochs: ArrayRef = Arc::new(Int64Array::from(vec![epoch; delta.len()]));
     let weights = (0..delta.len()).map(|row| delta.weight(row));

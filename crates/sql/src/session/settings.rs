@@ -75,47 +75,197 @@ const INT_MAX: i64 = i32::MAX as i64;
 
 /// All there are, by name.
 pub const SETTINGS: &[Setting] = &[
-    setting("application_name", "", Kind::Text, "Name of the client's program.").reported(),
-    setting("bytea_output", "hex", Kind::OneOf(&["hex"]), "Form of bytea values."),
-    setting("client_encoding", "UTF8", Kind::Encoding, "Encoding that the client uses.").reported(),
-    setting("client_min_messages", "notice", Kind::Text, "Levels of messages that are sent."),
+    setting(
+        "application_name",
+        "",
+        Kind::Text,
+        "Name of the client's program.",
+    )
+    .reported(),
+    setting(
+        "bytea_output",
+        "hex",
+        Kind::OneOf(&["hex"]),
+        "Form of bytea values.",
+    ),
+    setting(
+        "client_encoding",
+        "UTF8",
+        Kind::Encoding,
+        "Encoding that the client uses.",
+    )
+    .reported(),
+    setting(
+        "client_min_messages",
+        "notice",
+        Kind::Text,
+        "Levels of messages that are sent.",
+    ),
     setting("DateStyle", "ISO, MDY", Kind::DateStyle, "Form of dates.").reported(),
-    setting("default_transaction_deferrable", "off", Kind::Bool, "Taken and not used."),
-    setting("default_transaction_isolation", "serializable", ISOLATION, "Every transaction reads one epoch."),
-    setting("default_transaction_read_only", "off", Kind::Bool, "New transactions only read.").reported(),
-    setting("extra_float_digits", "1", Kind::Integer(-15, 3), "Digits of floating-point values."),
-    setting("forebay.after", "", Kind::Text, "Reads wait until these records were read: topic/partition@offset, with commas."),
-    setting("forebay.read", "committed", Kind::OneOf(&["committed", "live"]), "What reads see: the newest committed epoch, or live state."),
-    setting("idle_in_transaction_session_timeout", "0", Kind::Span, "Taken and not used."),
-    setting("idle_session_timeout", "0", Kind::Span, "Taken and not used."),
+    setting(
+        "default_transaction_deferrable",
+        "off",
+        Kind::Bool,
+        "Taken and not used.",
+    ),
+    setting(
+        "default_transaction_isolation",
+        "serializable",
+        ISOLATION,
+        "Every transaction reads one epoch.",
+    ),
+    setting(
+        "default_transaction_read_only",
+        "off",
+        Kind::Bool,
+        "New transactions only read.",
+    )
+    .reported(),
+    setting(
+        "extra_float_digits",
+        "1",
+        Kind::Integer(-15, 3),
+        "Digits of floating-point values.",
+    ),
+    setting(
+        "forebay.after",
+        "",
+        Kind::Text,
+        "Reads wait until these records were read: topic/partition@offset, with commas.",
+    ),
+    setting(
+        "forebay.read",
+        "committed",
+        Kind::OneOf(&["committed", "live"]),
+        "What reads see: the newest committed epoch, or live state.",
+    ),
+    setting(
+        "idle_in_transaction_session_timeout",
+        "0",
+        Kind::Span,
+        "Taken and not used.",
+    ),
+    setting(
+        "idle_session_timeout",
+        "0",
+        Kind::Span,
+        "Taken and not used.",
+    ),
     setting("in_hot_standby", "off", Kind::Fixed, "Never.").reported(),
-    setting("integer_datetimes", "on", Kind::Fixed, "Times are integers.").reported(),
-    setting("IntervalStyle", "postgres", Kind::OneOf(&["postgres"]), "Form of intervals.").reported(),
-    setting("is_superuser", "on", Kind::Fixed, "Whether the user may do all.").reported(),
+    setting(
+        "integer_datetimes",
+        "on",
+        Kind::Fixed,
+        "Times are integers.",
+    )
+    .reported(),
+    setting(
+        "IntervalStyle",
+        "postgres",
+        Kind::OneOf(&["postgres"]),
+        "Form of intervals.",
+    )
+    .reported(),
+    setting(
+        "is_superuser",
+        "on",
+        Kind::Fixed,
+        "Whether the user may do all.",
+    )
+    .reported(),
     setting("jit", "off", Kind::Bool, "Taken and not used."),
-    setting("lc_collate", "C", Kind::Fixed, "Order of text: by code points."),
+    setting(
+        "lc_collate",
+        "C",
+        Kind::Fixed,
+        "Order of text: by code points.",
+    ),
     setting("lc_ctype", "C", Kind::Fixed, "Classes of characters."),
     setting("lc_messages", "C", Kind::Text, "Language of messages."),
     setting("lc_monetary", "C", Kind::Text, "Taken and not used."),
     setting("lc_numeric", "C", Kind::Text, "Taken and not used."),
     setting("lc_time", "C", Kind::Text, "Taken and not used."),
     setting("lock_timeout", "0", Kind::Span, "Taken and not used."),
-    setting("max_identifier_length", "63", Kind::Fixed, "Bytes of a name."),
+    setting(
+        "max_identifier_length",
+        "63",
+        Kind::Fixed,
+        "Bytes of a name.",
+    ),
     setting("max_index_keys", "32", Kind::Fixed, "Columns of an index."),
     setting("row_security", "on", Kind::Bool, "Taken and not used."),
-    setting("scram_iterations", "4096", Kind::Fixed, "Rounds of SCRAM-SHA-256.").reported(),
-    setting("search_path", "\"$user\", public", Kind::Text, "Schemas that names without one are looked up in."),
+    setting(
+        "scram_iterations",
+        "4096",
+        Kind::Fixed,
+        "Rounds of SCRAM-SHA-256.",
+    )
+    .reported(),
+    setting(
+        "search_path",
+        "\"$user\", public",
+        Kind::Text,
+        "Schemas that names without one are looked up in.",
+    ),
     setting("server_encoding", "UTF8", Kind::Fixed, "Encoding of text.").reported(),
-    setting("server_version", SERVER_VERSION, Kind::Fixed, "The version of PostgreSQL that clients may expect.").reported(),
-    setting("server_version_num", SERVER_VERSION_NUM, Kind::Fixed, "The same as a number."),
+    setting(
+        "server_version",
+        SERVER_VERSION,
+        Kind::Fixed,
+        "The version of PostgreSQL that clients may expect.",
+    )
+    .reported(),
+    setting(
+        "server_version_num",
+        SERVER_VERSION_NUM,
+        Kind::Fixed,
+        "The same as a number.",
+    ),
     setting("session_authorization", "", Kind::Fixed, "The user.").reported(),
-    setting("standard_conforming_strings", "on", Kind::OneOf(&["on"]), "A backslash is a backslash.").reported(),
-    setting("statement_timeout", "0", Kind::Span, "What a statement may take; 0: any time."),
-    setting("synchronize_seqscans", "on", Kind::Bool, "Taken and not used."),
-    setting("TimeZone", "UTC", Kind::Zone, "Zone in which times are read and shown.").reported(),
-    setting("transaction_deferrable", "off", Kind::Bool, "Taken and not used."),
-    setting("transaction_isolation", "serializable", ISOLATION, "A transaction reads one epoch."),
-    setting("transaction_read_only", "off", Kind::Bool, "The transaction only reads."),
+    setting(
+        "standard_conforming_strings",
+        "on",
+        Kind::OneOf(&["on"]),
+        "A backslash is a backslash.",
+    )
+    .reported(),
+    setting(
+        "statement_timeout",
+        "0",
+        Kind::Span,
+        "What a statement may take; 0: any time.",
+    ),
+    setting(
+        "synchronize_seqscans",
+        "on",
+        Kind::Bool,
+        "Taken and not used.",
+    ),
+    setting(
+        "TimeZone",
+        "UTC",
+        Kind::Zone,
+        "Zone in which times are read and shown.",
+    )
+    .reported(),
+    setting(
+        "transaction_deferrable",
+        "off",
+        Kind::Bool,
+        "Taken and not used.",
+    ),
+    setting(
+        "transaction_isolation",
+        "serializable",
+        ISOLATION,
+        "A transaction reads one epoch.",
+    ),
+    setting(
+        "transaction_read_only",
+        "off",
+        Kind::Bool,
+        "The transaction only reads.",
+    ),
     setting("work_mem", "4MB", Kind::Text, "Taken and not used."),
     setting("xmloption", "content", Kind::Text, "Taken and not used."),
 ];
@@ -190,7 +340,12 @@ impl Settings {
     /// `None`: all.
     pub fn reset(&mut self, name: Option<&str>) -> Result<(), SqlError> {
         let Some(name) = name else {
-            let names: Vec<_> = self.changed.keys().chain(self.local.keys()).cloned().collect();
+            let names: Vec<_> = self
+                .changed
+                .keys()
+                .chain(self.local.keys())
+                .cloned()
+                .collect();
             names.iter().for_each(|name| self.report(name));
             self.changed.clear();
             self.local.clear();
@@ -247,7 +402,9 @@ fn key(name: &str) -> String {
 }
 
 fn find(key: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(key))
+    SETTINGS
+        .iter()
+        .find(|setting| setting.name.eq_ignore_ascii_case(key))
 }
 
 fn unknown(name: &str) -> SqlError {
@@ -261,7 +418,10 @@ fn unknown(name: &str) -> SqlError {
 fn checked(name: &str, value: &str) -> Result<(String, String), SqlError> {
     let key = key(name);
     if value.len() > VALUE_BYTES_MAX {
-        return Err(SqlError::new(*b"54000", format!("the value of \"{name}\" is too long")));
+        return Err(SqlError::new(
+            *b"54000",
+            format!("the value of \"{name}\" is too long"),
+        ));
     }
     let Some(known) = find(&key) else {
         // Applications keep values of their own under names with a prefix; ours are all known.
@@ -273,7 +433,10 @@ fn checked(name: &str, value: &str) -> Result<(String, String), SqlError> {
     let invalid = || {
         SqlError::new(
             *b"22023",
-            format!("invalid value for parameter \"{}\": \"{value}\"", known.name),
+            format!(
+                "invalid value for parameter \"{}\": \"{value}\"",
+                known.name
+            ),
         )
     };
     let lower = value.trim().to_ascii_lowercase();
@@ -291,21 +454,43 @@ fn checked(name: &str, value: &str) -> Result<(String, String), SqlError> {
             }
             number.to_string()
         }
-        Kind::Span => span_shown(milliseconds(&lower).filter(|ms| *ms <= INT_MAX).ok_or_else(invalid)?),
+        Kind::Span => span_shown(
+            milliseconds(&lower)
+                .filter(|ms| *ms <= INT_MAX)
+                .ok_or_else(invalid)?,
+        ),
         Kind::OneOf(values) => {
-            let lower = if values.contains(&"on") { boolean(&lower).unwrap_or("") } else { &lower };
+            let lower = if values.contains(&"on") {
+                boolean(&lower).unwrap_or("")
+            } else {
+                &lower
+            };
             let found = values.iter().find(|one| **one == lower);
             (*found.ok_or_else(|| {
                 invalid().with_hint(format!("Available values: {}.", values.join(", ")))
-            })?).to_owned()
+            })?)
+            .to_owned()
         }
         Kind::Zone => zone(value).ok_or_else(invalid)?,
-        Kind::Encoding => match lower.replace(['-', '_'], "").as_str() {
+        Kind::Encoding => match lower.replace(['-', '_', '\'', '"'], "").as_str() {
             "utf8" | "unicode" | "" => "UTF8".to_owned(),
             _ => return Err(invalid().with_hint("Text is UTF8 only.")),
         },
         Kind::DateStyle => {
-            let known = |part: &str| matches!(part.trim(), "iso" | "mdy" | "dmy" | "ymd" | "us" | "european" | "euro" | "noneuropean" | "default");
+            let known = |part: &str| {
+                matches!(
+                    part.trim(),
+                    "iso"
+                        | "mdy"
+                        | "dmy"
+                        | "ymd"
+                        | "us"
+                        | "european"
+                        | "euro"
+                        | "noneuropean"
+                        | "default"
+                )
+            };
             if !lower.split(',').all(known) {
                 return Err(invalid().with_hint("Dates are written in the ISO form only."));
             }
@@ -326,7 +511,9 @@ fn boolean(text: &str) -> Option<&'static str> {
 /// `30s`, `5min`, `1000`: milliseconds, as PostgreSQL reads them.
 fn milliseconds(text: &str) -> Option<i64> {
     let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor = match unit.trim() {
         "" | "ms" => 1,
@@ -340,7 +527,12 @@ fn milliseconds(text: &str) -> Option<i64> {
 }
 
 fn span_shown(ms: i64) -> String {
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "min"),
+        (1000, "s"),
+    ];
     let found = units.iter().find(|(factor, _)| ms > 0 && ms % factor == 0);
     match found {
         Some((factor, unit)) => format!("{}{unit}", ms / factor),
@@ -352,9 +544,18 @@ fn span_shown(ms: i64) -> String {
 /// Names of zones, or offsets; the former are those that Arrow reads.
 fn zone(text: &str) -> Option<String> {
     let text = text.trim();
-    let utc = ["utc", "gmt", "z", "zulu", "default", "local", "etc/utc", "uct", "0"];
+    let utc = [
+        "utc", "gmt", "z", "zulu", "default", "local", "etc/utc", "uct", "0",
+    ];
     if utc.contains(&text.to_ascii_lowercase().as_str()) {
-        return Some(if text.eq_ignore_ascii_case("etc/utc") { "Etc/UTC" } else { "UTC" }.to_owned());
+        return Some(
+            if text.eq_ignore_ascii_case("etc/utc") {
+                "Etc/UTC"
+            } else {
+                "UTC"
+            }
+            .to_owned(),
+        );
     }
     let parsed: Result<arrow::array::timezone::Tz, _> = text.parse();
     parsed.is_ok().then(|| text.to_owned())

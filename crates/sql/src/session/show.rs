@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 
-use super::{Answer, Rows, Session, query::{table_batch, text_field}, text_columns};
+use super::{
+    Answer, Rows, Session,
+    query::{table_batch, text_field},
+    text_columns,
+};
 use crate::{
     backend::SqlError,
     catalog::RelationKind,
-    column_type::postgres_type,
+    column_type::{NOT_NULL_KEY, postgres_type},
 };
 
 /// What lists relations.
@@ -19,9 +23,12 @@ fn listed(words: &[String]) -> Option<&'static [RelationKind]> {
         ["tables"] => &[RelationKind::Table],
         ["views"] | ["materialized", "views"] => &[RelationKind::View],
         ["sinks"] => &[RelationKind::Sink],
-        ["relations"] => {
-            &[RelationKind::Source, RelationKind::Table, RelationKind::View, RelationKind::Sink]
-        }
+        ["relations"] => &[
+            RelationKind::Source,
+            RelationKind::Table,
+            RelationKind::View,
+            RelationKind::Sink,
+        ],
         _ => return None,
     })
 }
@@ -60,7 +67,9 @@ pub fn columns(words: &[String]) -> SchemaRef {
         }
         None => {
             let name = setting_name(words);
-            let known = super::SETTINGS.iter().find(|found| found.name.eq_ignore_ascii_case(&name));
+            let known = super::SETTINGS
+                .iter()
+                .find(|found| found.name.eq_ignore_ascii_case(&name));
             let name = known.map_or(name.as_str(), |found| found.name);
             Arc::new(Schema::new(vec![text_field(name)]))
         }
@@ -77,8 +86,12 @@ impl Session {
         let some = |text: &str| Some(text.to_owned());
         let columns = if let Some(kinds) = listed(words) {
             let catalog = self.backend.catalog().await;
-            let found = catalog.relations().filter(|relation| kinds.contains(&relation.kind));
-            found.map(|relation| vec![some(&relation.name), some(kind_name(relation.kind))]).collect()
+            let found = catalog
+                .relations()
+                .filter(|relation| kinds.contains(&relation.kind));
+            found
+                .map(|relation| vec![some(&relation.name), some(kind_name(relation.kind))])
+                .collect()
         } else if let Some((what, name)) = target(words) {
             if what == "columns" {
                 return self.describe_relation(&name).await;
@@ -87,7 +100,8 @@ impl Session {
             vec![vec![some(&relation.name), some(&relation.definition)]]
         } else if words.first().is_some_and(|word| word == "all") {
             let all = self.settings.all();
-            all.map(|(name, value, description)| vec![some(name), some(value), some(description)]).collect()
+            all.map(|(name, value, description)| vec![some(name), some(value), some(description)])
+                .collect()
         } else {
             vec![vec![some(self.settings.get(&setting_name(words))?)]]
         };
@@ -98,8 +112,11 @@ impl Session {
         let relation = self.relation(name).await?;
         let fields = relation.schema.fields().iter().enumerate();
         let rows = fields.map(|(at, field)| {
-            let key = relation.key.as_ref().and_then(|key| key.iter().position(|column| *column == at));
-            let is_null = field.is_nullable() && key.is_none();
+            let key = relation
+                .key
+                .as_ref()
+                .and_then(|key| key.iter().position(|column| *column == at));
+            let is_null = key.is_none() && !field.metadata().contains_key(NOT_NULL_KEY);
             vec![
                 Some(field.name().clone()),
                 Some(postgres_type(field).long_name.to_owned()),
@@ -118,7 +135,10 @@ fn answer(
 ) -> Result<Answer, SqlError> {
     let mut columns = vec![Vec::new(); schema.fields().len()];
     for row in rows {
-        columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
+        columns
+            .iter_mut()
+            .zip(row)
+            .for_each(|(column, value)| column.push(value));
     }
     let batch = table_batch(schema.clone(), columns)?;
     Ok(Answer::Rows(Rows::new(schema, vec![batch]).uncounted(tag)))

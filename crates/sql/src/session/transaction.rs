@@ -6,10 +6,7 @@ use arrow::array::RecordBatch;
 use streams::Delta;
 
 use super::{Answer, Session, Tag};
-use crate::{
-    backend::SqlError,
-    statement::StatementKind,
-};
+use crate::{backend::SqlError, statement::StatementKind};
 
 /// Changes that wait for a COMMIT.
 const WRITES_MAX: usize = 10_000;
@@ -95,7 +92,10 @@ impl Transaction {
         as_of: Option<u64>,
     ) -> Result<(), SqlError> {
         if self.writes.len() >= WRITES_MAX {
-            return Err(SqlError::new(*b"53400", "too many changes in one transaction"));
+            return Err(SqlError::new(
+                *b"53400",
+                "too many changes in one transaction",
+            ));
         }
         self.writes.push(Write {
             table,
@@ -113,9 +113,8 @@ impl Transaction {
 
     fn savepoint(&self, name: &str) -> Result<usize, SqlError> {
         let found = self.savepoints.iter().rposition(|(known, _)| known == name);
-        found.ok_or_else(|| {
-            SqlError::new(*b"3B001", format!("savepoint \"{name}\" does not exist"))
-        })
+        found
+            .ok_or_else(|| SqlError::new(*b"3B001", format!("savepoint \"{name}\" does not exist")))
     }
 }
 
@@ -196,7 +195,9 @@ impl Session {
 
     pub(super) async fn write_all(&self, writes: Vec<Write>) -> Result<(), SqlError> {
         for write in writes {
-            self.backend.write(write.table, write.delta, write.as_of).await?;
+            self.backend
+                .write(write.table, write.delta, write.as_of)
+                .await?;
         }
         Ok(())
     }

@@ -143,6 +143,13 @@ fn errors_name_the_word_and_its_place() {
 fn nesting_and_length_are_bounded() {
     let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
     assert_eq!(parse(&deep).expect_err("too deep").sqlstate, *b"54001");
+    let chain = format!("SELECT {}1", "1 + ".repeat(1_500));
+    assert_eq!(
+        parse(&chain).expect_err("too many operators").sqlstate,
+        *b"54001"
+    );
+    let list = format!("INSERT INTO t VALUES (0){}", ", (-1::int)".repeat(1_500));
+    parse(&list).expect("a list is not deep");
     let long = format!("SELECT {}1", "1 + ".repeat(20_000));
     assert_eq!(parse(&long).expect_err("too long").sqlstate, *b"54001");
 }

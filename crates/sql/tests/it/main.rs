@@ -3,7 +3,7 @@
 mod database;
 mod memory;
 mod slt;
-mod tools;
 mod sqlite;
+mod tools;
 #[allow(dead_code)]
 mod wire;

@@ -124,7 +124,12 @@ impl Backend for Memory {
 }
 
 fn same(left: &RecordBatch, right: &RecordBatch) -> bool {
-    let fields = left.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let fields = left
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| SortField::new(field.data_type().clone()))
+        .collect();
     let converter = RowConverter::new(fields).expect("types of tables can be compared");
     let rows = |batch: &RecordBatch| converter.convert_columns(batch.columns());
     match (rows(left), rows(right)) {
@@ -162,7 +167,10 @@ impl Peer for Scripted {
     }
 
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> BoxFuture<'a, io::Result<()>> {
-        self.heard.lock().expect("no test panics while it holds this").extend(bytes);
+        self.heard
+            .lock()
+            .expect("no test panics while it holds this")
+            .extend(bytes);
         ready(Ok(()))
     }
 
@@ -194,7 +202,10 @@ pub fn conversation(backend: &Arc<Memory>, says: &[u8]) -> Vec<u8> {
         address: None,
     };
     finish(async {
-        let begun = access.begin(Box::new(peer), credentials).await.expect("nothing fails here");
+        let begun = access
+            .begin(Box::new(peer), credentials)
+            .await
+            .expect("nothing fails here");
         if let Some(begun) = begun {
             access.run(begun).await.expect("nothing fails here");
         }

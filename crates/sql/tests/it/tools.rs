@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    memory::Memory,
-    wire::rows,
-};
+use crate::{memory::Memory, wire::rows};
 
 /// `-- tool` and a query behind it, with an empty line between.
 const QUERIES: &str = include_str!("tools.sql");
@@ -29,19 +26,34 @@ fn every_query_has_an_answer() {
     let oid = rows(&backend, "SELECT 'accounts'::regclass::oid").expect("the table is there");
     let oid = oid[0][0].clone().expect("it has a number");
     let mut failed = Vec::new();
-    for part in QUERIES.split("\n-- ").filter(|part| !part.trim().is_empty()) {
-        let (tool, query) = part.split_once('\n').expect("a query stands below its tool");
+    for part in QUERIES
+        .split("\n-- ")
+        .filter(|part| !part.trim().is_empty())
+    {
+        let (tool, query) = part
+            .split_once('\n')
+            .expect("a query stands below its tool");
         if let Err(error) = rows(&backend, &query.replace("@OID@", &oid)) {
             failed.push(format!("{tool}\n{}\n{error}\n", query.trim()));
         }
     }
-    assert!(failed.is_empty(), "{} have none:\n{}", failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} have none:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
 }
 
 fn texts(backend: &Arc<Memory>, query: &str) -> Vec<String> {
     let rows = rows(backend, query).unwrap_or_else(|error| panic!("{query}\n{error}"));
     rows.iter()
-        .map(|row| row.iter().map(|value| value.as_deref().unwrap_or("-")).collect::<Vec<_>>().join("|"))
+        .map(|row| {
+            row.iter()
+                .map(|value| value.as_deref().unwrap_or("-"))
+                .collect::<Vec<_>>()
+                .join("|")
+        })
         .collect()
 }
 
@@ -50,14 +62,34 @@ fn relations_and_columns_are_listed() {
     let backend = backend();
     let listed = "SELECT c.relname, c.relkind FROM pg_catalog.pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                   WHERE n.nspname = 'public' AND pg_table_is_visible(c.oid) ORDER BY 1";
-    assert_eq!(texts(&backend, listed), ["accounts|r", "accounts_pkey|i", "delays|m", "delays_key|i", "flights|f"]);
+    assert_eq!(
+        texts(&backend, listed),
+        [
+            "accounts|r",
+            "accounts_pkey|i",
+            "delays|m",
+            "delays_key|i",
+            "flights|f"
+        ]
+    );
     let columns = "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute \
                    WHERE attrelid = 'accounts'::regclass AND attnum > 0 ORDER BY attnum";
     assert_eq!(
         texts(&backend, columns),
-        ["id|integer|t", "owner|character varying(20)|f", "balance|numeric(12,2)|t"]
+        [
+            "id|integer|t",
+            "owner|character varying(20)|f",
+            "balance|numeric(12,2)|t"
+        ]
     );
-    let key = "SELECT column_name FROM information_schema.key_column_usage WHERE table_name = 'accounts'";
+    let key =
+        "SELECT column_name FROM information_schema.key_column_usage WHERE table_name = 'accounts'";
     assert_eq!(texts(&backend, key), ["id"]);
-    assert_eq!(texts(&backend, "SELECT current_user, current_database(), 'delays'::regclass"), ["ann|forebay|delays"]);
+    assert_eq!(
+        texts(
+            &backend,
+            "SELECT current_user, current_database(), 'delays'::regclass"
+        ),
+        ["ann|forebay|delays"]
+    );
 }

@@ -135,7 +135,14 @@ fn values(row: &[u8]) -> Vec<Option<String>> {
 #[test]
 fn a_client_begins() {
     let mut says = vec![0, 0, 0, 8, 4, 210, 22, 47];
-    says.extend(startup(2, &[("user", "ann"), ("_pq_.unknown", "1"), ("application_name", "test")]));
+    says.extend(startup(
+        2,
+        &[
+            ("user", "ann"),
+            ("_pq_.unknown", "1"),
+            ("application_name", "test"),
+        ],
+    ));
     let heard = conversation(&Arc::new(Memory::default()), &says);
     assert_eq!(heard[0], b'N', "encryption is refused");
     let shown = lines(&heard[1..]);
@@ -148,20 +155,30 @@ fn a_client_begins() {
 fn who_cannot_begin_is_told_why() {
     let cases: [(Vec<u8>, &str); 4] = [
         (startup(0, &[("database", "forebay")]), "C28000"),
-        (startup(0, &[("user", "ann"), ("database", "sales")]), "C3D000"),
+        (
+            startup(0, &[("user", "ann"), ("database", "sales")]),
+            "C3D000",
+        ),
         (startup(0, &[("user", "ann"), ("no_such", "1")]), "C42704"),
         (vec![0, 0, 0, 8, 0, 2, 0, 0], "C0A000"),
     ];
     for (says, expected) in cases {
         let shown = lines(&conversation(&Arc::new(Memory::default()), &says));
-        assert!(shown.contains("SFATAL·") && shown.contains(expected), "{shown}");
+        assert!(
+            shown.contains("SFATAL·") && shown.contains(expected),
+            "{shown}"
+        );
     }
 }
 
 #[test]
 fn simple_queries() {
     check(
-        &[query("SELECT 1 AS one, 'a' AS b; SELECT NULL::int; ; SHOW server_encoding"), query(" ;"), query("SELEC 1")],
+        &[
+            query("SELECT 1 AS one, 'a' AS b; SELECT NULL::int; ; SHOW server_encoding"),
+            query(" ;"),
+            query("SELEC 1"),
+        ],
         expect![[r#"
             T ·?one··········?·?????··b··········???????··
             D ·?···?1···?a
@@ -185,7 +202,11 @@ fn simple_queries() {
 fn a_statement_is_prepared_bound_and_run() {
     check(
         &[
-            parse("s", "SELECT $1::int + 1 AS next, $2::text AS word", &[23, 25]),
+            parse(
+                "s",
+                "SELECT $1::int + 1 AS next, $2::text AS word",
+                &[23, 25],
+            ),
             message(b'D', b"Ss\0"),
             bind("s", 0, &[Some(b"41"), None], 0),
             execute(0),

@@ -133,9 +133,8 @@ impl Arrangement {
         }
         let mut coming = Vec::new();
         for (row, weight) in weights.iter().enumerate() {
-            let is_there = !self.has_key
-                && *weight > 0
-                && self.add_weight(hash(row), keys.row(row), *weight);
+            let is_there =
+                !self.has_key && *weight > 0 && self.add_weight(hash(row), keys.row(row), *weight);
             if *weight > 0 && !is_there {
                 coming.push((row as u32, *weight, hash(row)));
             }
@@ -318,7 +317,9 @@ impl Arrangement {
         if !self.has_key || key != self.key {
             return false;
         }
-        let keys = self.codec.encode(&self.key_columns(delta.rows()), delta.len());
+        let keys = self
+            .codec
+            .encode(&self.key_columns(delta.rows()), delta.len());
         let mut sums: BTreeMap<&[u8], i64> = BTreeMap::new();
         for row in 0..delta.len() {
             let sum = sums.entry(keys.row(row)).or_insert_with(|| {
@@ -345,7 +346,9 @@ impl Arrangement {
 
 /// The key of a row that is there, encoded.
 fn key_at(chunks: &[Chunk], codec: &RowCodec, columns: &[usize], place: Place) -> Vec<u8> {
-    let row = chunks[place.chunk as usize].rows.slice(place.slot as usize, 1);
+    let row = chunks[place.chunk as usize]
+        .rows
+        .slice(place.slot as usize, 1);
     let columns: Vec<ArrayRef> = columns.iter().map(|at| row.column(*at).clone()).collect();
     codec.encode(&columns, 1).row(0).to_vec()
 }

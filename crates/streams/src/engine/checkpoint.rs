@@ -116,7 +116,8 @@ impl RunWriter {
         self.bytes.extend((key.node.0 as u32).to_le_bytes());
         self.bytes.push(key.table);
         self.bytes.extend(length(key.key).to_le_bytes());
-        self.bytes.extend(value.map_or(REMOVED, length).to_le_bytes());
+        self.bytes
+            .extend(value.map_or(REMOVED, length).to_le_bytes());
         self.bytes.extend_from_slice(key.key);
         self.bytes.extend_from_slice(value.unwrap_or_default());
         self.entries += 1;
@@ -276,9 +277,8 @@ impl CheckpointDir {
             for file in fs::read_dir(&path).await? {
                 let number = file.name.strip_suffix(".run");
                 let number: Option<u64> = number.and_then(|number| number.parse().ok());
-                let is_named = number.is_some_and(|number| {
-                    state.runs.iter().any(|run| run.number == number)
-                });
+                let is_named =
+                    number.is_some_and(|number| state.runs.iter().any(|run| run.number == number));
                 if !is_named {
                     fs::remove_file(&path.join(&file.name)).await?;
                 }

@@ -98,7 +98,10 @@ impl Engine {
         if let Some(partition) = stream.outbox.partition {
             return Ok(partition);
         }
-        let topic = self.log.ensure_topic(OUTBOX_TOPIC.to_owned(), 1, true).await?;
+        let topic = self
+            .log
+            .ensure_topic(OUTBOX_TOPIC.to_owned(), 1, true)
+            .await?;
         let partition = PartitionKey {
             topic: topic.id,
             partition: PartitionIndex(0),
@@ -107,11 +110,7 @@ impl Engine {
         Ok(partition)
     }
 
-    async fn append_decided(
-        &self,
-        stream: &mut Stream,
-        decided: &Decided,
-    ) -> Result<(), LogError> {
+    async fn append_decided(&self, stream: &mut Stream, decided: &Decided) -> Result<(), LogError> {
         let partition = self.outbox(stream).await?;
         for part in decided.encode() {
             stream.outbox.end = loop {
@@ -185,12 +184,17 @@ impl Engine {
             let Some(sink) = &mut pipeline.sink else {
                 continue;
             };
-            for outgoing in decided.batches.iter().filter(|batch| batch.relation == relation) {
+            for outgoing in decided
+                .batches
+                .iter()
+                .filter(|batch| batch.relation == relation)
+            {
                 let next = outgoing.next_sequence();
                 sink.follow(outgoing.producer, outgoing.partition.partition, next);
             }
         }
-        self.work_off(stream, &decided.cuts, decided.now, false).await;
+        self.work_off(stream, &decided.cuts, decided.now, false)
+            .await;
         for pipeline in &mut stream.pipelines {
             if pipeline.sink.is_some() {
                 pipeline.output.clear();

@@ -79,7 +79,9 @@ impl Decided {
         parts.push(&self.batches[from..]);
         let last = parts.len() - 1;
         let parts = parts.into_iter().enumerate();
-        parts.map(|(at, batches)| self.part(at, at == last, batches)).collect()
+        parts
+            .map(|(at, batches)| self.part(at, at == last, batches))
+            .collect()
     }
 
     fn part(&self, number: usize, is_last: bool, batches: &[Outgoing]) -> Vec<u8> {

@@ -3,13 +3,7 @@
 //! # Place
 //! Owned by the engine's loop, one task on the engine's shard.
 
-use std::{
-
-    collections::BTreeMap,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use base::{Offset, PartitionIndex, PartitionKey};
 use runtime::Instant;
@@ -351,7 +345,10 @@ impl Pipeline {
                 .collect(),
             runs: Vec::new(),
             producer: self.sink.as_ref().and_then(|sink| sink.producer),
-            sequences: self.sink.as_ref().map_or_else(Vec::new, |sink| sink.sequences.clone()),
+            sequences: self
+                .sink
+                .as_ref()
+                .map_or_else(Vec::new, |sink| sink.sequences.clone()),
             has_stopped: false,
         }
     }
@@ -421,9 +418,7 @@ fn feed_of(
         .get(&input.relation)
         .ok_or_else(|| PipelineError::RelationUnknown(input.relation.clone()))?;
     match &relation.definition {
-        Definition::Source(source) => {
-            topic_feed(source.topic.clone(), reader(source, input), log)
-        }
+        Definition::Source(source) => topic_feed(source.topic.clone(), reader(source, input), log),
         _ => Ok(Feed::Relation {
             relation: relation.clone(),
             columns: input.columns.clone(),
@@ -498,10 +493,15 @@ fn watermark_of(
     let delay = watermark?.delay_us;
     let now = runtime::now();
     let is_idle = |position: &&Position| {
-        let is_at_end = cuts.get(&position.key).is_none_or(|cut| position.next_offset >= *cut);
+        let is_at_end = cuts
+            .get(&position.key)
+            .is_none_or(|cut| position.next_offset >= *cut);
         is_at_end && now.since(position.heard_at) >= IDLE_AFTER
     };
-    let mut speaking = positions.iter().filter(|position| !is_idle(position)).peekable();
+    let mut speaking = positions
+        .iter()
+        .filter(|position| !is_idle(position))
+        .peekable();
     let times: Option<Vec<i64>> = match speaking.peek() {
         Some(_) => speaking.map(|position| position.time_max).collect(),
         None => Some(positions.iter().filter_map(|p| p.time_max).collect()),

@@ -136,15 +136,18 @@ impl Engine {
             let pipeline = self.catch_up(pipeline?).await?;
             self.joining.borrow_mut().push(pipeline);
         }
-        let mut relations = self.relations.borrow_mut();
-        relations.insert(name.clone(), relation.clone());
-        drop(relations);
+        self.insert(relation.clone());
         self.release(&name);
         self.wake.notify_one();
         if relation.has_pipeline() {
             self.wait_read(&relation).await?;
         }
         Ok(())
+    }
+
+    fn insert(&self, relation: Rc<Relation>) {
+        let mut relations = self.relations.borrow_mut();
+        relations.insert(relation.name.clone(), relation);
     }
 
     /// Lets a new view read most of what there is before it takes part in epochs: they would be long.
@@ -221,7 +224,10 @@ impl Engine {
     }
 
     /// Waits for epochs until it is so.
-    pub(super) async fn wait_until(&self, mut is_so: impl FnMut() -> bool) -> Result<(), QuestionError> {
+    pub(super) async fn wait_until(
+        &self,
+        mut is_so: impl FnMut() -> bool,
+    ) -> Result<(), QuestionError> {
         loop {
             let progressed = self.progressed.notified();
             if self.stopping.get() {
@@ -372,7 +378,8 @@ impl Engine {
                 });
             }
         }
-        let values = changes::encode(&delta).map_err(|error| LogError::Refused(error.to_string()))?;
+        let values =
+            changes::encode(&delta).map_err(|error| LogError::Refused(error.to_string()))?;
         let mut builder = BatchBuilder::new(Compression::None);
         let now = TimestampMs(runtime::wall().0);
         for value in values {
@@ -397,11 +404,7 @@ impl Engine {
     }
 
     /// Tells of each change of a view from now on; first, where asked for, of all its rows.
-    pub async fn subscribe(
-        &self,
-        name: &str,
-        with_snapshot: bool,
-    ) -> Result<u64, QuestionError> {
+    pub async fn subscribe(&self, name: &str, with_snapshot: bool) -> Result<u64, QuestionError> {
         self.wait_until(|| self.is_ready.get()).await?;
         let relation = self.relation(name)?;
         self.check_running(&relation)?;

@@ -71,9 +71,10 @@ pub struct Subscriber {
 impl Relation {
     pub fn new(new: NewRelation) -> Rc<Self> {
         let arrangement = match &new.definition {
-            Definition::Table(table) => {
-                Some(Arrangement::new(nullable(&table.schema), table.key.as_deref()))
-            },
+            Definition::Table(table) => Some(Arrangement::new(
+                nullable(&table.schema),
+                table.key.as_deref(),
+            )),
             Definition::View(view) => {
                 let schema = nullable(&view.plan.result().schema);
                 Some(Arrangement::new(schema, view.key.as_deref()))
@@ -188,7 +189,9 @@ impl Relation {
         self.subscribers.borrow_mut().retain(|subscriber| {
             let mut changes = subscriber.changes.borrow_mut();
             let is_behind = changes.len() >= CHANGES_MAX;
-            subscriber.is_over.set(subscriber.is_over.get() || is_behind);
+            subscriber
+                .is_over
+                .set(subscriber.is_over.get() || is_behind);
             if !is_behind {
                 changes.push_back(Changes {
                     epoch,
@@ -264,7 +267,9 @@ pub struct RowsRestorer {
 
 impl RowsRestorer {
     pub fn put(&mut self, row: &[u8], weight: &[u8]) -> Result<(), String> {
-        let weight = weight.try_into().map_err(|_| "a weight of eight bytes is expected")?;
+        let weight = weight
+            .try_into()
+            .map_err(|_| "a weight of eight bytes is expected")?;
         let weight = i64::from_le_bytes(weight);
         match self.rows.get_mut(row) {
             Some(known) => {
@@ -289,8 +294,8 @@ impl RowsRestorer {
         for chunk in rows.chunks(CHUNK_ROWS) {
             let columns = codec.decode(chunk.iter().map(|(row, _)| row.as_slice()));
             let columns = columns.map_err(|error| error.to_string())?;
-            let batch = RecordBatch::try_new(schema.clone(), columns)
-                .map_err(|error| error.to_string())?;
+            let batch =
+                RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())?;
             let weights = chunk.iter().map(|(_, weight)| *weight).collect();
             let applied = self.relation.apply(&Delta::new(batch, weights));
             applied.map_err(|error| error.to_string())?;

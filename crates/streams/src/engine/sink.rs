@@ -43,6 +43,9 @@ pub struct SinkWriter {
 #[error("a row goes away, which records of form APPEND cannot say")]
 pub struct Retracted;
 
+/// Rows of a key by their bytes: how often each comes or goes, and where it stands.
+type Left = BTreeMap<Vec<u8>, (i64, usize, usize)>;
+
 struct Record {
     partition: usize,
     key: Option<Vec<u8>>,
@@ -94,8 +97,15 @@ impl SinkWriter {
         let mut batches = Vec::new();
         for record in records {
             let at = record.partition;
-            let builder = builders.entry(at).or_insert_with(|| self.builder(producer, at));
-            builder.push(timestamp, record.key.as_deref(), record.value.as_deref(), &[]);
+            let builder = builders
+                .entry(at)
+                .or_insert_with(|| self.builder(producer, at));
+            builder.push(
+                timestamp,
+                record.key.as_deref(),
+                record.value.as_deref(),
+                &[],
+            );
             if builder.size_estimate() >= BATCH_BYTES
                 && let Some(full) = builders.remove(&at)
             {
@@ -158,19 +168,17 @@ impl SinkWriter {
     fn changed_records(&mut self, output: &[Delta], records: &mut Vec<Record>) {
         // What is left of each key's rows when what comes and goes is set off, in the order of the first touch.
         let mut places: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-        let mut keys: Vec<(Vec<u8>, BTreeMap<Vec<u8>, (i64, usize, usize)>)> = Vec::new();
+        let mut keys: Vec<(Vec<u8>, Left)> = Vec::new();
         for (at, delta) in output.iter().enumerate() {
             let rows = self.codec.encode(delta.rows().columns(), delta.len());
             for row in 0..delta.len() {
                 let key = self.key_of(delta, row).unwrap_or_default();
                 let place = *places.entry(key.clone()).or_insert_with(|| {
-                    keys.push((key, BTreeMap::new()));
+                    keys.push((key, Left::new()));
                     keys.len() - 1
                 });
                 let left = &mut keys[place].1;
-                let (weight, ..) = left
-                    .entry(rows.row(row).to_vec())
-                    .or_insert((0, at, row));
+                let (weight, ..) = left.entry(rows.row(row).to_vec()).or_insert((0, at, row));
                 *weight += delta.weight(row);
             }
         }

@@ -64,9 +64,15 @@ pub async fn all<T>(mut futures: Vec<LocalFuture<'_, T>>) -> Vec<T> {
                 }
             }
         }
-        if is_done { Poll::Ready(()) } else { Poll::Pending }
+        if is_done {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
     let answers = answers.into_iter();
-    answers.map(|answer| answer.expect("every future is done")).collect()
+    answers
+        .map(|answer| answer.expect("every future is done"))
+        .collect()
 }

@@ -2,7 +2,6 @@
 
 mod generate;
 mod model;
-mod speed;
 mod value;
 
 use std::collections::BTreeMap;

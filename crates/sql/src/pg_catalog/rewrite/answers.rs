@@ -10,8 +10,12 @@ use crate::{
 };
 
 /// Numbers of functions of PostgreSQL's that drivers compare with.
-const FUNCTIONS: [(&str, u32); 4] =
-    [("array_in", 750), ("array_out", 751), ("array_recv", 2400), ("array_send", 2401)];
+const FUNCTIONS: [(&str, u32); 4] = [
+    ("array_in", 750),
+    ("array_out", 751),
+    ("array_recv", 2400),
+    ("array_send", 2401),
+];
 
 /// Of a function by its name; 0: there is none.
 pub fn function_oid(text: &str) -> Expr {
@@ -40,30 +44,79 @@ fn text(name: &str, asker: &Asker<'_>) -> Option<String> {
 
 /// Words for what is not here, whose answer is null.
 const NULLS: &[&str] = &[
-    "col_description", "inet_client_addr", "inet_server_addr", "inet_server_port", "obj_description",
-    "pg_advisory_lock", "pg_advisory_unlock", "pg_advisory_unlock_all", "pg_get_expr", "pg_get_function_arguments",
-    "pg_get_function_identity_arguments", "pg_get_function_result", "pg_get_functiondef", "pg_get_partkeydef",
-    "pg_get_partition_constraintdef", "pg_get_ruledef", "pg_get_serial_sequence", "pg_get_statisticsobjdef_columns",
-    "pg_get_triggerdef", "pg_last_xact_replay_timestamp", "pg_notify", "pg_stat_get_last_autovacuum_time",
-    "pg_tablespace_location", "shobj_description",
+    "col_description",
+    "inet_client_addr",
+    "inet_server_addr",
+    "inet_server_port",
+    "obj_description",
+    "pg_advisory_lock",
+    "pg_advisory_unlock",
+    "pg_advisory_unlock_all",
+    "pg_get_expr",
+    "pg_get_function_arguments",
+    "pg_get_function_identity_arguments",
+    "pg_get_function_result",
+    "pg_get_functiondef",
+    "pg_get_partkeydef",
+    "pg_get_partition_constraintdef",
+    "pg_get_ruledef",
+    "pg_get_serial_sequence",
+    "pg_get_statisticsobjdef_columns",
+    "pg_get_triggerdef",
+    "pg_last_xact_replay_timestamp",
+    "pg_notify",
+    "pg_stat_get_last_autovacuum_time",
+    "pg_tablespace_location",
+    "shobj_description",
 ];
 
 const TRUES: &[&str] = &[
-    "has_any_column_privilege", "has_column_privilege", "has_database_privilege", "has_foreign_data_wrapper_privilege",
-    "has_function_privilege", "has_language_privilege", "has_schema_privilege", "has_sequence_privilege",
-    "has_server_privilege", "has_table_privilege", "has_tablespace_privilege", "has_type_privilege",
-    "pg_cancel_backend", "pg_collation_is_visible", "pg_conversion_is_visible", "pg_function_is_visible",
-    "pg_has_role", "pg_opclass_is_visible", "pg_operator_is_visible", "pg_opfamily_is_visible",
-    "pg_statistics_obj_is_visible", "pg_try_advisory_lock", "pg_ts_config_is_visible", "pg_ts_dict_is_visible",
+    "has_any_column_privilege",
+    "has_column_privilege",
+    "has_database_privilege",
+    "has_foreign_data_wrapper_privilege",
+    "has_function_privilege",
+    "has_language_privilege",
+    "has_schema_privilege",
+    "has_sequence_privilege",
+    "has_server_privilege",
+    "has_table_privilege",
+    "has_tablespace_privilege",
+    "has_type_privilege",
+    "pg_cancel_backend",
+    "pg_collation_is_visible",
+    "pg_conversion_is_visible",
+    "pg_function_is_visible",
+    "pg_has_role",
+    "pg_opclass_is_visible",
+    "pg_operator_is_visible",
+    "pg_opfamily_is_visible",
+    "pg_statistics_obj_is_visible",
+    "pg_try_advisory_lock",
+    "pg_ts_config_is_visible",
+    "pg_ts_dict_is_visible",
     "pg_type_is_visible",
 ];
 
-const FALSES: &[&str] =
-    &["pg_is_in_recovery", "pg_is_wal_replay_paused", "pg_is_other_temp_schema", "pg_relation_is_publishable", "row_security_active"];
+const FALSES: &[&str] = &[
+    "pg_is_in_recovery",
+    "pg_is_wal_replay_paused",
+    "pg_is_other_temp_schema",
+    "pg_relation_is_publishable",
+    "row_security_active",
+];
 
 const ZEROS: &[&str] = &[
-    "pg_column_size", "pg_database_size", "pg_indexes_size", "pg_my_temp_schema", "pg_relation_filenode",
-    "pg_relation_size", "pg_stat_get_live_tuples", "pg_stat_get_numscans", "pg_table_size", "pg_total_relation_size",
+    "pg_column_size",
+    "pg_database_size",
+    "pg_indexes_size",
+    "pg_my_temp_schema",
+    "pg_relation_filenode",
+    "pg_relation_size",
+    "pg_stat_get_live_tuples",
+    "pg_stat_get_numscans",
+    "pg_table_size",
+    "pg_total_relation_size",
 ];
 
 /// `None`: it is no such function.
@@ -100,7 +153,11 @@ pub fn constant(
         },
         "current_schemas" => {
             let with_system = arguments.first().and_then(|flag| literal_text(flag)) == Some("true");
-            let list = if with_system { "ARRAY['pg_catalog', 'public']" } else { "ARRAY['public']" };
+            let list = if with_system {
+                "ARRAY['pg_catalog', 'public']"
+            } else {
+                "ARRAY['public']"
+            };
             parsed(list).map(Some)
         }
         "current_setting" => setting(arguments, asker).map(Some),

@@ -11,14 +11,30 @@ use super::{bare_name, ident_text, null, parsed};
 use crate::{backend::SqlError, pg_catalog::SystemCatalog};
 
 const AGGREGATES: &[&str] = &[
-    "array_agg", "avg", "bool_and", "bool_or", "count", "every", "json_agg", "jsonb_agg", "max",
-    "min", "string_agg", "sum",
+    "array_agg",
+    "avg",
+    "bool_and",
+    "bool_or",
+    "count",
+    "every",
+    "json_agg",
+    "jsonb_agg",
+    "max",
+    "min",
+    "string_agg",
+    "sum",
 ];
 
 /// Functions that give rows, of which there are none here, and their columns.
 const TABLE_FUNCTIONS: &[(&str, &[&str])] = &[
-    ("aclexplode", &["grantor", "grantee", "privilege_type", "is_grantable"]),
-    ("pg_available_extensions", &["name", "default_version", "comment"]),
+    (
+        "aclexplode",
+        &["grantor", "grantee", "privilege_type", "is_grantable"],
+    ),
+    (
+        "pg_available_extensions",
+        &["name", "default_version", "comment"],
+    ),
     ("pg_get_keywords", &["word", "catcode", "catdesc"]),
     ("pg_get_publication_tables", &["relid"]),
     ("pg_listening_channels", &["pg_listening_channels"]),
@@ -94,7 +110,9 @@ fn empty_body(body: &mut SetExpr) -> Result<(), SqlError> {
 pub fn is_ungrouped(select: &Select) -> bool {
     let no_groups = matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
     let no_aggregates = !select.projection.iter().any(|item| match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => is_aggregate(expr),
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+            is_aggregate(expr)
+        }
         _ => false,
     });
     no_groups && no_aggregates && select.having.is_none()
@@ -198,7 +216,11 @@ pub fn search_path(query: &Query) -> Result<Option<Query>, SqlError> {
         matches!(&from.relation, TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. }
             if bare_name(name) == "generate_series")
     });
-    let text = if is_series { query.to_string() } else { String::new() };
+    let text = if is_series {
+        query.to_string()
+    } else {
+        String::new()
+    };
     if !text.contains("current_schemas") && !text.contains("'search_path'") {
         return Ok(None);
     }
@@ -229,8 +251,10 @@ pub fn table_function(factor: &TableFactor) -> Result<Option<TableFactor>, SqlEr
     let Some((_, columns)) = found else {
         return Ok(None);
     };
-    let columns: Vec<String> =
-        columns.iter().map(|column| format!("CAST(NULL AS text) AS {column}")).collect();
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|column| format!("CAST(NULL AS text) AS {column}"))
+        .collect();
     let text = format!("(SELECT {} WHERE false)", columns.join(", "));
     let Expr::Subquery(subquery) = parsed(&text)? else {
         return Ok(None);

@@ -41,13 +41,25 @@ fn values_come_back() {
         (oid::INT8, ScalarValue::Int64(Some(i64::MIN))),
         (oid::FLOAT4, ScalarValue::Float32(Some(1.5))),
         (oid::FLOAT8, ScalarValue::Float64(Some(-0.25))),
-        (oid::NUMERIC, ScalarValue::Decimal128(Some(-1_234_567_890_123), 38, 5)),
+        (
+            oid::NUMERIC,
+            ScalarValue::Decimal128(Some(-1_234_567_890_123), 38, 5),
+        ),
         (oid::NUMERIC, ScalarValue::Decimal128(Some(0), 38, 3)),
         (oid::BYTEA, ScalarValue::Binary(Some(vec![0, 255]))),
         (oid::DATE, ScalarValue::Date32(Some(20_000))),
-        (oid::TIME, ScalarValue::Time64Microsecond(Some(86_399_999_999))),
-        (oid::TIMESTAMP, ScalarValue::TimestampMicrosecond(Some(-1), None)),
-        (oid::TIMESTAMPTZ, ScalarValue::TimestampMicrosecond(Some(1), Some("UTC".into()))),
+        (
+            oid::TIME,
+            ScalarValue::Time64Microsecond(Some(86_399_999_999)),
+        ),
+        (
+            oid::TIMESTAMP,
+            ScalarValue::TimestampMicrosecond(Some(-1), None),
+        ),
+        (
+            oid::TIMESTAMPTZ,
+            ScalarValue::TimestampMicrosecond(Some(1), Some("UTC".into())),
+        ),
         (25, ScalarValue::Utf8(Some("é".to_owned()))),
     ];
     for (type_oid, value) in cases {

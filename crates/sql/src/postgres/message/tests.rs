@@ -30,8 +30,15 @@ fn psql_begins() {
         panic!("a startup packet");
     };
     assert_eq!(startup.minor, 0);
-    let names: Vec<_> = startup.parameters.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["user", "database", "application_name", "client_encoding"]);
+    let names: Vec<_> = startup
+        .parameters
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["user", "database", "application_name", "client_encoding"]
+    );
 }
 
 #[test]
@@ -52,11 +59,23 @@ fn frames_are_cut_where_they_end() {
 #[test]
 fn lengths_are_bounded() {
     let too_long = [b'Q', 0x01, 0, 0, 1];
-    assert!(matches!(request_frame(&too_long), Err(DecodeError::TooLong { .. })));
-    assert_eq!(request_frame(&[b'Q', 0, 0, 0, 3]), Err(DecodeError::Length(3)));
-    assert_eq!(request_frame(&[b'Q', 0xff, 0, 0, 0]), Err(DecodeError::Length(0xff00_0000)));
+    assert!(matches!(
+        request_frame(&too_long),
+        Err(DecodeError::TooLong { .. })
+    ));
+    assert_eq!(
+        request_frame(&[b'Q', 0, 0, 0, 3]),
+        Err(DecodeError::Length(3))
+    );
+    assert_eq!(
+        request_frame(&[b'Q', 0xff, 0, 0, 0]),
+        Err(DecodeError::Length(0xff00_0000))
+    );
     assert_eq!(request_frame(b"GET /"), Err(DecodeError::Kind(b'G')));
-    assert!(matches!(first_frame(b"GET / HTTP/1.1\r\n"), Err(DecodeError::TooLong { .. })));
+    assert!(matches!(
+        first_frame(b"GET / HTTP/1.1\r\n"),
+        Err(DecodeError::TooLong { .. })
+    ));
 }
 
 #[test]
@@ -70,7 +89,10 @@ fn requests_decode() {
         types: vec![23],
     };
     assert_eq!(Request::decode(&parse), Ok(expected));
-    let bind = message(b'B', b"\0s\0\0\x01\0\x01\0\x02\0\0\0\x04\0\0\0\x07\xff\xff\xff\xff\0\x01\0\x01");
+    let bind = message(
+        b'B',
+        b"\0s\0\0\x01\0\x01\0\x02\0\0\0\x04\0\0\0\x07\xff\xff\xff\xff\0\x01\0\x01",
+    );
     let expected = Request::Bind(Bind {
         portal: "",
         statement: "s",
@@ -86,7 +108,10 @@ fn requests_decode() {
     };
     assert_eq!(Request::decode(&execute), Ok(expected));
     let describe = message(b'D', b"Ss\0");
-    assert_eq!(Request::decode(&describe), Ok(Request::Describe(Target::Statement("s"))));
+    assert_eq!(
+        Request::decode(&describe),
+        Ok(Request::Describe(Target::Statement("s")))
+    );
 }
 
 /// Counts and lengths that say more than is there, and messages that end too late.
@@ -105,7 +130,12 @@ fn lies_are_refused() {
         (b'S', b"x", DecodeError::Trailing),
     ];
     for (kind, body, expected) in cases {
-        assert_eq!(Request::decode(&message(*kind, body)), Err(*expected), "{}", *kind as char);
+        assert_eq!(
+            Request::decode(&message(*kind, body)),
+            Err(*expected),
+            "{}",
+            *kind as char
+        );
     }
 }
 
@@ -116,7 +146,11 @@ fn rows_that_fail_leave_nothing() {
     let before = replies.bytes.clone();
     let failed = replies.data_row(2, |column, out| {
         out.extend(b"half");
-        if column == 0 { Ok(true) } else { Err(SqlError::new(*b"22012", "division by zero")) }
+        if column == 0 {
+            Ok(true)
+        } else {
+            Err(SqlError::new(*b"22012", "division by zero"))
+        }
     });
     assert!(failed.is_err());
     assert_eq!(replies.bytes, before);
@@ -126,6 +160,10 @@ fn rows_that_fail_leave_nothing() {
 fn text_holds_no_zero_byte() {
     let mut replies = Replies::default();
     replies.error(Severity::Error, &SqlError::new(*b"42601", "a\0b"));
-    let zeros = replies.bytes.windows(3).filter(|part| *part == b"Mab").count();
+    let zeros = replies
+        .bytes
+        .windows(3)
+        .filter(|part| *part == b"Mab")
+        .count();
     assert_eq!(zeros, 1);
 }

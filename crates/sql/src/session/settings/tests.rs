@@ -29,7 +29,9 @@ fn values_are_checked() {
         ("standard_conforming_strings", "true", Ok("on")),
     ];
     for (name, value, expected) in cases {
-        let set = settings.set(name, value, false).map_err(|error| error.sqlstate);
+        let set = settings
+            .set(name, value, false)
+            .map_err(|error| error.sqlstate);
         let found = set.map(|()| settings.get(name).expect("it was set").to_owned());
         assert_eq!(found, expected.map(str::to_owned), "{name} = {value}");
     }
@@ -39,14 +41,20 @@ fn values_are_checked() {
 fn transactions_undo() {
     let mut settings = settings();
     settings.begin();
-    settings.set("application_name", "inside", false).expect("the value is right");
-    settings.set("statement_timeout", "1s", true).expect("the value is right");
+    settings
+        .set("application_name", "inside", false)
+        .expect("the value is right");
+    settings
+        .set("statement_timeout", "1s", true)
+        .expect("the value is right");
     assert_eq!(settings.statement_timeout(), Some(Duration::from_secs(1)));
     settings.end(false);
     assert_eq!(settings.get("application_name"), Ok("psql"));
     assert_eq!(settings.statement_timeout(), None);
     settings.begin();
-    settings.set("application_name", "kept", false).expect("the value is right");
+    settings
+        .set("application_name", "kept", false)
+        .expect("the value is right");
     settings.end(true);
     assert_eq!(settings.get("application_name"), Ok("kept"));
     settings.reset(None).expect("everything can be reset");
@@ -56,7 +64,10 @@ fn transactions_undo() {
 
 #[test]
 fn defaults_are_themselves() {
-    for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
+    for setting in SETTINGS
+        .iter()
+        .filter(|setting| !setting.default.is_empty())
+    {
         let (_, shown) = checked(setting.name, setting.default).expect("defaults are valid");
         assert_eq!(shown, setting.default, "{}", setting.name);
     }

@@ -23,13 +23,21 @@ fn delta(rows: &[(i64, i64, i64)]) -> Delta {
     Delta::new(batch, rows.iter().map(|row| row.2).collect())
 }
 
-fn contents(rows: &Rows) -> BTreeMap<(i64, i64), i64> {
+/// How often each row is there.
+type Counts = BTreeMap<(i64, i64), i64>;
+
+fn contents(rows: &Rows) -> Counts {
     let mut found = BTreeMap::new();
     for batch in rows.batches() {
         let (keys, values) = (batch.column(0), batch.column(1));
-        let (keys, values) = (keys.as_primitive::<Int64Type>(), values.as_primitive::<Int64Type>());
+        let (keys, values) = (
+            keys.as_primitive::<Int64Type>(),
+            values.as_primitive::<Int64Type>(),
+        );
         for row in 0..batch.num_rows() {
-            *found.entry((keys.value(row), values.value(row))).or_default() += 1;
+            *found
+                .entry((keys.value(row), values.value(row)))
+                .or_default() += 1;
         }
     }
     found
@@ -43,7 +51,10 @@ fn an_update_within_one_change_leaves_the_newer_row() {
     assert_eq!(contents(&rows.rows()), BTreeMap::from([((2, 21), 1)]));
     assert_eq!(rows.row_count(), 1);
     let key: ArrayRef = Arc::new(Int64Array::from(vec![2, 1]));
-    assert_eq!(contents(&rows.lookup(&[key])), BTreeMap::from([((2, 21), 1)]));
+    assert_eq!(
+        contents(&rows.lookup(&[key])),
+        BTreeMap::from([((2, 21), 1)])
+    );
 }
 
 #[test]
@@ -67,12 +78,14 @@ fn changes_add_up_as_a_model_says() {
     for has_key in [false, true] {
         let mut state = 7u64 + u64::from(has_key);
         let mut draw = move |below: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             (state >> 33) % below
         };
         let mut rows = Arrangement::new(schema(), has_key.then_some(&[0]));
         let mut model: BTreeMap<(i64, i64), i64> = BTreeMap::new();
-        let mut kept: Option<(Rows, BTreeMap<(i64, i64), i64>)> = None;
+        let mut kept: Option<(Rows, Counts)> = None;
         for _ in 0..3000 {
             let mut changes = Vec::new();
             for _ in 0..1 + draw(30) {
