@@ -465,6 +465,12 @@ impl Session {
         done
     }
 
+    /// Of a cursor that DECLARE made.
+    #[must_use]
+    pub fn cursor_columns(&self, name: &str) -> Option<&SchemaRef> {
+        self.cursors.get(name).map(Rows::schema)
+    }
+
     /// Portals and cursors end with the transaction they were made in.
     pub(crate) fn forget_cursors(&mut self) {
         self.cursors.clear();

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use super::{FIRST_OID, INDEX_OID, SCHEMAS};
 use crate::{
     catalog::{Catalog, Relation, RelationKind},
-    column_type::{PostgresType, postgres_type, postgres_types},
+    column_type::{NOT_NULL_KEY, PostgresType, postgres_type, postgres_types},
     statement::{self, StatementKind},
 };
 
@@ -96,7 +96,8 @@ impl Object {
             .enumerate()
             .map(|(at, field)| {
                 let is_key = self.key().is_some_and(|key| key.contains(&at));
-                let not_null = !self.is_system() && (is_key || !field.is_nullable());
+                let not_null =
+                    !self.is_system() && (is_key || field.metadata().contains_key(NOT_NULL_KEY));
                 (
                     at + 1,
                     field.name().as_str(),

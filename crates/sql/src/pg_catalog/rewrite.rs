@@ -251,6 +251,15 @@ impl Rewriter<'_> {
             Expr::InSubquery {
                 subquery, negated, ..
             } if empty::is_empty(subquery) => Ok(Some(Expr::value(Value::Boolean(*negated)))),
+            Expr::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => Ok(empty::only_value(subquery).map(|value| Expr::InList {
+                expr: expr.clone(),
+                list: vec![value],
+                negated: *negated,
+            })),
             Expr::CompoundFieldAccess { root, access_chain } => expanded(root, access_chain),
             Expr::BinaryOp {
                 op: BinaryOperator::Eq,

@@ -468,6 +468,16 @@ impl Connection {
                     .parameter_description(&prepared.parameters);
                 (prepared, &[][..])
             }
+            // Cursors of DECLARE are portals too.
+            Target::Portal(name) if !self.portals.0.contains_key(name) => {
+                let columns = self
+                    .session
+                    .cursor_columns(name)
+                    .ok_or_else(|| no_portal(name))?;
+                let described = described(columns, &[])?;
+                self.wire.replies.row_description(described.into_iter());
+                return Ok(());
+            }
             Target::Portal(name) => {
                 let portal = self.portals.0.get(name).ok_or_else(|| no_portal(name))?;
                 (portal.prepared.clone(), &portal.formats[..])

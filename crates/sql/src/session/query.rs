@@ -18,7 +18,7 @@ use super::{
 use crate::{
     backend::{ReadAt, SqlError},
     catalog::{Relation, RelationKind},
-    column_type::{field_of_oid, postgres_type},
+    column_type::{field_of, field_of_oid, postgres_type},
     execute::execute,
     pg_catalog::{self, Asker, SystemCatalog},
     planner::{self, Bindings, Planned},
@@ -112,6 +112,8 @@ impl Session {
         };
         let mut query = query.clone();
         let rewritten = pg_catalog::rewrite(&mut query, &asker)?;
+        let mut types = types.to_vec();
+        type_of_casts(&query, &mut types);
         let types: Vec<_> = types
             .iter()
             .map(|oid| field_of_oid(*oid).map(Arc::new))
@@ -460,6 +462,32 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// `$1::int` says what the parameter is, where nobody else has.
+fn type_of_casts(query: &ast::Query, types: &mut Vec<u32>) {
+    let flow = ast::visit_expressions(query, |expression| {
+        if let ast::Expr::Cast {
+            expr, data_type, ..
+        } = expression
+            && let ast::Expr::Value(value) = expr.as_ref()
+            && let ast::Value::Placeholder(name) = &value.value
+            && let Some(number) = name
+                .strip_prefix('$')
+                .and_then(|digits| digits.parse::<u16>().ok())
+            && let Some(at) = usize::from(number).checked_sub(1)
+            && let Ok(field) = field_of("", data_type)
+        {
+            if types.len() <= at {
+                types.resize(at + 1, 0);
+            }
+            if types[at] == 0 {
+                types[at] = postgres_type(&field).oid;
+            }
+        }
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    debug_assert!(flow.is_continue());
 }
 
 fn is_replaced(statement: &Statement) -> bool {

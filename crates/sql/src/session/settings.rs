@@ -472,7 +472,7 @@ fn checked(name: &str, value: &str) -> Result<(String, String), SqlError> {
             .to_owned()
         }
         Kind::Zone => zone(value).ok_or_else(invalid)?,
-        Kind::Encoding => match lower.replace(['-', '_'], "").as_str() {
+        Kind::Encoding => match lower.replace(['-', '_', '\'', '"'], "").as_str() {
             "utf8" | "unicode" | "" => "UTF8".to_owned(),
             _ => return Err(invalid().with_hint("Text is UTF8 only.")),
         },

@@ -9,7 +9,11 @@ use super::{
     query::{table_batch, text_field},
     text_columns,
 };
-use crate::{backend::SqlError, catalog::RelationKind, column_type::postgres_type};
+use crate::{
+    backend::SqlError,
+    catalog::RelationKind,
+    column_type::{NOT_NULL_KEY, postgres_type},
+};
 
 /// What lists relations.
 fn listed(words: &[String]) -> Option<&'static [RelationKind]> {
@@ -112,7 +116,7 @@ impl Session {
                 .key
                 .as_ref()
                 .and_then(|key| key.iter().position(|column| *column == at));
-            let is_null = field.is_nullable() && key.is_none();
+            let is_null = key.is_none() && !field.metadata().contains_key(NOT_NULL_KEY);
             vec![
                 Some(field.name().clone()),
                 Some(postgres_type(field).long_name.to_owned()),

@@ -64,7 +64,13 @@ fn relations_and_columns_are_listed() {
                   WHERE n.nspname = 'public' AND pg_table_is_visible(c.oid) ORDER BY 1";
     assert_eq!(
         texts(&backend, listed),
-        ["accounts|r", "accounts_pkey|i", "delays|m", "flights|f"]
+        [
+            "accounts|r",
+            "accounts_pkey|i",
+            "delays|m",
+            "delays_key|i",
+            "flights|f"
+        ]
     );
     let columns = "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute \
                    WHERE attrelid = 'accounts'::regclass AND attnum > 0 ORDER BY attnum";

@@ -179,7 +179,22 @@ fn simple_queries() {
             query(" ;"),
             query("SELEC 1"),
         ],
-        expect![[""]],
+        expect![[r#"
+            T ·?one··········?·?????··b··········???????··
+            D ·?···?1···?a
+            C SELECT 1·
+            T ·?int4··········?·?????··
+            D ·?????
+            C SELECT 1·
+            T ·?server_encoding··········???????··
+            D ·?···?UTF8
+            C SHOW·
+            Z I
+            I
+            Z I
+            E SERROR·VERROR·C42601·Msyntax error at or near "SELEC"·P1··
+            Z I
+        "#]],
     );
 }
 
@@ -187,7 +202,11 @@ fn simple_queries() {
 fn a_statement_is_prepared_bound_and_run() {
     check(
         &[
-            parse("s", "SELECT $1::int + 1 AS next, $2::text AS word", &[]),
+            parse(
+                "s",
+                "SELECT $1::int + 1 AS next, $2::text AS word",
+                &[23, 25],
+            ),
             message(b'D', b"Ss\0"),
             bind("s", 0, &[Some(b"41"), None], 0),
             execute(0),
@@ -196,7 +215,19 @@ fn a_statement_is_prepared_bound_and_run() {
             execute(0),
             message(b'S', b""),
         ],
-        expect![[""]],
+        expect![[r#"
+            1
+            t ·?···?···?
+            T ·?next··········?·?????··word··········???????··
+            2
+            D ·?···?42????
+            C SELECT 1·
+            2
+            T ·?next··········?·?????·?word··········???????·?
+            D ·?···?···?···?x
+            C SELECT 1·
+            Z I
+        "#]],
     );
 }
 
@@ -211,7 +242,17 @@ fn rows_come_in_parts() {
             execute(2),
             message(b'S', b""),
         ],
-        expect![[""]],
+        expect![[r#"
+            1
+            2
+            D ·?···?1
+            D ·?···?2
+            s
+            D ·?···?3
+            C SELECT 3·
+            C SELECT 0·
+            Z I
+        "#]],
     );
 }
 
@@ -228,7 +269,17 @@ fn after_an_error_nothing_is_done_before_a_sync() {
             message(b'S', b""),
             query("SELECT 2"),
         ],
-        expect![[""]],
+        expect![[r#"
+            E SERROR·VERROR·C42P01·Mrelation "nowhere" does not exist··
+            Z I
+            1
+            E SERROR·VERROR·C08P01·Mbind message supplies 1 parameters, but prepared statement "" requires 0··
+            Z I
+            T ·??column?··········?·?????··
+            D ·?···?2
+            C SELECT 1·
+            Z I
+        "#]],
     );
 }
 
@@ -242,7 +293,19 @@ fn transactions_fail_until_they_are_rolled_back() {
             query("COMMIT"),
             query("ROLLBACK"),
         ],
-        expect![[""]],
+        expect![[r#"
+            C BEGIN·
+            Z T
+            E SERROR·VERROR·C22012·Mdivision by zero··
+            Z E
+            E SERROR·VERROR·C25P02·Mcurrent transaction is aborted, commands ignored until end of transaction block··
+            Z E
+            C ROLLBACK·
+            Z I
+            N SWARNING·VWARNING·C25P01·Mthere is no transaction in progress··
+            C ROLLBACK·
+            Z I
+        "#]],
     );
 }
 
@@ -301,6 +364,8 @@ fn tables_change_when_transactions_commit() {
         T ·?epoch··········?·?????··weight··········?·?????··id··········?·?????··name··········???????··
         D ·?···?1···?1···?1···?one
         D ·?···?1···?1···?2????
+        C SUBSCRIBE 2·
+        Z I
     "#]].assert_eq(&told(&backend, &first));
 }
 
@@ -314,6 +379,24 @@ fn cursors() {
             query("CLOSE c; COMMIT"),
             query("FETCH c"),
         ],
-        expect![[""]],
+        expect![[r#"
+            C BEGIN·
+            C DECLARE CURSOR·
+            Z T
+            T ·?column1··········?·?????··
+            D ·?···?1
+            D ·?···?2
+            C FETCH 2·
+            Z T
+            T ·?column1··········?·?????··
+            D ·?···?3
+            C FETCH 1·
+            Z T
+            C CLOSE CURSOR·
+            C COMMIT·
+            Z I
+            E SERROR·VERROR·C34000·Mcursor "c" does not exist··
+            Z I
+        "#]],
     );
 }

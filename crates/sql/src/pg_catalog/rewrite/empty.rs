@@ -54,6 +54,22 @@ pub fn is_empty(query: &Query) -> bool {
     }
 }
 
+/// Of a query without relations that gives one literal.
+pub fn only_value(query: &Query) -> Option<Expr> {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return None;
+    };
+    let is_plain = select.from.is_empty() && select.selection.is_none();
+    match &select.projection[..] {
+        [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }]
+            if is_plain && matches!(value, Expr::Value(_)) =>
+        {
+            Some(value.clone())
+        }
+        _ => None,
+    }
+}
+
 fn is_emptied(select: &Select) -> bool {
     let is_false = matches!(
         &select.selection,
