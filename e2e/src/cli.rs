@@ -112,6 +112,8 @@ fn demo(binary: &Path, place: &Path) -> Result<()> {
         "127.0.0.1:0",
         "--http-addr",
         "127.0.0.1:0",
+        "--pg-addr",
+        "127.0.0.1:0",
         "--data-dir",
     ]);
     let (code, out, err) = finish(command.arg(place.join("demo")), "")?;
@@ -215,6 +217,8 @@ fn locked(binary: &Path, node: &Node) -> Result<()> {
         "127.0.0.1:0",
         "--http-addr",
         "127.0.0.1:0",
+        "--pg-addr",
+        "127.0.0.1:0",
         "--data-dir",
     ]);
     let (code, _, err) = finish(second.arg(node.data_dir()), "")?;
@@ -229,6 +233,8 @@ fn in_use(binary: &Path, node: &Node, place: &Path) -> Result<()> {
         "--kafka-addr",
         &node.bootstrap(),
         "--http-addr",
+        "127.0.0.1:0",
+        "--pg-addr",
         "127.0.0.1:0",
         "--data-dir",
     ]);

@@ -27,6 +27,7 @@ pub struct Node {
     dir: PathBuf,
     kafka_port: u16,
     http_port: u16,
+    pg_port: u16,
     child: Option<Child>,
     starts: u32,
     /// More flags (Forebay) or properties (Kafka).
@@ -69,6 +70,7 @@ impl Node {
             dir: dir.to_owned(),
             kafka_port: 0,
             http_port: 0,
+            pg_port: 0,
             child: None,
             starts: 0,
             settings: Vec::new(),
@@ -135,6 +137,9 @@ impl Node {
         command
             .arg("--http-addr")
             .arg(format!("127.0.0.1:{}", self.http_port));
+        command
+            .arg("--pg-addr")
+            .arg(format!("127.0.0.1:{}", self.pg_port));
         command.arg("--ready-file").arg(ready).args(&self.settings);
         Ok(command)
     }
@@ -219,6 +224,7 @@ impl Node {
                     serde_json::from_str(&text).with_context(|| format!("ready file {text:?}"))?;
                 self.kafka_port = port_of(&ready, "kafka_addr")?;
                 self.http_port = port_of(&ready, "http_addr")?;
+                self.pg_port = port_of(&ready, "pg_addr")?;
                 Ok(true)
             }
         }

@@ -35,7 +35,8 @@ impl Node {
         let trace = fs::File::create(dir.join("trace")).expect("a file for its trace");
         let child = Command::new(env!("CARGO_BIN_EXE_forebay"))
             .args(["start", "--shards", "2", "--kafka-addr", "127.0.0.1:0"])
-            .args(["--http-addr", "127.0.0.1:0", "--ready-file"])
+            .args(["--http-addr", "127.0.0.1:0"])
+            .args(["--pg-addr", "127.0.0.1:0", "--ready-file"])
             .arg(dir.join("ready"))
             .arg("--data-dir")
             .arg(dir.join("data"))

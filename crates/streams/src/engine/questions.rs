@@ -337,6 +337,8 @@ impl Engine {
 
     /// Returns when all that was acknowledged before is in what readers see.
     pub async fn flush(&self) -> Result<(), QuestionError> {
+        // Before the first epoch has ended nobody knows which partitions there are to wait for.
+        self.wait_until(|| self.is_ready.get()).await?;
         let keys: Vec<PartitionKey> = self.cuts.borrow().keys().copied().collect();
         let extents = self.log.extents(keys.clone()).await;
         let wanted: Vec<(PartitionKey, Offset)> = keys
@@ -347,8 +349,7 @@ impl Engine {
         self.wait_until(|| {
             let cuts = self.cuts.borrow();
             let mut wanted = wanted.iter();
-            self.is_ready.get()
-                && wanted.all(|(key, end)| cuts.get(key).is_none_or(|cut| cut >= end))
+            wanted.all(|(key, end)| cuts.get(key).is_none_or(|cut| cut >= end))
         })
         .await
     }
