@@ -173,6 +173,52 @@ pub fn kafka_jars(root: &Path) -> Result<PathBuf> {
     Ok(cache.join("java/jars"))
 }
 
+/// Apache Flink's jars and the program that runs a query in it: a class path for `java`.
+pub fn flink(root: &Path) -> Result<String> {
+    on_path("javac")?;
+    on_path("mvn")?;
+    let sources = root.join("bench/nexmark/flink");
+    let pom = std::fs::read_to_string(sources.join("pom.xml"))?;
+    let home = cache_dir().join("flink");
+    once(&home, &pom, |home| {
+        copy_dependencies(&sources.join("pom.xml"), &home.join("jars"))
+    })?;
+    let jars = format!("{}/jars/*", home.display());
+    let source = sources.join("FlinkBench.java");
+    let classes = cache_dir().join("flink-classes");
+    once(
+        &classes,
+        &format!("{pom}{}", std::fs::read_to_string(&source)?),
+        |classes| {
+            run(Command::new("javac")
+                .args(["-nowarn", "-cp", &jars, "-d"])
+                .arg(classes)
+                .arg(&source))?;
+            // How Flink finds the metric reporter that the program carries.
+            let services = classes.join("META-INF/services");
+            std::fs::create_dir_all(&services)?;
+            let service = services.join("org.apache.flink.metrics.reporter.MetricReporterFactory");
+            Ok(std::fs::write(service, "FlinkBench$ReporterFactory\n")?)
+        },
+    )?;
+    Ok(format!("{}:{jars}", classes.display()))
+}
+
+fn copy_dependencies(pom: &Path, into: &Path) -> Result<()> {
+    let mut mvn = Command::new("mvn");
+    mvn.args([
+        "-q",
+        "-B",
+        "-Dstyle.color=never",
+        "dependency:copy-dependencies",
+        "-DincludeScope=runtime",
+        "-f",
+    ]);
+    run(mvn
+        .arg(pom)
+        .arg(format!("-DoutputDirectory={}", into.display())))
+}
+
 /// The load generator, built. Go's own cache knows whether there is anything to do.
 pub fn load_generator(root: &Path) -> Result<PathBuf> {
     on_path("go")?;
@@ -257,18 +303,7 @@ fn java(cache: &Path, sources: &Path) -> Result<Program> {
     let home = cache.join("java");
     let pom = std::fs::read_to_string(sources.join("java/pom.xml"))?;
     once(&home, &pom, |home| {
-        let mut mvn = Command::new("mvn");
-        mvn.args([
-            "-q",
-            "-B",
-            "-Dstyle.color=never",
-            "dependency:copy-dependencies",
-            "-DincludeScope=runtime",
-            "-f",
-        ]);
-        run(mvn
-            .arg(sources.join("java/pom.xml"))
-            .arg(format!("-DoutputDirectory={}", home.join("jars").display())))
+        copy_dependencies(&sources.join("java/pom.xml"), &home.join("jars"))
     })?;
     let jars = home.join("jars").display().to_string();
     let classes = cache.join("java-client");

@@ -184,7 +184,8 @@ pub struct CreateView {
 pub struct CreateSink {
     pub name: String,
     pub if_not_exists: bool,
-    pub topic: String,
+    /// `None`: into the black hole.
+    pub topic: Option<String>,
     pub query: Box<ast::Query>,
     /// APPEND, UPSERT or DEBEZIUM.
     pub envelope: String,

@@ -61,7 +61,8 @@ pub struct View {
 /// Rows into a topic.
 #[derive(Clone, Debug)]
 pub struct Sink {
-    pub topic: String,
+    /// `None`: rows are computed and counted, and go nowhere.
+    pub topic: Option<String>,
     pub plan: Plan,
     pub format: Format,
     pub envelope: Envelope,

@@ -380,7 +380,8 @@ fn sink(
         .map(|name| place_of(&standing.schema, name))
         .collect::<Result<Vec<_>, _>>()?;
     let known = &standing.properties;
-    if envelope == Envelope::Append && !known.is_append_only {
+    let is_told = create.topic.is_some();
+    if is_told && envelope == Envelope::Append && !known.is_append_only {
         return Err(SqlError::new(
             sqlstate::INVALID_DEFINITION,
             "rows of this query change, and an append sink cannot take them back",

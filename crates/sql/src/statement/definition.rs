@@ -186,8 +186,13 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let if_not_exists = cursor.take_words(&["if", "not", "exists"]);
     let name = cursor.name()?;
     cursor.expect_word("into")?;
-    cursor.expect_word("topic")?;
-    let topic = cursor.topic()?;
+    let topic = match cursor.take_word("blackhole") {
+        true => None,
+        false => {
+            cursor.expect_word("topic")?;
+            Some(cursor.topic()?)
+        }
+    };
     let query = if cursor.take_word("from") {
         query_of(&cursor.name()?)?
     } else {

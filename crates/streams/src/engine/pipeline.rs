@@ -110,12 +110,15 @@ impl Pipeline {
             feeds.insert(node, feed);
         }
         let sink = match &relation.definition {
-            Definition::Sink(sink) => {
-                let topic = log.topic(&sink.topic);
-                let topic = topic.ok_or_else(|| PipelineError::TopicUnknown(sink.topic.clone()))?;
-                let schema = &plan.result().schema;
-                Some(SinkWriter::new(relation.id, sink, schema, topic)?)
-            }
+            Definition::Sink(sink) => match &sink.topic {
+                None => None,
+                Some(name) => {
+                    let topic = log.topic(name);
+                    let topic = topic.ok_or_else(|| PipelineError::TopicUnknown(name.clone()))?;
+                    let schema = &plan.result().schema;
+                    Some(SinkWriter::new(relation.id, sink, schema, topic)?)
+                }
+            },
             _ => None,
         };
         Ok(Self {

@@ -115,7 +115,9 @@ impl Engine {
                 Pipeline::new(relation, &self.relations.borrow(), &*self.log)?;
             }
             Definition::Sink(sink) => {
-                self.log.ensure_topic(sink.topic.clone(), 0, false).await?;
+                if let Some(topic) = &sink.topic {
+                    self.log.ensure_topic(topic.clone(), 0, false).await?;
+                }
                 Pipeline::new(relation, &self.relations.borrow(), &*self.log)?;
             }
         }
@@ -152,7 +154,8 @@ impl Engine {
 
     /// Lets a new view read most of what there is before it takes part in epochs: they would be long.
     async fn catch_up(&self, mut pipeline: Pipeline) -> Result<Pipeline, QuestionError> {
-        if matches!(pipeline.relation.definition, Definition::Sink(_)) {
+        // What a sink puts out is decided in epochs.
+        if pipeline.sink.is_some() {
             return Ok(pipeline);
         }
         loop {

@@ -1,0 +1,2 @@
+-- Pass through: five fields of each bid.
+SELECT auction, bidder, price, rowtime, extra FROM bid
