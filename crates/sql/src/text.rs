@@ -16,6 +16,8 @@ use arrow::{
     },
 };
 
+use base::calendar::civil_from_days;
+
 use crate::backend::SqlError;
 
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -334,28 +336,9 @@ fn decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
     put(out, format_args!("{whole}.{fraction}"));
 }
 
-/// Year, month and day of days since 1970 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
 /// Whether it is before year 1, which goes behind the time of day.
 fn date(days: i64, out: &mut Vec<u8>) -> bool {
-    let (year, month, day) = civil(days);
+    let (year, month, day) = civil_from_days(days);
     let shown = if year > 0 { year } else { 1 - year };
     put(out, format_args!("{shown:04}-{month:02}-{day:02}"));
     year <= 0

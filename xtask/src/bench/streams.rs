@@ -1,6 +1,6 @@
 //! Nexmark in SQL beside Apache Flink: the same events, read from each one's own log.
 //!
-//! # Method
+//! # Place
 //! One loader writes the events into both brokers. A query runs to the end of its topics into a sink that keeps nothing; what counts is
 //! events per CPU second: of the whole node for Forebay, and of Flink's process alone, without its broker, for Flink.
 //! Flink runs each query after a warm-up, on both of its state backends; the better one counts.
@@ -189,8 +189,8 @@ struct Loader {
 impl Loader {
     fn build(root: &Path, wanted: &Wanted) -> Result<Self> {
         run::cargo(root, &["build", "--release", "--package", "nexmark"], &[])?;
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| root.join("target"), PathBuf::from);
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         Ok(Self {
             program: target.join("release/nexmark"),
             events: wanted.events,

@@ -44,6 +44,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("e2e", &[]),
+    ("nexmark", &["base", "client", "runtime"]),
     ("xtask", &["e2e"]),
 ];
 
@@ -59,7 +60,7 @@ const QUARANTINE: &[(&str, &[&str])] = &[
     ("datafusion-optimizer", &["sql"]),
     ("datafusion-physical-expr", &["sql"]),
     ("datafusion-sql", &["sql"]),
-    ("anyhow", &["server", "sim", "e2e", "xtask", "fuzz"]),
+    ("anyhow", &["server", "sim", "e2e", "xtask", "fuzz", "nexmark"]),
 ];
 
 /// Dependencies point one way only.

@@ -29,7 +29,7 @@ const OUTSIDE_THE_SEAM: &[&str] = &[
     // Runs on the front thread and its helpers; what reaches a shard is a plan, whose order is its nodes'.
     "crates/sql/",
     "crates/kafka/oracle/",
-    "crates/bench/",
+    "bench/",
     "xtask/",
     "e2e/",
     "fuzz/",

@@ -7,6 +7,7 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, TimeUnit, TimestampMicrosecondType},
 };
+use base::calendar::{civil_from_days, days_from_civil};
 use datafusion_common::DataFusionError;
 use datafusion_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
 
@@ -66,7 +67,7 @@ impl Moment {
     fn new(us: i64) -> Self {
         let days = us.div_euclid(DAY);
         let within = us.rem_euclid(DAY);
-        let (year, month, day) = civil(days);
+        let (year, month, day) = civil_from_days(days);
         Self {
             year,
             month,
@@ -77,35 +78,6 @@ impl Moment {
             micros: within % MICROS,
         }
     }
-}
-
-/// Days since 1970 as year, month and day (Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted_month = (month + 9) % 12;
-    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
 
 const MONTHS: [&str; 12] = [

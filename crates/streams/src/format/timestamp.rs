@@ -2,8 +2,9 @@
 //!
 //! Days count from 1970-01-01, microseconds from its midnight, UTC. Read is what RFC 3339, ISO 8601 and PostgreSQL write:
 //! `2026-11-22`, `2026-11-22T01:02`, `2026-11-22 01:02:03.456789+05:30`, years of four to seven digits, signed or not.
-//! Fractions are rounded to the microsecond. There is no second 60 and no hour 24. The arithmetic is that of Howard
-//! Hinnant, "chrono-compatible low-level date algorithms".
+//! Fractions are rounded to the microsecond. There is no second 60 and no hour 24.
+
+use base::calendar;
 
 use super::Reason;
 
@@ -41,30 +42,15 @@ impl Written {
 /// Days since 1970-01-01. The date must exist.
 #[must_use]
 pub fn days_from_civil(date: Civil) -> i64 {
-    // Years begin in March, so that the leap day is the last; eras of 400 years are all alike.
-    let year = i64::from(date.year) - i64::from(date.month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let month = (i64::from(date.month) + 9) % 12;
-    let day_of_year = (153 * month + 2) / 5 + i64::from(date.day) - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    calendar::days_from_civil(date.year.into(), date.month.into(), date.day.into())
 }
 
 /// The reverse, for days within a million years.
 #[must_use]
 pub fn civil_from_days(days: i64) -> Civil {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let leaps = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
-    let year_of_era = (day_of_era - leaps) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
+    let (year, month, day) = calendar::civil_from_days(days);
     Civil {
-        year: (year_of_era + era * 400 + i64::from(month <= 2)) as i32,
+        year: year as i32,
         month: month as u8,
         day: day as u8,
     }

@@ -13,7 +13,14 @@ const WARM_EVENTS: u64 = 1_000_000;
 const LIMIT_S: u64 = 600;
 
 /// Of Flink's start scripts on Java 17.
-const OPENED: [&str; 6] = ["lang", "net", "io", "util", "util.concurrent", "lang.reflect"];
+const OPENED: [&str; 6] = [
+    "lang",
+    "net",
+    "io",
+    "util",
+    "util.concurrent",
+    "lang.reflect",
+];
 
 /// Takes Flink through the queries that there are files for, on both of its state backends.
 pub fn measure(
@@ -79,8 +86,13 @@ fn program(
 ) -> Command {
     let logging = root.join("e2e/clients/java/log4j2.properties");
     let mut java = Command::new("timeout");
-    java.arg(LIMIT_S.to_string())
-        .args(["java", "-Xms3g", "-Xmx3g", "-XX:+UseG1GC", "-Dlevel=ERROR"]);
+    java.arg(LIMIT_S.to_string()).args([
+        "java",
+        "-Xms3g",
+        "-Xmx3g",
+        "-XX:+UseG1GC",
+        "-Dlevel=ERROR",
+    ]);
     for package in OPENED.iter().chain(&["text", "time"]) {
         java.args([
             "--add-opens".to_owned(),

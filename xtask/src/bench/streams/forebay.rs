@@ -51,7 +51,9 @@ pub fn measure(
             }
         }
     }
-    sql.batch_execute("DROP SOURCE person; DROP SOURCE auction; DROP SOURCE bid; DROP TABLE side_input")?;
+    sql.batch_execute(
+        "DROP SOURCE person; DROP SOURCE auction; DROP SOURCE bid; DROP TABLE side_input",
+    )?;
     Ok(())
 }
 
@@ -67,7 +69,9 @@ fn filled(statement: &str, format: &str, proto: &str) -> String {
     let mut text = statement.replace("${prefix}", &prefix(format));
     for (source, message) in [("person", "Person"), ("auction", "Auction"), ("bid", "Bid")] {
         let written = match format {
-            "protobuf" => format!("FORMAT PROTOBUF (SCHEMA '{proto}', MESSAGE 'nexmark.{message}')"),
+            "protobuf" => {
+                format!("FORMAT PROTOBUF (SCHEMA '{proto}', MESSAGE 'nexmark.{message}')")
+            }
             _ => "FORMAT JSON".to_owned(),
         };
         text = text.replace(&format!("${{{source}}}"), &written);
@@ -76,9 +80,14 @@ fn filled(statement: &str, format: &str, proto: &str) -> String {
 }
 
 fn side_input(sql: &mut Client) -> Result<()> {
-    let rows: Vec<String> = (0..SIDE_ROWS).map(|key| format!("({key}, 'value {key}')")).collect();
+    let rows: Vec<String> = (0..SIDE_ROWS)
+        .map(|key| format!("({key}, 'value {key}')"))
+        .collect();
     sql.batch_execute("CREATE TABLE side_input (key BIGINT PRIMARY KEY, value TEXT)")?;
-    sql.batch_execute(&format!("INSERT INTO side_input VALUES {}", rows.join(", ")))?;
+    sql.batch_execute(&format!(
+        "INSERT INTO side_input VALUES {}",
+        rows.join(", ")
+    ))?;
     Ok(())
 }
 
