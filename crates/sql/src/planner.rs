@@ -13,7 +13,6 @@ mod expression;
 mod lower;
 mod names;
 mod properties;
-mod prune;
 mod semantics;
 mod subqueries;
 #[cfg(test)]

@@ -63,6 +63,9 @@ pub(crate) use waiting::all;
 /// Records of one partition that an epoch takes in at most: a second's work is never one epoch.
 const RECORDS_PER_EPOCH: i64 = 32 << 10;
 
+/// The same while a new view reads what there is: nobody sees it yet, and a group that many records touch is put out once.
+const RECORDS_PER_CATCH_UP: i64 = 256 << 10;
+
 /// An epoch begins at least so long after the one before.
 const EPOCH_MIN: Duration = Duration::from_millis(5);
 
@@ -319,7 +322,7 @@ impl Engine {
 
     /// One epoch. Whether there is more to read at once, and the high watermarks it saw.
     async fn run_epoch(&self, stream: &mut Stream) -> (bool, Vec<(PartitionKey, Offset)>) {
-        let (cuts, seen) = self.cut(&mut stream.pipelines).await;
+        let (cuts, seen) = self.cut(&mut stream.pipelines, RECORDS_PER_EPOCH).await;
         let now = (runtime::wall().0.saturating_mul(1000)).max(self.now.get());
         self.work_off(stream, &cuts, now, true).await;
         let is_behind = seen
@@ -374,6 +377,7 @@ impl Engine {
     async fn cut(
         &self,
         pipelines: &mut [Pipeline],
+        records_max: i64,
     ) -> (BTreeMap<PartitionKey, Offset>, Vec<(PartitionKey, Offset)>) {
         let mut furthest: BTreeMap<PartitionKey, Offset> = BTreeMap::new();
         for pipeline in pipelines.iter_mut() {
@@ -393,7 +397,7 @@ impl Engine {
                 pipeline.begin_at(key, extent.log_start_offset);
             }
             let from = furthest[&key].max(extent.log_start_offset);
-            let most = Offset(from.0.saturating_add(RECORDS_PER_EPOCH));
+            let most = Offset(from.0.saturating_add(records_max));
             cuts.insert(key, extent.high_watermark.min(most));
             seen.push((key, extent.high_watermark));
         }

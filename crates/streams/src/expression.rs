@@ -1,6 +1,6 @@
 //! Pure functions of rows, a chunk at a time.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{any::Any, fmt::Debug, sync::Arc};
 
 use arrow_array::{ArrayRef, RecordBatch};
 
@@ -14,13 +14,22 @@ pub struct Fault {
 }
 
 /// A function of the columns of a row and of nothing else: the same rows give the same values, whenever and wherever.
-pub trait Expression: Debug + Send + Sync {
+pub trait Expression: Any + Debug + Send + Sync {
     /// One value for each row, of the type that the plan says. Fails when it fails for any of the rows.
     fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, Fault>;
 
     /// Its place, when it is a column as it is.
     fn column(&self) -> Option<usize> {
         None
+    }
+
+    /// Whether the other one gives the same values for the same rows. `false` when it cannot tell.
+    fn is_same(&self, other: &dyn Expression) -> bool;
+}
+
+impl PartialEq for dyn Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other)
     }
 }
 
@@ -37,5 +46,9 @@ impl Expression for Column {
 
     fn column(&self) -> Option<usize> {
         Some(self.0)
+    }
+
+    fn is_same(&self, other: &dyn Expression) -> bool {
+        other.column() == Some(self.0)
     }
 }

@@ -3,6 +3,7 @@
 mod aggregate;
 mod as_of;
 mod counts;
+mod first;
 mod grouped;
 mod join;
 mod stateless;

@@ -3,6 +3,9 @@
 //! The SQL planner and the typed API both make these; `graph` runs them. Columns are named by their place. A node's
 //! schema is that of the rows it emits. Nulls are equal to each other as keys of groups, partitions and distinct rows.
 
+mod panes;
+mod share;
+
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
@@ -19,7 +22,7 @@ pub struct Plan {
     pub nodes: Vec<Node>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub operator: Operator,
     /// As many as the operator says, all of lower numbers.
@@ -28,7 +31,7 @@ pub struct Node {
 }
 
 /// What a node does with its inputs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Operator {
     /// Rows from outside: a source, a table or another view. No inputs.
     Input(Input),
@@ -165,7 +168,7 @@ pub enum AggregateFunction {
     ApproxDistinct,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Join {
     pub kind: JoinKind,
     /// Pairs of columns, left and right, of one type, that must be equal.

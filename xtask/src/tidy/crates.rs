@@ -60,7 +60,10 @@ const QUARANTINE: &[(&str, &[&str])] = &[
     ("datafusion-optimizer", &["sql"]),
     ("datafusion-physical-expr", &["sql"]),
     ("datafusion-sql", &["sql"]),
-    ("anyhow", &["server", "sim", "e2e", "xtask", "fuzz", "nexmark"]),
+    (
+        "anyhow",
+        &["server", "sim", "e2e", "xtask", "fuzz", "nexmark"],
+    ),
 ];
 
 /// Dependencies point one way only.

@@ -41,12 +41,28 @@ fn formatted(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
     let times = times.as_primitive::<TimestampMicrosecondType>();
     let patterns: &StringArray = arrays[1].as_string();
     let mut builder = StringBuilder::new();
+    let mut template = Template::new("");
+    // What was written last, and for which stretch of time it is right.
+    let mut last: Option<i64> = None;
+    let mut text = String::new();
     for row in 0..times.len() {
         if times.is_null(row) || patterns.is_null(row) {
             builder.append_null();
             continue;
         }
-        builder.append_value(written(&Moment::new(times.value(row)), patterns.value(row)));
+        let pattern = patterns.value(row);
+        if template.pattern != pattern {
+            template = Template::new(pattern);
+            last = None;
+        }
+        let at = times.value(row);
+        let stretch = at.div_euclid(template.unit);
+        if last != Some(stretch) {
+            text.clear();
+            template.write(&Moment::new(at), &mut text);
+            last = Some(stretch);
+        }
+        builder.append_value(&text);
     }
     Ok(Arc::new(builder.finish()))
 }
@@ -111,43 +127,80 @@ const PATTERNS: &[&str] = &[
     "PM", "am", "pm", "TZ", "tz", "OF", "WW", "CC", "D", "Q", "Y",
 ];
 
-fn written(at: &Moment, pattern: &str) -> String {
-    let mut out = String::new();
-    let mut rest = pattern;
-    let mut fill = true;
-    while let Some(first) = rest.chars().next() {
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let (text, behind) = quoted.split_once('"').unwrap_or((quoted, ""));
-            out.push_str(text);
-            rest = behind;
-            continue;
-        }
-        if let Some(behind) = rest.strip_prefix("FM") {
-            fill = false;
-            rest = behind;
-            continue;
-        }
-        let upper = rest.to_ascii_uppercase();
-        let found = PATTERNS
-            .iter()
-            .find(|name| rest.starts_with(**name))
-            .or_else(|| {
-                PATTERNS.iter().find(|name| {
-                    upper.starts_with(**name) && name.chars().all(|c| !c.is_lowercase())
-                })
-            });
-        match found {
-            Some(name) => {
-                part(at, name, fill, &mut out);
+/// A pattern, taken apart once for all rows that have it.
+struct Template {
+    pattern: String,
+    pieces: Vec<Piece>,
+    /// Microseconds of the smallest unit that it shows.
+    unit: i64,
+}
+
+enum Piece {
+    Text(String),
+    Part { name: &'static str, fill: bool },
+}
+
+impl Template {
+    fn new(pattern: &str) -> Self {
+        let mut template = Self {
+            pattern: pattern.to_owned(),
+            pieces: Vec::new(),
+            unit: DAY,
+        };
+        let mut rest = pattern;
+        let mut fill = true;
+        while let Some(first) = rest.chars().next() {
+            if let Some(quoted) = rest.strip_prefix('"') {
+                let (text, behind) = quoted.split_once('"').unwrap_or((quoted, ""));
+                template.pieces.push(Piece::Text(text.to_owned()));
+                rest = behind;
+            } else if let Some(behind) = rest.strip_prefix("FM") {
+                fill = false;
+                rest = behind;
+            } else if let Some(name) = name_at(rest) {
+                template.unit = template.unit.min(unit_of(name));
+                template.pieces.push(Piece::Part { name, fill });
                 rest = &rest[name.len()..];
-            }
-            None => {
-                out.push(first);
+            } else {
+                template.pieces.push(Piece::Text(first.to_string()));
                 rest = &rest[first.len_utf8()..];
             }
         }
+        template
     }
-    out
+
+    fn write(&self, at: &Moment, out: &mut String) {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Part { name, fill } => part(at, name, *fill, out),
+            }
+        }
+    }
+}
+
+/// The pattern that a text begins with: as it is written, or else in whatever case.
+fn name_at(text: &str) -> Option<&'static str> {
+    let in_upper_case = |name: &&&str| {
+        let found = text.get(..name.len());
+        found.is_some_and(|found| found.eq_ignore_ascii_case(name))
+            && name.chars().all(|c| !c.is_lowercase())
+    };
+    let written = PATTERNS.iter().find(|name| text.starts_with(**name));
+    written
+        .or_else(|| PATTERNS.iter().find(in_upper_case))
+        .copied()
+}
+
+fn unit_of(name: &str) -> i64 {
+    match name {
+        "US" => 1,
+        "MS" => 1_000,
+        "SS" | "SSSS" => MICROS,
+        "MI" => 60 * MICROS,
+        "HH24" | "HH12" | "HH" | "AM" | "PM" | "am" | "pm" => 3_600 * MICROS,
+        _ => DAY,
+    }
 }
 
 fn part(at: &Moment, name: &str, fill: bool, out: &mut String) {

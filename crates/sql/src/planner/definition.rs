@@ -315,7 +315,7 @@ fn standing(
             .add(Operator::EmitOnClose { window_end }, &[node], rows);
     }
     top_level::ensure_last(&mut lowering, node);
-    let mut plan = super::prune::pruned(lowering.plan);
+    let mut plan = lowering.plan.paned().shared();
     if let Some(last) = plan.nodes.last_mut() {
         last.schema = schema.clone();
     }

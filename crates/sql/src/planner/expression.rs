@@ -1,6 +1,6 @@
 //! The query engine's expressions as those of dataflows.
 
-use std::{fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch},
@@ -74,6 +74,11 @@ impl fmt::Debug for Engine {
     }
 }
 
+/// Whether it may give another value when it is asked again.
+fn is_volatile(expression: &Arc<dyn PhysicalExpr>) -> bool {
+    expression.is_volatile_node() || expression.children().into_iter().any(is_volatile)
+}
+
 impl Expression for Engine {
     fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, Fault> {
         let value = self.physical.evaluate(rows);
@@ -84,5 +89,14 @@ impl Expression for Engine {
         }
         // Some functions answer in another width than their signature says.
         cast(&array, &self.data_type).map_err(|error| evaluation_fault(&error.into()))
+    }
+
+    fn is_same(&self, other: &dyn Expression) -> bool {
+        let other = (other as &dyn Any).downcast_ref::<Self>();
+        other.is_some_and(|other| {
+            self.data_type == other.data_type
+                && *self.physical == *other.physical
+                && !is_volatile(&self.physical)
+        })
     }
 }

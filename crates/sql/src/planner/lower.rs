@@ -9,7 +9,7 @@ mod join;
 mod over;
 mod rank;
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
@@ -455,7 +455,7 @@ pub fn one_row() -> RecordBatch {
 }
 
 /// A column of one value.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Same {
     pub value: ScalarValue,
     pub data_type: DataType,
@@ -466,5 +466,9 @@ impl Expression for Same {
         let array = self.value.to_array_of_size(rows.num_rows());
         let array = array.map_err(|error| crate::error::evaluation_fault(&error))?;
         cast(&array, &self.data_type).map_err(|error| crate::error::evaluation_fault(&error.into()))
+    }
+
+    fn is_same(&self, other: &dyn Expression) -> bool {
+        (other as &dyn Any).downcast_ref::<Self>() == Some(self)
     }
 }

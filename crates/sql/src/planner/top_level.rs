@@ -63,7 +63,7 @@ pub fn lower(logical: &LogicalPlan) -> Result<TopLevel, SqlError> {
     }
     ensure_last(&mut lowering, node);
     Ok(TopLevel {
-        plan: super::prune::pruned(lowering.plan),
+        plan: lowering.plan.paned().shared(),
         order,
         offset,
         limit,

@@ -251,12 +251,15 @@ impl<'a> Cursor<'a> {
         self.text.chars().skip(from).collect()
     }
 
-    /// Reads a query from what comes before one of these words outside of parentheses.
+    /// Reads a query from what comes before one of these words, or symbols, outside of parentheses.
     pub fn query_before(&mut self, stops: &[&[&str]]) -> Result<Box<ast::Query>, SqlError> {
-        let mut words = Vec::new();
+        let mut words: Vec<TokenWithSpan> = Vec::new();
         let mut depth = 0_usize;
         while !self.at_end() {
-            if depth == 0 && !words.is_empty() && stops.iter().any(|stop| self.stands_here(stop)) {
+            // Behind a dot it is a column's name.
+            let may_end =
+                depth == 0 && words.last().is_some_and(|word| word.token != Token::Period);
+            if may_end && stops.iter().any(|stop| self.stands_here(stop)) {
                 break;
             }
             let token = self.next();
@@ -279,7 +282,11 @@ impl<'a> Cursor<'a> {
 
     fn stands_here(&self, words: &[&str]) -> bool {
         words.iter().enumerate().all(|(at, word)| {
-            word_of(&self.parser.peek_nth_token_ref(at).token).as_deref() == Some(word)
+            let token = &self.parser.peek_nth_token_ref(at).token;
+            match word_of(token) {
+                Some(found) => found == *word,
+                None => token.to_string() == *word,
+            }
         })
     }
 

@@ -182,6 +182,18 @@ fn options(cursor: &mut Cursor<'_>) -> Result<Vec<(String, String)>, SqlError> {
     Ok(options)
 }
 
+/// What comes behind the query of a sink. A column may have any of these names, so each stands with what follows it.
+const SINK_FORMS: [&[&str]; 8] = [
+    &["format", "append"],
+    &["format", "upsert"],
+    &["format", "debezium"],
+    &["format", "json"],
+    &["format", "avro"],
+    &["format", "protobuf"],
+    &["key", "("],
+    &["with", "("],
+];
+
 fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let if_not_exists = cursor.take_words(&["if", "not", "exists"]);
     let name = cursor.name()?;
@@ -197,7 +209,7 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         query_of(&cursor.name()?)?
     } else {
         cursor.expect_word("as")?;
-        cursor.query_before(&[&["format"], &["key"]])?
+        cursor.query_before(&SINK_FORMS)?
     };
     let mut envelope = "APPEND".to_owned();
     if cursor.take_word("format") {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use base::{Offset, PartitionIndex, PartitionKey};
 
 use super::{
-    CheckpointError, Engine, EngineError, Stream,
+    CheckpointError, Engine, EngineError, RECORDS_PER_EPOCH, Stream,
     outbox::{Assembly, Decided, OUTBOX_TOPIC, Outgoing},
 };
 use crate::log::LogError;
@@ -158,7 +158,7 @@ impl Engine {
         };
         stream.outbox.partition = Some(partition);
         // Those that were never read begin where their partitions do.
-        self.cut(&mut stream.pipelines).await;
+        self.cut(&mut stream.pipelines, RECORDS_PER_EPOCH).await;
         let mut assembly = Assembly::default();
         loop {
             let from = stream.outbox.end;

@@ -8,7 +8,7 @@ use kafka::batch::{BatchBuilder, Compression};
 use runtime::Instant;
 
 use super::{
-    Engine, NewRelation, Relation,
+    Engine, NewRelation, RECORDS_PER_CATCH_UP, Relation,
     arrangement::Rows,
     pipeline::{Epoch, Pipeline, PipelineError, whole_reader},
 };
@@ -160,7 +160,7 @@ impl Engine {
         }
         loop {
             let mut alone = [pipeline];
-            let (cuts, seen) = self.cut(&mut alone).await;
+            let (cuts, seen) = self.cut(&mut alone, RECORDS_PER_CATCH_UP).await;
             [pipeline] = alone;
             let is_near = seen.iter().all(|(key, end)| cuts.get(key) == Some(end));
             if is_near || self.stopping.get() {

@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt64A
 use arrow_schema::{DataType, SchemaRef};
 
 use super::{
-    End, Output, Place, Running, Write,
+    End, Output, Place, Running, Write, first,
     grouped::{GroupedRows, When},
 };
 use crate::{
@@ -83,6 +83,11 @@ pub(super) fn make(place: &Place, operator: &Operator) -> Result<Box<dyn Running
         .collect();
     let until = limit.map_or(u64::MAX, |limit| offset.saturating_add(limit));
     let forgets = place.append_only[0] && limit.is_some();
+    let has_values = (0..place.inputs[0].fields().len()).any(|at| !partition.contains(&at));
+    let is_first = *ties == Ties::Numbered && (*offset, *limit) == (0, Some(1));
+    if forgets && is_first && has_values {
+        return first::make(place, partition, &order, *emits_number);
+    }
     let mut rows = GroupedRows::new(place, 0, partition, &order)?;
     if forgets && *ties == Ties::Numbered {
         rows.keep_first(until);

@@ -1,6 +1,7 @@
 //! Random plans and random changes of their inputs.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     fmt::{self, Display, Formatter},
     sync::Arc,
@@ -60,7 +61,7 @@ pub(super) fn list_type() -> DataType {
 }
 
 /// A function of a row, known to the model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Function {
     Column(usize),
     /// Null if any is; fails on overflow.
@@ -108,6 +109,10 @@ impl Expression for Function {
                 Arc::new(values.collect::<BooleanArray>())
             }
         })
+    }
+
+    fn is_same(&self, other: &dyn Expression) -> bool {
+        (other as &dyn Any).downcast_ref::<Self>() == Some(self)
     }
 }
 
@@ -197,7 +202,7 @@ impl Case {
             list_type(),
         ];
         let input = Input {
-            relation: String::from("t"),
+            relation: format!("t{}", self.plan.nodes.len()),
             columns: (0..types.len()).collect(),
             is_append_only: random.one_in(3),
             time: Some(4),

@@ -1,0 +1,260 @@
+//! Of each partition the first row, of an input whose rows never go.
+//!
+//! # Layout      of a row's key: the partition's columns; of its value: those that it is sorted by, then the others
+//! # Cost
+//! A row costs its bytes once and a look at its partition's best one; a partition holds one row.
+//! # Instead of
+//! `grouped`, which keeps an order of rows: nothing ever makes room for the second here.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow_schema::{DataType, SchemaRef};
+
+use super::{End, Output, Place, Running, Write};
+use crate::{
+    Delta,
+    delta::CHUNK_ROWS,
+    graph::PlanError,
+    row::{ColumnOrder, Corrupt, RowCodec, Rows},
+    state::{Keys, Slot},
+};
+
+#[derive(Debug)]
+struct First {
+    schema: SchemaRef,
+    emits_number: bool,
+    partition: Part,
+    sorted: Part,
+    others: Part,
+    /// Of the columns sorted by and the others.
+    value: RowCodec,
+    partitions: Keys,
+    /// By slot.
+    best: Vec<Vec<u8>>,
+    /// Of touched partitions, in the order of their list, what was best; empty: there was none.
+    old: Vec<Vec<u8>>,
+    best_bytes: usize,
+    slots: Vec<Slot>,
+    candidate: Vec<u8>,
+    finishing: usize,
+}
+
+/// Some columns of the input.
+#[derive(Debug)]
+struct Part {
+    columns: Vec<usize>,
+    codec: RowCodec,
+    rows: Rows,
+}
+
+impl Part {
+    fn new(
+        place: &Place,
+        columns: Vec<usize>,
+        orders: impl IntoIterator<Item = ColumnOrder>,
+    ) -> Result<Self, PlanError> {
+        let codec = codec(place, &columns, orders)?;
+        Ok(Self {
+            columns,
+            codec,
+            rows: Rows::default(),
+        })
+    }
+
+    fn encode(&mut self, delta: &Delta) {
+        let columns = self
+            .columns
+            .iter()
+            .map(|column| delta.column(*column).clone());
+        let columns: Vec<ArrayRef> = columns.collect();
+        self.codec
+            .encode_into(&columns, delta.len(), &mut self.rows);
+    }
+}
+
+fn codec(
+    place: &Place,
+    columns: &[usize],
+    orders: impl IntoIterator<Item = ColumnOrder>,
+) -> Result<RowCodec, PlanError> {
+    let types = place.input_types(0, columns)?;
+    let orders = orders
+        .into_iter()
+        .chain(std::iter::repeat(ColumnOrder::default()));
+    RowCodec::new(types.into_iter().zip(orders)).map_err(|source| place.unsupported(source))
+}
+
+/// `place` has one input, whose rows never go.
+pub(super) fn make(
+    place: &Place,
+    partition: &[usize],
+    order: &[(usize, ColumnOrder)],
+    emits_number: bool,
+) -> Result<Box<dyn Running>, PlanError> {
+    let sorted: Vec<usize> = order.iter().map(|(column, _)| *column).collect();
+    let orders = || order.iter().map(|(_, order)| *order);
+    let is_other = |column: &usize| !partition.contains(column) && !sorted.contains(column);
+    let others: Vec<usize> = (0..place.inputs[0].fields().len())
+        .filter(is_other)
+        .collect();
+    let value: Vec<usize> = sorted.iter().chain(&others).copied().collect();
+    Ok(Box::new(First {
+        schema: place.schema.clone(),
+        emits_number,
+        partition: Part::new(place, partition.to_vec(), [])?,
+        value: codec(place, &value, orders())?,
+        sorted: Part::new(place, sorted, orders())?,
+        others: Part::new(place, others, [])?,
+        partitions: Keys::default(),
+        best: Vec::new(),
+        old: Vec::new(),
+        best_bytes: 0,
+        slots: Vec::new(),
+        candidate: Vec::new(),
+        finishing: 0,
+    }))
+}
+
+impl First {
+    /// Puts the candidate in the place of the best row if it comes before it.
+    fn offer(&mut self, slot: Slot) {
+        if self.best.len() <= slot.index() {
+            self.best.resize_with(slot.index() + 1, Vec::new);
+        }
+        let best = &mut self.best[slot.index()];
+        if !best.is_empty() && self.candidate >= *best {
+            return;
+        }
+        self.best_bytes += self.candidate.len();
+        self.best_bytes -= best.len();
+        if self.partitions.touch(slot) {
+            self.old.push(std::mem::take(best));
+        }
+        best.clear();
+        best.extend_from_slice(&self.candidate);
+    }
+
+    /// Rows of touched partitions: which, and what of them.
+    fn emit(&self, changes: &[(Slot, &[u8])], weights: Vec<i64>, out: &mut Output) {
+        let keys = changes.iter().map(|(slot, _)| self.partitions.key(*slot));
+        let keys = self.partition.codec.decode(keys);
+        let values = self.value.decode(changes.iter().map(|(_, value)| *value));
+        let whole = "rows are what the codec encoded, or were looked at when restored";
+        let decoded: Vec<ArrayRef> = keys
+            .expect(whole)
+            .into_iter()
+            .chain(values.expect(whole))
+            .collect();
+        let parts = [&self.partition, &self.sorted, &self.others];
+        let order: Vec<usize> = parts
+            .iter()
+            .flat_map(|part| &part.columns)
+            .copied()
+            .collect();
+        let place = |column| order.iter().position(|other| *other == column);
+        let columns = (0..self.schema.fields().len())
+            .filter_map(|at| place(at).map(|place| decoded[place].clone()));
+        let mut columns: Vec<ArrayRef> = columns.collect();
+        if self.emits_number {
+            let number = self
+                .schema
+                .fields()
+                .last()
+                .map(|field| field.data_type().clone());
+            columns.push(match number {
+                Some(DataType::UInt64) => {
+                    Arc::new(UInt64Array::from(vec![1; changes.len()])) as ArrayRef
+                }
+                _ => Arc::new(Int64Array::from(vec![1; changes.len()])),
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(changes.len()));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+        out.deltas.push(Delta::new(
+            rows.expect("the columns of the schema"),
+            weights,
+        ));
+    }
+}
+
+impl Running for First {
+    fn take(&mut self, _port: usize, delta: &Delta, _out: &mut Output) {
+        self.partition.encode(delta);
+        self.sorted.encode(delta);
+        self.others.encode(delta);
+        let mut slots = std::mem::take(&mut self.slots);
+        self.partitions.insert_all(&self.partition.rows, &mut slots);
+        for (row, slot) in slots.iter().enumerate() {
+            self.candidate.clear();
+            self.candidate.extend_from_slice(self.sorted.rows.row(row));
+            self.candidate.extend_from_slice(self.others.rows.row(row));
+            self.offer(*slot);
+        }
+        self.slots = slots;
+    }
+
+    fn finish(&mut self, _end: &End, out: &mut Output) -> bool {
+        let touched = self.partitions.touched();
+        let from = self.finishing;
+        let until = (from + CHUNK_ROWS / 2).min(touched.len());
+        let mut changes: Vec<(Slot, &[u8])> = Vec::with_capacity(2 * (until - from));
+        let mut weights = Vec::with_capacity(2 * (until - from));
+        for (slot, old) in touched[from..until].iter().zip(&self.old[from..until]) {
+            if !old.is_empty() {
+                changes.push((*slot, old));
+                weights.push(-1);
+            }
+            changes.push((*slot, &self.best[slot.index()]));
+            weights.push(1);
+        }
+        if !changes.is_empty() {
+            self.emit(&changes, weights, out);
+        }
+        self.finishing = until;
+        if until < self.partitions.touched().len() {
+            return true;
+        }
+        self.finishing = 0;
+        self.old.clear();
+        self.partitions.end_epoch(|_| true);
+        false
+    }
+
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
+        let best = &self.best;
+        if all {
+            self.partitions
+                .each(|key, slot| write(0, key, Some(&best[slot.index()])));
+        } else {
+            self.partitions.drain_dirty(|key, slot| {
+                write(0, key, slot.map(|slot| best[slot.index()].as_slice()));
+            });
+        }
+    }
+
+    fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        if table != 0 || value.is_empty() {
+            return Err(Corrupt);
+        }
+        self.partition.codec.decode([key])?;
+        self.value.decode([value])?;
+        let (slot, is_new) = self.partitions.restore(key);
+        if !is_new {
+            return Err(Corrupt);
+        }
+        self.best.resize_with(self.partitions.slots(), Vec::new);
+        self.best_bytes += value.len();
+        self.best[slot.index()] = value.to_vec();
+        Ok(())
+    }
+
+    fn entries(&self) -> usize {
+        self.partitions.len()
+    }
+
+    fn bytes(&self) -> usize {
+        let vectors = (self.best.capacity() + self.old.capacity()) * size_of::<Vec<u8>>();
+        self.partitions.bytes() + vectors + self.best_bytes
+    }
+}
