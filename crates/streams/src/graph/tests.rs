@@ -15,7 +15,7 @@ use value::{Row, add_delta, to_delta};
 type Stored = BTreeMap<(NodeId, u8, Vec<u8>), Vec<u8>>;
 
 /// Cases of one run of the tests.
-const CASES: u64 = 1000;
+const CASES: u64 = 6000;
 
 #[test]
 fn the_sum_of_output_is_the_answer_over_all_input() {

@@ -373,8 +373,48 @@ impl Case {
         ];
         let windows = random.of(&kinds);
         let types = [self.types(node), vec![TIME, TIME]].concat();
-        self.plan
+        let id = self
+            .plan
             .add(Operator::Windows { time, windows }, &[node], schema(&types));
+        if random.one_in(2) {
+            self.add_window_aggregate(id, random);
+        }
+    }
+
+    /// What most queries do with windows.
+    fn add_window_aggregate(&mut self, node: NodeId, random: &mut Random) {
+        use AggregateFunction::{Count, Max, Min, Sum};
+        let types = self.types(node);
+        let start = types.len() - 2;
+        let keys = [
+            vec![start, start + 1],
+            vec![random.index(start), start + 1],
+            vec![start + 1, random.index(types.len()), start],
+        ];
+        let keys = random.of(&keys);
+        let mut results: Vec<DataType> = keys.iter().map(|key| types[*key].clone()).collect();
+        let mut aggregates = Vec::new();
+        for _ in 0..1 + random.index(3) {
+            let argument = random.index(types.len());
+            let filter = self.column_of(node, random, |data_type| data_type == &DataType::Boolean);
+            let is_integer = types[argument] == DataType::Int64;
+            let functions = [Count, Min, Max, if is_integer { Sum } else { Count }];
+            let function = random.of(&functions);
+            results.push(match function {
+                Count => DataType::Int64,
+                Sum => DataType::Decimal128(38, 0),
+                _ => types[argument].clone(),
+            });
+            aggregates.push(Aggregate {
+                function,
+                arguments: vec![argument],
+                distinct: random.one_in(8),
+                filter: random.one_in(2).then_some(filter).flatten(),
+                order: Vec::new(),
+            });
+        }
+        let operator = Operator::Aggregate { keys, aggregates };
+        self.plan.add(operator, &[node], schema(&results));
     }
 
     fn add_unnest(&mut self, node: NodeId, random: &mut Random) {
