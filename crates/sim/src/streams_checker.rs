@@ -15,13 +15,13 @@ pub(crate) const LARGE_MIN: i128 = 900;
 
 /// A record of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) key: Option<String>,
-    pub(crate) value: Option<String>,
+pub struct Record {
+    pub key: Option<String>,
+    pub value: Option<String>,
 }
 
 /// What a topic holds: records in their order, by partition.
-pub(crate) type Content = Vec<Vec<Record>>;
+pub type Content = Vec<Vec<Record>>;
 
 /// A record of the topic that everything comes from.
 #[derive(Clone, Copy, Debug)]

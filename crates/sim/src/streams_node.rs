@@ -130,20 +130,29 @@ thread_local! {
 }
 
 fn plan() -> Vec<NewRelation> {
+    define(&statements())
+}
+
+/// Relations by their statements, with ids from 1 on.
+///
+/// # Panics
+/// When one of them makes no sense.
+#[must_use]
+pub fn define(statements: &[(&'static str, String)]) -> Vec<NewRelation> {
     let mut catalog = Catalog::default();
-    let define = |(id, (name, text)): (u64, (&str, String))| {
-        let parsed = statement::parse(&text).expect("the statement is one");
+    let define = |(id, (name, text)): (u64, &(&str, String))| {
+        let parsed = statement::parse(text).expect("the statement is one");
         let defined = planner::define(&catalog, &parsed[0]);
         let (relation, definition) =
             defined.unwrap_or_else(|error| panic!("{text}: {}", error.message));
         catalog.insert(relation);
         NewRelation {
             id,
-            name: name.to_owned(),
+            name: (*name).to_owned(),
             definition,
         }
     };
-    (1..).zip(statements()).map(define).collect()
+    (1..).zip(statements).map(define).collect()
 }
 
 /// Where the engine is, as far as the log under it shows.
@@ -351,8 +360,11 @@ async fn check_everything(shared: &Shared, engine: &Engine, topics: &Watched) {
 }
 
 /// Everything a topic holds.
-async fn read_topic(topics: &Watched, name: &str) -> Content {
-    let shape = topics.topics.topic(name).expect("the topic was made");
+///
+/// # Panics
+/// When it is not there or cannot be read.
+pub async fn read_topic(topics: &dyn TopicLog, name: &str) -> Content {
+    let shape = topics.topic(name).expect("the topic was made");
     let mut content = Content::new();
     for partition in 0..shape.partitions {
         let key = PartitionKey {
@@ -362,7 +374,7 @@ async fn read_topic(topics: &Watched, name: &str) -> Content {
         let mut records = Vec::new();
         let mut next = Offset::ZERO;
         loop {
-            let read = topics.topics.batches(key, next, 1 << 20).await;
+            let read = topics.batches(key, next, 1 << 20).await;
             let (_, bytes) = read.expect("the partition can be read");
             if bytes.is_empty() {
                 break;
@@ -463,15 +475,20 @@ pub(crate) async fn close_windows(shared: &Shared) {
 }
 
 async fn append(partition: i32, transfers: Vec<Transfer>) -> bool {
+    let values = transfers.iter().map(Transfer::encode).collect();
+    append_values(TOPIC, partition, values).await
+}
+
+/// Appends records to a topic; whether they are acknowledged.
+pub async fn append_values(topic: &str, partition: i32, values: Vec<String>) -> bool {
     let mut builder = BatchBuilder::new(Compression::None);
-    for transfer in transfers {
-        let value = transfer.encode();
+    for value in values {
         let now = TimestampMs(runtime::wall().0);
         builder.push(now, None, Some(value.as_bytes()), &[]);
     }
     let batch = builder.finish();
     let broker = Broker::local();
-    let Some((topic, _)) = broker.topic_shape(TOPIC) else {
+    let Some((topic, _)) = broker.topic_shape(topic) else {
         return false;
     };
     let key = PartitionKey {
@@ -491,7 +508,7 @@ async fn append(partition: i32, transfers: Vec<Transfer>) -> bool {
     done.is_some()
 }
 
-/// Counts the versions of the table's rows up, one row at a time.
+/// Counts the versions of the table's rows up, one row at a time; now and then one goes, and comes again as it was.
 async fn write_table(shared: Rc<Shared>, engine: Rc<Engine>) {
     loop {
         let think = runtime::random_u64() % (shared.think_ms * 10_000);
@@ -502,7 +519,8 @@ async fn write_table(shared: Rc<Shared>, engine: Rc<Engine>) {
         shared.writing.set(shared.writing.get() + 1);
         let (epoch, owners) = owners(&engine).await;
         for (account, version) in shared.versions.borrow().iter() {
-            let shown = owners.get(account).copied().unwrap_or(0);
+            // It may have gone since.
+            let shown = owners.get(account).copied().unwrap_or(*version);
             assert!(
                 shown >= *version,
                 "version {version} was acknowledged, {shown} is there"
@@ -510,12 +528,22 @@ async fn write_table(shared: Rc<Shared>, engine: Rc<Engine>) {
         }
         let account = i128::from(runtime::random_u64() % ACCOUNTS);
         let version = owners.get(&account).copied();
-        let next = version.unwrap_or(0) + 1;
-        let mut rows = vec![(account, next, 1)];
-        rows.extend(version.map(|version| (account, version, -1)));
+        let known = shared.versions.borrow().get(&account).copied();
+        let next = match version {
+            Some(version) => version + 1,
+            None => known.unwrap_or(1),
+        };
+        let mut rows: Vec<_> = version
+            .map(|version| (account, version, -1))
+            .into_iter()
+            .collect();
+        if version.is_none() || !runtime::random_u64().is_multiple_of(3) {
+            rows.push((account, next, 1));
+        }
         match engine.write(OWNERS, delta(&rows), Some(epoch)).await {
             Ok(()) => {
-                shared.versions.borrow_mut().insert(account, next);
+                let last = rows.last().expect("something was changed");
+                shared.versions.borrow_mut().insert(account, last.1);
             }
             Err(error) => assert_eq!(error, QuestionError::Stopping),
         }
@@ -570,7 +598,8 @@ async fn ask(engine: &Engine) -> Snapshot {
 }
 
 /// Rows as integers, whatever integers they are; null for what is none.
-fn columns(snapshot: &Snapshot, name: &str) -> Vec<Vec<Option<i128>>> {
+#[must_use]
+pub fn columns(snapshot: &Snapshot, name: &str) -> Vec<Vec<Option<i128>>> {
     let batches = match &snapshot.rows[name] {
         RowsOf::View(rows) => rows.batches(),
         RowsOf::Source(deltas) => deltas.iter().map(|delta| delta.rows().clone()).collect(),

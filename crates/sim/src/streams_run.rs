@@ -32,9 +32,11 @@ enum Aim {
     During(Phase),
     /// A file of a checkpoint has just appeared.
     Checkpoint,
+    /// The metadata has a sink that the engine is about to make.
+    Creation,
 }
 
-const AIMS: [Aim; 7] = [
+const AIMS: [Aim; 8] = [
     Aim::Time,
     Aim::During(Phase::Cut),
     Aim::During(Phase::Read),
@@ -42,6 +44,7 @@ const AIMS: [Aim; 7] = [
     Aim::During(Phase::Append),
     Aim::During(Phase::Trim),
     Aim::Checkpoint,
+    Aim::Creation,
 ];
 
 /// How many crashes hit what they were aimed at, in the order of the aims.
@@ -118,9 +121,6 @@ pub fn run(seed: Seed, planted: PlantedBugs, hits: &Hits) -> Ran {
 impl Run<'_> {
     /// Some work, perhaps a look at everything, and a crash.
     fn round(&mut self) {
-        if self.sim.draw(3) == 0 {
-            self.shared.wants_later.set(true);
-        }
         if self.sim.draw(2) == 0 {
             self.wait_serving();
             self.check_everything();
@@ -161,9 +161,17 @@ impl Run<'_> {
             }
             Aim::Checkpoint => {
                 let known = self.checkpoint_files();
+                // A look costs more than what happens in a moment.
+                (0..15_000).any(|_| {
+                    self.sim.run_for(Duration::from_micros(100));
+                    self.checkpoint_files() != known
+                })
+            }
+            Aim::Creation => {
+                shared.wants_later.set(true);
                 let limit = Duration::from_millis(1500);
-                self.sim
-                    .run_until(limit, || self.checkpoint_files() != known)
+                let is_new = !shared.has_later.get();
+                is_new && self.sim.run_until(limit, || shared.has_later.get())
             }
         }
     }
