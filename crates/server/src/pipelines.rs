@@ -8,10 +8,10 @@ use std::rc::Rc;
 
 use base::ShardId;
 use broker::broker::Broker;
-use streams::engine::{Engine, EngineError, NewRelation};
+use streams::engine::{Engine, EngineError, NewRelation, PlantedBugs};
 
 pub use backend::{NodeBackend, StartError};
-use topics::BrokerTopics;
+pub use topics::BrokerTopics;
 
 /// The shard that the engine lives on, of so many: not the one that accepts connections, where there is another.
 #[must_use]
@@ -24,7 +24,7 @@ pub async fn start_on_shard(relations: Vec<NewRelation>) -> Result<Rc<Engine>, E
     let broker = Broker::local();
     let data_dir = broker.settings.data_dir.clone();
     let topics = Rc::new(BrokerTopics::new(broker));
-    let engine = Engine::start(topics, &data_dir, relations).await?;
+    let engine = Engine::start(topics, &data_dir, relations, PlantedBugs::default()).await?;
     runtime::set_local(engine.clone());
     Ok(engine)
 }

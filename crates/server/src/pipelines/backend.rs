@@ -30,6 +30,9 @@ use super::{engine_shard, start_on_shard, system};
 /// A subscription asks the engine again after this long without news.
 const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
 
+/// Admin shutdown.
+const STOPPING: [u8; 5] = *b"57P01";
+
 /// Why the engine does not come up.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -120,6 +123,19 @@ impl NodeBackend {
         asked.await.map_err(sql_error)
     }
 
+    /// As `ask`, of what cannot fail.
+    async fn tell(
+        &self,
+        kind: &'static str,
+        order: impl FnOnce(&Engine) + Send + 'static,
+    ) -> Result<(), SqlError> {
+        self.ask(kind, |engine| async move {
+            order(&engine);
+            Ok(())
+        })
+        .await
+    }
+
     /// Makes a command of the metadata last; what it did.
     async fn commit(&self, command: Command) -> Result<Change, SqlError> {
         let shard = broker::broker::METADATA_SHARD;
@@ -160,17 +176,20 @@ impl NodeBackend {
             Ok(Change::RelationCreated(id)) => id,
             Ok(_) => unreachable!("the command creates a relation"),
             Err(error) => {
-                let release = |engine: Rc<Engine>| async move {
-                    engine.release(&name);
-                    Ok(())
-                };
-                self.ask("release", release).await?;
+                self.tell("release", move |engine| engine.release(&name))
+                    .await?;
                 return Err(error);
             }
         };
         let new = NewRelation { id, ..new };
-        self.ask("create", |engine| async move { engine.create(new).await })
-            .await?;
+        let created = self.ask("create", |engine| async move { engine.create(new).await });
+        if let Err(error) = created.await {
+            // What a stopping node has begun, the next start takes up; what cannot be is not to be tried again there.
+            if error.sqlstate != STOPPING {
+                self.commit(Command::DropRelation { name }).await?;
+            }
+            return Err(error);
+        }
         self.change_catalog(|catalog| {
             catalog.insert(Relation {
                 id: RelationId(id),
@@ -202,7 +221,7 @@ fn sql_error(error: QuestionError) -> SqlError {
         QuestionError::Duplicate { .. } => *b"23505",
         QuestionError::Conflict => *b"40001",
         QuestionError::TooLarge { .. } => *b"54000",
-        QuestionError::Stopping => *b"57P01",
+        QuestionError::Stopping => STOPPING,
         QuestionError::Pipeline(_) => *b"55000",
         QuestionError::Failed { .. } | QuestionError::Log(_) => *b"58000",
     };
@@ -271,12 +290,18 @@ impl Backend for NodeBackend {
     fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
         Box::pin(async move {
             let dropped = name.clone();
-            self.ask(
-                "drop",
-                |engine| async move { engine.drop_relation(&dropped) },
-            )
+            self.ask("prepare drop", |engine| async move {
+                engine.prepare_drop(&dropped)
+            })
             .await?;
-            self.commit(Command::DropRelation { name: name.clone() })
+            let (kept, dropped) = (name.clone(), name.clone());
+            let committed = self.commit(Command::DropRelation { name: name.clone() });
+            if let Err(error) = committed.await {
+                self.tell("keep", move |engine| engine.keep_relation(&kept))
+                    .await?;
+                return Err(error);
+            }
+            self.tell("drop", move |engine| engine.drop_relation(&dropped))
                 .await?;
             self.change_catalog(|catalog| _ = catalog.remove(&name));
             Ok(())

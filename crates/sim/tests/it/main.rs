@@ -9,4 +9,5 @@ mod raft_group;
 mod replication;
 mod scenarios;
 mod storage;
+mod stream_scenarios;
 mod streams;
