@@ -11,7 +11,7 @@ use datafusion_sql::{
 use streams::{
     Definition, Operator, Plan,
     definition::{Envelope, OnMalformed, Sink, Source, Table, View, Watermark},
-    format::Format,
+    format::{Decoder, Format, Framing},
 };
 
 use super::{
@@ -125,43 +125,13 @@ fn source(
         }
         None => None,
     };
-    let mut on_malformed = OnMalformed::Skip;
-    let mut delimiter = b',';
-    for (name, value) in &create.options {
-        match name.as_str() {
-            "on_malformed" => on_malformed = malformed(value)?,
-            "delimiter" if value.len() == 1 => delimiter = value.as_bytes()[0],
-            _ => return Err(unknown_option(name)),
-        }
-    }
-    let format = match create.format.as_str() {
-        "JSON" => Format::Json {
-            paths: create
-                .columns
-                .iter()
-                .map(|column| {
-                    column
-                        .path
-                        .clone()
-                        .unwrap_or_else(|| vec![column.name.clone()])
-                })
-                .collect(),
-        },
-        "CSV" => Format::Csv { delimiter },
-        "RAW" if create.columns.len() == 1 => Format::Raw,
-        "RAW" => {
-            return Err(SqlError::new(
-                sqlstate::INVALID_DEFINITION,
-                "FORMAT RAW has a single column",
-            ));
-        }
-        other => {
-            return Err(
-                SqlError::unsupported(format!("format {other} is not supported"))
-                    .with_hint("Formats are JSON, CSV and RAW."),
-            );
-        }
-    };
+    let options = source_options(&create.options)?;
+    let on_malformed = options.on_malformed.clone();
+    let format = source_format(create, options)?;
+    let all: Vec<usize> = (0..schema.fields().len()).collect();
+    // Says now what could be said of each record later: that the format has no such column.
+    Decoder::new(&format, &schema, &all)
+        .map_err(|error| SqlError::new(sqlstate::INVALID_DEFINITION, error.to_string()))?;
     let mut made = relation(&create.name, RelationKind::Source, text, schema.clone());
     made.is_append_only = true;
     made.time = watermark.map(|watermark| watermark.column);
@@ -174,6 +144,74 @@ fn source(
         on_malformed,
     };
     Ok((made, Definition::Source(source)))
+}
+
+/// What stands behind WITH.
+struct SourceOptions {
+    on_malformed: OnMalformed,
+    delimiter: u8,
+    schema: Option<String>,
+    message: Option<String>,
+    framing: Framing,
+}
+
+fn source_options(written: &[(String, String)]) -> Result<SourceOptions, SqlError> {
+    let mut options = SourceOptions {
+        on_malformed: OnMalformed::Skip,
+        delimiter: b',',
+        schema: None,
+        message: None,
+        framing: Framing::None,
+    };
+    for (name, value) in written {
+        match (name.as_str(), value.as_str()) {
+            ("on_malformed", value) => options.on_malformed = malformed(value)?,
+            ("delimiter", value) if value.len() == 1 => options.delimiter = value.as_bytes()[0],
+            ("schema", value) => options.schema = Some(value.to_owned()),
+            ("message", value) => options.message = Some(value.to_owned()),
+            ("framing", "none") => options.framing = Framing::None,
+            ("framing", "confluent") => options.framing = Framing::Confluent,
+            _ => return Err(unknown_option(name)),
+        }
+    }
+    Ok(options)
+}
+
+fn source_format(create: &CreateSource, options: SourceOptions) -> Result<Format, SqlError> {
+    let paths = create.columns.iter().map(|column| {
+        let path = column.path.clone();
+        path.unwrap_or_else(|| vec![column.name.clone()])
+    });
+    let paths = paths.collect();
+    let required = |option: Option<String>, name: &str| {
+        option.ok_or_else(|| {
+            let message = format!("FORMAT {} needs its {name}", create.format);
+            SqlError::new(sqlstate::INVALID_DEFINITION, message)
+                .with_hint(format!("WITH ({name} = '...')"))
+        })
+    };
+    match create.format.as_str() {
+        "JSON" => Ok(Format::Json { paths }),
+        "CSV" => Ok(Format::Csv {
+            delimiter: options.delimiter,
+        }),
+        "RAW" => Ok(Format::Raw),
+        "PROTOBUF" => Ok(Format::Protobuf {
+            schema: required(options.schema, "schema")?,
+            message: required(options.message, "message")?,
+            paths,
+            framing: options.framing,
+        }),
+        "AVRO" => Ok(Format::Avro {
+            schema: required(options.schema, "schema")?,
+            paths,
+            framing: options.framing,
+        }),
+        other => Err(
+            SqlError::unsupported(format!("format {other} is not supported"))
+                .with_hint("Formats are JSON, CSV, RAW, PROTOBUF and AVRO."),
+        ),
+    }
 }
 
 fn unknown_option(name: &str) -> SqlError {
