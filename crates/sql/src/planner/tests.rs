@@ -218,3 +218,67 @@ fn an_append_sink_of_changing_rows() {
         ]],
     );
 }
+
+#[test]
+fn sources_have_the_format_they_name() {
+    let proto =
+        "syntax = \"proto3\"; message M { int64 a = 1; N b = 2; message N { string c = 1; } }";
+    let avro = r#"{"type": "record", "name": "M", "fields": [{"name": "a", "type": "long"}]}"#;
+    let define = |columns: &str, rest: &str| {
+        let text = format!("CREATE SOURCE s FROM TOPIC s ({columns}) FORMAT {rest}");
+        let statement = parse(&text).expect("a statement").pop().expect("one");
+        let defined = define(&Catalog::default(), &statement);
+        defined.err().map(|error| error.message)
+    };
+    let cases = [
+        (
+            "a BIGINT, c TEXT PATH 'b.c'",
+            format!("PROTOBUF WITH (schema = '{proto}', message = 'M')"),
+            None,
+        ),
+        (
+            "a BIGINT",
+            format!("PROTOBUF WITH (schema = '{proto}', message = 'M', framing = 'confluent')"),
+            None,
+        ),
+        (
+            "a TEXT",
+            format!("PROTOBUF WITH (schema = '{proto}', message = 'M')"),
+            Some("column a: the field cannot become Utf8"),
+        ),
+        (
+            "a BIGINT",
+            "PROTOBUF WITH (message = 'M')".to_owned(),
+            Some("FORMAT PROTOBUF needs its schema"),
+        ),
+        ("a BIGINT", format!("AVRO WITH (schema = '{avro}')"), None),
+        (
+            "z BIGINT",
+            format!("AVRO WITH (schema = '{avro}')"),
+            Some("column z: the schema has no such field"),
+        ),
+        (
+            "a BIGINT, b TEXT",
+            "CSV WITH (delimiter = ';')".to_owned(),
+            None,
+        ),
+        (
+            "a BIGINT, b TEXT",
+            "RAW".to_owned(),
+            Some("raw records hold one column, not 2"),
+        ),
+        (
+            "a INTERVAL",
+            "JSON".to_owned(),
+            Some("column a: this format holds no Interval(MonthDayNano)"),
+        ),
+        (
+            "a BIGINT",
+            "XML".to_owned(),
+            Some("format XML is not supported"),
+        ),
+    ];
+    for (columns, rest, expected) in cases {
+        assert_eq!(define(columns, &rest).as_deref(), expected, "{rest}");
+    }
+}
