@@ -12,7 +12,11 @@ use super::{
     arrangement::Rows,
     pipeline::{Epoch, Pipeline, PipelineError, whole_reader},
 };
-use crate::{Definition, Delta, changes, definition::Source, log::LogError};
+use crate::{
+    Definition, Delta, changes,
+    definition::{OnMalformed, Source},
+    log::LogError,
+};
 
 /// One read of a source for a question.
 const READ_BYTES: usize = 1 << 20;
@@ -106,6 +110,9 @@ impl Engine {
             Definition::Source(source) => {
                 let topic = self.log.topic(&source.topic);
                 topic.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
+                if let OnMalformed::DeadLetter { topic } = &source.on_malformed {
+                    self.log.ensure_topic(topic.clone(), 1, false).await?;
+                }
             }
             Definition::Table(_) => {
                 let topic = relation.table_topic();

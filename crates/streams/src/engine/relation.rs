@@ -2,13 +2,14 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     sync::Arc,
 };
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
+use base::{Offset, PartitionKey};
 use runtime::sync::Notify;
 
 use super::{
@@ -24,6 +25,9 @@ use crate::{
 
 /// Epochs that a subscriber may be behind.
 const CHANGES_MAX: usize = 1024;
+
+/// Several views of one source find the same records malformed; so many are remembered, so that each is written once.
+const DEAD_LETTERS_REMEMBERED: usize = 64 << 10;
 
 /// What a relation is made of.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct ReadCounts {
     pub bytes: u64,
     pub malformed: u64,
     pub malformed_last: Option<String>,
+    /// Of the malformed ones, those written to a topic of dead letters.
+    pub dead_letters: u64,
 }
 
 /// See the module head.
@@ -58,6 +64,8 @@ pub struct Relation {
     /// The epoch of its last change.
     pub(super) changed_at: Cell<u64>,
     counts: RefCell<ReadCounts>,
+    /// Of a source: its records that are dead letters.
+    dead_letters: RefCell<BTreeSet<(PartitionKey, Offset)>>,
 }
 
 /// Somebody who is told of each change.
@@ -92,6 +100,7 @@ impl Relation {
             writes: Rc::default(),
             changed_at: Cell::new(0),
             counts: RefCell::default(),
+            dead_letters: RefCell::default(),
         })
     }
 
@@ -146,6 +155,27 @@ impl Relation {
         counts.malformed += decoded.malformed;
         if let Some((offset, why)) = &decoded.malformed_first {
             counts.malformed_last = Some(format!("offset {offset}: {why}"));
+        }
+    }
+
+    pub(super) fn count_dead_letters(&self, records: u64) {
+        self.counts.borrow_mut().dead_letters += records;
+    }
+
+    /// Whether no view that reads this source has written that record to the dead letters, as far as is remembered; from
+    /// now on one has.
+    pub(super) fn is_first_dead_letter(&self, key: PartitionKey, offset: Offset) -> bool {
+        let mut written = self.dead_letters.borrow_mut();
+        if written.len() >= DEAD_LETTERS_REMEMBERED {
+            written.pop_first();
+        }
+        written.insert((key, offset))
+    }
+
+    pub(super) fn forget_dead_letters(&self, key: PartitionKey, offsets: &[Offset]) {
+        let mut written = self.dead_letters.borrow_mut();
+        for offset in offsets {
+            written.remove(&(key, *offset));
         }
     }
 
