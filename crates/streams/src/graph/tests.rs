@@ -1,5 +1,6 @@
 //! Random plans over random deltas: at each epoch's end the sum of the output is what a model computes from all input.
 
+mod closing;
 mod generate;
 mod model;
 mod value;
