@@ -13,6 +13,7 @@ pub enum Definition {
     Table(Table),
     View(View),
     Sink(Sink),
+    Index(Index),
 }
 
 /// Records of a topic as rows.
@@ -87,6 +88,13 @@ pub struct Sink {
     pub envelope: Envelope,
     /// Columns of the record's key.
     pub key: Vec<usize>,
+}
+
+/// Rows of a view or table, to be found by some of its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    pub relation: String,
+    pub columns: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

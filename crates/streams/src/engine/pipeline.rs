@@ -232,6 +232,11 @@ impl Pipeline {
         Ok(records)
     }
 
+    /// What its operators may hold.
+    pub fn set_state_bytes_max(&mut self, bytes: usize) {
+        self.graph.set_state_bytes_max(bytes);
+    }
+
     async fn work(&mut self) -> Result<(), PipelineError> {
         while self.graph.work() {
             if runtime::should_yield() {

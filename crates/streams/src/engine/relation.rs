@@ -87,7 +87,7 @@ impl Relation {
                 let schema = nullable(&view.plan.result().schema);
                 Some(Arrangement::new(schema, view.key.as_deref()))
             }
-            Definition::Source(_) | Definition::Sink(_) => None,
+            Definition::Source(_) | Definition::Sink(_) | Definition::Index(_) => None,
         };
         Rc::new(Self {
             id: new.id,
@@ -105,7 +105,10 @@ impl Relation {
     }
 
     pub(super) fn has_pipeline(&self) -> bool {
-        !matches!(self.definition, Definition::Source(_))
+        !matches!(
+            self.definition,
+            Definition::Source(_) | Definition::Index(_)
+        )
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -113,7 +116,7 @@ impl Relation {
             Definition::View(view) => view.plan.clone(),
             Definition::Sink(sink) => sink.plan.clone(),
             Definition::Table(table) => table_plan(&self.name, &table.schema),
-            Definition::Source(_) => Plan::default(),
+            Definition::Source(_) | Definition::Index(_) => Plan::default(),
         }
     }
 
@@ -189,6 +192,18 @@ impl Relation {
     pub(super) fn with_arrangement<R>(&self, read: impl FnOnce(&Arrangement) -> R) -> Option<R> {
         let arrangement = self.arrangement.as_ref()?;
         Some(read(&arrangement.borrow()))
+    }
+
+    pub(super) fn add_index(&self, columns: &[usize]) {
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.borrow_mut().add_index(columns);
+        }
+    }
+
+    pub(super) fn remove_index(&self, columns: &[usize]) {
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.borrow_mut().remove_index(columns);
+        }
     }
 
     pub(super) fn apply(&self, delta: &Delta) -> Result<(), NotThere> {
