@@ -50,9 +50,8 @@ const INSTANT_US: i64 = 1;
 /// Lets nodes forget what is closed, where something that their rows have in common says when.
 pub fn close(plan: &mut Plan, catalog: &Catalog) {
     let known = properties(plan, catalog);
-    for at in 0..plan.nodes.len() {
-        let node = &plan.nodes[at];
-        let own = &known[at].times;
+    for (node, known) in plan.nodes.iter_mut().zip(&known) {
+        let own = &known.times;
         let first = |is_shared: &dyn Fn(usize) -> bool| {
             let shared = own.iter().filter(|time| is_shared(time.column));
             shared.min_by_key(|time| time.after_us).copied()
@@ -70,7 +69,7 @@ pub fn close(plan: &mut Plan, catalog: &Catalog) {
             },
             _ => None,
         };
-        plan.nodes[at].closes = closes;
+        node.closes = closes;
     }
 }
 

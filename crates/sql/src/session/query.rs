@@ -552,7 +552,7 @@ fn lookup_keys(
                 .flat_map(|row| {
                     one_of
                         .iter()
-                        .map(|value| [&row[..], &[value.clone()]].concat())
+                        .map(|value| [&row[..], std::slice::from_ref(value)].concat())
                 })
                 .collect();
         }

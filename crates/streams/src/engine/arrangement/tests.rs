@@ -141,7 +141,7 @@ fn an_index_finds_what_a_look_at_all_rows_does() {
                 let (key, value) = ((random >> 33) as i64 % 50, (random >> 20) as i64 % 7);
                 let known = model.keys().find(|row| row.0 == key).copied();
                 match known {
-                    Some(row) if has_key || random % 2 == 0 => {
+                    Some(row) if has_key || random.is_multiple_of(2) => {
                         changes.push((row.0, row.1, -1));
                         *model.entry(row).or_default() -= 1;
                         model.retain(|_, count| *count > 0);
