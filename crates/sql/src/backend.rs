@@ -74,10 +74,12 @@ pub trait Backend: Send + Sync {
         at: ReadAt,
     ) -> BoxFuture<'_, Result<Snapshot, SqlError>>;
 
-    /// Rows of a relation by its key, one key a row of `keys`, as of the newest epoch.
+    /// Rows of a relation by some of its columns, which are its key or an index's; one combination a row of `keys`. As of the
+    /// newest epoch.
     fn lookup(
         &self,
         relation: String,
+        columns: Vec<usize>,
         keys: RecordBatch,
     ) -> BoxFuture<'_, Result<Snapshot, SqlError>>;
 

@@ -16,6 +16,8 @@ pub enum RelationKind {
     Table,
     View,
     Sink,
+    /// Of a view or table: it reads that, and its key has the places there of its own columns.
+    Index,
     /// Made from the node's own state when it is asked for.
     System,
 }
@@ -54,6 +56,18 @@ impl Catalog {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Relation>> {
         self.relations.get(name)
+    }
+
+    /// Columns by which rows of a relation are found: its key, and those of its indexes.
+    pub fn lookup_columns<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c [usize]> {
+        let own = self.get(name).and_then(|relation| relation.key.as_deref());
+        let is_index_of = move |other: &&Arc<Relation>| {
+            other.kind == RelationKind::Index && other.reads.iter().any(|read| read == name)
+        };
+        let indexes = self.relations().filter(is_index_of);
+        own.into_iter()
+            .chain(indexes.filter_map(|index| index.key.as_deref()))
+            .filter(|columns| !columns.is_empty())
     }
 
     /// In the order of their names.

@@ -16,7 +16,12 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF, planner::ExprPlanner};
+use arrow::datatypes::DataType;
+use datafusion_expr::{
+    AggregateUDF, ScalarUDF, Signature, Volatility, WindowUDF, planner::ExprPlanner,
+};
+
+use crate::planner::{AS_OF_MARK, as_of_misplaced};
 
 /// By name.
 pub type Functions = BTreeMap<String, Arc<ScalarUDF>>;
@@ -55,7 +60,8 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         .into_iter()
         .chain(json::all())
         .chain(format::all())
-        .chain(operators::all());
+        .chain(operators::all())
+        .chain([as_of_mark()]);
     for function in own {
         add_scalar(&mut found, function);
     }
@@ -66,6 +72,17 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     }
     found
 });
+
+/// Never runs: the planner takes it out.
+fn as_of_mark() -> Arc<ScalarUDF> {
+    define::Function::new(
+        AS_OF_MARK,
+        Signature::nullary(Volatility::Volatile),
+        |_| Ok(DataType::Boolean),
+        |_, _| Err(as_of_misplaced()),
+    )
+    .build()
+}
 
 fn add_scalar(to: &mut BTreeMap<String, Arc<ScalarUDF>>, function: Arc<ScalarUDF>) {
     for alias in function.aliases() {

@@ -4,23 +4,30 @@
 //! engine differs (`semantics`), the engine's type coercion and those of its rules that hold for deltas, and `lower`, which
 //! makes a `streams::Plan` of it.
 
+mod as_of;
 mod change;
 mod context;
 mod definition;
 mod engine;
 mod explain;
 mod expression;
+mod lookups;
 mod lower;
 mod names;
 mod properties;
 mod semantics;
+mod sessions;
 mod subqueries;
+mod temporal;
 #[cfg(test)]
 mod tests;
 mod top_level;
 mod windows;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::{ParamValues, ScalarValue, metadata::ScalarAndMetadata};
@@ -30,9 +37,11 @@ use streams::{Plan, plan::SortKey};
 
 use crate::{backend::SqlError, catalog::Catalog, error::sqlstate, stack::with_room};
 
+pub(crate) use as_of::{MARK as AS_OF_MARK, misplaced as as_of_misplaced};
 pub use change::{PlannedChange, plan_change};
 pub use definition::define;
 pub use explain::explain;
+pub use lookups::Values;
 pub(crate) use names::name_columns;
 pub use properties::{Properties, properties};
 
@@ -51,6 +60,8 @@ pub struct Planned {
     pub parameters: Vec<FieldRef>,
     /// Names of the relations it reads.
     pub reads: BTreeSet<String>,
+    /// Of some of them, wherever they are read, values that rows must have to be seen at all.
+    pub lookups: BTreeMap<String, Vec<Values>>,
     /// What is bound to values and to the clock each time it runs.
     template: Option<Arc<LogicalPlan>>,
 }
@@ -86,6 +97,7 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
             limit: None,
             parameters,
             reads,
+            lookups: BTreeMap::new(),
             template: Some(Arc::new(logical)),
         });
     }
@@ -99,11 +111,18 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
         limit: top.limit,
         parameters,
         reads,
+        lookups: lookups::of(&optimized),
         template: None,
     })
 }
 
 impl Planned {
+    /// Whether it can only run once it is bound.
+    #[must_use]
+    pub fn is_template(&self) -> bool {
+        self.template.is_some()
+    }
+
     /// The same query with values in the place of its parameters and of the clock.
     pub fn bind(&self, bindings: &Bindings) -> Result<Self, SqlError> {
         match &self.template {
@@ -149,6 +168,7 @@ impl Planned {
             limit: top.limit,
             parameters: Vec::new(),
             reads: self.reads.clone(),
+            lookups: lookups::of(&optimized),
             template: None,
         })
     }

@@ -8,6 +8,7 @@
 
 mod cursor;
 mod definition;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -145,6 +146,8 @@ pub struct SourceColumn {
     pub data_type: ast::DataType,
     /// Where its value stands in a record, when not at its own name.
     pub path: Option<Vec<String>>,
+    /// It says something of the record itself: `timestamp`, `partition`, `offset` or `key`.
+    pub metadata: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -178,6 +181,8 @@ pub struct CreateView {
     pub columns: Vec<String>,
     pub query: Box<ast::Query>,
     pub emit_on_window_close: bool,
+    /// Names in lower case.
+    pub options: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -200,6 +205,15 @@ pub struct CreateIndex {
     pub if_not_exists: bool,
     pub relation: String,
     pub columns: Vec<String>,
+}
+
+impl CreateIndex {
+    /// As Postgres names what is not named.
+    #[must_use]
+    pub fn index_name(&self) -> String {
+        let own = || format!("{}_{}_idx", self.relation, self.columns.join("_"));
+        self.name.clone().unwrap_or_else(own)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -247,7 +261,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
             .with_hint("IN (…) takes any number of values."));
         }
         let own = statement_text(text, words);
-        let mut cursor = Cursor::new(text, words.to_vec());
+        let mut cursor = Cursor::new(text, rewrite::rewritten(words.to_vec()));
         let kind = statement(&mut cursor)?;
         cursor.expect_end()?;
         statements.push(Statement { text: own, kind });

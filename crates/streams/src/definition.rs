@@ -1,5 +1,7 @@
 //! What relations are made of: topics and how their records hold rows, and plans.
 
+use std::collections::BTreeMap;
+
 use arrow_schema::SchemaRef;
 
 use crate::{Plan, format::Format};
@@ -11,6 +13,7 @@ pub enum Definition {
     Table(Table),
     View(View),
     Sink(Sink),
+    Index(Index),
 }
 
 /// Records of a topic as rows.
@@ -19,7 +22,10 @@ pub struct Source {
     pub topic: String,
     /// Of all its columns.
     pub schema: SchemaRef,
+    /// Of the columns that are not in what the record holds.
     pub format: Format,
+    /// Columns that say something of the record itself, by their place.
+    pub metadata: BTreeMap<usize, Metadata>,
     pub watermark: Option<Watermark>,
     pub on_malformed: OnMalformed,
 }
@@ -29,6 +35,21 @@ pub struct Source {
 pub struct Watermark {
     pub column: usize,
     pub delay_us: i64,
+    /// Times further ahead of the epoch's clock are not believed: they are in their rows, and move nothing.
+    pub future_us_max: i64,
+}
+
+/// What a record has beside its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metadata {
+    /// When it was made, or appended where the topic says so: a timestamp in microseconds.
+    Timestamp,
+    /// A 32-bit integer.
+    Partition,
+    /// A 64-bit integer.
+    Offset,
+    /// Text or bytes.
+    Key,
 }
 
 /// What happens to a record that holds no row.
@@ -68,6 +89,13 @@ pub struct Sink {
     pub envelope: Envelope,
     /// Columns of the record's key.
     pub key: Vec<usize>,
+}
+
+/// Rows of a view or table, to be found by some of its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    pub relation: String,
+    pub columns: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

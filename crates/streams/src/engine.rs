@@ -33,6 +33,8 @@ mod questions;
 mod relation;
 mod report;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::{
@@ -131,6 +133,8 @@ pub struct Engine {
     progressed: Notify,
     /// There is something for the loop to do.
     wake: Notify,
+    /// Of one pipeline: its operators' state and its rows.
+    state_bytes_max: Cell<usize>,
     stopping: Cell<bool>,
     stopped: Notify,
 }
@@ -210,6 +214,7 @@ impl Engine {
             next_subscription: Cell::new(0),
             progressed: Notify::new(),
             wake: Notify::new(),
+            state_bytes_max: Cell::new(usize::MAX),
             stopping: Cell::new(false),
             stopped: Notify::new(),
         });
@@ -239,7 +244,6 @@ impl Engine {
         relation: Rc<Relation>,
         anew: &mut BTreeSet<u64>,
     ) -> Result<(), EngineError> {
-        let name = relation.name.clone();
         if relation.has_pipeline() {
             let made = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
             let mut states = stream.saved.pipelines.iter();
@@ -255,7 +259,8 @@ impl Engine {
                 }
                 (Ok(pipeline), Some(state)) => match why_anew(&pipeline, state, anew) {
                     None => {
-                        let pipeline = self.restored(state, pipeline).await?;
+                        let mut pipeline = self.restored(state, pipeline).await?;
+                        self.permit(&mut pipeline);
                         stream.pipelines.push(pipeline);
                     }
                     Some(why) if pipeline.sink.is_some() => {
@@ -269,7 +274,7 @@ impl Engine {
                 },
             }
         }
-        self.relations.borrow_mut().insert(name, relation);
+        self.insert(relation);
         Ok(())
     }
 
@@ -560,8 +565,20 @@ impl Engine {
             }
             pipeline.relation.tell(number, &output);
             pipeline.unsaved.extend(output);
+            self.permit(pipeline);
         }
         self.applying.set(false);
+    }
+
+    /// A pipeline's operators may hold what its rows leave of what it is permitted.
+    pub(super) fn permit(&self, pipeline: &mut Pipeline) {
+        let rows = pipeline.relation.with_arrangement(|rows| rows.bytes());
+        let (rows, permitted) = (rows.unwrap_or(0), self.state_bytes_max.get());
+        pipeline.set_state_bytes_max(permitted.saturating_sub(rows));
+        if rows > permitted {
+            let why = format!("its rows need {rows} bytes, and {permitted} are permitted");
+            pipeline.relation.fail(&why);
+        }
     }
 
     /// Writes what changed since the last one, and makes it the one to restart from.
@@ -641,6 +658,11 @@ impl Engine {
             pipeline.runs.clear();
         }
         stream.changed = true;
+    }
+
+    /// What a pipeline may hold, in bytes, about; one that needs more stops and says so.
+    pub fn set_state_bytes_max(&self, bytes: usize) {
+        self.state_bytes_max.set(bytes);
     }
 
     /// Saves everything and ends the loop.

@@ -2,10 +2,12 @@
 
 mod aggregate;
 mod as_of;
+mod closing;
 mod counts;
 mod first;
 mod grouped;
 mod join;
+mod sessions;
 mod stateless;
 mod time;
 mod top;
@@ -20,7 +22,7 @@ use arrow_select::concat::concat;
 use crate::{
     Delta, ExpressionRef, Fault, Operator, Plan,
     graph::PlanError,
-    plan::JoinKind,
+    plan::{Closes, JoinKind},
     row::{Corrupt, RowCodec, Unsupported},
 };
 
@@ -110,6 +112,7 @@ pub(crate) fn make(
             .iter()
             .map(|input| append_only[input.0])
             .collect(),
+        closes: node.closes,
     };
     match &node.operator {
         Operator::Input(_) | Operator::Union => stateless::pass(&place),
@@ -126,6 +129,11 @@ pub(crate) fn make(
         Operator::Join(join) => join::make(&place, join),
         Operator::Top { .. } => top::make(&place, &node.operator),
         Operator::Windows { time, windows } => windows::windows(&place, *time, *windows),
+        Operator::Sessions {
+            partition,
+            time,
+            gap,
+        } => sessions::make(&place, partition, *time, *gap),
         Operator::Unnest { list, keeps_empty } => windows::unnest(&place, *list, *keeps_empty),
         Operator::EmitOnClose { window_end } => time::emit_on_close(&place, *window_end),
         Operator::Valid { from, until } => time::valid(&place, *from, *until),
@@ -139,6 +147,7 @@ pub(crate) struct Place {
     pub schema: SchemaRef,
     pub inputs: Vec<SchemaRef>,
     pub append_only: Vec<bool>,
+    pub closes: Option<Closes>,
 }
 
 impl Place {
@@ -215,7 +224,10 @@ pub(crate) fn is_append_only(plan: &Plan, at: usize, before: &[bool]) -> bool {
             inputs_are && matches!(join.kind, JoinKind::Inner | JoinKind::LeftSemi)
         }
         Operator::Valid { until, .. } => inputs_are && until.is_none(),
-        Operator::Aggregate { .. } | Operator::SetDifference { .. } | Operator::Top { .. } => false,
+        Operator::Aggregate { .. }
+        | Operator::SetDifference { .. }
+        | Operator::Top { .. }
+        | Operator::Sessions { .. } => false,
     }
 }
 

@@ -28,6 +28,17 @@ pub struct Node {
     /// As many as the operator says, all of lower numbers.
     pub inputs: Vec<NodeId>,
     pub schema: SchemaRef,
+    /// Its state may go where this closes, and what comes later is left out and counted; none: it never does.
+    pub closes: Option<Closes>,
+}
+
+/// A column that says until when rows with its value come: once the watermark has reached value and `after_us` together, in
+/// microseconds, no more do. A node that has such a column keeps no state for what is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closes {
+    /// Of the node's own rows, and shared by whatever it keeps together: a key, a partition.
+    pub column: usize,
+    pub after_us: i64,
 }
 
 /// What a node does with its inputs.
@@ -45,6 +56,13 @@ pub enum Operator {
     Windows {
         time: usize,
         windows: WindowKind,
+    },
+    /// One input: the row's columns, and behind them start and end of its session: of the rows with the same values in
+    /// `partition`, those that follow each other in less than `gap` are one. It ends `gap` behind its last row.
+    Sessions {
+        partition: Vec<usize>,
+        time: usize,
+        gap: Duration,
     },
     /// One input: the row's columns but with a list column replaced by one of its elements, a row for each of them.
     Unnest {
@@ -226,6 +244,7 @@ impl Operator {
             Self::Project(_) => "project",
             Self::Filter(_) => "filter",
             Self::Windows { .. } => "windows",
+            Self::Sessions { .. } => "sessions",
             Self::Unnest { .. } => "unnest",
             Self::Union => "union",
             Self::Aggregate { .. } => "aggregate",
@@ -255,6 +274,7 @@ impl Plan {
             operator,
             inputs: inputs.to_vec(),
             schema,
+            closes: None,
         });
         id
     }

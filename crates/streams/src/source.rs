@@ -4,17 +4,23 @@
 //! A record is decoded once for each view that reads its source, and only the columns the view asks for. Batches that are not
 //! compressed are read where they lie.
 
+mod metadata;
+
+use std::sync::Arc;
+
 use arrow_array::{Array, TimestampMicrosecondArray};
-use arrow_schema::SchemaRef;
+use arrow_schema::{FieldRef, Schema, SchemaRef};
 use base::Offset;
-use kafka::batch::{self, BatchError, Records};
+use kafka::batch::{self, BatchError, Record, Records};
 
 use crate::{
     Delta,
     changes::{ChangesDecoder, Damaged},
-    definition::Watermark,
-    format::{Decoder, Format, FormatError, RecordView},
+    definition::{Metadata, OnMalformed, Source, Watermark},
+    format::{Format, FormatError, Malformed, RecordView},
 };
+use metadata::RowDecoder;
+pub use metadata::check;
 
 /// A batch may not expand beyond.
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
@@ -26,12 +32,16 @@ const CHECK_EVERY: usize = 64;
 #[derive(Clone, Debug)]
 pub struct SourceReader {
     pub content: Content,
-    /// Of all columns of the source.
+    /// Of all columns that the records' values hold.
     pub schema: SchemaRef,
     /// Those that are read, in this order.
     pub columns: Vec<usize>,
-    /// Place of the event time among `columns`, and how far the watermark stays behind.
+    /// Columns of the records themselves: their places among those that come out, ascending, and their fields.
+    pub metadata: Vec<(usize, Metadata, FieldRef)>,
+    /// Place of the event time among those that come out, and how far the watermark stays behind.
     pub watermark: Option<Watermark>,
+    /// Records that hold no row come out too.
+    pub keeps_malformed: bool,
 }
 
 /// What the records hold.
@@ -56,6 +66,19 @@ pub struct Decoded {
     pub malformed: u64,
     /// The first of them, and why.
     pub malformed_first: Option<(Offset, String)>,
+    /// All of them, if they are wanted.
+    pub malformed_records: Vec<MalformedRecord>,
+}
+
+/// A record that holds no row, as it lies in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MalformedRecord {
+    pub offset: Offset,
+    pub timestamp_ms: i64,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub why: String,
 }
 
 /// Why a reader cannot be made, or a batch not be read.
@@ -71,12 +94,47 @@ pub enum DecodeError {
     Changes(#[from] Damaged),
 }
 
-enum RowDecoder {
-    Rows(Decoder),
+enum Values {
+    Rows(RowDecoder),
     Changes(ChangesDecoder),
 }
 
 impl SourceReader {
+    /// Of a source, these columns in this order.
+    #[must_use]
+    pub fn of(source: &Source, columns: &[usize]) -> Self {
+        let is_payload = |at: &usize| !source.metadata.contains_key(at);
+        let fields = source.schema.fields();
+        let payload: Vec<usize> = (0..fields.len()).filter(is_payload).collect();
+        let in_payload = |at: &usize| payload.iter().position(|other| other == at);
+        let metadata = columns.iter().enumerate().filter_map(|(place, at)| {
+            let metadata = source.metadata.get(at)?;
+            Some((place, *metadata, fields[*at].clone()))
+        });
+        // The watermark's column is named by its place in the rows that come out.
+        let watermark = source.watermark.and_then(|watermark| {
+            let place = columns.iter().position(|at| *at == watermark.column);
+            place.map(|column| Watermark {
+                column,
+                ..watermark
+            })
+        });
+        Self {
+            content: Content::Rows(source.format.clone()),
+            schema: Arc::new(Schema::new_with_metadata(
+                payload
+                    .iter()
+                    .map(|at| fields[*at].clone())
+                    .collect::<Vec<_>>(),
+                source.schema.metadata().clone(),
+            )),
+            columns: columns.iter().filter_map(in_payload).collect(),
+            metadata: metadata.collect(),
+            watermark,
+            keeps_malformed: matches!(source.on_malformed, OnMalformed::DeadLetter { .. }),
+        }
+    }
+
     /// Rows of whole batches, of the records in `from..until`.
     pub async fn decode(
         &self,
@@ -86,10 +144,8 @@ impl SourceReader {
         until: Offset,
     ) -> Result<Decoded, DecodeError> {
         let mut decoder = match &self.content {
-            Content::Rows(format) => {
-                RowDecoder::Rows(Decoder::new(format, &self.schema, &self.columns)?)
-            }
-            Content::Changes => RowDecoder::Changes(ChangesDecoder::new(&self.schema)?),
+            Content::Rows(format) => Values::Rows(RowDecoder::new(self, format)?),
+            Content::Changes => Values::Changes(ChangesDecoder::new(&self.schema)?),
         };
         let mut decoded = Decoded {
             next_offset: from,
@@ -99,6 +155,7 @@ impl SourceReader {
             time_max: None,
             malformed: 0,
             malformed_first: None,
+            malformed_records: Vec::new(),
         };
         for item in batch::batches(batches) {
             let (header, bytes) = item?;
@@ -132,7 +189,7 @@ impl SourceReader {
     /// Some more records; `false` when there are no more.
     fn decode_some(
         &self,
-        decoder: &mut RowDecoder,
+        decoder: &mut Values,
         decoded: &mut Decoded,
         partition: i32,
         records: &mut Records<'_>,
@@ -147,7 +204,7 @@ impl SourceReader {
             }
             decoded.records += 1;
             let is_full = match decoder {
-                RowDecoder::Rows(rows) => {
+                Values::Rows(rows) => {
                     let pushed = rows.push(RecordView {
                         key: record.key.as_deref(),
                         value: record.value.as_deref(),
@@ -156,13 +213,11 @@ impl SourceReader {
                         offset: record.offset.0,
                     });
                     if let Err(malformed) = pushed {
-                        decoded.malformed += 1;
-                        let first = || (record.offset, malformed.to_string());
-                        decoded.malformed_first.get_or_insert_with(first);
+                        self.note_malformed(decoded, &record, &malformed);
                     }
                     rows.is_full()
                 }
-                RowDecoder::Changes(changes) => {
+                Values::Changes(changes) => {
                     changes.push(record.value.as_deref().unwrap_or_default())?;
                     changes.is_full()
                 }
@@ -174,26 +229,50 @@ impl SourceReader {
         Ok(true)
     }
 
-    fn take_rows(
-        &self,
-        decoder: &mut RowDecoder,
-        decoded: &mut Decoded,
-    ) -> Result<(), DecodeError> {
+    fn take_rows(&self, decoder: &mut Values, decoded: &mut Decoded) -> Result<(), DecodeError> {
         let delta = match decoder {
-            RowDecoder::Rows(rows) if rows.is_empty() => return Ok(()),
-            RowDecoder::Rows(rows) => Delta::insert(rows.finish()),
-            RowDecoder::Changes(changes) => match changes.finish()? {
+            Values::Rows(rows) if rows.is_empty() => return Ok(()),
+            Values::Rows(rows) => Delta::insert(rows.finish()),
+            Values::Changes(changes) => match changes.finish()? {
                 Some(delta) => delta.project(&self.columns),
                 None => return Ok(()),
             },
         };
-        if let Some(watermark) = self.watermark {
-            let times = delta.column(watermark.column).as_any();
-            let times = times.downcast_ref::<TimestampMicrosecondArray>();
-            let newest = times.and_then(|times| times.iter().flatten().max());
-            decoded.time_max = decoded.time_max.max(newest);
-        }
+        let newest = self.newest_time(&delta, i64::MAX);
+        decoded.time_max = decoded.time_max.max(newest);
         decoded.deltas.push(delta);
         Ok(())
+    }
+
+    /// The greatest event time of some rows, of those that are not above this; in microseconds.
+    #[must_use]
+    pub fn newest_time(&self, delta: &Delta, time_max: i64) -> Option<i64> {
+        let times = delta.column(self.watermark?.column).as_any();
+        let times = times.downcast_ref::<TimestampMicrosecondArray>()?;
+        times
+            .iter()
+            .flatten()
+            .filter(|time| *time <= time_max)
+            .max()
+    }
+
+    fn note_malformed(&self, decoded: &mut Decoded, record: &Record<'_>, malformed: &Malformed) {
+        decoded.malformed += 1;
+        let first = || (record.offset, malformed.to_string());
+        decoded.malformed_first.get_or_insert_with(first);
+        if !self.keeps_malformed {
+            return;
+        }
+        let headers = record.headers.iter();
+        decoded.malformed_records.push(MalformedRecord {
+            offset: record.offset,
+            timestamp_ms: record.timestamp.0,
+            key: record.key.as_deref().map(<[u8]>::to_vec),
+            value: record.value.as_deref().map(<[u8]>::to_vec),
+            headers: headers
+                .map(|(key, value)| (key.to_string(), value.as_deref().map(<[u8]>::to_vec)))
+                .collect(),
+            why: malformed.to_string(),
+        });
     }
 }

@@ -230,6 +230,12 @@ impl Keys {
         self.free.push(slot);
     }
 
+    /// Whether the slot holds an entry.
+    #[must_use]
+    pub fn is_live(&self, slot: Slot) -> bool {
+        self.entries[slot.index()].is_live
+    }
+
     /// Those of a stretch of slots that hold an entry.
     pub fn live(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = Slot> {
         let entries = self.entries[range.clone()].iter().zip(range);

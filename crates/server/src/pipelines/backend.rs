@@ -86,8 +86,11 @@ impl NodeBackend {
             });
         }
         let engine = engine_shard(shards.shard_count());
+        let permitted = memory_bytes() / 2;
         let started = shards.call(engine, Class::Admin, "start streams", move || async move {
-            start_on_shard(relations).await.map(drop)
+            let engine = start_on_shard(relations).await?;
+            engine.set_state_bytes_max(permitted);
+            Ok::<_, EngineError>(())
         });
         started.await?;
         Ok(Arc::new(Self {
@@ -198,6 +201,18 @@ impl NodeBackend {
         });
         Ok(())
     }
+}
+
+/// What the machine has, or what the process may use of it where that is less.
+fn memory_bytes() -> usize {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let machine = read("/proc/meminfo");
+    let machine = machine.lines().find_map(|line| {
+        let kibibytes = line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?;
+        kibibytes.parse::<usize>().ok()?.checked_mul(1024)
+    });
+    let group = read("/sys/fs/cgroup/memory.max").trim().parse().ok();
+    machine.into_iter().chain(group).min().unwrap_or(usize::MAX)
 }
 
 fn define(catalog: &Catalog, text: &str) -> Result<(Relation, Definition), SqlError> {
@@ -325,11 +340,13 @@ impl Backend for NodeBackend {
     fn lookup(
         &self,
         relation: String,
+        columns: Vec<usize>,
         keys: RecordBatch,
     ) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
         Box::pin(async move {
             let found = self.ask("lookup", |engine| async move {
-                engine.lookup(&relation, keys.columns()).await
+                let keys = keys.columns();
+                engine.lookup(&relation, &columns, keys).await
             });
             Ok(snapshot(found.await?))
         })

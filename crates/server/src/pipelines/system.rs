@@ -48,6 +48,7 @@ const TABLES: [SystemTable; 4] = [
             ("bytes", Kind::Bigint),
             ("malformed", Kind::Bigint),
             ("malformed_last", Kind::Text),
+            ("dead_letters", Kind::Bigint),
         ],
         rows: pipelines,
     },
@@ -204,6 +205,7 @@ fn pipelines(report: &Report) -> Vec<Vec<Value>> {
             count(pipeline.counts.bytes),
             count(pipeline.counts.malformed),
             Value::Text(pipeline.counts.malformed_last.clone()),
+            count(pipeline.counts.dead_letters),
         ]
     });
     rows.collect()

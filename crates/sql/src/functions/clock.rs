@@ -30,6 +30,12 @@ pub fn is_clock(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
+/// Those that give a moment rather than a day or a time of day.
+#[must_use]
+pub fn is_instant(name: &str) -> bool {
+    is_clock(name) && !matches!(name, "current_date" | "current_time" | "localtime")
+}
+
 pub fn all() -> Vec<Arc<ScalarUDF>> {
     let function = |name: &&'static str| {
         Arc::new(ScalarUDF::new_from_impl(Clock {

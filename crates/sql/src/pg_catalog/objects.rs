@@ -37,12 +37,12 @@ pub struct Object {
     pub relation: Arc<Relation>,
 }
 
-/// All but sinks, which nobody reads.
+/// All but sinks and indexes, which nobody reads.
 pub fn all(catalog: &Catalog) -> Vec<Object> {
     let mut system = SYSTEM_OID;
     let relations = catalog
         .relations()
-        .filter(|relation| relation.kind != RelationKind::Sink);
+        .filter(|relation| !matches!(relation.kind, RelationKind::Sink | RelationKind::Index));
     relations
         .map(|relation| {
             let (schema, name) = relation
@@ -66,6 +66,7 @@ pub fn all(catalog: &Catalog) -> Vec<Object> {
                     RelationKind::Source => 'f',
                     RelationKind::View => 'm',
                     RelationKind::System if schema != "pg_catalog" => 'v',
+                    RelationKind::Index => 'i',
                     RelationKind::Table | RelationKind::System | RelationKind::Sink => 'r',
                 },
                 relation: relation.clone(),

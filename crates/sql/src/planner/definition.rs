@@ -1,17 +1,21 @@
 //! CREATE statements as relations and what makes them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::DFSchema;
+use datafusion_expr::LogicalPlan;
 use datafusion_sql::{
     planner::{ParserOptions, PlannerContext, SqlToRel},
     sqlparser::ast,
 };
 use streams::{
-    Definition, Operator, Plan,
-    definition::{Envelope, OnMalformed, Sink, Source, Table, View, Watermark},
-    format::Format,
+    Definition, NodeId, Operator, Plan,
+    definition::{Envelope, Index, Metadata, OnMalformed, Sink, Source, Table, View, Watermark},
+    format::{Format, Framing},
 };
 
 use super::{
@@ -19,7 +23,7 @@ use super::{
     engine,
     lower::Lowering,
     properties::{Properties, properties},
-    semantics, top_level,
+    semantics, temporal, top_level,
     windows::{WINDOW_END, microseconds},
 };
 use crate::{
@@ -28,7 +32,9 @@ use crate::{
     column_type::{NOT_NULL_KEY, field_of},
     error::sqlstate,
     stack::with_room,
-    statement::{CreateSink, CreateSource, CreateTable, CreateView, Statement, StatementKind},
+    statement::{
+        CreateIndex, CreateSink, CreateSource, CreateTable, CreateView, Statement, StatementKind,
+    },
 };
 
 /// A relation from the statement that makes it. Its id is given by whoever makes it.
@@ -46,15 +52,53 @@ fn defined(catalog: &Catalog, statement: &Statement) -> Result<(Relation, Defini
         StatementKind::CreateTable(create) => table(create, text),
         StatementKind::CreateView(create) => view(catalog, create, text),
         StatementKind::CreateSink(create) => sink(catalog, create, text),
-        StatementKind::CreateIndex(_) => Err(SqlError::unsupported(
-            "CREATE INDEX is not supported",
-        )
-        .with_hint("Rows are found by the key of their view; GROUP BY the columns you look up.")),
+        StatementKind::CreateIndex(create) => index(catalog, create, text),
         _ => Err(SqlError::new(
             sqlstate::SYNTAX_ERROR,
             "this statement makes no relation",
         )),
     }
+}
+
+/// An index is found by what it reads, and its key has the places there of its columns.
+fn index(
+    catalog: &Catalog,
+    create: &CreateIndex,
+    text: &str,
+) -> Result<(Relation, Definition), SqlError> {
+    let of = catalog.get(&create.relation).ok_or_else(|| {
+        SqlError::new(
+            sqlstate::UNDEFINED_TABLE,
+            format!("relation \"{}\" does not exist", create.relation),
+        )
+    })?;
+    if !matches!(of.kind, RelationKind::View | RelationKind::Table) {
+        return Err(SqlError::new(
+            sqlstate::WRONG_OBJECT_TYPE,
+            format!("\"{}\" keeps no rows that could be looked up", of.name),
+        )
+        .with_hint("Indexes are on materialized views and tables."));
+    }
+    refuse_twice(create.columns.iter().map(String::as_str))?;
+    let columns = create
+        .columns
+        .iter()
+        .map(|name| place_of(&of.schema, name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let schema = of.schema.project(&columns).map_err(SqlError::from)?;
+    let mut made = relation(
+        &create.index_name(),
+        RelationKind::Index,
+        text,
+        Arc::new(schema),
+    );
+    made.key = Some(columns.clone());
+    made.reads = vec![of.name.clone()];
+    let index = Index {
+        relation: of.name.clone(),
+        columns,
+    };
+    Ok((made, Definition::Index(index)))
 }
 
 fn relation(name: &str, kind: RelationKind, text: &str, schema: SchemaRef) -> Relation {
@@ -109,6 +153,7 @@ fn source(
         .map(|column| field_of(&column.name, &column.data_type))
         .collect::<Result<Vec<Field>, _>>()?;
     let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let options = source_options(catalog, create)?;
     let watermark = match &create.watermark {
         Some(written) => {
             let column = place_of(&schema, &written.column)?;
@@ -121,47 +166,19 @@ fn source(
             Some(Watermark {
                 column,
                 delay_us: delay(catalog, &written.delay)?,
+                future_us_max: options.future_us_max,
             })
         }
         None => None,
     };
-    let mut on_malformed = OnMalformed::Skip;
-    let mut delimiter = b',';
-    for (name, value) in &create.options {
-        match name.as_str() {
-            "on_malformed" => on_malformed = malformed(value)?,
-            "delimiter" if value.len() == 1 => delimiter = value.as_bytes()[0],
-            _ => return Err(unknown_option(name)),
+    let on_malformed = options.on_malformed.clone();
+    let format = source_format(create, options)?;
+    let mut metadata = BTreeMap::new();
+    for (at, column) in create.columns.iter().enumerate() {
+        if let Some(name) = &column.metadata {
+            metadata.insert(at, metadata_of(name)?);
         }
     }
-    let format = match create.format.as_str() {
-        "JSON" => Format::Json {
-            paths: create
-                .columns
-                .iter()
-                .map(|column| {
-                    column
-                        .path
-                        .clone()
-                        .unwrap_or_else(|| vec![column.name.clone()])
-                })
-                .collect(),
-        },
-        "CSV" => Format::Csv { delimiter },
-        "RAW" if create.columns.len() == 1 => Format::Raw,
-        "RAW" => {
-            return Err(SqlError::new(
-                sqlstate::INVALID_DEFINITION,
-                "FORMAT RAW has a single column",
-            ));
-        }
-        other => {
-            return Err(
-                SqlError::unsupported(format!("format {other} is not supported"))
-                    .with_hint("Formats are JSON, CSV and RAW."),
-            );
-        }
-    };
     let mut made = relation(&create.name, RelationKind::Source, text, schema.clone());
     made.is_append_only = true;
     made.time = watermark.map(|watermark| watermark.column);
@@ -170,10 +187,112 @@ fn source(
         topic,
         schema,
         format,
+        metadata,
         watermark,
         on_malformed,
     };
+    // Says now what could be said of each record later: that the format has no such column.
+    streams::source::check(&source)
+        .map_err(|error| SqlError::new(sqlstate::INVALID_DEFINITION, error.to_string()))?;
     Ok((made, Definition::Source(source)))
+}
+
+/// Event times further ahead of the clock move no watermark.
+const FUTURE_US_MAX: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// What stands behind FORMAT and WITH.
+struct SourceOptions {
+    on_malformed: OnMalformed,
+    delimiter: u8,
+    schema: Option<String>,
+    message: Option<String>,
+    framing: Framing,
+    future_us_max: i64,
+}
+
+fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOptions, SqlError> {
+    let written = &create.options;
+    let mut options = SourceOptions {
+        on_malformed: OnMalformed::Skip,
+        delimiter: b',',
+        schema: None,
+        message: None,
+        framing: Framing::None,
+        future_us_max: FUTURE_US_MAX,
+    };
+    let mut dead_letters = format!("{}.dead_letters", create.topic);
+    for (name, value) in written {
+        match (name.as_str(), value.as_str()) {
+            ("on_malformed", "skip") => options.on_malformed = OnMalformed::Skip,
+            ("on_malformed", "stop") => options.on_malformed = OnMalformed::Stop,
+            ("on_malformed", "dead_letter") => {
+                let topic = String::new();
+                options.on_malformed = OnMalformed::DeadLetter { topic };
+            }
+            ("on_malformed", other) => {
+                return Err(SqlError::new(
+                    sqlstate::INVALID_PARAMETER_VALUE,
+                    format!("on_malformed is not \"{other}\""),
+                )
+                .with_hint("It is skip, dead_letter or stop."));
+            }
+            ("dead_letter_topic", topic) => topic.clone_into(&mut dead_letters),
+            ("max_future", value) => options.future_us_max = interval_us(catalog, value)?,
+            ("delimiter", value) if value.len() == 1 => options.delimiter = value.as_bytes()[0],
+            ("schema", value) => options.schema = Some(value.to_owned()),
+            ("message", value) => options.message = Some(value.to_owned()),
+            ("framing", "none") => options.framing = Framing::None,
+            ("framing", "confluent") => options.framing = Framing::Confluent,
+            _ => return Err(unknown_option(name)),
+        }
+    }
+    if let OnMalformed::DeadLetter { topic } = &mut options.on_malformed {
+        *topic = dead_letters;
+    }
+    Ok(options)
+}
+
+fn source_format(create: &CreateSource, options: SourceOptions) -> Result<Format, SqlError> {
+    let values = create.columns.iter();
+    let paths = values
+        .filter(|column| column.metadata.is_none())
+        .map(|column| {
+            let path = column.path.clone();
+            path.unwrap_or_else(|| vec![column.name.clone()])
+        });
+    let paths = paths.collect();
+    let required = |option: Option<String>, name: &str| {
+        option.ok_or_else(|| {
+            let message = format!("FORMAT {} needs its {name}", create.format);
+            SqlError::new(sqlstate::INVALID_DEFINITION, message).with_hint(format!(
+                "FORMAT {} ({} '…')",
+                create.format,
+                name.to_uppercase()
+            ))
+        })
+    };
+    match create.format.as_str() {
+        "JSON" => Ok(Format::Json { paths }),
+        "CSV" => Ok(Format::Csv {
+            delimiter: options.delimiter,
+        }),
+        "RAW" => Ok(Format::Raw),
+        "PROTOBUF" => Ok(Format::Protobuf {
+            schema: required(options.schema, "schema")?,
+            message: required(options.message, "message")?,
+            paths,
+            framing: options.framing,
+        }),
+        "AVRO" => Ok(Format::Avro {
+            schema: required(options.schema, "schema")?,
+            paths,
+            framing: options.framing,
+        }),
+        other => Err(
+            SqlError::unsupported(format!("format {other} is not supported"))
+                .with_hint("Formats are JSON, CSV, RAW, PROTOBUF and AVRO."),
+        ),
+    }
 }
 
 fn unknown_option(name: &str) -> SqlError {
@@ -183,19 +302,32 @@ fn unknown_option(name: &str) -> SqlError {
     )
 }
 
-fn malformed(value: &str) -> Result<OnMalformed, SqlError> {
-    match value.split_once(':') {
-        None if value == "skip" => Ok(OnMalformed::Skip),
-        None if value == "stop" => Ok(OnMalformed::Stop),
-        Some(("dead_letter", topic)) if !topic.is_empty() => Ok(OnMalformed::DeadLetter {
-            topic: topic.to_owned(),
-        }),
-        _ => Err(SqlError::new(
-            sqlstate::INVALID_PARAMETER_VALUE,
-            format!("on_malformed is not \"{value}\""),
+fn metadata_of(name: &str) -> Result<Metadata, SqlError> {
+    match name {
+        "timestamp" => Ok(Metadata::Timestamp),
+        "partition" => Ok(Metadata::Partition),
+        "offset" => Ok(Metadata::Offset),
+        "key" => Ok(Metadata::Key),
+        other => Err(SqlError::new(
+            sqlstate::INVALID_DEFINITION,
+            format!("a record has no metadata \"{other}\""),
         )
-        .with_hint("It is skip, stop or dead_letter:topic.")),
+        .with_hint("It has timestamp, partition, offset and key.")),
     }
+}
+
+/// `1 day` as an interval.
+fn interval_us(catalog: &Catalog, text: &str) -> Result<i64, SqlError> {
+    let value = ast::Expr::Interval(ast::Interval {
+        value: Box::new(ast::Expr::value(ast::Value::SingleQuotedString(
+            text.to_owned(),
+        ))),
+        leading_field: None,
+        leading_precision: None,
+        last_field: None,
+        fractional_seconds_precision: None,
+    });
+    delay(catalog, &value)
 }
 
 fn delay(catalog: &Catalog, written: &ast::Expr) -> Result<i64, SqlError> {
@@ -210,7 +342,7 @@ fn delay(catalog: &Catalog, written: &ast::Expr) -> Result<i64, SqlError> {
     if delay_us < 0 {
         return Err(SqlError::new(
             sqlstate::INVALID_PARAMETER_VALUE,
-            "a watermark is not ahead of its column",
+            "an interval that is not negative was expected",
         ));
     }
     Ok(delay_us)
@@ -253,13 +385,40 @@ struct Standing {
     reads: Vec<String>,
 }
 
+/// What rows do that come when their windows are closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Late {
+    /// They correct what is there.
+    Corrects,
+    /// They are counted, so that nothing is kept of what is closed.
+    Dropped,
+    /// So they are, and rows come out only once they are final.
+    Final,
+}
+
+fn late_of(create: &CreateView) -> Result<Late, SqlError> {
+    let mut late = match create.emit_on_window_close {
+        true => Late::Final,
+        false => Late::Corrects,
+    };
+    for (name, value) in &create.options {
+        match (name.as_str(), value.as_str()) {
+            ("late_rows", "correct") if late != Late::Final => {}
+            ("late_rows", "drop") if late != Late::Final => late = Late::Dropped,
+            ("late_rows", "drop") => {}
+            _ => return Err(unknown_option(name)),
+        }
+    }
+    Ok(late)
+}
+
 fn standing(
     catalog: &Catalog,
     query: &ast::Query,
     names: &[String],
-    emit_on_close: bool,
+    late: Late,
 ) -> Result<Standing, SqlError> {
-    let logical = engine::analyzed(catalog, query, &[])?;
+    let logical = temporal::filters(engine::analyzed(catalog, query, &[])?)?;
     if !engine::parameters(&logical, &[])?.is_empty() {
         return Err(SqlError::new(
             sqlstate::UNDEFINED_PARAMETER,
@@ -267,20 +426,71 @@ fn standing(
         ));
     }
     if semantics::reads_clock(&logical) {
-        return Err(SqlError::unsupported("now() is not supported in a view")
-            .with_hint("Filter by now() when you read the view."));
+        return Err(temporal::refused());
     }
-    let reads: Vec<String> = engine::reads(&logical).into_iter().collect();
+    let reads = readable(catalog, &logical)?;
+    let schema = named_schema(&logical, names)?;
+    let optimized = engine::optimized(logical)?;
+    let mut lowering = Lowering::default();
+    let mut node = lowering.node(&optimized)?;
+    if late == Late::Final {
+        node = emitted_on_close(&mut lowering, node, &schema)?;
+    }
+    top_level::ensure_last(&mut lowering, node);
+    // A pane closes before the last of its windows does, so what is late would not be the same.
+    let mut plan = match late {
+        Late::Corrects => lowering.plan.paned().shared(),
+        Late::Dropped | Late::Final => lowering.plan.shared(),
+    };
+    if let Some(last) = plan.nodes.last_mut() {
+        last.schema = schema.clone();
+    }
+    if late != Late::Corrects {
+        close(&mut plan, catalog)?;
+    }
+    let properties = properties(&plan, catalog).pop().expect("a plan has nodes");
+    Ok(Standing {
+        plan,
+        schema,
+        properties,
+        reads,
+    })
+}
+
+/// State of what the watermark has closed goes.
+fn close(plan: &mut Plan, catalog: &Catalog) -> Result<(), SqlError> {
+    super::properties::close(plan, catalog);
+    if plan.inputs().any(|(_, input)| input.time.is_some()) {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        sqlstate::INVALID_DEFINITION,
+        "no window ever closes: nothing that the query reads has a watermark",
+    )
+    .with_hint("CREATE SOURCE … (…, WATERMARK FOR at AS at - INTERVAL '5 minutes')"))
+}
+
+/// Names of what it reads, if that can stay read.
+fn readable(catalog: &Catalog, logical: &LogicalPlan) -> Result<Vec<String>, SqlError> {
+    let reads: Vec<String> = engine::reads(logical).into_iter().collect();
     for name in &reads {
         let kind = catalog.get(name).map(|relation| relation.kind);
-        if matches!(kind, Some(RelationKind::System | RelationKind::Sink) | None) {
+        if matches!(
+            kind,
+            Some(RelationKind::System | RelationKind::Sink | RelationKind::Index) | None
+        ) {
             return Err(SqlError::new(
                 sqlstate::WRONG_OBJECT_TYPE,
                 format!("\"{name}\" cannot be read by what stays"),
             ));
         }
     }
-    let mut fields: Vec<Field> = top_level::fields(&logical)
+    Ok(reads)
+}
+
+/// The query's columns, the first of them named so.
+fn named_schema(logical: &LogicalPlan, names: &[String]) -> Result<SchemaRef, SqlError> {
+    let mut fields: Vec<Field> = top_level::fields(logical)
         .iter()
         .map(|field| field.as_ref().clone())
         .collect();
@@ -294,38 +504,25 @@ fn standing(
         *field = field.clone().with_name(name);
     }
     refuse_twice(fields.iter().map(|field| field.name().as_str()))?;
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let optimized = engine::optimized(logical)?;
-    let mut lowering = Lowering::default();
-    let mut node = lowering.node(&optimized)?;
-    if emit_on_close {
-        let window_end = schema
-            .fields()
-            .iter()
-            .position(|field| field.name() == WINDOW_END);
-        let window_end = window_end.ok_or_else(|| {
-            SqlError::new(
-                sqlstate::INVALID_DEFINITION,
-                "EMIT ON WINDOW CLOSE needs the column window_end among those selected",
-            )
-        })?;
-        let rows = lowering.schema(node);
-        node = lowering
-            .plan
-            .add(Operator::EmitOnClose { window_end }, &[node], rows);
-    }
-    top_level::ensure_last(&mut lowering, node);
-    let mut plan = lowering.plan.paned().shared();
-    if let Some(last) = plan.nodes.last_mut() {
-        last.schema = schema.clone();
-    }
-    let properties = properties(&plan, catalog).pop().expect("a plan has nodes");
-    Ok(Standing {
-        plan,
-        schema,
-        properties,
-        reads,
-    })
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+fn emitted_on_close(
+    lowering: &mut Lowering,
+    node: NodeId,
+    schema: &Schema,
+) -> Result<NodeId, SqlError> {
+    let mut fields = schema.fields().iter();
+    let window_end = fields.position(|field| field.name() == WINDOW_END);
+    let window_end = window_end.ok_or_else(|| {
+        SqlError::new(
+            sqlstate::INVALID_DEFINITION,
+            "EMIT ON WINDOW CLOSE needs the column window_end among those selected",
+        )
+    })?;
+    let rows = lowering.schema(node);
+    let operator = Operator::EmitOnClose { window_end };
+    Ok(lowering.plan.add(operator, &[node], rows))
 }
 
 fn view(
@@ -333,17 +530,12 @@ fn view(
     create: &CreateView,
     text: &str,
 ) -> Result<(Relation, Definition), SqlError> {
-    let standing = standing(
-        catalog,
-        &create.query,
-        &create.columns,
-        create.emit_on_window_close,
-    )?;
+    let standing = standing(catalog, &create.query, &create.columns, late_of(create)?)?;
     let mut made = relation(&create.name, RelationKind::View, text, standing.schema);
     let known = standing.properties;
     made.key = known.key.clone().filter(|key| !key.is_empty());
     made.is_append_only = known.is_append_only;
-    made.time = known.times.first().copied();
+    made.time = known.time();
     made.reads = standing.reads;
     Ok((
         made,
@@ -359,7 +551,7 @@ fn sink(
     create: &CreateSink,
     text: &str,
 ) -> Result<(Relation, Definition), SqlError> {
-    let standing = standing(catalog, &create.query, &[], false)?;
+    let standing = standing(catalog, &create.query, &[], Late::Corrects)?;
     if let Some((name, _)) = create.options.first() {
         return Err(unknown_option(name));
     }

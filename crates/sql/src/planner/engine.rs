@@ -93,7 +93,8 @@ pub fn analyze(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         Arc::new(TypeCoercion::new()),
     ];
     let analyzer = Analyzer::with_rules(rules);
-    Ok(analyzer.execute_and_check(logical, &OPTIONS, |_, _| {})?)
+    let logical = analyzer.execute_and_check(logical, &OPTIONS, |_, _| {})?;
+    super::as_of::joins(logical)
 }
 
 pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {

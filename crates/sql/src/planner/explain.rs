@@ -68,6 +68,9 @@ fn title(operator: &Operator, names: &dyn Fn(&[usize]) -> String) -> String {
             };
             format!("{kind} by {}", names(&[*time]))
         }
+        Operator::Sessions {
+            partition, time, ..
+        } => format!("Sessions of [{}] by {}", names(partition), names(&[*time])),
         Operator::Unnest { list, .. } => format!("Unnest {}", names(&[*list])),
         Operator::Union => "Union".to_owned(),
         Operator::Aggregate { keys, aggregates } => {

@@ -5,6 +5,7 @@
 //! 2. Every column of every node may be null and has a canonical type.
 
 mod aggregate;
+mod as_of;
 mod join;
 mod over;
 mod rank;
@@ -27,9 +28,12 @@ use streams::{
 };
 
 use super::{
+    as_of::AsOf,
     context::relation_of,
     expression::{Compiled, compile, physical},
     semantics::SetCount,
+    sessions::Sessioned,
+    temporal::Valid,
     windows::Windowed,
 };
 use crate::{backend::SqlError, column_type::canonical_schema, error::sqlstate};
@@ -388,6 +392,15 @@ impl Lowering {
                 .plan
                 .add(operator, &[input], schema_of(&windowed.schema)));
         }
+        if let Some(sessioned) = node.downcast_ref::<Sessioned>() {
+            return self.sessions(sessioned);
+        }
+        if let Some(as_of) = node.downcast_ref::<AsOf>() {
+            return self.as_of(as_of);
+        }
+        if let Some(valid) = node.downcast_ref::<Valid>() {
+            return self.valid(valid);
+        }
         if let Some(count) = node.downcast_ref::<SetCount>() {
             let left = self.node(&count.left)?;
             let right = self.node(&count.right)?;
@@ -400,6 +413,43 @@ impl Lowering {
             return Ok(self.plan.add(operator, &[left, right], schema));
         }
         Err(internal("an operator that is not ours"))
+    }
+}
+
+impl Lowering {
+    fn sessions(&mut self, sessioned: &Sessioned) -> Result<NodeId, SqlError> {
+        let input = self.node(&sessioned.input)?;
+        let place = |key: &Expr| {
+            let column = compile(key, sessioned.input.schema())?.column;
+            column.ok_or_else(|| internal("keys of sessions are columns"))
+        };
+        let operator = Operator::Sessions {
+            partition: sessioned
+                .partition
+                .iter()
+                .map(place)
+                .collect::<Result<_, _>>()?,
+            time: place(&sessioned.time)?,
+            gap: sessioned.gap,
+        };
+        let schema = schema_of(&sessioned.schema);
+        Ok(self.plan.add(operator, &[input], schema))
+    }
+
+    fn valid(&mut self, valid: &Valid) -> Result<NodeId, SqlError> {
+        let node = self.node(&valid.input)?;
+        let width = self.schema(node).fields().len();
+        let bounds: Vec<Expr> = valid.from.iter().chain(&valid.until).cloned().collect();
+        let (node, places) = self.extended(node, &bounds, valid.input.schema())?;
+        let mut places = places.into_iter();
+        let operator = Operator::Valid {
+            from: valid.from.as_ref().and_then(|_| places.next()),
+            until: valid.until.as_ref().and_then(|_| places.next()),
+        };
+        let schema = self.schema(node);
+        let node = self.plan.add(operator, &[node], schema);
+        let own: Vec<usize> = (0..width).collect();
+        Ok(self.pick(node, &own))
     }
 }
 

@@ -1,8 +1,10 @@
 //! What is known of the rows of each node: their key, whether they only come, and how its state grows.
 
+use std::time::Duration;
+
 use streams::{
     Operator, Plan,
-    plan::{Join, JoinKind, Ties, WindowKind},
+    plan::{Closes, Join, JoinKind, Ties, WindowKind},
 };
 
 use crate::catalog::Catalog;
@@ -25,9 +27,50 @@ pub struct Properties {
     /// Columns that no two rows share.
     pub key: Option<Vec<usize>>,
     pub is_append_only: bool,
-    /// Columns that are times of which the watermark says that no earlier ones come.
-    pub times: Vec<usize>,
+    /// Columns of which the watermark says until when rows with their values come or go, late ones aside.
+    pub times: Vec<Closes>,
     pub state: StateClass,
+}
+
+impl Properties {
+    /// The column that the watermark speaks of.
+    #[must_use]
+    pub fn time(&self) -> Option<usize> {
+        let times = self.times.iter();
+        times
+            .filter(|time| time.after_us <= INSTANT_US)
+            .map(|time| time.column)
+            .next()
+    }
+}
+
+/// Rows of a moment come until the watermark is behind it.
+const INSTANT_US: i64 = 1;
+
+/// Lets nodes forget what is closed, where something that their rows have in common says when.
+pub fn close(plan: &mut Plan, catalog: &Catalog) {
+    let known = properties(plan, catalog);
+    for (node, known) in plan.nodes.iter_mut().zip(&known) {
+        let own = &known.times;
+        let first = |is_shared: &dyn Fn(usize) -> bool| {
+            let shared = own.iter().filter(|time| is_shared(time.column));
+            shared.min_by_key(|time| time.after_us).copied()
+        };
+        let closes = match &node.operator {
+            Operator::Aggregate { keys, .. } => first(&|column| column < keys.len()),
+            Operator::Top { partition, .. } => first(&|column| partition.contains(&column)),
+            Operator::Distinct
+            | Operator::SetDifference { .. }
+            | Operator::SetIntersection { .. }
+            | Operator::Sessions { .. } => first(&|_| true),
+            Operator::Join(join) => match join.kind {
+                JoinKind::LeftAntiNullAware | JoinKind::AsOf { .. } => None,
+                _ => first(&|column| join.keys.iter().any(|(left, _)| *left == column)),
+            },
+            _ => None,
+        };
+        node.closes = closes;
+    }
 }
 
 /// For each node.
@@ -42,13 +85,16 @@ pub fn properties(plan: &Plan, catalog: &Catalog) -> Vec<Properties> {
             .map(|input| plan.nodes[input.0].schema.fields().len())
             .collect();
         let width = node.schema.fields().len();
-        let found = of_node(&node.operator, &inputs, &widths, width, catalog);
+        let mut found = of_node(&node.operator, &inputs, &widths, width, catalog);
+        if node.closes.is_some() {
+            found.state = StateClass::Bounded;
+        }
         known.push(found);
     }
     known
 }
 
-fn stateless(key: Option<Vec<usize>>, is_append_only: bool, times: Vec<usize>) -> Properties {
+fn stateless(key: Option<Vec<usize>>, is_append_only: bool, times: Vec<Closes>) -> Properties {
     Properties {
         key,
         is_append_only,
@@ -70,7 +116,11 @@ fn of_node(
                 .get(&input.relation)
                 .and_then(|relation| relation.key.as_ref())
                 .and_then(|key| mapped(key, &input.columns));
-            stateless(key, input.is_append_only, input.time.into_iter().collect())
+            let times = input.time.map(|column| Closes {
+                column,
+                after_us: INSTANT_US,
+            });
+            stateless(key, input.is_append_only, times.into_iter().collect())
         }
         Operator::Constant(rows) => {
             stateless((rows.num_rows() <= 1).then(Vec::new), true, Vec::new())
@@ -91,8 +141,16 @@ fn of_node(
         ),
         Operator::Windows { time, windows } => {
             let mut times = inputs[0].times.clone();
-            if times.contains(time) {
-                times.extend([widths[0], widths[0] + 1]);
+            let of_time = times.iter().find(|known| known.column == *time);
+            if let Some(of_time) = of_time.copied() {
+                let late_us = of_time.after_us - INSTANT_US;
+                let size_us = i64::try_from(size_of(*windows).as_micros()).unwrap_or(i64::MAX);
+                for (column, after_us) in [(1, late_us), (0, late_us.saturating_add(size_us))] {
+                    times.push(Closes {
+                        column: widths[0] + column,
+                        after_us,
+                    });
+                }
             }
             let is_one = matches!(windows, WindowKind::Tumble { .. });
             let key = inputs[0].key.clone().map(|mut key| {
@@ -103,50 +161,44 @@ fn of_node(
             });
             stateless(key, inputs[0].is_append_only, times)
         }
+        Operator::Sessions { time, .. } => {
+            // A session may begin long before it ends, and its rows come out again until then.
+            let times = inputs[0].times.iter().filter(|known| known.column == *time);
+            let times = times.map(|known| Closes {
+                column: widths[0] + 1,
+                after_us: known.after_us - INSTANT_US,
+            });
+            Properties {
+                key: inputs[0].key.clone(),
+                is_append_only: false,
+                times: times.collect(),
+                state: StateClass::ByRows,
+            }
+        }
         Operator::Unnest { list, .. } => {
-            let times = inputs[0]
-                .times
-                .iter()
-                .copied()
-                .filter(|at| at != list)
-                .collect();
+            let times = inputs[0].times.iter().copied();
+            let times = times.filter(|time| time.column != *list).collect();
             stateless(None, inputs[0].is_append_only, times)
         }
         Operator::Union => {
             let all = inputs.iter().all(|input| input.is_append_only);
-            let times = inputs[0].times.iter().copied();
-            let times = times
-                .filter(|time| inputs.iter().all(|input| input.times.contains(time)))
-                .collect();
-            stateless(None, all, times)
+            stateless(None, all, common(inputs))
         }
-        Operator::Aggregate { keys, .. } => {
-            let times = places(&inputs[0].times, keys);
-            let state = if !times.is_empty() && inputs[0].is_append_only {
-                StateClass::Bounded
-            } else {
-                StateClass::ByKeys
-            };
-            Properties {
-                key: Some((0..keys.len()).collect()),
-                is_append_only: false,
-                times,
-                state,
-            }
-        }
+        Operator::Aggregate { keys, .. } => Properties {
+            key: Some((0..keys.len()).collect()),
+            is_append_only: false,
+            times: places(&inputs[0].times, keys),
+            state: StateClass::ByKeys,
+        },
         Operator::Distinct => Properties {
             key: Some((0..width).collect()),
-            state: if inputs[0].times.is_empty() {
-                StateClass::ByRows
-            } else {
-                StateClass::Bounded
-            },
+            state: StateClass::ByRows,
             ..inputs[0].clone()
         },
         Operator::SetDifference { all } | Operator::SetIntersection { all } => Properties {
             key: (!all).then(|| (0..width).collect()),
             is_append_only: false,
-            times: Vec::new(),
+            times: common(inputs),
             state: StateClass::ByRows,
         },
         Operator::Join(join) => of_join(join, inputs, widths),
@@ -163,7 +215,13 @@ fn of_node(
                 inputs[0].key.clone()
             },
             is_append_only: inputs[0].is_append_only && limit.is_none() && !emits_number,
-            times: inputs[0].times.clone(),
+            // A row may come out again, or go, for another one of its partition.
+            times: inputs[0]
+                .times
+                .iter()
+                .copied()
+                .filter(|time| partition.contains(&time.column))
+                .collect(),
             state: if limit.is_some() && inputs[0].is_append_only {
                 StateClass::ByKeys
             } else {
@@ -208,7 +266,8 @@ fn of_join(join: &Join, inputs: &[&Properties], widths: &[usize]) -> Properties 
         .map(|key| key.iter().map(|at| at + widths[0]).collect::<Vec<_>>());
     let key = match join.kind {
         _ if only_left => left.key.clone(),
-        JoinKind::Inner | JoinKind::Left | JoinKind::AsOf { .. } if one_right => left.key.clone(),
+        JoinKind::AsOf { .. } => left.key.clone(),
+        JoinKind::Inner | JoinKind::Left if one_right => left.key.clone(),
         JoinKind::Inner | JoinKind::Right if one_left => shifted,
         JoinKind::Inner => left.key.clone().zip(shifted).map(|(mut left, right)| {
             left.extend(right);
@@ -223,15 +282,80 @@ fn of_join(join: &Join, inputs: &[&Properties], widths: &[usize]) -> Properties 
         }
         _ => None,
     };
-    let mut times = left.times.clone();
-    if !only_left {
-        times.extend(right.times.iter().map(|at| at + widths[0]));
-    }
+    let times = times_of_join(join, left, right, only_left, widths[0]);
     Properties {
         key,
         is_append_only: both_append && matches!(join.kind, JoinKind::Inner | JoinKind::LeftSemi),
         times,
         state: StateClass::ByRows,
+    }
+}
+
+/// A pair comes or goes with either of its rows, so only what both say holds for it.
+fn times_of_join(
+    join: &Join,
+    left: &Properties,
+    right: &Properties,
+    only_left: bool,
+    left_width: usize,
+) -> Vec<Closes> {
+    let of = |times: &[Closes], column: usize| {
+        let found = times.iter().find(|time| time.column == column);
+        found.map(|time| time.after_us)
+    };
+    let mut times = Vec::new();
+    let mut pairs = join.keys.clone();
+    let is_as_of = if let JoinKind::AsOf { left, right } = join.kind {
+        pairs.push((left, right));
+        true
+    } else {
+        false
+    };
+    for (left_key, right_key) in pairs {
+        let (Some(one), Some(other)) = (of(&left.times, left_key), of(&right.times, right_key))
+        else {
+            continue;
+        };
+        let after_us = one.max(other);
+        // Where one side may be missing its columns are null, and close never.
+        if !matches!(join.kind, JoinKind::Right | JoinKind::Full) {
+            times.push(Closes {
+                column: left_key,
+                after_us,
+            });
+        }
+        let shows_right = !only_left && !is_as_of;
+        if shows_right && !matches!(join.kind, JoinKind::Left | JoinKind::Full) {
+            times.push(Closes {
+                column: left_width + right_key,
+                after_us,
+            });
+        }
+    }
+    times
+}
+
+/// Columns of the same rows in several inputs, of which each says until when.
+fn common(inputs: &[&Properties]) -> Vec<Closes> {
+    let in_all = |time: &Closes| {
+        let found = inputs.iter().map(|input| {
+            let mut times = input.times.iter();
+            times.find(|other| other.column == time.column)
+        });
+        let after_us = found.map(|other| Some(other?.after_us));
+        Some(Closes {
+            column: time.column,
+            after_us: after_us.collect::<Option<Vec<i64>>>()?.into_iter().max()?,
+        })
+    };
+    inputs[0].times.iter().filter_map(in_all).collect()
+}
+
+fn size_of(windows: WindowKind) -> Duration {
+    match windows {
+        WindowKind::Tumble { size, .. }
+        | WindowKind::Hop { size, .. }
+        | WindowKind::Cumulate { size, .. } => size,
     }
 }
 
@@ -242,10 +366,15 @@ fn mapped(key: &[usize], columns: &[usize]) -> Option<Vec<usize>> {
         .collect()
 }
 
-fn places(of: &[usize], columns: &[usize]) -> Vec<usize> {
+fn places(of: &[Closes], columns: &[usize]) -> Vec<Closes> {
     let numbered = columns.iter().enumerate();
     numbered
-        .filter(|(_, column)| of.contains(column))
-        .map(|(at, _)| at)
+        .filter_map(|(at, column)| {
+            let known = of.iter().find(|time| time.column == *column)?;
+            Some(Closes {
+                column: at,
+                after_us: known.after_us,
+            })
+        })
         .collect()
 }

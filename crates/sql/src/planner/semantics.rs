@@ -259,7 +259,7 @@ fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFus
     )))
 }
 
-fn is_clock(expression: &Expr) -> bool {
+pub fn is_clock(expression: &Expr) -> bool {
     matches!(expression, Expr::ScalarFunction(call) if functions::clock::is_clock(call.name()))
 }
 

@@ -143,7 +143,7 @@ fn windows_over_a_source() {
         "SELECT window_start, k, count(*) FROM TUMBLE(s, at, INTERVAL '1 hour') GROUP BY window_start, k",
         expect![[r#"
             window_start Timestamp(µs, "UTC"), k Utf8, count Int64
-            Aggregate by [window_start, k]: Count()  (node 4, state: bounded by watermark)
+            Aggregate by [window_start, k]: Count()  (node 4, state: by keys)
               -> Project [Column(0), Column(2)]  (node 3, state: none, append-only)
                 -> Tumble by at  (node 2, state: none, append-only)
                   -> Filter at@1 IS NOT NULL  (node 1, state: none, append-only)
@@ -217,4 +217,155 @@ fn an_append_sink_of_changing_rows() {
             r#"SqlError { sqlstate: [52, 50, 80, 49, 55], message: "rows of this query change, and an append sink cannot take them back", detail: None, hint: Some("Use FORMAT UPSERT KEY (…) or FORMAT DEBEZIUM."), position: None }"#
         ]],
     );
+}
+
+#[test]
+fn sources_have_the_format_they_name() {
+    let proto =
+        "syntax = \"proto3\"; message M { int64 a = 1; N b = 2; message N { string c = 1; } }";
+    let avro = r#"{"type": "record", "name": "M", "fields": [{"name": "a", "type": "long"}]}"#;
+    let define = |columns: &str, rest: &str| {
+        let text = format!("CREATE SOURCE s FROM TOPIC s ({columns}) FORMAT {rest}");
+        let mut statements = match parse(&text) {
+            Ok(statements) => statements,
+            Err(error) => return Some(error.message),
+        };
+        let statement = statements.pop().expect("one");
+        let defined = define(&Catalog::default(), &statement);
+        defined.err().map(|error| error.message)
+    };
+    let cases = [
+        (
+            "a BIGINT, c TEXT PATH 'b.c'",
+            format!("PROTOBUF WITH (schema = '{proto}', message = 'M')"),
+            None,
+        ),
+        (
+            "a BIGINT",
+            format!("PROTOBUF WITH (schema = '{proto}', message = 'M', framing = 'confluent')"),
+            None,
+        ),
+        (
+            "a TEXT",
+            format!("PROTOBUF WITH (schema = '{proto}', message = 'M')"),
+            Some("column a: the field cannot become Utf8"),
+        ),
+        (
+            "a BIGINT",
+            "PROTOBUF WITH (message = 'M')".to_owned(),
+            Some("FORMAT PROTOBUF needs its schema"),
+        ),
+        ("a BIGINT", format!("AVRO WITH (schema = '{avro}')"), None),
+        (
+            "z BIGINT",
+            format!("AVRO WITH (schema = '{avro}')"),
+            Some("column z: the schema has no such field"),
+        ),
+        (
+            "a BIGINT, c TEXT PATH '$.b.c'",
+            format!("PROTOBUF (SCHEMA '{proto}', MESSAGE 'M', FRAMING confluent)"),
+            None,
+        ),
+        (
+            "a BIGINT",
+            format!("AVRO (SCHEMA '{avro}', FRAMING 'confluent') WITH (on_malformed = 'stop')"),
+            None,
+        ),
+        (
+            "a BIGINT PATH 'p[0].\"q.r\"', b TEXT[] PATH 'tags'",
+            "JSON WITH (on_malformed = 'dead_letter', dead_letter_topic = 'bad', max_future = '2 hours')"
+                .to_owned(),
+            None,
+        ),
+        (
+            "a BIGINT PATH 'p..q'",
+            "JSON".to_owned(),
+            Some("\"p..q\" is no path"),
+        ),
+        (
+            "a BIGINT",
+            "JSON WITH (on_malformed = 'ignore')".to_owned(),
+            Some("on_malformed is not \"ignore\""),
+        ),
+        (
+            "a TEXT, written TIMESTAMPTZ METADATA FROM 'timestamp', \"offset\" BIGINT METADATA",
+            "RAW".to_owned(),
+            None,
+        ),
+        (
+            "a TEXT, written TEXT METADATA FROM 'timestamp'",
+            "RAW".to_owned(),
+            Some("column written: the field cannot become Utf8"),
+        ),
+        (
+            "a BIGINT, b TEXT",
+            "CSV WITH (delimiter = ';')".to_owned(),
+            None,
+        ),
+        (
+            "a BIGINT, b TEXT",
+            "RAW".to_owned(),
+            Some("raw records hold one column, not 2"),
+        ),
+        (
+            "a INTERVAL",
+            "JSON".to_owned(),
+            Some("column a: this format holds no Interval(MonthDayNano)"),
+        ),
+        (
+            "a BIGINT",
+            "XML".to_owned(),
+            Some("format XML is not supported"),
+        ),
+    ];
+    for (columns, rest, expected) in cases {
+        assert_eq!(define(columns, &rest).as_deref(), expected, "{rest}");
+    }
+}
+
+#[test]
+fn state_of_closed_windows_goes_where_late_rows_are_dropped() {
+    let state = |rest: &str| {
+        let text = format!("CREATE MATERIALIZED VIEW v {rest}");
+        let statement = parse(&text).expect("a statement").pop().expect("one");
+        let catalog = catalog(
+            "CREATE SOURCE s FROM TOPIC s (k TEXT, v INT, at TIMESTAMPTZ, WATERMARK FOR at AS at - INTERVAL '5 s');
+             CREATE SOURCE plain FROM TOPIC s (k TEXT, at TIMESTAMPTZ)",
+        );
+        let (_, definition) = match define(&catalog, &statement) {
+            Ok(defined) => defined,
+            Err(error) => return vec![error.message],
+        };
+        let streams::Definition::View(view) = definition else {
+            panic!("a view was made");
+        };
+        let lines = explain(&view.plan, &catalog).into_iter();
+        lines
+            .filter(|line| line.contains("bounded"))
+            .map(|line| line.trim().to_owned())
+            .collect()
+    };
+    let counts =
+        "SELECT window_end, k, count(*) FROM TUMBLE(s, at, INTERVAL '1 minute') GROUP BY 1, 2";
+    let cases = [
+        (format!("AS {counts}"), expect![[""]]),
+        (format!("WITH (late_rows = 'drop') AS {counts}"), expect![[r#"
+            Aggregate by [window_end, k]: Count()  (node 4, state: bounded by watermark)"#]]),
+        (format!("AS {counts} EMIT ON WINDOW CLOSE"), expect![[r#"
+            Emit when window_end closes  (node 5, state: bounded by watermark, append-only)
+            -> Aggregate by [window_end, k]: Count()  (node 4, state: bounded by watermark)"#]]),
+        (
+            "WITH (late_rows = 'drop') AS SELECT k, window_end, count(*) FROM SESSION(s, at, INTERVAL '1 minute', PARTITION BY k) GROUP BY k, window_end".to_owned(),
+            expect![[r#"
+                Aggregate by [k, window_end]: Count()  (node 4, state: bounded by watermark)
+                -> Sessions of [k] by at  (node 2, state: bounded by watermark)"#]],
+        ),
+        (
+            "WITH (late_rows = 'drop') AS SELECT window_start, k FROM TUMBLE(plain, at, INTERVAL '1 minute')".to_owned(),
+            expect!["no window ever closes: nothing that the query reads has a watermark"],
+        ),
+    ];
+    for (rest, expected) in cases {
+        expected.assert_eq(&state(&rest).join("\n"));
+    }
 }

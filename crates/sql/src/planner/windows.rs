@@ -1,4 +1,4 @@
-//! `TUMBLE`, `HOP` and `CUMULATE` in FROM: each row once for each window that its time is in.
+//! `TUMBLE`, `HOP`, `CUMULATE` and `SESSION` in FROM: each row once for each window that its time is in.
 
 use std::{fmt, hash::Hash, sync::Arc, time::Duration};
 
@@ -11,7 +11,11 @@ use datafusion_expr::{
 use datafusion_sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, ObjectName, TableFactor};
 use streams::plan::WindowKind;
 
-use crate::error::{raise, sqlstate};
+use super::sessions::Sessioned;
+use crate::{
+    backend::SqlError,
+    error::{carried, raise, sqlstate},
+};
 
 pub const WINDOW_START: &str = "window_start";
 pub const WINDOW_END: &str = "window_end";
@@ -40,38 +44,48 @@ impl fmt::Debug for Windowed {
 
 impl Windowed {
     fn new(input: LogicalPlan, time: Expr, windows: WindowKind) -> Result<Self, DataFusionError> {
-        let Expr::Column(column) = &time else {
-            return Err(raise(
-                sqlstate::INVALID_PARAMETER_VALUE,
-                "the time of a window is a column",
-            ));
-        };
-        let (table, field) = input.schema().qualified_field_from_column(column)?;
-        let data_type = field.data_type().clone();
-        if !matches!(data_type, DataType::Timestamp(..)) {
-            return Err(raise(
-                sqlstate::DATATYPE_MISMATCH,
-                format!("column \"{}\" is no timestamp", column.name),
-            ));
-        }
-        let table = table.cloned();
-        let mut fields: Vec<(Option<TableReference>, FieldRef)> = input
-            .schema()
-            .iter()
-            .map(|(table, field)| (table.cloned(), field.clone()))
-            .collect();
-        for name in [WINDOW_START, WINDOW_END] {
-            let field = Field::new(name, data_type.clone(), true);
-            fields.push((table.clone(), Arc::new(field)));
-        }
-        let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?;
         Ok(Self {
+            schema: windowed_schema(&input, &time)?,
             input,
             time,
             windows,
-            schema: Arc::new(schema),
         })
     }
+}
+
+/// The columns of the input, and behind them start and end of a window by that column.
+pub fn windowed_schema(input: &LogicalPlan, time: &Expr) -> Result<DFSchemaRef, DataFusionError> {
+    let Expr::Column(column) = time else {
+        let hint = "For windows by when records were written, declare a column: \
+                    CREATE SOURCE … (written TIMESTAMPTZ METADATA FROM 'timestamp', …).";
+        return Err(carried(
+            SqlError::new(
+                sqlstate::INVALID_PARAMETER_VALUE,
+                "the time of a window is a column",
+            )
+            .with_hint(hint),
+        ));
+    };
+    let (table, field) = input.schema().qualified_field_from_column(column)?;
+    let data_type = field.data_type().clone();
+    if !matches!(data_type, DataType::Timestamp(..)) {
+        return Err(raise(
+            sqlstate::DATATYPE_MISMATCH,
+            format!("column \"{}\" is no timestamp", column.name),
+        ));
+    }
+    let table = table.cloned();
+    let mut fields: Vec<(Option<TableReference>, FieldRef)> = input
+        .schema()
+        .iter()
+        .map(|(table, field)| (table.cloned(), field.clone()))
+        .collect();
+    for name in [WINDOW_START, WINDOW_END] {
+        let field = Field::new(name, data_type.clone(), true);
+        fields.push((table.clone(), Arc::new(field)));
+    }
+    let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?;
+    Ok(Arc::new(schema))
 }
 
 impl UserDefinedLogicalNodeCore for Windowed {
@@ -160,6 +174,7 @@ enum Function {
     Tumble,
     Hop,
     Cumulate,
+    Session,
 }
 
 fn function_of(name: &ObjectName) -> Option<Function> {
@@ -168,6 +183,7 @@ fn function_of(name: &ObjectName) -> Option<Function> {
         "tumble" => Some(Function::Tumble),
         "hop" => Some(Function::Hop),
         "cumulate" => Some(Function::Cumulate),
+        "session" => Some(Function::Session),
         _ => None,
     }
 }
@@ -188,7 +204,10 @@ fn plan_windows(
         return Err(usage(function));
     };
     let input = context.plan(relation_factor(relation, function)?)?;
-    let time = context.sql_to_expr(time.clone(), input.schema())?;
+    let time = context.sql_to_expr(processing_time(time)?, input.schema())?;
+    if let Function::Session = function {
+        return plan_sessions(input, time, lengths, context);
+    }
     let lengths = lengths
         .iter()
         .map(|length| {
@@ -207,11 +226,64 @@ fn plan_windows(
     }))
 }
 
+/// A clock cannot tell the window of a record that is read again.
+fn processing_time(time: &ast::Expr) -> Result<ast::Expr, DataFusionError> {
+    if let ast::Expr::Function(call) = time
+        && call.name.to_string().eq_ignore_ascii_case("proctime")
+    {
+        let error = SqlError::unsupported(
+            "proctime() is not supported: its windows would be others after a restart",
+        )
+        .with_hint(
+            "Declare a column METADATA FROM 'timestamp' of the source, and take windows by it.",
+        );
+        return Err(carried(error));
+    }
+    Ok(time.clone())
+}
+
+fn plan_sessions(
+    input: LogicalPlan,
+    time: Expr,
+    arguments: &[ast::Expr],
+    context: &mut dyn RelationPlannerContext,
+) -> Result<LogicalPlan, DataFusionError> {
+    let [gap, partition @ ..] = arguments else {
+        return Err(usage(Function::Session));
+    };
+    let gap = microseconds(&context.sql_to_expr(gap.clone(), &DFSchema::empty())?)?;
+    let mut keys: Vec<Expr> = Vec::with_capacity(partition.len());
+    for key in partition {
+        let key = context.sql_to_expr(key.clone(), input.schema())?;
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let input = LogicalPlanBuilder::from(input)
+        .filter(time.clone().is_not_null())?
+        .build()?;
+    let node = Sessioned::new(input, keys, time, positive(gap)?)?;
+    Ok(LogicalPlan::Extension(Extension {
+        node: Arc::new(node),
+    }))
+}
+
+fn positive(length: i64) -> Result<Duration, DataFusionError> {
+    let length = u64::try_from(length).ok().filter(|length| *length > 0);
+    length.map(Duration::from_micros).ok_or_else(|| {
+        raise(
+            sqlstate::INVALID_PARAMETER_VALUE,
+            "a window's length is above zero",
+        )
+    })
+}
+
 fn usage(function: Function) -> DataFusionError {
     let shape = match function {
         Function::Tumble => "TUMBLE(relation, time, size [, offset])",
         Function::Hop => "HOP(relation, time, slide, size [, offset])",
         Function::Cumulate => "CUMULATE(relation, time, step, size [, offset])",
+        Function::Session => "SESSION(relation, time, gap [, PARTITION BY column, …])",
     };
     raise(
         sqlstate::INVALID_PARAMETER_VALUE,
@@ -252,18 +324,6 @@ fn relation_factor(
 }
 
 fn windows_of(function: Function, lengths: &[i64]) -> Result<WindowKind, DataFusionError> {
-    let positive = |length: i64| {
-        u64::try_from(length)
-            .ok()
-            .filter(|length| *length > 0)
-            .map(Duration::from_micros)
-            .ok_or_else(|| {
-                raise(
-                    sqlstate::INVALID_PARAMETER_VALUE,
-                    "a window's length is above zero",
-                )
-            })
-    };
     // A window that begins earlier by its size begins at the same places.
     let shift = |offset: Option<&i64>, period: Duration| {
         let period = i64::try_from(period.as_micros()).unwrap_or(i64::MAX);

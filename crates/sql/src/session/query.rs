@@ -17,13 +17,16 @@ use super::{
 };
 use crate::{
     backend::{ReadAt, SqlError},
-    catalog::{Relation, RelationKind},
+    catalog::{Catalog, Relation, RelationKind},
     column_type::{field_of, field_of_oid, postgres_type},
     execute::execute,
     pg_catalog::{self, Asker, SystemCatalog},
     planner::{self, Bindings, Planned},
     statement::{Statement, StatementKind},
 };
+
+/// Rows of relations, and the epoch they are of where they are of one.
+type Found = (BTreeMap<String, Vec<RecordBatch>>, Option<u64>);
 
 /// A query that is planned, for as long as the catalog stays as it was.
 #[derive(Clone, Debug)]
@@ -126,10 +129,11 @@ impl Session {
             if system
                 .all
                 .get(relation)
-                .is_some_and(|found| found.kind == RelationKind::Sink)
+                .is_some_and(|found| matches!(found.kind, RelationKind::Sink | RelationKind::Index))
             {
-                let message = format!("cannot read from sink \"{relation}\"");
-                let hint = "Its rows are in its topic; read what the sink reads instead.";
+                let message =
+                    format!("cannot read from \"{relation}\": it keeps no rows of its own");
+                let hint = "Read what it reads instead.";
                 return Err(SqlError::new(*b"42809", message).with_hint(hint));
             }
         }
@@ -185,10 +189,48 @@ impl Session {
             parameters: values.to_vec(),
             now_us: self.transaction_time(),
         };
-        let (rows, epoch) = self.read(query).await?;
-        let planned = query.planned.clone();
+        let mut planned = query.planned.clone();
+        if planned.is_template() {
+            let values = bindings.clone();
+            planned = self.compute(move || planned.bind(&values)).await?;
+        }
+        let (rows, epoch) = match self.look_up(query, &planned).await? {
+            Some(found) => found,
+            None => self.read(query).await?,
+        };
         let run = move || execute(&planned, &bindings, &rows);
         Ok((self.compute(run).await?, epoch))
+    }
+
+    /// The rows that the query can see, if it reads one relation whose rows are found by what it asks of them.
+    async fn look_up(
+        &mut self,
+        query: &Query,
+        planned: &Planned,
+    ) -> Result<Option<Found>, SqlError> {
+        let mut reads = planned.reads.iter();
+        let (Some(name), None) = (reads.next(), reads.next()) else {
+            return Ok(None);
+        };
+        // A transaction reads all it reads of one epoch.
+        if self.transaction.is_open() || !self.settings.get("forebay.after")?.is_empty() {
+            return Ok(None);
+        }
+        let relation = query.system.all.get(name);
+        let Some(places) = planned.lookups.get(name) else {
+            return Ok(None);
+        };
+        let (Some(relation), Some((columns, keys))) =
+            (relation, lookup_keys(&query.system.all, name, places)?)
+        else {
+            return Ok(None);
+        };
+        if !matches!(relation.kind, RelationKind::View | RelationKind::Table) {
+            return Ok(None);
+        }
+        let snapshot = self.backend.lookup(name.clone(), columns, keys).await?;
+        let epoch = snapshot.epoch;
+        Ok(Some((snapshot.rows, Some(epoch))))
     }
 
     /// What `now()` says: when the transaction began.
@@ -202,10 +244,7 @@ impl Session {
     }
 
     /// Rows of all relations that a query reads, as of one epoch.
-    async fn read(
-        &mut self,
-        query: &Query,
-    ) -> Result<(BTreeMap<String, Vec<RecordBatch>>, Option<u64>), SqlError> {
+    async fn read(&mut self, query: &Query) -> Result<Found, SqlError> {
         let mut rows = BTreeMap::new();
         let mut names = Vec::new();
         let asker = Asker {
@@ -286,7 +325,10 @@ impl Session {
         with_snapshot: bool,
     ) -> Result<Rows, SqlError> {
         let relation = self.relation(name).await?;
-        if matches!(relation.kind, RelationKind::System | RelationKind::Sink) {
+        if matches!(
+            relation.kind,
+            RelationKind::System | RelationKind::Sink | RelationKind::Index
+        ) {
             let message = format!("cannot subscribe to \"{name}\"");
             return Err(SqlError::new(*b"42809", message)
                 .with_hint("SUBSCRIBE takes a source, a table or a view."));
@@ -352,6 +394,7 @@ impl Session {
             );
         }
         let catalog = self.backend.catalog().await;
+        let index_name;
         let (tag, name, or_not) = match &statement.kind {
             StatementKind::Drop(drop) => return self.drop_relations(drop).await,
             StatementKind::CreateSource(create) => {
@@ -368,7 +411,11 @@ impl Session {
             StatementKind::CreateSink(create) => {
                 ("CREATE SINK", Some(&create.name), create.if_not_exists)
             }
-            _ => ("CREATE INDEX", None, false),
+            StatementKind::CreateIndex(create) => {
+                index_name = create.index_name();
+                ("CREATE INDEX", Some(&index_name), create.if_not_exists)
+            }
+            _ => return Err(SqlError::unsupported("this statement makes no relation")),
         };
         let done = Ok(Answer::Done(Tag::Fixed(tag)));
         if let Some(name) = name
@@ -400,7 +447,7 @@ impl Session {
                 "materialized view",
             ),
             DropKind::Sink => ("DROP SINK", RelationKind::Sink, "sink"),
-            DropKind::Index => return Err(SqlError::unsupported("there are no indexes to drop")),
+            DropKind::Index => ("DROP INDEX", RelationKind::Index, "index"),
         };
         for name in &drop.names {
             let catalog = self.backend.catalog().await;
@@ -432,7 +479,13 @@ impl Session {
             let readers = catalog
                 .relations()
                 .filter(|other| other.reads.contains(&dropped));
-            let readers: Vec<String> = readers.map(|other| other.name.clone()).collect();
+            // An index goes with its relation.
+            let (indexes, readers): (Vec<_>, Vec<_>) =
+                readers.partition(|other| other.kind == RelationKind::Index);
+            let names = |of: &[&Arc<Relation>]| -> Vec<String> {
+                of.iter().map(|one| one.name.clone()).collect()
+            };
+            let (indexes, mut readers) = (names(&indexes), names(&readers));
             if !cascade && !readers.is_empty() {
                 let message = format!("cannot drop {name} because other objects depend on it");
                 let detail: Vec<_> = readers
@@ -443,6 +496,7 @@ impl Session {
                     .with_detail(detail.join("\n"))
                     .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
             }
+            readers.extend(indexes);
             for reader in readers {
                 // Whoever reads several of them goes before all of them.
                 order.retain(|known| *known != reader);
@@ -455,13 +509,76 @@ impl Session {
                 + 1;
         }
         for dropped in order.iter().rev() {
-            if dropped != name {
+            let is_index = |found: &Arc<Relation>| found.kind == RelationKind::Index;
+            if dropped != name && !catalog.get(dropped).is_some_and(is_index) {
                 self.notice(*b"00000", format!("drop cascades to {dropped}"));
             }
             self.backend.drop_relation(dropped.clone()).await?;
         }
         Ok(())
     }
+}
+
+/// Keys looked up for one question; for more all rows are read.
+const LOOKUPS_MAX: usize = 1024;
+
+/// Columns by which all rows that a query can see are found, and their values, one row for each combination.
+fn lookup_keys(
+    catalog: &Catalog,
+    name: &str,
+    places: &[planner::Values],
+) -> Result<Option<(Vec<usize>, RecordBatch)>, SqlError> {
+    let Some(relation) = catalog.get(name) else {
+        return Ok(None);
+    };
+    let is_given = |columns: &&[usize]| {
+        let all_of = |values: &planner::Values| columns.iter().all(|at| values.contains_key(at));
+        places.iter().all(all_of)
+    };
+    // The key first: what it finds is one row.
+    let Some(columns) = catalog.lookup_columns(name).find(is_given) else {
+        return Ok(None);
+    };
+    let mut rows: Vec<Vec<ScalarValue>> = Vec::new();
+    for values in places {
+        let mut combined: Vec<Vec<ScalarValue>> = vec![Vec::new()];
+        for at in columns {
+            let one_of = &values[at];
+            if combined.len() * one_of.len() > LOOKUPS_MAX {
+                return Ok(None);
+            }
+            combined = combined
+                .iter()
+                .flat_map(|row| {
+                    one_of
+                        .iter()
+                        .map(|value| [&row[..], std::slice::from_ref(value)].concat())
+                })
+                .collect();
+        }
+        rows.extend(
+            combined
+                .into_iter()
+                .filter(|row| !rows.contains(row))
+                .collect::<Vec<_>>(),
+        );
+    }
+    let mut arrays = Vec::with_capacity(columns.len());
+    for (place, at) in columns.iter().enumerate() {
+        let values = rows.iter().map(|row| row[place].clone());
+        let array = ScalarValue::iter_to_array(values)?;
+        arrays.push(arrow::compute::cast(
+            &array,
+            relation.schema.field(*at).data_type(),
+        )?);
+    }
+    let schema = Arc::new(relation.schema.project(columns)?);
+    let fields = schema.fields().iter();
+    let fields: Vec<Field> = fields
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect();
+    let keys = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
+    Ok(Some((columns.to_vec(), keys)))
 }
 
 /// `$1::int` says what the parameter is, where nobody else has.

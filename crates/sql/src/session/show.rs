@@ -23,11 +23,13 @@ fn listed(words: &[String]) -> Option<&'static [RelationKind]> {
         ["tables"] => &[RelationKind::Table],
         ["views"] | ["materialized", "views"] => &[RelationKind::View],
         ["sinks"] => &[RelationKind::Sink],
+        ["indexes"] => &[RelationKind::Index],
         ["relations"] => &[
             RelationKind::Source,
             RelationKind::Table,
             RelationKind::View,
             RelationKind::Sink,
+            RelationKind::Index,
         ],
         _ => return None,
     })
@@ -150,6 +152,7 @@ fn kind_name(kind: RelationKind) -> &'static str {
         RelationKind::Table => "table",
         RelationKind::View => "materialized view",
         RelationKind::Sink => "sink",
+        RelationKind::Index => "index",
         RelationKind::System => "system table",
     }
 }

@@ -26,7 +26,10 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if cursor.take_word("table") {
         return table(cursor);
     }
-    cursor.take_word("unique");
+    if cursor.take_words(&["unique", "index"]) {
+        return Err(SqlError::unsupported("an index cannot be unique")
+            .with_hint("A table's PRIMARY KEY is; so is what a view groups by."));
+    }
     if cursor.take_word("index") {
         return index(cursor);
     }
@@ -85,10 +88,15 @@ fn source(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     }
     cursor.expect_token(&Token::RParen)?;
     let mut format = "JSON".to_owned();
+    let mut written = Vec::new();
     if cursor.take_word("format") {
         format = cursor.ident()?.to_uppercase();
+        if cursor.take_token(&Token::LParen) {
+            options_until_end(cursor, &mut written)?;
+        }
     }
-    let options = options(cursor)?;
+    written.extend(options(cursor)?);
+    let options = written;
     Ok(StatementKind::CreateSource(CreateSource {
         name,
         if_not_exists,
@@ -108,13 +116,61 @@ fn source_column(cursor: &mut Cursor<'_>) -> Result<SourceColumn, SqlError> {
         let Some(text) = cursor.take_string() else {
             return Err(cursor.error_here());
         };
-        path = Some(text.split('.').map(str::to_owned).collect());
+        path = Some(path_of(&text)?);
+    }
+    let mut metadata = None;
+    if path.is_none() && cursor.take_word("metadata") {
+        metadata = Some(if cursor.take_word("from") {
+            cursor.take_string().ok_or_else(|| cursor.error_here())?
+        } else {
+            name.clone()
+        });
     }
     Ok(SourceColumn {
         name,
         data_type,
         path,
+        metadata,
     })
+}
+
+/// `a.b.0`, `$.a.b[0]`, `a."b.c"`: names of members and places of elements.
+fn path_of(text: &str) -> Result<Vec<String>, SqlError> {
+    let refused = || {
+        SqlError::new(
+            sqlstate::INVALID_PARAMETER_VALUE,
+            format!("\"{text}\" is no path"),
+        )
+        .with_hint("A path is names with dots between them: payload.user.id, items[0].price.")
+    };
+    let mut path = Vec::new();
+    let bare = text.strip_prefix('$').unwrap_or(text);
+    let mut rest = bare.strip_prefix('.').unwrap_or(bare);
+    while !rest.is_empty() {
+        let (part, behind) = if let Some(quoted) = rest.strip_prefix('"') {
+            quoted.split_once('"').ok_or_else(refused)?
+        } else if let Some(place) = rest.strip_prefix('[') {
+            let (place, behind) = place.split_once(']').ok_or_else(refused)?;
+            place.parse::<u32>().map_err(|_| refused())?;
+            (place, behind)
+        } else {
+            rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()))
+        };
+        if part.is_empty() {
+            return Err(refused());
+        }
+        path.push(part.to_owned());
+        rest = match behind.strip_prefix('.') {
+            Some("") => return Err(refused()),
+            Some(more) => more,
+            None if behind.is_empty() || behind.starts_with('[') => behind,
+            None => return Err(refused()),
+        };
+    }
+    if path.is_empty() {
+        return Err(refused());
+    }
+    Ok(path)
 }
 
 /// `WATERMARK FOR at AS at - INTERVAL '5 minutes'`, or `AS at` for no delay.
@@ -163,9 +219,18 @@ fn options(cursor: &mut Cursor<'_>) -> Result<Vec<(String, String)>, SqlError> {
         return Ok(options);
     }
     cursor.expect_token(&Token::LParen)?;
+    options_until_end(cursor, &mut options)?;
+    Ok(options)
+}
+
+/// `name = 'value', …)`; behind FORMAT the sign may be missing.
+fn options_until_end(
+    cursor: &mut Cursor<'_>,
+    options: &mut Vec<(String, String)>,
+) -> Result<(), SqlError> {
     loop {
         let name = cursor.setting_name()?;
-        cursor.expect_token(&Token::Eq)?;
+        cursor.take_token(&Token::Eq);
         let value = match cursor.take_string() {
             Some(text) => text,
             None => match cursor.take_number() {
@@ -178,8 +243,7 @@ fn options(cursor: &mut Cursor<'_>) -> Result<Vec<(String, String)>, SqlError> {
             break;
         }
     }
-    cursor.expect_token(&Token::RParen)?;
-    Ok(options)
+    cursor.expect_token(&Token::RParen)
 }
 
 /// What comes behind the query of a sink. A column may have any of these names, so each stands with what follows it.
@@ -235,8 +299,12 @@ fn view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<StatementKind, SqlE
     let if_not_exists = cursor.take_words(&["if", "not", "exists"]);
     let name = cursor.name()?;
     let mut columns = Vec::new();
+    let mut options = Vec::new();
     if !cursor.take_word("as") {
-        columns = cursor.idents()?;
+        if cursor.peek_word().as_deref() != Some("with") {
+            columns = cursor.idents()?;
+        }
+        options = self::options(cursor)?;
         cursor.expect_word("as")?;
     }
     let query = cursor.query_before(&[&["emit", "on"]])?;
@@ -252,6 +320,7 @@ fn view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<StatementKind, SqlE
         columns,
         query,
         emit_on_window_close,
+        options,
     }))
 }
 
@@ -330,6 +399,9 @@ fn index(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         cursor.expect_word("on")?;
     }
     let relation = cursor.name()?;
+    if cursor.take_word("using") {
+        cursor.ident()?;
+    }
     let columns = cursor.idents()?;
     Ok(StatementKind::CreateIndex(CreateIndex {
         name,

@@ -25,6 +25,8 @@ struct State {
     catalog: Arc<Catalog>,
     rows: BTreeMap<String, Vec<RecordBatch>>,
     epoch: u64,
+    /// Relation, columns and how many keys.
+    lookups: Vec<(String, Vec<usize>, usize)>,
 }
 
 /// Keeps tables; whatever else is made has no rows.
@@ -34,6 +36,13 @@ pub struct Memory(Mutex<State>);
 impl Memory {
     fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
         work(&mut self.0.lock().expect("no test panics while it holds this"))
+    }
+}
+
+impl Memory {
+    /// What was looked up since the last call.
+    pub fn take_lookups(&self) -> Vec<(String, Vec<usize>, usize)> {
+        self.with(|state| std::mem::take(&mut state.lookups))
     }
 }
 
@@ -74,8 +83,16 @@ impl Backend for Memory {
         }))
     }
 
-    fn lookup(&self, _: String, _: RecordBatch) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
-        ready(Ok(Snapshot::default()))
+    fn lookup(
+        &self,
+        name: String,
+        columns: Vec<usize>,
+        keys: RecordBatch,
+    ) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
+        let lookup = (name.clone(), columns, keys.num_rows());
+        self.with(|state| state.lookups.push(lookup));
+        // More rows than are asked for are looked at again.
+        self.snapshot(vec![name], ReadAt::default())
     }
 
     fn write(

@@ -8,7 +8,8 @@
 //!    weight zero is dead.
 //! 2. `places` has exactly the living rows, each under the hash of its key columns, or of all columns where there is no key.
 //!    With a key no two living rows share one. Keys are compared in full.
-//! 3. What a snapshot holds never changes: weights are copied before they are written while a snapshot has them.
+//! 3. Each index has an entry for each living row. Entries name rows by key, so that merges of chunks do not touch them.
+//! 4. What a snapshot holds never changes: weights are copied before they are written while a snapshot has them.
 //!
 //! # Cost
 //! A row that comes: its key is encoded and hashed with its chunk, one table entry. A row that goes: one search, and one row
@@ -19,6 +20,8 @@
 //! Rows as bytes in a hash table: every question would decode all of them, on this shard. Undo lists for readers: a
 //! reader that pins an epoch for long would make each change longer.
 
+mod index;
+
 use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
@@ -28,6 +31,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::{Delta, row::RowCodec};
+use index::Index;
 
 /// Chunks are not merged beyond: a merge is work at a stretch.
 const CHUNK_ROWS_MAX: usize = 8 << 10;
@@ -63,6 +67,7 @@ pub struct Arrangement {
     chunks: Vec<Chunk>,
     places: HashTable<Place>,
     rows: u64,
+    indexes: Vec<Index>,
 }
 
 /// A view's rows at one moment.
@@ -95,6 +100,7 @@ impl Arrangement {
             chunks: Vec::new(),
             places: HashTable::new(),
             rows: 0,
+            indexes: Vec::new(),
         }
     }
 
@@ -116,7 +122,8 @@ impl Arrangement {
         let rows: usize = chunks
             .map(|chunk| chunk.rows.get_array_memory_size() + chunk.weights.len() * 8)
             .sum();
-        rows + self.places.capacity() * size_of::<Place>()
+        let indexes: usize = self.indexes.iter().map(Index::bytes).sum();
+        rows + indexes + self.places.capacity() * size_of::<Place>()
     }
 
     /// Applies a change, whatever order its rows are in: what comes and goes within it is set off first.
@@ -126,16 +133,28 @@ impl Arrangement {
             .codec
             .encode(&self.key_columns(delta.rows()), delta.len());
         let hash = |row: usize| HASHES.hash_one(keys.row(row));
+        let indexed = self.indexes.iter().map(|index| index.values(delta.rows()));
+        let indexed: Vec<crate::row::Rows> = indexed.collect();
         for (row, weight) in weights.iter().enumerate() {
-            if *weight < 0 && !self.add_weight(hash(row), keys.row(row), *weight) {
-                return Err(NotThere);
+            if *weight >= 0 {
+                continue;
+            }
+            let left = self.add_weight(hash(row), keys.row(row), *weight);
+            if left.ok_or(NotThere)? == 0 {
+                for (index, values) in self.indexes.iter_mut().zip(&indexed) {
+                    index.remove(values.row(row), keys.row(row));
+                }
             }
         }
         let mut coming = Vec::new();
         for (row, weight) in weights.iter().enumerate() {
-            let is_there =
-                !self.has_key && *weight > 0 && self.add_weight(hash(row), keys.row(row), *weight);
+            let is_there = !self.has_key
+                && *weight > 0
+                && self.add_weight(hash(row), keys.row(row), *weight).is_some();
             if *weight > 0 && !is_there {
+                for (index, values) in self.indexes.iter_mut().zip(&indexed) {
+                    index.insert(values.row(row), keys.row(row));
+                }
                 coming.push((row as u32, *weight, hash(row)));
             }
         }
@@ -171,18 +190,18 @@ impl Arrangement {
         self.key.iter().map(|at| rows.column(*at).clone()).collect()
     }
 
-    /// Adds to the weight of a living row; `false` where there is none, or none so often.
-    fn add_weight(&mut self, hash: u64, key: &[u8], weight: i64) -> bool {
+    /// Adds to the weight of a living row, and says what it is then; `None` where there is none, or none so often.
+    fn add_weight(&mut self, hash: u64, key: &[u8], weight: i64) -> Option<i64> {
         let (chunks, codec, columns) = (&self.chunks, &self.codec, &self.key);
         let found = self.places.find_entry(hash, |place| {
             place.hash == hash && key_at(chunks, codec, columns, *place) == key
         });
-        let Ok(found) = found else { return false };
+        let found = found.ok()?;
         let place = *found.get();
         let chunk = &mut self.chunks[place.chunk as usize];
         let now = chunk.weights[place.slot as usize] + weight;
         if now < 0 {
-            return false;
+            return None;
         }
         Arc::make_mut(&mut chunk.weights)[place.slot as usize] = now;
         self.rows = self.rows.wrapping_add_signed(weight);
@@ -193,7 +212,7 @@ impl Arrangement {
                 self.replace(place.chunk as usize, place.chunk as usize + 1);
             }
         }
-        true
+        Some(now)
     }
 
     /// Puts new rows into a chunk of their own: place, weight and hash of each.
@@ -286,29 +305,72 @@ impl Arrangement {
         }
     }
 
-    /// The rows with these values in the key columns, in the order of the key.
+    /// Lets rows be found by these columns.
+    pub fn add_index(&mut self, columns: &[usize]) {
+        let mut known = self.indexes.iter_mut();
+        if let Some(known) = known.find(|index| index.columns == columns) {
+            known.users += 1;
+            return;
+        }
+        let types = columns.iter().map(|at| self.schema.field(*at).data_type());
+        let codec = RowCodec::ascending(types).expect("the rows themselves are of these types");
+        let mut index = Index::new(columns, codec);
+        for chunk in &self.chunks {
+            let values = index.values(&chunk.rows);
+            let keys = self
+                .codec
+                .encode(&self.key_columns(&chunk.rows), chunk.rows.num_rows());
+            for (row, weight) in chunk.weights.iter().enumerate() {
+                if *weight != 0 {
+                    index.insert(values.row(row), keys.row(row));
+                }
+            }
+        }
+        self.indexes.push(index);
+    }
+
+    pub fn remove_index(&mut self, columns: &[usize]) {
+        let mut known = self.indexes.iter_mut();
+        if let Some(known) = known.find(|index| index.columns == columns) {
+            known.users -= 1;
+        }
+        self.indexes.retain(|index| index.users > 0);
+    }
+
+    /// The rows with these values in these columns; all rows where neither the key nor an index finds them.
     #[must_use]
-    pub fn lookup(&self, keys: &[ArrayRef]) -> Rows {
+    pub fn lookup(&self, columns: &[usize], keys: &[ArrayRef]) -> Rows {
         let count = keys.first().map_or(0, |column| column.len());
-        let keys = self.codec.encode(keys, count);
         let mut found = Vec::new();
-        for row in 0..keys.len() {
-            let key = keys.row(row);
-            let hash = HASHES.hash_one(key);
-            let place = self.places.find(hash, |place| {
-                place.hash == hash && key_at(&self.chunks, &self.codec, &self.key, *place) == key
-            });
-            if let Some(place) = place {
-                let chunk = &self.chunks[place.chunk as usize];
-                let weight = chunk.weights[place.slot as usize];
-                let rows = chunk.rows.slice(place.slot as usize, 1);
-                found.push((rows, Arc::new(vec![weight])));
+        if self.has_key && columns == self.key {
+            let keys = self.codec.encode(keys, count);
+            found.extend(keys.iter().filter_map(|key| self.row_of(key)));
+        } else {
+            let mut indexes = self.indexes.iter();
+            let Some(index) = indexes.find(|index| index.columns == columns) else {
+                return self.rows();
+            };
+            let values = index.encode(keys, count);
+            for values in values.iter() {
+                found.extend(index.find(values).filter_map(|key| self.row_of(key)));
             }
         }
         Rows {
             schema: self.schema.clone(),
             chunks: found,
         }
+    }
+
+    /// A row by its key, and how often it is there.
+    fn row_of(&self, key: &[u8]) -> Option<(RecordBatch, Arc<Vec<i64>>)> {
+        let hash = HASHES.hash_one(key);
+        let place = self.places.find(hash, |place| {
+            place.hash == hash && key_at(&self.chunks, &self.codec, &self.key, *place) == key
+        })?;
+        let chunk = &self.chunks[place.chunk as usize];
+        let weight = chunk.weights[place.slot as usize];
+        let rows = chunk.rows.slice(place.slot as usize, 1);
+        Some((rows, Arc::new(vec![weight])))
     }
 
     /// Whether two rows would share a key after this change.

@@ -3,6 +3,8 @@
 //! # Place
 //! Owned by the engine's loop, one task on the engine's shard.
 
+mod dead_letters;
+
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use base::{Offset, PartitionIndex, PartitionKey};
@@ -16,14 +18,15 @@ use super::{
     sink::SinkWriter,
 };
 use crate::{
-    Definition, Delta, NodeId, Plan,
-    definition::{Source, Watermark},
+    Definition, Delta, Fault, NodeId, Plan,
+    definition::{OnMalformed, Source, Watermark},
     format::FormatError,
     graph::{EpochEnd, Graph, PlanError, StateKey},
     log::{Extent, LogError, TopicLog},
     plan::{Input, Node, Operator},
     source::{Content, Decoded, SourceReader},
 };
+use dead_letters::Origin;
 
 /// One read of one partition.
 const READ_BYTES: usize = 256 << 10;
@@ -50,6 +53,8 @@ pub struct Position {
 enum Feed {
     Topic {
         topic: String,
+        /// Whose records these are; none: a table's own.
+        source: Option<Rc<Relation>>,
         reader: Arc<SourceReader>,
         positions: Vec<Position>,
         /// Of its rows, where they have a time: never falls, or what was late would not be.
@@ -104,6 +109,19 @@ pub enum PipelineError {
     Format(#[from] FormatError),
     #[error("its state cannot be restored: {0}")]
     Restore(String),
+    #[error("topic \"{topic}\", partition {partition}, offset {offset}: {why}")]
+    Malformed {
+        topic: String,
+        partition: PartitionIndex,
+        offset: Offset,
+        why: String,
+    },
+    #[error("the dead letters of \"{topic}\": {error}")]
+    DeadLetters { topic: String, error: LogError },
+    #[error("{0}")]
+    State(Fault),
+    #[error("it reads \"{name}\", which has stopped: {why}")]
+    Upstream { name: String, why: String },
 }
 
 impl Pipeline {
@@ -122,9 +140,11 @@ impl Pipeline {
                         content: Content::Changes,
                         schema: table.schema.clone(),
                         columns: input.columns.clone(),
+                        metadata: Vec::new(),
                         watermark: None,
+                        keeps_malformed: false,
                     };
-                    topic_feed(relation.table_topic(), reader, log)?
+                    topic_feed(relation.table_topic(), None, reader, log)?
                 }
                 _ => feed_of(input, relations, log)?,
             };
@@ -143,11 +163,13 @@ impl Pipeline {
             _ => None,
         };
         let timed = plan.inputs().filter(|(_, input)| input.time.is_some());
-        let mut operators = plan.nodes.iter().map(|node| &node.operator);
+        let drops_late = |node: &Node| {
+            node.closes.is_some() || matches!(node.operator, Operator::EmitOnClose { .. })
+        };
         Ok(Self {
             graph: Graph::new(&plan)?,
             timed: timed.map(|(node, _)| node).collect(),
-            drops_late: operators.any(|o| matches!(o, Operator::EmitOnClose { .. })),
+            drops_late: plan.nodes.iter().any(drops_late),
             late_rows: 0,
             has_begun: false,
             sink,
@@ -260,11 +282,11 @@ impl Pipeline {
         self.has_begun = epoch.outputs.is_some();
         let nodes: Vec<NodeId> = self.feeds.keys().copied().collect();
         for node in nodes {
-            records += self.read_topic(node, epoch.cuts, log).await?;
+            records += self.read_topic(node, &epoch, log).await?;
             if let Some(outputs) = epoch.outputs {
-                self.take_from_relation(node, outputs);
+                self.take_from_relation(node, outputs)?;
             }
-            self.work().await;
+            self.work().await?;
         }
         let watermarks = self.advance_watermarks(epoch);
         self.graph.end_epoch(EpochEnd {
@@ -272,7 +294,7 @@ impl Pipeline {
             now: epoch.now,
             watermarks,
         });
-        self.work().await;
+        self.work().await?;
         self.output.extend(self.graph.take_output());
         Ok(records)
     }
@@ -318,18 +340,27 @@ impl Pipeline {
         })
     }
 
-    async fn work(&mut self) {
+    /// What its operators may hold.
+    pub fn set_state_bytes_max(&mut self, bytes: usize) {
+        self.graph.set_state_bytes_max(bytes);
+    }
+
+    async fn work(&mut self) -> Result<(), PipelineError> {
         while self.graph.work() {
             if runtime::should_yield() {
                 runtime::yield_now().await;
             }
+        }
+        match self.graph.failure() {
+            Some(fault) => Err(PipelineError::State(fault.clone())),
+            None => Ok(()),
         }
     }
 
     async fn read_topic(
         &mut self,
         node: NodeId,
-        cuts: &BTreeMap<PartitionKey, Offset>,
+        epoch: &Epoch<'_>,
         log: &dyn TopicLog,
     ) -> Result<u64, PipelineError> {
         let mut records = 0;
@@ -343,7 +374,8 @@ impl Pipeline {
             let mut reads = Vec::new();
             let mut places = Vec::new();
             for (place, position) in positions.iter().enumerate() {
-                let cut = cuts.get(&position.key).copied().unwrap_or(Offset::ZERO);
+                let cut = epoch.cuts.get(&position.key);
+                let cut = cut.copied().unwrap_or(Offset::ZERO);
                 if position.next_offset < cut {
                     let (key, from) = (position.key, position.next_offset);
                     reads.push(log.read(key, from, cut, READ_BYTES, reader.clone()));
@@ -355,21 +387,80 @@ impl Pipeline {
             }
             let decoded = super::all(reads).await;
             for (place, decoded) in places.into_iter().zip(decoded) {
-                let decoded = decoded?;
+                let mut decoded = decoded?;
                 records += decoded.records;
-                self.take_decoded(node, place, decoded);
-                self.work().await;
+                self.settle_malformed(node, place, &mut decoded, log)
+                    .await?;
+                self.take_decoded(node, place, decoded, epoch.now);
+                self.work().await?;
             }
         }
     }
 
-    fn take_decoded(&mut self, node: NodeId, place: usize, decoded: Decoded) {
-        let Some(Feed::Topic { positions, .. }) = self.feeds.get_mut(&node) else {
+    /// What the source says is done with records that hold no row.
+    async fn settle_malformed(
+        &self,
+        node: NodeId,
+        place: usize,
+        decoded: &mut Decoded,
+        log: &dyn TopicLog,
+    ) -> Result<(), PipelineError> {
+        let Some(Feed::Topic {
+            topic,
+            source: Some(source),
+            positions,
+            ..
+        }) = self.feeds.get(&node)
+        else {
+            return Ok(());
+        };
+        let (key, Definition::Source(definition)) = (positions[place].key, &source.definition)
+        else {
+            return Ok(());
+        };
+        match (&definition.on_malformed, &decoded.malformed_first) {
+            (_, None) | (OnMalformed::Skip, _) => Ok(()),
+            (OnMalformed::Stop, Some((offset, why))) => Err(PipelineError::Malformed {
+                topic: topic.clone(),
+                partition: key.partition,
+                offset: *offset,
+                why: why.clone(),
+            }),
+            (OnMalformed::DeadLetter { topic: to }, _) => {
+                let records = std::mem::take(&mut decoded.malformed_records);
+                let from = Origin { topic, key, source };
+                let written = dead_letters::write(to, from, records, log).await;
+                let written = written.map_err(|error| PipelineError::DeadLetters {
+                    topic: to.clone(),
+                    error,
+                })?;
+                self.relation.count_dead_letters(written);
+                Ok(())
+            }
+        }
+    }
+
+    fn take_decoded(&mut self, node: NodeId, place: usize, decoded: Decoded, now: i64) {
+        let Some(Feed::Topic {
+            positions, reader, ..
+        }) = self.feeds.get_mut(&node)
+        else {
             return;
         };
         let position = &mut positions[place];
         position.next_offset = decoded.next_offset;
-        position.time_max = position.time_max.max(decoded.time_max);
+        let ahead = reader.watermark.map_or(0, |known| known.future_us_max);
+        let believed = now.saturating_add(ahead);
+        let newest = match decoded.time_max {
+            Some(time) if time > believed => {
+                let deltas = decoded.deltas.iter();
+                deltas
+                    .filter_map(|delta| reader.newest_time(delta, believed))
+                    .max()
+            }
+            newest => newest,
+        };
+        position.time_max = position.time_max.max(newest);
         position.heard_at = runtime::now();
         self.relation.count_read(&decoded);
         for delta in decoded.deltas {
@@ -377,15 +468,23 @@ impl Pipeline {
         }
     }
 
-    fn take_from_relation(&mut self, node: NodeId, outputs: &BTreeMap<String, Vec<Delta>>) {
+    fn take_from_relation(
+        &mut self,
+        node: NodeId,
+        outputs: &BTreeMap<String, Vec<Delta>>,
+    ) -> Result<(), PipelineError> {
         let Some(Feed::Relation {
             relation,
             columns,
             is_fed,
         }) = self.feeds.get_mut(&node)
         else {
-            return;
+            return Ok(());
         };
+        if let Some(why) = relation.failure() {
+            let name = relation.name.clone();
+            return Err(PipelineError::Upstream { name, why });
+        }
         // What the view held before this epoch comes first, once.
         let held = match std::mem::replace(is_fed, true) {
             true => Vec::new(),
@@ -395,6 +494,7 @@ impl Pipeline {
         for delta in held.iter().chain(fresh) {
             self.graph.push(node, delta.project(columns));
         }
+        Ok(())
     }
 
     /// What each node does and holds.
@@ -560,7 +660,10 @@ fn feed_of(
         .get(&input.relation)
         .ok_or_else(|| PipelineError::RelationUnknown(input.relation.clone()))?;
     match &relation.definition {
-        Definition::Source(source) => topic_feed(source.topic.clone(), reader(source, input), log),
+        Definition::Source(source) => {
+            let reader = SourceReader::of(source, &input.columns);
+            topic_feed(source.topic.clone(), Some(relation.clone()), reader, log)
+        }
         _ => Ok(Feed::Relation {
             relation: relation.clone(),
             columns: input.columns.clone(),
@@ -569,36 +672,20 @@ fn feed_of(
     }
 }
 
-fn reader(source: &Source, input: &Input) -> SourceReader {
-    // The watermark's column is named by its place in the rows that come out.
-    let watermark = source.watermark.and_then(|watermark| {
-        let place = input.columns.iter().position(|at| *at == watermark.column);
-        place.map(|column| Watermark {
-            column,
-            ..watermark
-        })
-    });
-    SourceReader {
-        content: Content::Rows(source.format.clone()),
-        schema: source.schema.clone(),
-        columns: input.columns.clone(),
-        watermark,
-    }
-}
-
 /// A reader of all of a source's columns.
 #[must_use]
 pub fn whole_reader(source: &Source) -> SourceReader {
+    let all: Vec<usize> = (0..source.schema.fields().len()).collect();
     SourceReader {
-        content: Content::Rows(source.format.clone()),
-        schema: source.schema.clone(),
-        columns: (0..source.schema.fields().len()).collect(),
         watermark: None,
+        keeps_malformed: false,
+        ..SourceReader::of(source, &all)
     }
 }
 
 fn topic_feed(
     topic: String,
+    source: Option<Rc<Relation>>,
     reader: SourceReader,
     log: &dyn TopicLog,
 ) -> Result<Feed, PipelineError> {
@@ -607,6 +694,7 @@ fn topic_feed(
         .ok_or_else(|| PipelineError::TopicUnknown(topic.clone()))?;
     Ok(Feed::Topic {
         topic,
+        source,
         reader: Arc::new(reader),
         positions: (0..shape.partitions)
             .map(|at| position(shape.id, at))
@@ -671,6 +759,7 @@ pub fn table_plan(name: &str, schema: &arrow_schema::SchemaRef) -> Plan {
             operator: Operator::Input(input),
             inputs: Vec::new(),
             schema: schema.clone(),
+            closes: None,
         }],
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Definition, Delta, changes,
-    definition::{Sink, Source, View},
+    definition::{OnMalformed, Sink, Source, View},
     log::LogError,
 };
 
@@ -102,6 +102,7 @@ impl Engine {
                 .inputs()
                 .map(|(_, input)| input.relation.clone())
                 .collect(),
+            Definition::Index(index) => vec![index.relation.clone()],
             Definition::Table(_) | Definition::Source(_) => Vec::new(),
         };
         let dropping = self.dropping.borrow();
@@ -123,6 +124,15 @@ impl Engine {
             Definition::Source(source) => {
                 let topic = self.log.topic(&source.topic);
                 topic.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
+                if let OnMalformed::DeadLetter { topic } = &source.on_malformed {
+                    self.log.ensure_topic(topic.clone(), 1, false).await?;
+                }
+            }
+            Definition::Index(index) => {
+                let of = self.relation(&index.relation)?;
+                if of.rows().is_none() {
+                    return Err(QuestionError::NotRows(index.relation.clone()));
+                }
             }
             Definition::Table(_) => {
                 let topic = relation.table_topic();
@@ -165,7 +175,10 @@ impl Engine {
         let relation = Relation::new(new);
         if relation.has_pipeline() {
             let pipeline = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
-            let pipeline = self.catch_up(pipeline?).await?;
+            let mut pipeline = pipeline?;
+            self.permit(&mut pipeline);
+            let mut pipeline = self.catch_up(pipeline).await?;
+            self.permit(&mut pipeline);
             self.joining.borrow_mut().push(pipeline);
         }
         self.insert(relation.clone());
@@ -176,7 +189,12 @@ impl Engine {
         Ok(())
     }
 
-    fn insert(&self, relation: Rc<Relation>) {
+    pub(super) fn insert(&self, relation: Rc<Relation>) {
+        if let Definition::Index(index) = &relation.definition
+            && let Ok(of) = self.relation(&index.relation)
+        {
+            of.add_index(&index.columns);
+        }
         let mut relations = self.relations.borrow_mut();
         relations.insert(relation.name.clone(), relation);
     }
@@ -277,6 +295,11 @@ impl Engine {
         let Some(relation) = self.relations.borrow_mut().remove(name) else {
             return;
         };
+        if let Definition::Index(index) = &relation.definition
+            && let Ok(of) = self.relation(&index.relation)
+        {
+            of.remove_index(&index.columns);
+        }
         self.leaving.borrow_mut().insert(relation.id);
         relation.end_subscribers();
         self.wake.notify_one();
@@ -387,12 +410,17 @@ impl Engine {
         Ok(rows)
     }
 
-    /// Rows of a view by its key.
-    pub async fn lookup(&self, name: &str, keys: &[ArrayRef]) -> Result<Snapshot, QuestionError> {
+    /// Rows of a view by some of its columns; all of them where there is neither key nor index for these.
+    pub async fn lookup(
+        &self,
+        name: &str,
+        columns: &[usize],
+        keys: &[ArrayRef],
+    ) -> Result<Snapshot, QuestionError> {
         self.wait_until(|| self.is_ready.get()).await?;
         let relation = self.relation(name)?;
         self.check_running(&relation)?;
-        let found = relation.with_arrangement(|arrangement| arrangement.lookup(keys));
+        let found = relation.with_arrangement(|arrangement| arrangement.lookup(columns, keys));
         let found = found.ok_or_else(|| QuestionError::NotRows(name.to_owned()))?;
         Ok(Snapshot {
             epoch: self.epoch.get(),

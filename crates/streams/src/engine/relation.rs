@@ -2,13 +2,14 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     sync::Arc,
 };
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
+use base::{Offset, PartitionKey};
 use runtime::sync::Notify;
 
 use super::{
@@ -24,6 +25,9 @@ use crate::{
 
 /// Epochs that a subscriber may be behind.
 const CHANGES_MAX: usize = 1024;
+
+/// Several views of one source find the same records malformed; so many are remembered, so that each is written once.
+const DEAD_LETTERS_REMEMBERED: usize = 64 << 10;
 
 /// What a relation is made of.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct ReadCounts {
     pub bytes: u64,
     pub malformed: u64,
     pub malformed_last: Option<String>,
+    /// Of the malformed ones, those written to a topic of dead letters.
+    pub dead_letters: u64,
 }
 
 /// See the module head.
@@ -58,6 +64,8 @@ pub struct Relation {
     /// The epoch of its last change.
     pub(super) changed_at: Cell<u64>,
     counts: RefCell<ReadCounts>,
+    /// Of a source: its records that are dead letters.
+    dead_letters: RefCell<BTreeSet<(PartitionKey, Offset)>>,
 }
 
 /// Somebody who is told of each change.
@@ -79,7 +87,7 @@ impl Relation {
                 let schema = nullable(&view.plan.result().schema);
                 Some(Arrangement::new(schema, view.key.as_deref()))
             }
-            Definition::Source(_) | Definition::Sink(_) => None,
+            Definition::Source(_) | Definition::Sink(_) | Definition::Index(_) => None,
         };
         Rc::new(Self {
             id: new.id,
@@ -92,11 +100,15 @@ impl Relation {
             writes: Rc::default(),
             changed_at: Cell::new(0),
             counts: RefCell::default(),
+            dead_letters: RefCell::default(),
         })
     }
 
     pub(super) fn has_pipeline(&self) -> bool {
-        !matches!(self.definition, Definition::Source(_))
+        !matches!(
+            self.definition,
+            Definition::Source(_) | Definition::Index(_)
+        )
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -104,7 +116,7 @@ impl Relation {
             Definition::View(view) => view.plan.clone(),
             Definition::Sink(sink) => sink.plan.clone(),
             Definition::Table(table) => table_plan(&self.name, &table.schema),
-            Definition::Source(_) => Plan::default(),
+            Definition::Source(_) | Definition::Index(_) => Plan::default(),
         }
     }
 
@@ -149,6 +161,27 @@ impl Relation {
         }
     }
 
+    pub(super) fn count_dead_letters(&self, records: u64) {
+        self.counts.borrow_mut().dead_letters += records;
+    }
+
+    /// Whether no view that reads this source has written that record to the dead letters, as far as is remembered; from
+    /// now on one has.
+    pub(super) fn is_first_dead_letter(&self, key: PartitionKey, offset: Offset) -> bool {
+        let mut written = self.dead_letters.borrow_mut();
+        if written.len() >= DEAD_LETTERS_REMEMBERED {
+            written.pop_first();
+        }
+        written.insert((key, offset))
+    }
+
+    pub(super) fn forget_dead_letters(&self, key: PartitionKey, offsets: &[Offset]) {
+        let mut written = self.dead_letters.borrow_mut();
+        for offset in offsets {
+            written.remove(&(key, *offset));
+        }
+    }
+
     /// `None` where nothing is kept: sources and sinks.
     #[must_use]
     pub fn rows(&self) -> Option<Rows> {
@@ -159,6 +192,18 @@ impl Relation {
     pub(super) fn with_arrangement<R>(&self, read: impl FnOnce(&Arrangement) -> R) -> Option<R> {
         let arrangement = self.arrangement.as_ref()?;
         Some(read(&arrangement.borrow()))
+    }
+
+    pub(super) fn add_index(&self, columns: &[usize]) {
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.borrow_mut().add_index(columns);
+        }
+    }
+
+    pub(super) fn remove_index(&self, columns: &[usize]) {
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.borrow_mut().remove_index(columns);
+        }
     }
 
     pub(super) fn apply(&self, delta: &Delta) -> Result<(), NotThere> {

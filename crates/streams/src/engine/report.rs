@@ -73,7 +73,9 @@ impl Engine {
                 kind: match relation.definition {
                     Definition::Table(_) => "table",
                     Definition::Sink(_) => "sink",
-                    Definition::View(_) | Definition::Source(_) => "materialized view",
+                    Definition::View(_) | Definition::Source(_) | Definition::Index(_) => {
+                        "materialized view"
+                    }
                 },
                 failure: relation.failure(),
                 counts: relation.counts(),

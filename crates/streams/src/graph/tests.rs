@@ -1,5 +1,6 @@
 //! Random plans over random deltas: at each epoch's end the sum of the output is what a model computes from all input.
 
+mod closing;
 mod generate;
 mod model;
 mod value;
@@ -141,9 +142,12 @@ fn doubled(plan: &Plan) -> Plan {
             operator,
             inputs,
             schema,
+            closes,
         } = from.nodes[node.0].clone();
         let inputs: Vec<NodeId> = inputs.iter().map(|input| add(from, *input, to)).collect();
-        to.add(operator, &inputs, schema)
+        let added = to.add(operator, &inputs, schema);
+        to.nodes[added.0].closes = closes;
+        added
     }
     let mut doubled = Plan::default();
     add(plan, NodeId(plan.nodes.len() - 1), &mut doubled);

@@ -7,7 +7,8 @@
 //!    is the difference.
 //!
 //! # Layout      of state: table 0 has for each group the weight of its rows, whether it is shown, and what each
-//! accumulator keeps; tables 1 + 2n and 2 + 2n have the distinct rows and the collected ones of the n-th, behind the key
+//! accumulator keeps; tables 1 + 2n and 2 + 2n have the distinct rows and the collected ones of the n-th, behind the key;
+//! where windows close, table 255 has the watermark
 
 mod accumulator;
 mod collected;
@@ -22,7 +23,10 @@ use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array, cast::AsArray};
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::{concat::concat, take::take};
 
-use super::{End, Output, Place, Running, Write};
+use super::{
+    End, Output, Place, Running, Write,
+    closing::{CLOCK_TABLE, Closing},
+};
 use crate::{
     Delta,
     delta::CHUNK_ROWS,
@@ -48,6 +52,10 @@ struct Aggregation {
     is_shown: Vec<bool>,
     parts: Vec<Part>,
     finishing: Option<Finishing>,
+    closing: Option<Closing>,
+    /// Which of the keys says when a group closes.
+    closing_key: usize,
+    is_closing: bool,
     rows: Rows,
     slots: Vec<Slot>,
 }
@@ -70,6 +78,8 @@ struct Distinct {
     table: Table<i64>,
     rows: Rows,
     key: Vec<u8>,
+    /// Where groups close: by group, its entries, and what was one.
+    by_group: Option<Vec<Vec<Slot>>>,
 }
 
 #[derive(Debug)]
@@ -110,6 +120,9 @@ pub(super) fn make(
         is_shown: Vec::new(),
         parts: parts.collect::<Result<_, _>>()?,
         finishing: None,
+        closing: Closing::new(place, |column| Some(vec![*keys.get(column)?]))?,
+        closing_key: place.closes.map_or(0, |closes| closes.column),
+        is_closing: false,
         rows: Rows::default(),
         slots: Vec::new(),
     }))
@@ -133,6 +146,7 @@ fn make_part(place: &Place, aggregate: &Aggregate, result: &DataType) -> Result<
             table: Table::default(),
             rows: Rows::default(),
             key: Vec::new(),
+            by_group: place.closes.map(|_| Vec::new()),
         })
     } else {
         None
@@ -147,7 +161,15 @@ fn make_part(place: &Place, aggregate: &Aggregate, result: &DataType) -> Result<
 }
 
 impl Running for Aggregation {
-    fn take(&mut self, _port: usize, delta: &Delta, _out: &mut Output) {
+    fn take(&mut self, _port: usize, delta: &Delta, out: &mut Output) {
+        let admitted;
+        let delta = match &self.closing {
+            Some(closing) => {
+                admitted = closing.admit(0, delta, out);
+                &admitted
+            }
+            None => delta,
+        };
         let keys: Vec<ArrayRef> = self
             .keys
             .iter()
@@ -162,6 +184,9 @@ impl Running for Aggregation {
             self.key_codec
                 .encode_into(&keys, delta.len(), &mut self.rows);
             self.groups.insert_all(&self.rows, &mut slots);
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.put_rows(0, delta, &slots);
         }
         self.touch(&slots);
         match delta.weights() {
@@ -179,7 +204,10 @@ impl Running for Aggregation {
         self.slots = slots;
     }
 
-    fn finish(&mut self, _end: &End, out: &mut Output) -> bool {
+    fn finish(&mut self, end: &End, out: &mut Output) -> bool {
+        if self.is_closing {
+            return self.close(end);
+        }
         if self.finishing.is_none() {
             self.begin_finishing();
         }
@@ -203,7 +231,8 @@ impl Running for Aggregation {
         let weights = &self.weights;
         self.groups
             .end_epoch(|slot| !has_keys || is_shown[slot.index()] || weights[slot.index()] != 0);
-        false
+        self.is_closing = self.closing.is_some();
+        self.is_closing
     }
 
     fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
@@ -224,6 +253,9 @@ impl Running for Aggregation {
             self.groups.each(|key, slot| write_group(key, Some(slot)));
         } else {
             self.groups.drain_dirty(write_group);
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.checkpoint(all, write);
         }
         for (at, part) in self.parts.iter_mut().enumerate() {
             // At most `AGGREGATES_MAX`.
@@ -250,9 +282,15 @@ impl Running for Aggregation {
     }
 
     fn restore(&mut self, table: u8, key: &[u8], mut value: &[u8]) -> Result<(), Corrupt> {
+        if table == CLOCK_TABLE {
+            return self.closing.as_mut().ok_or(Corrupt)?.restore(key, value);
+        }
         if table == 0 {
-            self.key_codec.decode([key])?;
+            let columns = self.key_codec.decode([key])?;
             let slot = self.restore_group(key);
+            if let Some(closing) = &mut self.closing {
+                closing.put_value(slot, columns[self.closing_key].as_ref());
+            }
             self.weights[slot.index()] = read_i64(&mut value)?;
             let (is_shown, mut value) = value.split_first().ok_or(Corrupt)?;
             self.is_shown[slot.index()] = *is_shown == 1;
@@ -276,7 +314,8 @@ impl Running for Aggregation {
         if table % 2 == 1 {
             let distinct = part.distinct.as_mut().ok_or(Corrupt)?;
             distinct.codec.decode([row])?;
-            distinct.table.restore(key, weight);
+            let entry = distinct.table.restore(key, weight).0;
+            distinct.note(slot, entry);
             return Ok(());
         }
         part.accumulator
@@ -306,6 +345,7 @@ impl Running for Aggregation {
         };
         self.groups.bytes()
             + self.weights.capacity() * 9
+            + self.closing.as_ref().map_or(0, Closing::bytes)
             + self.parts.iter().map(of_part).sum::<usize>()
     }
 }
@@ -336,6 +376,27 @@ impl Aggregation {
                 .output(touched, &self.groups, &mut Output::default());
             part.old.push(old);
         }
+    }
+
+    /// Lets some of the groups go whose windows are closed.
+    fn close(&mut self, end: &End) -> bool {
+        let due = self.closing.as_mut().and_then(|c| c.due(end.watermark));
+        let Some(due) = due else {
+            self.is_closing = false;
+            return false;
+        };
+        for slot in due {
+            if !self.groups.is_live(slot) {
+                continue;
+            }
+            for part in &mut self.parts {
+                part.forget(slot, self.groups.key(slot));
+            }
+            self.weights[slot.index()] = 0;
+            self.is_shown[slot.index()] = false;
+            self.groups.remove(slot);
+        }
+        true
     }
 
     fn grow(&mut self) {
@@ -435,6 +496,17 @@ impl Aggregation {
 }
 
 impl Part {
+    /// Lets a group go with all that is kept of it.
+    fn forget(&mut self, group: Slot, key: &[u8]) {
+        if let Some(distinct) = &mut self.distinct {
+            distinct.forget(group, key);
+        }
+        if let Some(collected) = self.accumulator.collected() {
+            collected.forget(group);
+        }
+        self.accumulator.reset(group);
+    }
+
     fn update(&mut self, delta: &Delta, slots: &[Slot], groups: &Keys) {
         let columns = self
             .arguments
@@ -468,6 +540,30 @@ impl Part {
 }
 
 impl Distinct {
+    fn note(&mut self, group: Slot, entry: Slot) {
+        let Some(by_group) = &mut self.by_group else {
+            return;
+        };
+        if by_group.len() <= group.index() {
+            by_group.resize_with(group.index() + 1, Vec::new);
+        }
+        by_group[group.index()].push(entry);
+    }
+
+    fn forget(&mut self, group: Slot, key: &[u8]) {
+        let entries = self
+            .by_group
+            .as_mut()
+            .and_then(|by_group| by_group.get_mut(group.index()));
+        for entry in entries.map(std::mem::take).unwrap_or_default() {
+            // Another group's row may have its slot by now; keys of groups are no beginnings of each other.
+            let keys = self.table.keys();
+            if keys.is_live(entry) && keys.key(entry).starts_with(key) {
+                self.table.remove(entry);
+            }
+        }
+    }
+
     /// The rows with which a combination appears in its group or disappears, once each.
     fn update<'a>(&mut self, chunk: &Chunk<'a>, groups: &Keys) -> Chunk<'a> {
         let arguments = &chunk.columns[..self.codec.columns()];
@@ -479,7 +575,10 @@ impl Distinct {
             self.key.clear();
             self.key.extend_from_slice(groups.key(*slot));
             self.key.extend_from_slice(self.rows.row(row));
-            let entry = self.table.insert(&self.key).0;
+            let (entry, is_new) = self.table.insert(&self.key);
+            if is_new {
+                self.note(*slot, entry);
+            }
             let weight = self.table.change(entry);
             let before = *weight > 0;
             *weight += chunk.weight(row);

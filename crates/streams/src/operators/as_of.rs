@@ -159,6 +159,7 @@ impl Running for AsOf {
             .get_mut(usize::from(table))
             .ok_or(Corrupt)?
             .restore(key, value)
+            .map(drop)
     }
 
     fn entries(&self) -> usize {

@@ -5,13 +5,16 @@
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 
-use super::{End, Output, Place, Running, Write};
+use super::{
+    End, Output, Place, Running, Write,
+    closing::{CLOCK_TABLE, Closing},
+};
 use crate::{
     Delta, Operator,
     delta::CHUNK_ROWS,
     graph::PlanError,
     row::{Corrupt, RowCodec, Rows},
-    state::{Table, Value},
+    state::{Slot, Table, Value},
 };
 
 /// In either input.
@@ -39,7 +42,10 @@ struct Counted {
     codec: RowCodec,
     table: Table<Counts>,
     finishing: usize,
+    closing: Option<Closing>,
+    is_closing: bool,
     rows: Rows,
+    slots: Vec<Slot>,
 }
 
 pub(super) fn make(place: &Place, operator: &Operator) -> Result<Box<dyn Running>, PlanError> {
@@ -58,7 +64,10 @@ pub(super) fn make(place: &Place, operator: &Operator) -> Result<Box<dyn Running
         codec: place.codec(0, &columns)?,
         table: Table::default(),
         finishing: 0,
+        closing: Closing::new(place, |column| Some(vec![column; place.inputs.len()]))?,
+        is_closing: false,
         rows: Rows::default(),
+        slots: Vec::new(),
     }))
 }
 
@@ -76,16 +85,39 @@ impl Rule {
 }
 
 impl Running for Counted {
-    fn take(&mut self, port: usize, delta: &Delta, _out: &mut Output) {
+    fn take(&mut self, port: usize, delta: &Delta, out: &mut Output) {
+        let admitted;
+        let delta = match &self.closing {
+            Some(closing) => {
+                admitted = closing.admit(port, delta, out);
+                &admitted
+            }
+            None => delta,
+        };
         self.codec
             .encode_into(delta.rows().columns(), delta.len(), &mut self.rows);
+        self.slots.clear();
         for row in 0..delta.len() {
             let (slot, _) = self.table.insert(self.rows.row(row));
             self.table.change(slot).0[port] += delta.weight(row);
+            self.slots.push(slot);
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.put_rows(port, delta, &self.slots);
         }
     }
 
-    fn finish(&mut self, _end: &End, out: &mut Output) -> bool {
+    fn finish(&mut self, end: &End, out: &mut Output) -> bool {
+        if let (true, Some(closing)) = (self.is_closing, &mut self.closing) {
+            let due = closing.due(end.watermark);
+            self.is_closing = due.is_some();
+            for slot in due.into_iter().flatten() {
+                if self.table.keys().is_live(slot) {
+                    self.table.remove(slot);
+                }
+            }
+            return self.is_closing;
+        }
         let touched = self.table.touched();
         let until = (self.finishing + CHUNK_ROWS).min(touched.len());
         let changes = touched[self.finishing..until].iter().filter_map(|slot| {
@@ -111,7 +143,8 @@ impl Running for Counted {
         }
         self.finishing = 0;
         self.table.end_epoch(|_, _, _| {});
-        false
+        self.is_closing = self.closing.is_some();
+        self.is_closing
     }
 
     fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
@@ -124,19 +157,28 @@ impl Running for Counted {
             value[8..].copy_from_slice(&second.to_le_bytes());
             write(0, key, Some(&value));
         });
+        if let Some(closing) = &mut self.closing {
+            closing.checkpoint(all, write);
+        }
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        if let (CLOCK_TABLE, Some(closing)) = (table, &mut self.closing) {
+            return closing.restore(key, value);
+        }
         let (first, second) = value.split_first_chunk::<8>().ok_or(Corrupt)?;
         let second = second.try_into().map_err(|_| Corrupt)?;
         if table != 0 {
             return Err(Corrupt);
         }
-        self.codec.decode([key])?;
-        self.table.restore(
+        let columns = self.codec.decode([key])?;
+        let (slot, _) = self.table.restore(
             key,
             Counts([i64::from_le_bytes(*first), i64::from_le_bytes(second)]),
         );
+        if let Some(closing) = &mut self.closing {
+            closing.put_value(slot, columns[closing.column(0)].as_ref());
+        }
         Ok(())
     }
 

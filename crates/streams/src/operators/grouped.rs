@@ -102,6 +102,11 @@ impl GroupedRows {
     }
 
     pub(super) fn take(&mut self, delta: &Delta) {
+        self.take_noting(delta, |_, _| {});
+    }
+
+    /// Tells of each row, by its place, which group it is in.
+    pub(super) fn take_noting(&mut self, delta: &Delta, mut note: impl FnMut(usize, Slot)) {
         for ((part, codec), encoded) in self.parts.iter().zip(&self.codecs).zip(&mut self.encoded) {
             let columns: Vec<ArrayRef> = part
                 .iter()
@@ -117,6 +122,7 @@ impl GroupedRows {
             let prefix = u32::try_from(self.key.len()).expect("rows are far smaller");
             self.key.extend_from_slice(others);
             let (group, _) = self.groups.insert(group);
+            note(row, group);
             if self.is_behind(group) {
                 continue;
             }
@@ -228,6 +234,22 @@ impl GroupedRows {
         self.rows.change(slot).weight = 0;
     }
 
+    /// Lets a group go with its rows; the epoch has ended.
+    pub(super) fn forget_group(&mut self, group: Slot) {
+        if !self.groups.is_live(group) {
+            return;
+        }
+        if let Some(rows) = self.ordered.get_mut(group.index()).map(std::mem::take) {
+            rows.iter().for_each(|slot| self.rows.remove(slot));
+        }
+        if let Some(weight) = self.weights.get_mut(group.index()) {
+            *weight = 0;
+        }
+        self.groups.remove(group);
+        // No checkpoint has groups.
+        self.groups.drain_dirty(|_, _| {});
+    }
+
     /// Columns of rows as the input has them; null where there is no row.
     pub(super) fn columns(&self, slots: &[Option<Slot>]) -> Vec<ArrayRef> {
         let rows = slots
@@ -289,7 +311,8 @@ impl GroupedRows {
         });
     }
 
-    pub(super) fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+    /// The row's slot, and its group.
+    pub(super) fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(Slot, Slot), Corrupt> {
         let weight = i64::from_le_bytes(value.try_into().map_err(|_| Corrupt)?);
         self.codec.decode([key])?;
         let (_, behind_group) = self.codecs[0].decode_front([key])?;
@@ -309,7 +332,7 @@ impl GroupedRows {
                 self.keep(group, weight, kept);
             }
         }
-        Ok(())
+        Ok((slot, group))
     }
 
     pub(super) fn entries(&self) -> usize {

@@ -21,7 +21,11 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Schema, SchemaRef};
 
-use super::{End, Output, Place, Running, Write, evaluate, nullable};
+use super::{
+    End, Output, Place, Running, Write,
+    closing::{CLOCK_TABLE, Closing},
+    evaluate, nullable,
+};
 use crate::{
     Delta, ExpressionRef,
     delta::CHUNK_ROWS,
@@ -48,6 +52,8 @@ struct HashJoin {
     /// The first one, if any.
     right_key: usize,
     finishing: Option<Finishing>,
+    closing: Option<Closing>,
+    is_closing: bool,
 }
 
 /// How far the end of an epoch has come.
@@ -116,6 +122,16 @@ pub(super) fn make(place: &Place, join: &Join) -> Result<Box<dyn Running>, PlanE
         return Err(place.malformed("keys of the two sides are of different types"));
     }
     let is_null_aware = join.kind == JoinKind::LeftAntiNullAware;
+    if is_null_aware && place.closes.is_some() {
+        return Err(place.malformed("NOT IN needs all rows there ever were"));
+    }
+    let left_width = types(0).count();
+    let pair_of = |column: usize| {
+        let mut pairs = join.keys.iter();
+        let pair = pairs.find(|(left, right)| *left == column || *right + left_width == column);
+        pair.map(|(left, right)| vec![*left, *right])
+    };
+    let closing = Closing::new(place, pair_of)?;
     let nulls_match = join.null_equals_null || is_null_aware;
     let shows_pairs = matches!(
         join.kind,
@@ -139,12 +155,23 @@ pub(super) fn make(place: &Place, join: &Join) -> Result<Box<dyn Running>, PlanE
             .then(|| null_aware::Totals::new(place, &join.keys))
             .transpose()?,
         finishing: None,
+        closing,
+        is_closing: false,
     }))
 }
 
 impl Running for HashJoin {
     fn take(&mut self, port: usize, delta: &Delta, out: &mut Output) {
-        let alone = self.sides[port].take(delta, port, &mut self.groups);
+        let admitted;
+        let delta = match &self.closing {
+            Some(closing) => {
+                admitted = closing.admit(port, delta, out);
+                &admitted
+            }
+            None => delta,
+        };
+        let closing = self.closing.as_mut();
+        let alone = self.sides[port].take(delta, port, &mut self.groups, closing);
         if let (Some(totals), 1) = (&mut self.null_aware, port) {
             let key = delta.column(self.right_key);
             let weights = |is_counted: &dyn Fn(usize) -> bool| {
@@ -177,7 +204,10 @@ impl Running for HashJoin {
         }
     }
 
-    fn finish(&mut self, _end: &End, out: &mut Output) -> bool {
+    fn finish(&mut self, end: &End, out: &mut Output) -> bool {
+        if self.is_closing {
+            return self.close(end);
+        }
         let mut finishing = self.finishing.take().unwrap_or_else(|| Finishing {
             step: if self.needs_pairs() {
                 Step::Pairs(0)
@@ -205,7 +235,8 @@ impl Running for HashJoin {
             return true;
         }
         self.end_epoch();
-        false
+        self.is_closing = self.closing.is_some();
+        self.is_closing
     }
 
     fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
@@ -220,11 +251,22 @@ impl Running for HashJoin {
                 write(table as u8, key, Some(&value));
             });
         }
+        if let Some(closing) = &mut self.closing {
+            closing.checkpoint(all, write);
+        }
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        if let (CLOCK_TABLE, Some(closing)) = (table, &mut self.closing) {
+            return closing.restore(key, value);
+        }
         let side = self.sides.get_mut(usize::from(table)).ok_or(Corrupt)?;
-        let weight = side.restore(usize::from(table), key, value, &mut self.groups)?;
+        let (slot, weight) = side.restore(usize::from(table), key, value, &mut self.groups)?;
+        if let Some(closing) = &mut self.closing {
+            let side = &self.sides[usize::from(table)];
+            let column = side.key_column(slot, closing.column(usize::from(table)));
+            closing.put_value(side.rows.get(slot).group, column.as_ref());
+        }
         if let (Some(totals), 1) = (&mut self.null_aware, table) {
             totals.restore(key, weight);
         }
@@ -241,6 +283,28 @@ impl Running for HashJoin {
 }
 
 impl HashJoin {
+    /// Lets some of the keys go whose windows are closed, with their rows on both sides.
+    fn close(&mut self, end: &End) -> bool {
+        let due = self.closing.as_mut().and_then(|c| c.due(end.watermark));
+        let Some(due) = due else {
+            self.is_closing = false;
+            return false;
+        };
+        for group in due {
+            if !self.groups.keys().is_live(group) {
+                continue;
+            }
+            let heads = self.groups.get(group).heads;
+            for (side, head) in self.sides.iter_mut().zip(heads) {
+                side.forget(head);
+            }
+            self.groups.remove(group);
+        }
+        // No checkpoint has them.
+        self.groups.checkpoint(false, |_, _: Option<Group>| {});
+        true
+    }
+
     fn shows_pairs(&self) -> bool {
         matches!(
             self.kind,

@@ -5,6 +5,7 @@ use arrow_schema::SchemaRef;
 
 use super::{
     End, Output, Place, Running, Write,
+    closing::Clock,
     windows::{Rounding, is_time, to_us},
 };
 use crate::{
@@ -100,37 +101,6 @@ impl Timeline {
     fn bytes(&self) -> usize {
         // Runs are about three quarters full.
         self.table.bytes() + self.table.keys().len() * size_of::<Slot>() * 4 / 3
-    }
-}
-
-/// A time that only rises, and that a checkpoint has in a table of its own.
-#[derive(Debug)]
-struct Clock {
-    time: i64,
-    is_dirty: bool,
-}
-
-impl Clock {
-    const NEVER: Self = Self {
-        time: i64::MIN,
-        is_dirty: false,
-    };
-
-    fn advance(&mut self, time: i64) {
-        self.is_dirty |= time > self.time;
-        self.time = self.time.max(time);
-    }
-
-    fn checkpoint(&mut self, all: bool, table: u8, write: &mut Write<'_>) {
-        if self.is_dirty || (all && self.time != i64::MIN) {
-            self.is_dirty = false;
-            write(table, &[], Some(&self.time.to_le_bytes()));
-        }
-    }
-
-    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
-        self.time = i64::from_le_bytes(value.try_into().map_err(|_| Corrupt)?);
-        if key.is_empty() { Ok(()) } else { Err(Corrupt) }
     }
 }
 

@@ -8,7 +8,9 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt64A
 use arrow_schema::{DataType, SchemaRef};
 
 use super::{
-    End, Output, Place, Running, Write, first,
+    End, Output, Place, Running, Write,
+    closing::{CLOCK_TABLE, Closing},
+    first,
     grouped::{GroupedRows, When},
 };
 use crate::{
@@ -32,6 +34,8 @@ struct Top {
     forgets: bool,
     rows: GroupedRows,
     finishing: usize,
+    closing: Option<Closing>,
+    is_closing: bool,
 }
 
 /// A row that is shown with a number, so many times.
@@ -85,7 +89,7 @@ pub(super) fn make(place: &Place, operator: &Operator) -> Result<Box<dyn Running
     let forgets = place.append_only[0] && limit.is_some();
     let has_values = (0..place.inputs[0].fields().len()).any(|at| !partition.contains(&at));
     let is_first = *ties == Ties::Numbered && (*offset, *limit) == (0, Some(1));
-    if forgets && is_first && has_values {
+    if forgets && is_first && has_values && place.closes.is_none() {
         return first::make(place, partition, &order, *emits_number);
     }
     let mut rows = GroupedRows::new(place, 0, partition, &order)?;
@@ -101,15 +105,32 @@ pub(super) fn make(place: &Place, operator: &Operator) -> Result<Box<dyn Running
         forgets,
         rows,
         finishing: 0,
+        closing: Closing::new(place, |column| {
+            partition.contains(&column).then(|| vec![column])
+        })?,
+        is_closing: false,
     }))
 }
 
 impl Running for Top {
-    fn take(&mut self, _port: usize, delta: &Delta, _out: &mut Output) {
-        self.rows.take(delta);
+    fn take(&mut self, _port: usize, delta: &Delta, out: &mut Output) {
+        let Some(closing) = &mut self.closing else {
+            return self.rows.take(delta);
+        };
+        let delta = closing.admit(0, delta, out);
+        let mut groups = Vec::with_capacity(delta.len());
+        self.rows.take_noting(&delta, |_, group| groups.push(group));
+        closing.put_rows(0, &delta, &groups);
     }
 
-    fn finish(&mut self, _end: &End, out: &mut Output) -> bool {
+    fn finish(&mut self, end: &End, out: &mut Output) -> bool {
+        if let (true, Some(closing)) = (self.is_closing, &mut self.closing) {
+            let due = closing.due(end.watermark);
+            self.is_closing = due.is_some();
+            let groups = due.into_iter().flatten();
+            groups.for_each(|group| self.rows.forget_group(group));
+            return self.is_closing;
+        }
         let mut changes = Vec::new();
         while self.finishing < self.rows.touched().len() && changes.len() < CHUNK_ROWS {
             let group = self.rows.touched()[self.finishing];
@@ -129,18 +150,28 @@ impl Running for Top {
         }
         self.finishing = 0;
         self.rows.end_epoch();
-        false
+        self.is_closing = self.closing.is_some();
+        self.is_closing
     }
 
     fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
         self.rows.checkpoint(all, |key, value| write(0, key, value));
+        if let Some(closing) = &mut self.closing {
+            closing.checkpoint(all, write);
+        }
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
-        if table == 0 {
-            self.rows.restore(key, value)
-        } else {
-            Err(Corrupt)
+        match (table, &mut self.closing) {
+            (0, None) => self.rows.restore(key, value).map(drop),
+            (0, Some(closing)) => {
+                let (slot, group) = self.rows.restore(key, value)?;
+                let columns = self.rows.columns(&[Some(slot)]);
+                closing.put_value(group, columns[closing.column(0)].as_ref());
+                Ok(())
+            }
+            (CLOCK_TABLE, Some(closing)) => closing.restore(key, value),
+            _ => Err(Corrupt),
         }
     }
 

@@ -37,7 +37,10 @@ impl Plan {
             let inputs: Vec<NodeId> = inputs.collect();
             let place = match &node.operator {
                 Operator::Input(input) => shared.read(input, &node.schema, &reads),
-                operator => shared.once(operator.clone(), inputs, node.schema.clone()),
+                _ => shared.once(Node {
+                    inputs,
+                    ..node.clone()
+                }),
             };
             places.push(place);
         }
@@ -63,7 +66,11 @@ impl Plan {
         reads: &BTreeMap<Read<'_>, BTreeMap<usize, FieldRef>>,
     ) -> NodeId {
         let Some(fields) = reads.get(&key(input)) else {
-            return self.once(Operator::Input(input.clone()), Vec::new(), schema.clone());
+            return self.once(node(
+                Operator::Input(input.clone()),
+                Vec::new(),
+                schema.clone(),
+            ));
         };
         let place = |column: &usize| fields.keys().position(|other| other == column);
         let all = Input {
@@ -74,30 +81,34 @@ impl Plan {
         };
         let rows = Arc::new(Schema::new(fields.values().cloned().collect::<Vec<_>>()));
         let is_all = all.columns == input.columns;
-        let read = self.once(Operator::Input(all), Vec::new(), rows);
+        let read = self.once(node(Operator::Input(all), Vec::new(), rows));
         if is_all {
             return read;
         }
         let places = input.columns.iter().filter_map(place);
-        self.once(
+        self.once(node(
             Operator::Project(columns(places)),
             vec![read],
             schema.clone(),
-        )
+        ))
     }
 
-    /// The node that does this, a new one if there is none.
-    fn once(&mut self, operator: Operator, inputs: Vec<NodeId>, schema: SchemaRef) -> NodeId {
-        let node = Node {
-            operator,
-            inputs,
-            schema,
-        };
+    /// The node that is this one, a new one if there is none.
+    fn once(&mut self, node: Node) -> NodeId {
         let found = self.nodes.iter().position(|other| *other == node);
-        found.map_or_else(
-            || self.add(node.operator, &node.inputs, node.schema),
-            NodeId,
-        )
+        NodeId(found.unwrap_or_else(|| {
+            self.nodes.push(node);
+            self.nodes.len() - 1
+        }))
+    }
+}
+
+fn node(operator: Operator, inputs: Vec<NodeId>, schema: SchemaRef) -> Node {
+    Node {
+        operator,
+        inputs,
+        schema,
+        closes: None,
     }
 }
 

@@ -83,6 +83,39 @@ impl OrderedSlots {
         }
     }
 
+    /// Those with lesser keys than a slot among them, the greatest first.
+    pub fn before<'a>(&'a self, keys: &Keys, slot: Slot) -> impl Iterator<Item = Slot> + 'a {
+        let (run, place) = self.find(keys, slot);
+        let (nearest, rest): (&[Slot], &[Vec<Slot>]) = match self {
+            Self::Many(runs) => (&runs[run][..place], &runs[..run]),
+            Self::Empty | Self::One(_) => (&[], &[]),
+        };
+        let rest = rest.iter().rev().flat_map(|run| run.iter().rev());
+        nearest.iter().rev().chain(rest).copied()
+    }
+
+    /// Those with greater keys than a slot among them, the least first.
+    pub fn behind<'a>(&'a self, keys: &Keys, slot: Slot) -> impl Iterator<Item = Slot> + 'a {
+        let (run, place) = self.find(keys, slot);
+        let (nearest, rest): (&[Slot], &[Vec<Slot>]) = match self {
+            Self::Many(runs) => (&runs[run][place + 1..], &runs[run + 1..]),
+            Self::Empty | Self::One(_) => (&[], &[]),
+        };
+        nearest.iter().chain(rest.iter().flatten()).copied()
+    }
+
+    /// The run of a slot, and its place there.
+    fn find(&self, keys: &Keys, slot: Slot) -> (usize, usize) {
+        let Self::Many(runs) = self else {
+            return (0, 0);
+        };
+        let key = keys.key(slot);
+        let run = run_of(runs, keys, key);
+        let place = runs[run].partition_point(|other| keys.key(*other) < key);
+        assert_eq!(runs[run].get(place), Some(&slot), "the slot is among them");
+        (run, place)
+    }
+
     /// From the least key on.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Slot> {
         let (one, runs) = match self {

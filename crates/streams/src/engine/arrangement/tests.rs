@@ -52,7 +52,7 @@ fn an_update_within_one_change_leaves_the_newer_row() {
     assert_eq!(rows.row_count(), 1);
     let key: ArrayRef = Arc::new(Int64Array::from(vec![2, 1]));
     assert_eq!(
-        contents(&rows.lookup(&[key])),
+        contents(&rows.lookup(&[0], &[key])),
         BTreeMap::from([((2, 21), 1)])
     );
 }
@@ -118,5 +118,53 @@ fn changes_add_up_as_a_model_says() {
             }
         }
         assert!(rows.chunks.len() < 40, "chunks are merged");
+    }
+}
+
+/// Random changes: an index finds what a look at all rows does.
+#[test]
+fn an_index_finds_what_a_look_at_all_rows_does() {
+    for has_key in [false, true] {
+        let key = [0];
+        let mut rows = Arrangement::new(schema(), has_key.then_some(&key[..]));
+        let mut model: Counts = BTreeMap::new();
+        let mut random = 1_u64;
+        for step in 0..200 {
+            if step == 50 {
+                rows.add_index(&[1]);
+            }
+            let mut changes = Vec::new();
+            for _ in 0..40 {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                let (key, value) = ((random >> 33) as i64 % 50, (random >> 20) as i64 % 7);
+                let known = model.keys().find(|row| row.0 == key).copied();
+                match known {
+                    Some(row) if has_key || random.is_multiple_of(2) => {
+                        changes.push((row.0, row.1, -1));
+                        *model.entry(row).or_default() -= 1;
+                        model.retain(|_, count| *count > 0);
+                    }
+                    _ => {
+                        changes.push((key, value, 1));
+                        *model.entry((key, value)).or_default() += 1;
+                    }
+                }
+            }
+            rows.apply(&delta(&changes)).expect("what goes has come");
+            for value in 0..7 {
+                let wanted = model.iter().filter(|(row, _)| row.1 == value);
+                let wanted: Counts = wanted.map(|(row, count)| (*row, *count)).collect();
+                let keys: ArrayRef = Arc::new(Int64Array::from(vec![value]));
+                let found = contents(&rows.lookup(&[1], &[keys]));
+                match step {
+                    ..50 => assert_eq!(found, model),
+                    _ => assert_eq!(found, wanted, "step {step}"),
+                }
+            }
+        }
+        rows.remove_index(&[1]);
+        assert!(rows.indexes.is_empty());
     }
 }

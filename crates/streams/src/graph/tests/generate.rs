@@ -272,6 +272,7 @@ impl Case {
             }
             5 | 6 => self.add_join(node, random),
             7 | 8 => self.add_top(node, random),
+            9 if random.one_in(3) => self.add_sessions(node, random),
             9 => self.add_windows(node, random),
             10 => self.add_unnest(node, random),
             11 => self.add_time(node, random),
@@ -415,6 +416,22 @@ impl Case {
         }
         let operator = Operator::Aggregate { keys, aggregates };
         self.plan.add(operator, &[node], schema(&results));
+    }
+
+    fn add_sessions(&mut self, node: NodeId, random: &mut Random) {
+        let Some(time) = self.column_of(node, random, |data_type| data_type == &TIME) else {
+            return;
+        };
+        let mut partition = self.some_columns(node, random, 2);
+        partition.sort_unstable();
+        partition.dedup();
+        let sessions = Operator::Sessions {
+            partition,
+            time,
+            gap: Duration::from_micros(1 + random.below(12)),
+        };
+        let types = [self.types(node), vec![TIME, TIME]].concat();
+        self.plan.add(sessions, &[node], schema(&types));
     }
 
     fn add_unnest(&mut self, node: NodeId, random: &mut Random) {

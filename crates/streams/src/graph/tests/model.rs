@@ -94,6 +94,11 @@ pub(super) fn answer(
                 rows.flat_map(|row| windowed(row, &row[*time], *windows))
                     .collect()
             }
+            Operator::Sessions {
+                partition,
+                time,
+                gap,
+            } => sessions(inputs[0], partition, *time, gap.as_micros() as i64),
             Operator::Unnest { list, keeps_empty } => inputs[0]
                 .iter()
                 .flat_map(|row| unnested(row, *list, *keeps_empty))
@@ -256,6 +261,34 @@ fn windowed(row: &Row, time: &Value, windows: WindowKind) -> Vec<Row> {
     // Cumulating windows of one size are one after the other.
     rows.retain(|row| matches!(&row[row.len() - 2..], [Value::Time(start), _] if start <= time));
     rows
+}
+
+fn sessions(rows: &[Row], partition: &[usize], time: usize, gap: i64) -> Vec<Row> {
+    let time_of = |row: &Row| match row[time] {
+        Value::Time(time) => Some(time),
+        _ => None,
+    };
+    let mut all = Vec::new();
+    for (_, rows) in grouped(rows, partition) {
+        let mut times: Vec<i64> = rows.iter().filter_map(time_of).collect();
+        times.sort_unstable();
+        let mut windows: Vec<(i64, i64)> = Vec::new();
+        for time in times {
+            match windows.last_mut() {
+                Some((_, end)) if time < *end => *end = time + gap,
+                _ => windows.push((time, time + gap)),
+            }
+        }
+        for row in rows {
+            let Some(time) = time_of(&row) else { continue };
+            let window = windows
+                .iter()
+                .find(|(start, end)| (*start..*end).contains(&time));
+            let (start, end) = window.expect("each time is in a window");
+            all.push([row.clone(), vec![Value::Time(*start), Value::Time(*end)]].concat());
+        }
+    }
+    all
 }
 
 fn unnested(row: &Row, list: usize, keeps_empty: bool) -> Vec<Row> {

@@ -431,6 +431,14 @@ impl Collection {
         }
     }
 
+    /// Lets a group's rows go.
+    pub(super) fn forget(&mut self, group: Slot) {
+        let rows = std::mem::take(&mut self.groups[group.index()]);
+        for slot in rows.iter() {
+            self.table.remove(slot);
+        }
+    }
+
     /// The rows of a group that it has, in order, with their weights.
     fn rows<'a>(
         &'a self,

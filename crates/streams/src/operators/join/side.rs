@@ -8,7 +8,7 @@ use arrow_select::take::take;
 use crate::{
     Delta,
     graph::PlanError,
-    operators::Place,
+    operators::{Place, closing::Closing},
     row::{Corrupt, RowCodec, Rows},
     state::{Slot, Table, Value},
 };
@@ -111,6 +111,7 @@ impl Side {
         delta: &Delta,
         side: usize,
         groups: &mut Table<Group>,
+        closing: Option<&mut Closing>,
     ) -> Option<BooleanArray> {
         let keys: Vec<ArrayRef> = self
             .keys
@@ -132,6 +133,7 @@ impl Side {
             .encode_into(&keys, delta.len(), &mut self.key_rows);
         self.others_codec
             .encode_into(&others, delta.len(), &mut self.other_rows);
+        let mut placed = closing.as_ref().map(|_| Vec::new());
         for row in 0..delta.len() {
             if alone.as_ref().is_some_and(|valid| valid.is_null(row)) {
                 continue;
@@ -141,6 +143,9 @@ impl Side {
             self.row.extend_from_slice(key);
             self.row.extend_from_slice(self.other_rows.row(row));
             let (group, _) = groups.insert(key);
+            if let Some(placed) = &mut placed {
+                placed.push((row as u32, group));
+            }
             let (slot, is_new) = match &mut self.appended {
                 Some(count) => {
                     self.row.extend_from_slice(&count.to_be_bytes());
@@ -156,6 +161,10 @@ impl Side {
             if is_new {
                 self.link(slot, side, groups.change(group));
             }
+        }
+        if let (Some(closing), Some(placed)) = (closing, placed) {
+            let (rows, slots): (Vec<u32>, Vec<Slot>) = placed.into_iter().unzip();
+            closing.put_rows(side, &delta.take(&rows.into()), &slots);
         }
         alone
             .filter(|valid| valid.null_count() > 0)
@@ -209,14 +218,14 @@ impl Side {
         });
     }
 
-    /// Gives its weight.
+    /// Gives its slot and weight.
     pub(super) fn restore(
         &mut self,
         side: usize,
         key: &[u8],
         value: &[u8],
         groups: &mut Table<Group>,
-    ) -> Result<i64, Corrupt> {
+    ) -> Result<(Slot, i64), Corrupt> {
         let (weight, partners) = value.split_first_chunk::<8>().ok_or(Corrupt)?;
         let weight = i64::from_le_bytes(*weight);
         let partners = i64::from_le_bytes(partners.try_into().map_err(|_| Corrupt)?);
@@ -244,7 +253,24 @@ impl Side {
         let value = groups.at_rest(group);
         value.weights[side] += weight;
         self.link(slot, side, value);
-        Ok(weight)
+        Ok((slot, weight))
+    }
+
+    /// One of the key's columns, of one row.
+    pub(super) fn key_column(&self, slot: Slot, column: usize) -> ArrayRef {
+        let place = self.keys.iter().position(|key| *key == column);
+        let decoded = self.key_codec.decode_front([self.rows.keys().key(slot)]);
+        let (columns, _) = decoded.expect("the row was looked at when restored");
+        columns[place.expect("what closes is a key")].clone()
+    }
+
+    /// Lets a whole list of rows go; the epoch has ended.
+    pub(super) fn forget(&mut self, head: Option<Slot>) {
+        let mut next = head;
+        while let Some(slot) = next {
+            next = std::mem::take(&mut self.links[slot.index()]).next;
+            self.rows.remove(slot);
+        }
     }
 
     /// Of what a key has behind the row.

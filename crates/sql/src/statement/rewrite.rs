@@ -1,0 +1,162 @@
+//! Words that the query engine's parser does not know, as others that mean the same to the planner.
+//!
+//! - `SESSION(t, at, INTERVAL '1 minute', PARTITION BY a, b)`: the columns are further arguments.
+//! - `ASOF [LEFT] JOIN b ON x` and `ASOF JOIN b MATCH_CONDITION (y) ON x`: a join on a mark, and both conditions.
+
+use datafusion_sql::sqlparser::{
+    dialect::PostgreSqlDialect,
+    tokenizer::{Token, TokenWithSpan, Tokenizer},
+};
+
+use crate::planner::AS_OF_MARK;
+
+/// See the module head.
+pub fn rewritten(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let has = |name: &str| words.iter().any(|word| is_word(word, name));
+    let words = if has("session") && has("partition") {
+        session_partitions(words)
+    } else {
+        words
+    };
+    if words.iter().any(|word| is_word(word, "asof")) {
+        as_of_joins(words)
+    } else {
+        words
+    }
+}
+
+fn is_word(token: &TokenWithSpan, name: &str) -> bool {
+    matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
+}
+
+fn is_space(token: &TokenWithSpan) -> bool {
+    matches!(token.token, Token::Whitespace(_))
+}
+
+/// The next word from a place on that is no space.
+fn next_word(words: &[TokenWithSpan], from: usize) -> Option<usize> {
+    (from..words.len()).find(|at| !is_space(&words[*at]))
+}
+
+/// By how much a word changes the level of parentheses.
+fn depth_of(token: &TokenWithSpan) -> i32 {
+    match token.token {
+        Token::LParen => 1,
+        Token::RParen => -1,
+        _ => 0,
+    }
+}
+
+fn session_partitions(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(words.len());
+    // Levels at which the arguments of a SESSION stand.
+    let mut sessions = Vec::new();
+    let mut depth = 0;
+    let mut at = 0;
+    while at < words.len() {
+        let word = &words[at];
+        depth += depth_of(word);
+        let last = out.iter().rfind(|token| !is_space(token));
+        if word.token == Token::LParen && last.is_some_and(|last| is_word(last, "session")) {
+            sessions.push(depth);
+        }
+        if word.token == Token::RParen && sessions.last() == Some(&(depth + 1)) {
+            sessions.pop();
+        }
+        let by = next_word(&words, at + 1).filter(|next| is_word(&words[*next], "by"));
+        if is_word(word, "partition")
+            && sessions.last() == Some(&depth)
+            && let Some(by) = by
+        {
+            if last.is_some_and(|last| last.token != Token::Comma) {
+                out.push(TokenWithSpan::new(Token::Comma, word.span));
+            }
+            at = by + 1;
+            continue;
+        }
+        out.push(word.clone());
+        at += 1;
+    }
+    out
+}
+
+fn as_of_joins(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut words = words;
+    let mut from = 0;
+    while let Some(at) = (from..words.len()).find(|at| is_word(&words[*at], "asof")) {
+        from = at + 1;
+        if !is_join(&words, at + 1) {
+            continue;
+        }
+        let Some(on) = word_at_level(&words, at + 1, "on") else {
+            continue;
+        };
+        let mut condition = mark();
+        let matched = word_at_level(&words[..on], at + 1, "match_condition");
+        let end = matched.and_then(|matched| {
+            let open = next_word(&words, matched + 1)?;
+            (words[open].token == Token::LParen).then_some(())?;
+            let mut depth = 0;
+            (open..on).find(|place| {
+                depth += depth_of(&words[*place]);
+                depth == 0
+            })
+        });
+        if let (Some(matched), Some(end)) = (matched, end) {
+            condition.extend_from_slice(&words[matched + 1..=end]);
+            condition.extend(tokens(" AND "));
+        }
+        words.splice(on + 1..on + 1, condition);
+        if let (Some(matched), Some(end)) = (matched, end) {
+            words.drain(matched..=end);
+        }
+        words.remove(at);
+    }
+    words
+}
+
+/// `JOIN`, `LEFT JOIN` and the like.
+fn is_join(words: &[TokenWithSpan], from: usize) -> bool {
+    let mut from = from;
+    for _ in 0..3 {
+        let Some(at) = next_word(words, from) else {
+            return false;
+        };
+        if is_word(&words[at], "join") {
+            return true;
+        }
+        let is_kind = ["left", "inner", "outer"]
+            .iter()
+            .any(|kind| is_word(&words[at], kind));
+        if !is_kind {
+            return false;
+        }
+        from = at + 1;
+    }
+    false
+}
+
+/// The next such word that no further parentheses are around.
+fn word_at_level(words: &[TokenWithSpan], from: usize, name: &str) -> Option<usize> {
+    let mut depth = 0;
+    for (at, word) in words.iter().enumerate().skip(from) {
+        depth += depth_of(word);
+        if depth < 0 {
+            return None;
+        }
+        if depth == 0 && is_word(word, name) {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn mark() -> Vec<TokenWithSpan> {
+    tokens(&format!(" {AS_OF_MARK}() AND "))
+}
+
+fn tokens(text: &str) -> Vec<TokenWithSpan> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize();
+    let tokens = tokens.expect("the text is our own").into_iter();
+    tokens.map(TokenWithSpan::wrap).collect()
+}

@@ -1,0 +1,88 @@
+//! Questions for some rows look those up, by key or by index.
+
+use std::sync::Arc;
+
+use crate::{memory::Memory, wire::rows};
+
+fn backend() -> Arc<Memory> {
+    let backend = Arc::new(Memory::default());
+    for statement in [
+        "CREATE TABLE accounts (id INT PRIMARY KEY, owner TEXT, balance DOUBLE PRECISION)",
+        "CREATE INDEX ON accounts (owner)",
+        "INSERT INTO accounts VALUES (1, 'ann', 12.5), (2, 'bob', 1), (3, 'ann', 2)",
+    ] {
+        rows(&backend, statement).expect("the statement is right");
+    }
+    backend.take_lookups();
+    backend
+}
+
+#[test]
+fn rows_are_looked_up_where_equality_finds_them() {
+    let backend = backend();
+    let key = |count| vec![("accounts".to_owned(), vec![0], count)];
+    let index = |count| vec![("accounts".to_owned(), vec![1], count)];
+    let cases = [
+        ("SELECT owner FROM accounts WHERE id = 1", 1, key(1)),
+        (
+            "SELECT owner FROM accounts WHERE id = 1 AND balance > 20",
+            0,
+            key(1),
+        ),
+        (
+            "SELECT owner FROM accounts WHERE id IN (1, 3, 9)",
+            2,
+            key(3),
+        ),
+        (
+            "SELECT owner FROM accounts WHERE id = 1 OR id = 2",
+            2,
+            key(2),
+        ),
+        (
+            "SELECT count(*) FROM accounts WHERE 'ann' = owner",
+            1,
+            index(1),
+        ),
+        (
+            "SELECT id FROM accounts WHERE owner = 'ann' AND id = 3",
+            1,
+            key(1),
+        ),
+        (
+            "PREPARE q AS SELECT owner FROM accounts WHERE id = $1; EXECUTE q(2)",
+            1,
+            key(1),
+        ),
+        ("SELECT id FROM accounts WHERE balance = 2", 1, vec![]),
+        (
+            "SELECT id FROM accounts WHERE id = 1 OR owner = 'bob'",
+            2,
+            vec![],
+        ),
+        ("SELECT id FROM accounts WHERE id > 1", 2, vec![]),
+        (
+            "SELECT id FROM accounts WHERE id = 1 UNION ALL SELECT id FROM accounts",
+            4,
+            vec![],
+        ),
+        ("BEGIN; SELECT id FROM accounts WHERE id = 1", 1, vec![]),
+    ];
+    for (query, count, lookups) in cases {
+        let found = rows(&backend, query).unwrap_or_else(|error| panic!("{query}\n{error}"));
+        assert_eq!(found.len(), count, "{query}");
+        assert_eq!(backend.take_lookups(), lookups, "{query}");
+    }
+}
+
+#[test]
+fn an_index_is_listed_and_goes_with_its_relation() {
+    let backend = backend();
+    let listed = rows(&backend, "SHOW INDEXES").expect("there is one");
+    assert_eq!(listed[0][0].as_deref(), Some("accounts_owner_idx"));
+    let read = rows(&backend, "SELECT * FROM accounts_owner_idx");
+    assert!(read.is_err(), "an index has no rows");
+    rows(&backend, "DROP TABLE accounts").expect("an index keeps nothing from going");
+    let listed = rows(&backend, "SHOW INDEXES").expect("there is none");
+    assert!(listed.is_empty());
+}

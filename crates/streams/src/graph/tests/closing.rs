@@ -1,0 +1,272 @@
+//! Windows that close: what is let go is missed by nobody, and nothing of it is left.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use arrow_schema::DataType;
+
+use super::{
+    super::{EpochEnd, Graph, StateKey},
+    Stored,
+    generate::{Random, TIME, list_type, schema, some_order},
+    value::{Row, Value, add_delta, to_delta},
+};
+use crate::{
+    NodeId, Operator, Plan,
+    plan::{Aggregate, AggregateFunction, Closes, Input, Join, JoinKind, Ties, WindowKind},
+};
+
+const CASES: u64 = 200;
+
+/// Columns of the input, and where the window's end stands behind them.
+const KEY: usize = 0;
+const VALUE: usize = 1;
+const AT: usize = 2;
+const END: usize = 4;
+
+fn windowed(plan: &mut Plan, is_session: bool) -> NodeId {
+    let types = [DataType::Int64, DataType::Int64, TIME];
+    let input = Input {
+        relation: String::from("t"),
+        columns: vec![0, 1, 2],
+        is_append_only: true,
+        time: Some(AT),
+    };
+    let input = plan.add(Operator::Input(input), &[], schema(&types));
+    let operator = if is_session {
+        Operator::Sessions {
+            partition: vec![KEY],
+            time: AT,
+            gap: Duration::from_micros(4),
+        }
+    } else {
+        let windows = WindowKind::Hop {
+            size: Duration::from_micros(8),
+            slide: Duration::from_micros(4),
+            offset: Duration::ZERO,
+        };
+        Operator::Windows { time: AT, windows }
+    };
+    let types = [&types[..], &[TIME, TIME]].concat();
+    plan.add(operator, &[input], schema(&types))
+}
+
+fn aggregated(plan: &mut Plan, input: NodeId) {
+    use AggregateFunction::{ArrayAgg, Count, Max, Sum};
+    let aggregate = |function: AggregateFunction, distinct: bool| Aggregate {
+        arguments: if function == Count {
+            vec![]
+        } else {
+            vec![VALUE]
+        },
+        function,
+        distinct,
+        filter: None,
+        order: Vec::new(),
+    };
+    let aggregates = vec![
+        aggregate(Count, false),
+        aggregate(Sum, true),
+        aggregate(Max, false),
+        aggregate(ArrayAgg, false),
+    ];
+    let types = [
+        TIME,
+        DataType::Int64,
+        DataType::Int64,
+        DataType::Int64,
+        DataType::Int64,
+        list_type(),
+    ];
+    let keys = vec![END, KEY];
+    plan.add(
+        Operator::Aggregate { keys, aggregates },
+        &[input],
+        schema(&types),
+    );
+}
+
+/// A plan, and the place of the window's end in its result.
+fn plan(random: &mut Random) -> (Plan, usize) {
+    let mut plan = Plan::default();
+    let is_session = random.one_in(2);
+    let node = windowed(&mut plan, is_session);
+    let types = [DataType::Int64, DataType::Int64, TIME, TIME, TIME];
+    match random.below(4) {
+        0 => {
+            aggregated(&mut plan, node);
+            return (plan, 0);
+        }
+        1 => {
+            let order = vec![some_order(VALUE, random)];
+            let operator = Operator::Top {
+                partition: vec![END],
+                order,
+                ties: random.of(&[Ties::Numbered, Ties::Ranked]),
+                offset: 0,
+                limit: Some(2),
+                emits_number: false,
+            };
+            plan.add(operator, &[node], schema(&types));
+        }
+        2 => {
+            plan.add(Operator::Distinct, &[node], schema(&types));
+        }
+        _ => {
+            let other = windowed(&mut plan, is_session);
+            let join = Join {
+                kind: random.of(&[JoinKind::Inner, JoinKind::Left, JoinKind::Full]),
+                keys: vec![(KEY, KEY), (END, END)],
+                null_equals_null: false,
+                condition: None,
+            };
+            let types = [types.clone(), types].concat();
+            plan.add(Operator::Join(join), &[node, other], schema(&types));
+        }
+    }
+    (plan, END)
+}
+
+/// The same plan whose state goes.
+fn closing(plan: &Plan, end: usize) -> Plan {
+    let mut plan = plan.clone();
+    for node in &mut plan.nodes {
+        let column = match &node.operator {
+            Operator::Input(_) | Operator::Windows { .. } => continue,
+            Operator::Sessions { .. } => END,
+            _ => end,
+        };
+        node.closes = Some(Closes {
+            column,
+            after_us: 0,
+        });
+    }
+    plan
+}
+
+struct Run {
+    plan: Plan,
+    graph: Graph,
+    stored: Stored,
+    sum: BTreeMap<Row, i64>,
+    late: u64,
+}
+
+impl Run {
+    fn new(plan: Plan) -> Self {
+        Self {
+            graph: Graph::new(&plan).expect("the plan holds"),
+            plan,
+            stored: Stored::new(),
+            sum: BTreeMap::new(),
+            late: 0,
+        }
+    }
+
+    fn epoch(&mut self, epoch: u64, rows: &BTreeMap<NodeId, Vec<Row>>, watermark: i64) {
+        for (input, rows) in rows {
+            let rows: Vec<(Row, i64)> = rows.iter().map(|row| (row.clone(), 1)).collect();
+            if !rows.is_empty() {
+                let schema = &self.plan.nodes[input.0].schema;
+                self.graph.push(*input, to_delta(schema, &rows));
+            }
+        }
+        self.graph.end_epoch(EpochEnd {
+            epoch,
+            now: 0,
+            watermarks: rows.keys().map(|input| (*input, watermark)).collect(),
+        });
+        while self.graph.work() {}
+        for delta in self.graph.take_output() {
+            add_delta(&mut self.sum, &mut Vec::new(), &delta);
+        }
+    }
+
+    fn restore(&mut self) {
+        let stored = &mut self.stored;
+        self.graph.checkpoint(&mut |key: StateKey<'_>, value| {
+            let at = (key.node, key.table, key.key.to_vec());
+            match value {
+                Some(value) => stored.insert(at, value.to_vec()),
+                None => stored.remove(&at),
+            };
+        });
+        self.late += self.late_rows();
+        self.graph = Graph::new(&self.plan).expect("it was made before");
+        for ((node, table, key), value) in &self.stored {
+            let (node, table) = (*node, *table);
+            let restored = self.graph.restore(StateKey { node, table, key }, value);
+            restored.expect("the state is its own");
+        }
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.graph.stats().iter().map(|stats| stats.late_rows).sum()
+    }
+
+    fn entries(&self) -> usize {
+        self.graph
+            .stats()
+            .iter()
+            .map(|stats| stats.state_entries)
+            .sum()
+    }
+}
+
+fn some_rows(random: &mut Random, from: i64) -> Vec<Row> {
+    let count = random.below(6);
+    let row = |random: &mut Random| {
+        let at = from + random.below(30) as i64;
+        let value = Value::Int(random.below(4) as i64);
+        vec![Value::Int(random.below(3) as i64), value, Value::Time(at)]
+    };
+    (0..count).map(|_| row(random)).collect()
+}
+
+#[test]
+fn what_is_closed_is_missed_by_nobody() {
+    for seed in 0..CASES {
+        let mut random = Random::new(seed);
+        let (plan, end) = plan(&mut random);
+        let inputs: Vec<NodeId> = plan.inputs().map(|(input, _)| input).collect();
+        let mut keeping = Run::new(plan.clone());
+        let mut closing = Run::new(closing(&plan, end));
+        let mut watermark = 0;
+        let mut epoch = 0;
+        for _ in 0..8 {
+            epoch += 1;
+            let rows = inputs
+                .iter()
+                .map(|input| (*input, some_rows(&mut random, watermark)));
+            let rows: BTreeMap<NodeId, Vec<Row>> = rows.collect();
+            watermark += random.below(12) as i64;
+            keeping.epoch(epoch, &rows, watermark);
+            closing.epoch(epoch, &rows, watermark);
+            assert_eq!(
+                keeping.sum, closing.sum,
+                "seed {seed}, epoch {epoch}: {plan:?}"
+            );
+            if random.one_in(3) {
+                closing.restore();
+            }
+        }
+        assert_eq!(closing.late + closing.late_rows(), 0, "seed {seed}");
+        let none: BTreeMap<NodeId, Vec<Row>> =
+            inputs.iter().map(|input| (*input, Vec::new())).collect();
+        closing.epoch(epoch + 1, &none, 1000);
+        assert_eq!(closing.entries(), 0, "seed {seed}: {plan:?}");
+        // Without an entry the clock is all that a checkpoint holds.
+        closing.restore();
+        assert!(
+            closing.stored.keys().all(|(_, table, _)| *table == u8::MAX),
+            "seed {seed}"
+        );
+        // Now all of them are late.
+        let before = closing.sum.clone();
+        let late = vec![vec![Value::Int(1), Value::Int(1), Value::Time(7)]];
+        let late: BTreeMap<NodeId, Vec<Row>> =
+            inputs.iter().map(|input| (*input, late.clone())).collect();
+        closing.epoch(epoch + 2, &late, 1000);
+        assert_eq!(closing.sum, before, "seed {seed}: {plan:?}");
+        assert!(closing.late_rows() > 0, "seed {seed}: {plan:?}");
+    }
+}

@@ -1,0 +1,180 @@
+//! Groups whose window closes: nothing comes for them any more, so they are known no more. Rows that come all the same are
+//! late, and counted.
+//!
+//! # Layout      of state: one entry without a key in a table of its own has the watermark
+
+use std::collections::BTreeMap;
+
+use super::{
+    Output, Place, Write,
+    windows::{Rounding, is_time, to_us},
+};
+use crate::{Delta, delta::CHUNK_ROWS, graph::PlanError, row::Corrupt, state::Slot};
+use arrow_array::{Array, BooleanArray};
+
+/// The table of the watermark, behind all that an operator may have.
+pub(super) const CLOCK_TABLE: u8 = u8::MAX;
+
+/// The group has no window that is known, or it is closed.
+const NEVER: i64 = i64::MAX;
+
+/// A time that only rises, and that a checkpoint has in a table of its own.
+#[derive(Debug)]
+pub(super) struct Clock {
+    pub time: i64,
+    is_dirty: bool,
+}
+
+impl Clock {
+    pub(super) const NEVER: Self = Self {
+        time: i64::MIN,
+        is_dirty: false,
+    };
+
+    pub(super) fn advance(&mut self, time: i64) {
+        self.is_dirty |= time > self.time;
+        self.time = self.time.max(time);
+    }
+
+    pub(super) fn checkpoint(&mut self, all: bool, table: u8, write: &mut Write<'_>) {
+        if self.is_dirty || (all && self.time != i64::MIN) {
+            self.is_dirty = false;
+            write(table, &[], Some(&self.time.to_le_bytes()));
+        }
+    }
+
+    pub(super) fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        self.time = i64::from_le_bytes(value.try_into().map_err(|_| Corrupt)?);
+        if key.is_empty() { Ok(()) } else { Err(Corrupt) }
+    }
+}
+
+/// See the module head.
+#[derive(Debug)]
+pub(super) struct Closing {
+    /// Of each input, the column that says when a row's window closes.
+    columns: Vec<usize>,
+    after_us: i64,
+    closed: Clock,
+    /// By slot of a group.
+    at: Vec<i64>,
+    waiting: BTreeMap<i64, Vec<Slot>>,
+}
+
+impl Closing {
+    /// `columns` are those of the inputs for the column of the output that the plan names.
+    pub(super) fn new(
+        place: &Place,
+        columns: impl FnOnce(usize) -> Option<Vec<usize>>,
+    ) -> Result<Option<Self>, PlanError> {
+        let Some(closes) = place.closes else {
+            return Ok(None);
+        };
+        let columns = columns(closes.column)
+            .ok_or(place.malformed("what closes is none of what its groups share"))?;
+        for (input, column) in columns.iter().enumerate() {
+            if !is_time(place.input_type(input, *column)?) {
+                return Err(place.malformed("a window's end is no timestamp"));
+            }
+        }
+        Ok(Some(Self {
+            columns,
+            after_us: closes.after_us,
+            closed: Clock::NEVER,
+            at: Vec::new(),
+            waiting: BTreeMap::new(),
+        }))
+    }
+
+    pub(super) fn column(&self, input: usize) -> usize {
+        self.columns[input]
+    }
+
+    /// The rows that are not late.
+    pub(super) fn admit(&self, input: usize, delta: &Delta, out: &mut Output) -> Delta {
+        if self.closed.time == i64::MIN {
+            return delta.clone();
+        }
+        let is_open = self.ends(delta.column(self.columns[input]).as_ref());
+        let is_open = is_open.into_iter().map(|end| end > self.closed.time);
+        let is_open: BooleanArray = is_open.map(Some).collect();
+        out.late_rows += (delta.len() - is_open.true_count()) as u64;
+        delta.filter(&is_open).expect("a truth value for each row")
+    }
+
+    /// When the windows with these values close.
+    fn ends(&self, values: &dyn Array) -> Vec<i64> {
+        let values = to_us(values, Rounding::Up).into_iter();
+        let ends = values.map(|value| value.map(|value| value.saturating_add(self.after_us)));
+        ends.map(|end| end.unwrap_or(NEVER)).collect()
+    }
+
+    /// The groups of these rows wait until their windows close.
+    pub(super) fn put_rows(&mut self, input: usize, delta: &Delta, slots: &[Slot]) {
+        let ends = self.ends(delta.column(self.columns[input]).as_ref());
+        for (slot, end) in slots.iter().zip(ends) {
+            self.put(*slot, end);
+        }
+    }
+
+    /// The group with this value waits, out of a checkpoint.
+    pub(super) fn put_value(&mut self, slot: Slot, value: &dyn Array) {
+        if let Some(end) = self.ends(value).first() {
+            self.put(slot, *end);
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, slot: Slot, end: i64) {
+        if self.at.len() <= slot.index() {
+            self.at.resize(slot.index() + 1, NEVER);
+        }
+        if self.at[slot.index()] != end {
+            self.at[slot.index()] = end;
+            self.waiting.entry(end).or_default().push(slot);
+        }
+    }
+
+    /// Some of the groups that are closed now, and known no more here; `None` when there are no more. A slot among them may
+    /// have been left by its group.
+    pub(super) fn due(&mut self, watermark: Option<i64>) -> Option<Vec<Slot>> {
+        let now = watermark.unwrap_or(i64::MIN).max(self.closed.time);
+        let mut due = Vec::new();
+        while now != i64::MIN
+            && due.len() < CHUNK_ROWS
+            && let Some(mut first) = self.waiting.first_entry()
+            && *first.key() <= now
+            && *first.key() != NEVER
+        {
+            let end = *first.key();
+            let slots = first.get_mut();
+            let from = slots.len().saturating_sub(CHUNK_ROWS);
+            for slot in slots.drain(from..) {
+                if self.at[slot.index()] == end {
+                    self.at[slot.index()] = NEVER;
+                    due.push(slot);
+                }
+            }
+            if slots.is_empty() {
+                first.remove();
+            }
+        }
+        if due.is_empty() {
+            self.closed.advance(now);
+            return None;
+        }
+        Some(due)
+    }
+
+    pub(super) fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
+        self.closed.checkpoint(all, CLOCK_TABLE, write);
+    }
+
+    pub(super) fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        self.closed.restore(key, value)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.at.capacity() * size_of::<i64>() * 2
+    }
+}

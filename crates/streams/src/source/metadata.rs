@@ -1,0 +1,181 @@
+//! Rows of values, with columns of the records themselves among their columns.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow_schema::{DataType, FieldRef, Schema, SchemaRef, TimeUnit};
+
+use super::SourceReader;
+use crate::{
+    definition::{Metadata, Source},
+    format::{Decoder, Format, FormatError, Malformed, Reason, RecordView},
+};
+
+/// What the log says of a record that has no time.
+const NO_TIMESTAMP: i64 = -1;
+
+/// See the module head.
+pub(super) struct RowDecoder {
+    values: Decoder,
+    columns: Vec<MetadataColumn>,
+    /// Of the rows that come out.
+    schema: SchemaRef,
+}
+
+struct MetadataColumn {
+    place: usize,
+    field: FieldRef,
+    values: Values,
+}
+
+enum Values {
+    Timestamp(Vec<Option<i64>>),
+    Partition(Vec<i32>),
+    Offset(Vec<i64>),
+    Key(Vec<Option<Vec<u8>>>),
+}
+
+/// Fails when a column of a source cannot be had: its format has no such, or it says of a record what its type cannot hold.
+pub fn check(source: &Source) -> Result<(), FormatError> {
+    let all: Vec<usize> = (0..source.schema.fields().len()).collect();
+    let reader = SourceReader::of(source, &all);
+    RowDecoder::new(&reader, &source.format).map(|_| ())
+}
+
+impl RowDecoder {
+    pub fn new(reader: &SourceReader, format: &Format) -> Result<Self, FormatError> {
+        let values = Decoder::new(format, &reader.schema, &reader.columns)?;
+        let mut fields: Vec<FieldRef> = values.schema().fields().iter().cloned().collect();
+        let mut columns = Vec::with_capacity(reader.metadata.len());
+        for (place, metadata, field) in &reader.metadata {
+            fields.insert(*place, field.clone());
+            columns.push(MetadataColumn {
+                place: *place,
+                field: field.clone(),
+                values: Values::new(*metadata, field)?,
+            });
+        }
+        Ok(Self {
+            values,
+            columns,
+            schema: Arc::new(Schema::new(fields)),
+        })
+    }
+
+    /// One row more, or none.
+    pub fn push(&mut self, record: RecordView<'_>) -> Result<(), Malformed> {
+        for column in &self.columns {
+            column.check(record)?;
+        }
+        self.values.push(record)?;
+        for column in &mut self.columns {
+            column.values.push(record);
+        }
+        Ok(())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.values.is_full()
+    }
+
+    /// The rows so far, and from the start again.
+    pub fn finish(&mut self) -> RecordBatch {
+        let rows = self.values.finish();
+        if self.columns.is_empty() {
+            return rows;
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let mut arrays = rows.columns().to_vec();
+        for column in &mut self.columns {
+            let array = column.values.finish(column.field.data_type());
+            arrays.insert(column.place, array);
+        }
+        RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
+            .expect("each column has its field's type and a value for each row")
+    }
+}
+
+impl MetadataColumn {
+    fn check(&self, record: RecordView<'_>) -> Result<(), Malformed> {
+        let (Values::Key(_), DataType::Utf8, Some(key)) =
+            (&self.values, self.field.data_type(), record.key)
+        else {
+            return Ok(());
+        };
+        let malformed = |at, reason| Malformed::Column {
+            column: self.field.name().clone(),
+            at,
+            reason,
+        };
+        if let Err(error) = std::str::from_utf8(key) {
+            return Err(malformed(error.valid_up_to(), Reason::Utf8));
+        }
+        match key.iter().position(|byte| *byte == 0) {
+            Some(at) => Err(malformed(at, Reason::Nul)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Values {
+    fn new(metadata: Metadata, field: &FieldRef) -> Result<Self, FormatError> {
+        Ok(match (metadata, field.data_type()) {
+            (Metadata::Timestamp, DataType::Timestamp(TimeUnit::Microsecond, _)) => {
+                Self::Timestamp(Vec::new())
+            }
+            (Metadata::Partition, DataType::Int32) => Self::Partition(Vec::new()),
+            (Metadata::Offset, DataType::Int64) => Self::Offset(Vec::new()),
+            (Metadata::Key, DataType::Utf8 | DataType::Binary) => Self::Key(Vec::new()),
+            (_, other) => {
+                return Err(FormatError::FieldType {
+                    column: field.name().clone(),
+                    data_type: other.clone(),
+                });
+            }
+        })
+    }
+
+    fn push(&mut self, record: RecordView<'_>) {
+        match self {
+            Self::Timestamp(times) => {
+                let time = Some(record.timestamp_ms).filter(|time| *time != NO_TIMESTAMP);
+                times.push(time.map(|time| time.saturating_mul(1000)));
+            }
+            Self::Partition(partitions) => partitions.push(record.partition),
+            Self::Offset(offsets) => offsets.push(record.offset),
+            Self::Key(keys) => keys.push(record.key.map(<[u8]>::to_vec)),
+        }
+    }
+
+    fn finish(&mut self, data_type: &DataType) -> ArrayRef {
+        match self {
+            Self::Timestamp(times) => {
+                let zone = match data_type {
+                    DataType::Timestamp(_, zone) => zone.clone(),
+                    _ => None,
+                };
+                let times = TimestampMicrosecondArray::from(std::mem::take(times));
+                Arc::new(times.with_timezone_opt(zone))
+            }
+            Self::Partition(partitions) => Arc::new(Int32Array::from(std::mem::take(partitions))),
+            Self::Offset(offsets) => Arc::new(Int64Array::from(std::mem::take(offsets))),
+            Self::Key(keys) => {
+                let keys = std::mem::take(keys);
+                let keys = keys.iter().map(Option::as_deref);
+                if *data_type == DataType::Binary {
+                    return Arc::new(keys.collect::<BinaryArray>());
+                }
+                let texts = keys
+                    .map(|key| key.map(|key| std::str::from_utf8(key).expect("it was looked at")));
+                Arc::new(texts.collect::<StringArray>())
+            }
+        }
+    }
+}
