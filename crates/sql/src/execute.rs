@@ -27,6 +27,9 @@ use crate::{
 /// Rows an answer holds at most before it is refused.
 pub const ANSWER_ROWS_MAX: usize = 50_000_000;
 
+/// What the operators of one question may hold.
+const STATE_BYTES_MAX: usize = 4 << 30;
+
 /// Runs it. `rows` has those of every relation that it reads, in all of their columns.
 pub fn execute(
     planned: &Planned,
@@ -61,6 +64,7 @@ fn run(
     rows: &BTreeMap<String, Vec<RecordBatch>>,
 ) -> Result<Vec<Delta>, SqlError> {
     let mut graph = Graph::new(plan).map_err(|error| plan_error(&error))?;
+    graph.set_state_bytes_max(STATE_BYTES_MAX);
     for (node, input) in plan.inputs() {
         let schema = plan.nodes[node.0].schema.clone();
         for batch in rows.get(&input.relation).into_iter().flatten() {

@@ -260,6 +260,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
             )
             .with_hint("IN (…) takes any number of values."));
         }
+        refuse_system_time(text, words)?;
         let own = statement_text(text, words);
         let mut cursor = Cursor::new(text, rewrite::rewritten(words.to_vec()));
         let kind = statement(&mut cursor)?;
@@ -338,6 +339,32 @@ fn is_operator(token: &Token) -> bool {
         | Token::Word(_) => false,
         _ => true,
     }
+}
+
+/// The parser would stumble over it without saying what to write instead.
+fn refuse_system_time(
+    text: &str,
+    words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan],
+) -> Result<(), SqlError> {
+    let is = |token: &Token, name: &str| matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name));
+    let mut real = words
+        .iter()
+        .filter(|word| !matches!(word.token, Token::Whitespace(_)))
+        .peekable();
+    while let Some(word) = real.next() {
+        if is(&word.token, "for")
+            && real
+                .peek()
+                .is_some_and(|next| is(&next.token, "system_time"))
+        {
+            return Err(SqlError::unsupported("FOR SYSTEM_TIME AS OF is not supported")
+                .with_hint(
+                    "A plain JOIN with a table or view is exact at every moment; ASOF JOIN goes by times of events.",
+                )
+                .at(position_of(text, word.span.start)));
+        }
+    }
+    Ok(())
 }
 
 fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {

@@ -16,6 +16,8 @@
 //! encoded to compare. Chunks are merged as in a log-structured tree, so a row is copied a logarithmic number of times. A
 //! snapshot copies one reference for each chunk.
 //!
+//! # Limits      a new index goes through all rows at a stretch
+//!
 //! # Instead of
 //! Rows as bytes in a hash table: every question would decode all of them, on this shard. Undo lists for readers: a
 //! reader that pins an epoch for long would make each change longer.
