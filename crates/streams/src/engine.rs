@@ -52,11 +52,12 @@ use arrangement::NotThere;
 pub use checkpoint::CheckpointError;
 use checkpoint::{Checkpoint, CheckpointDir, PipelineState, ROWS, RunWriter};
 use deciding::Outbox;
+pub use outbox::OUTBOX_TOPIC;
 pub use pipeline::PipelineError;
 use pipeline::{Epoch, Pipeline};
 pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
-use relation::Subscriber;
-pub use relation::{NewRelation, ReadCounts, Relation};
+use relation::{Subscriber, rank};
+pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 pub(crate) use waiting::all;
 
@@ -74,6 +75,11 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs of one pipeline before all of its state is written anew.
 const RUNS_MAX: usize = 8;
+
+/// Whether an engine has ever saved something there.
+pub async fn has_checkpoint(data_dir: &Path) -> io::Result<bool> {
+    CheckpointDir::new(data_dir).exists().await
+}
 
 /// What is subscribed to, and by whom.
 type Subscription = (Rc<Relation>, Rc<Subscriber>);
@@ -121,6 +127,8 @@ struct Stream {
     run_number: u64,
     changed: bool,
     outbox: Outbox,
+    /// Relations that do not go on where they were, but begin anew: what reads them must, too.
+    anew: BTreeSet<String>,
     /// An epoch could not be decided: what is in memory is ahead of what will ever have been.
     is_void: bool,
 }
@@ -159,7 +167,7 @@ impl Engine {
             tracing::warn!(%error, "old state of views cannot be removed");
         }
         let mut relations = relations;
-        relations.sort_by_key(|relation| relation.id);
+        relations.sort_by_key(|relation| rank(relation.id));
         let mut stream = Stream {
             pipelines: Vec::new(),
             run_number: saved
@@ -170,6 +178,7 @@ impl Engine {
                 .max()
                 .unwrap_or(0),
             outbox: Outbox::at(saved.outbox),
+            anew: BTreeSet::new(),
             saved,
             saved_at: runtime::now(),
             changed: false,
@@ -216,7 +225,7 @@ impl Engine {
 
     async fn restored(
         self: &Rc<Self>,
-        stream: &Stream,
+        stream: &mut Stream,
         pipeline: Pipeline,
     ) -> Result<Pipeline, EngineError> {
         let relation = pipeline.relation.clone();
@@ -224,11 +233,20 @@ impl Engine {
         let Some(state) = states.find(|state| state.id == relation.id) else {
             return Ok(pipeline);
         };
-        if state.fingerprint != relation.fingerprint() {
+        let plan = relation.plan();
+        let reads_anew = plan.inputs().any(|(_, i)| stream.anew.contains(&i.relation));
+        if state.fingerprint != relation.fingerprint() || reads_anew {
             if pipeline.sink.is_some() {
                 relation.fail("its plan is another one now: what it wrote cannot be continued");
             }
+            if let Definition::Stream(_) = relation.definition {
+                return Err(EngineError::Checkpoint(CheckpointError::State {
+                    relation: relation.name.clone(),
+                    found: "it reads something else now; under another name it begins anew".to_owned(),
+                }));
+            }
             tracing::info!(relation = %relation.name, "is computed anew: its plan is another one now");
+            stream.anew.insert(relation.name.clone());
             return Ok(pipeline);
         }
         let mut pipeline = pipeline;
@@ -307,7 +325,7 @@ impl Engine {
         stream.pipelines.append(&mut self.joining.borrow_mut());
         stream
             .pipelines
-            .sort_by_key(|pipeline| pipeline.relation.id);
+            .sort_by_key(|pipeline| rank(pipeline.relation.id));
         let leaving = self.leaving.take();
         if !leaving.is_empty() {
             stream
@@ -419,7 +437,9 @@ impl Engine {
                 }
             }
             pipeline.relation.tell(number, &output);
-            pipeline.unsaved.extend(output);
+            if pipeline.relation.keeps_rows() {
+                pipeline.unsaved.extend(output);
+            }
         }
         self.applying.set(false);
     }

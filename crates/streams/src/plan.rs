@@ -3,11 +3,11 @@
 //! The SQL planner and the typed API both make these; `graph` runs them. Columns are named by their place. A node's
 //! schema is that of the rows it emits. Nulls are equal to each other as keys of groups, partitions and distinct rows.
 
-use std::time::Duration;
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use arrow_schema::SchemaRef;
 
-use crate::ExpressionRef;
+use crate::{ExpressionRef, operators::Running};
 
 /// A node by its place in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +86,19 @@ pub enum Operator {
         from: Option<usize>,
         until: Option<usize>,
     },
+    /// One input or more: what a program brings itself.
+    Custom(Arc<dyn Custom>),
+}
+
+/// An operator from outside. How it is told (`Debug`) names it for as long as its state is kept: a plan that is told
+/// differently is another one.
+pub trait Custom: Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// Rows only come out, never go.
+    fn is_append_only(&self) -> bool;
+
+    fn start(&self) -> Box<dyn Running>;
 }
 
 /// Where an input's rows come from.
@@ -233,6 +246,7 @@ impl Operator {
             Self::Top { .. } => "top",
             Self::EmitOnClose { .. } => "emit on close",
             Self::Valid { .. } => "valid",
+            Self::Custom(custom) => custom.name(),
         }
     }
 }

@@ -4,7 +4,9 @@
 //! A record is decoded once for each view that reads its source, and only the columns the view asks for. Batches that are not
 //! compressed are read where they lie.
 
-use arrow_array::{Array, TimestampMicrosecondArray};
+use std::{fmt::Debug, sync::Arc};
+
+use arrow_array::{Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::SchemaRef;
 use base::Offset;
 use kafka::batch::{self, BatchError, Records};
@@ -13,7 +15,7 @@ use crate::{
     Delta,
     changes::{ChangesDecoder, Damaged},
     definition::Watermark,
-    format::{Decoder, Format, FormatError, RecordView},
+    format::{Decoder, Format, FormatError, Malformed, RecordView},
 };
 
 /// A batch may not expand beyond.
@@ -41,6 +43,24 @@ pub enum Content {
     Rows(Format),
     /// Changes of a table, as this engine writes them.
     Changes,
+    /// Any number of rows each, by a program's own functions.
+    Own(Arc<dyn RowReader>),
+}
+
+/// Makes rows of records by functions of a program; on the shard that has the partition.
+pub trait RowReader: Debug + Send + Sync {
+    fn start(&self) -> Box<dyn OwnRows>;
+}
+
+/// Rows of a stretch of one partition, while they are made.
+pub trait OwnRows {
+    /// The rows of one record more, or none of them.
+    fn push(&mut self, record: RecordView<'_>) -> Result<(), Malformed>;
+
+    fn is_full(&self) -> bool;
+
+    /// The rows so far and the greatest event time, and from the start again.
+    fn finish(&mut self) -> (RecordBatch, Option<i64>);
 }
 
 /// Rows of a stretch of one partition.
@@ -74,6 +94,7 @@ pub enum DecodeError {
 enum RowDecoder {
     Rows(Decoder),
     Changes(ChangesDecoder),
+    Own(Box<dyn OwnRows>),
 }
 
 impl SourceReader {
@@ -90,6 +111,7 @@ impl SourceReader {
                 RowDecoder::Rows(Decoder::new(format, &self.schema, &self.columns)?)
             }
             Content::Changes => RowDecoder::Changes(ChangesDecoder::new(&self.schema)?),
+            Content::Own(reader) => RowDecoder::Own(reader.start()),
         };
         let mut decoded = Decoded {
             next_offset: from,
@@ -146,20 +168,27 @@ impl SourceReader {
                 continue;
             }
             decoded.records += 1;
+            let view = RecordView {
+                key: record.key.as_deref(),
+                value: record.value.as_deref(),
+                timestamp_ms: record.timestamp.0,
+                partition,
+                offset: record.offset.0,
+            };
+            let mut check = |pushed: Result<(), Malformed>| {
+                if let Err(malformed) = pushed {
+                    decoded.malformed += 1;
+                    let first = || (record.offset, malformed.to_string());
+                    decoded.malformed_first.get_or_insert_with(first);
+                }
+            };
             let is_full = match decoder {
                 RowDecoder::Rows(rows) => {
-                    let pushed = rows.push(RecordView {
-                        key: record.key.as_deref(),
-                        value: record.value.as_deref(),
-                        timestamp_ms: record.timestamp.0,
-                        partition,
-                        offset: record.offset.0,
-                    });
-                    if let Err(malformed) = pushed {
-                        decoded.malformed += 1;
-                        let first = || (record.offset, malformed.to_string());
-                        decoded.malformed_first.get_or_insert_with(first);
-                    }
+                    check(rows.push(view));
+                    rows.is_full()
+                }
+                RowDecoder::Own(rows) => {
+                    check(rows.push(view));
                     rows.is_full()
                 }
                 RowDecoder::Changes(changes) => {
@@ -182,6 +211,14 @@ impl SourceReader {
         let delta = match decoder {
             RowDecoder::Rows(rows) if rows.is_empty() => return Ok(()),
             RowDecoder::Rows(rows) => Delta::insert(rows.finish()),
+            RowDecoder::Own(rows) => {
+                let (rows, time_max) = rows.finish();
+                decoded.time_max = decoded.time_max.max(time_max);
+                if rows.num_rows() > 0 {
+                    decoded.deltas.push(Delta::insert(rows));
+                }
+                return Ok(());
+            }
             RowDecoder::Changes(changes) => match changes.finish()? {
                 Some(delta) => delta.project(&self.columns),
                 None => return Ok(()),

@@ -8,7 +8,7 @@ use super::{
     CheckpointError, Engine, EngineError, Stream,
     outbox::{Assembly, Decided, OUTBOX_TOPIC, Outgoing},
 };
-use crate::log::LogError;
+use crate::{Definition, log::LogError};
 
 /// Between two tries while the disk is full.
 const FULL_WAIT: Duration = Duration::from_millis(100);
@@ -41,7 +41,12 @@ impl Engine {
         cuts: &BTreeMap<PartitionKey, Offset>,
     ) {
         let batches = self.outgoing(stream, now).await;
-        if batches.is_empty() {
+        // Functions of a program may depend on where epochs are cut: a restart must cut them there again.
+        let has_moved = stream.pipelines.iter().any(|pipeline| {
+            let is_stream = matches!(pipeline.relation.definition, Definition::Stream(_));
+            is_stream && pipeline.has_moved
+        });
+        if batches.is_empty() && !has_moved {
             return;
         }
         let decided = Decided {
@@ -56,7 +61,8 @@ impl Engine {
             Err(LogError::Stopping) => stream.is_void = true,
             Err(error) => {
                 for pipeline in &stream.pipelines {
-                    if pipeline.sink.is_some() {
+                    let is_stream = matches!(pipeline.relation.definition, Definition::Stream(_));
+                    if pipeline.sink.is_some() || is_stream {
                         pipeline.relation.fail(&format!("the outbox: {error}"));
                     }
                 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Definition, Delta, NodeId, Plan,
-    definition::{Source, Watermark},
+    definition::{Source, Stream, TopicInput, Watermark},
     format::FormatError,
     graph::{EpochEnd, Graph, PlanError, StateKey},
     log::{LogError, TopicLog},
@@ -66,6 +66,8 @@ pub struct Pipeline {
     pub unsaved: Vec<Delta>,
     pub watermark: Option<i64>,
     pub sink: Option<SinkWriter>,
+    /// The last epoch brought it something, or something came out.
+    pub has_moved: bool,
 }
 
 /// Why a pipeline cannot be made, or go on.
@@ -105,6 +107,9 @@ impl Pipeline {
                     };
                     topic_feed(relation.table_topic(), reader, log)?
                 }
+                Definition::Stream(Stream {
+                    topic: Some(topic), ..
+                }) => topic_feed(topic.topic.clone(), own_reader(topic), log)?,
                 _ => feed_of(input, relations, log)?,
             };
             feeds.insert(node, feed);
@@ -126,6 +131,7 @@ impl Pipeline {
             output: Vec::new(),
             unsaved: Vec::new(),
             watermark: None,
+            has_moved: false,
         })
     }
 
@@ -180,6 +186,7 @@ impl Pipeline {
         log: &dyn TopicLog,
     ) -> Result<u64, PipelineError> {
         let mut records = 0;
+        self.has_moved = false;
         let nodes: Vec<NodeId> = self.feeds.keys().copied().collect();
         for node in nodes {
             records += self.read_topic(node, epoch.cuts, log).await?;
@@ -209,6 +216,7 @@ impl Pipeline {
         });
         self.work().await;
         self.output.extend(self.graph.take_output());
+        self.has_moved |= records > 0 || !self.output.is_empty();
         Ok(records)
     }
 
@@ -286,6 +294,7 @@ impl Pipeline {
             false => relation.rows().map_or_else(Vec::new, |rows| rows.deltas()),
         };
         let fresh = outputs.get(&relation.name).map_or(&[][..], Vec::as_slice);
+        self.has_moved |= !held.is_empty() || !fresh.is_empty();
         for delta in held.iter().chain(fresh) {
             self.graph.push(node, delta.project(columns));
         }
@@ -441,6 +450,15 @@ fn reader(source: &Source, input: &Input) -> SourceReader {
         schema: source.schema.clone(),
         columns: input.columns.clone(),
         watermark,
+    }
+}
+
+fn own_reader(topic: &TopicInput) -> SourceReader {
+    SourceReader {
+        content: Content::Own(topic.reader.clone()),
+        schema: topic.schema.clone(),
+        columns: (0..topic.schema.fields().len()).collect(),
+        watermark: topic.watermark,
     }
 }
 

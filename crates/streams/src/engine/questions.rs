@@ -56,7 +56,7 @@ pub enum QuestionError {
     IsRead { name: String, by: String },
     #[error("{name} has stopped: {why}")]
     Failed { name: String, why: String },
-    #[error("\"{0}\" cannot be read: sinks keep no rows")]
+    #[error("\"{0}\" cannot be read: sinks and streams keep no rows")]
     NotRows(String),
     #[error("\"{0}\" cannot be written: it is no table")]
     NotTable(String),
@@ -111,7 +111,7 @@ impl Engine {
                 let topic = relation.table_topic();
                 self.log.ensure_topic(topic, 1, true).await?;
             }
-            Definition::View(_) => {
+            Definition::View(_) | Definition::Stream(_) => {
                 Pipeline::new(relation, &self.relations.borrow(), &*self.log)?;
             }
             Definition::Sink(sink) => {
@@ -152,7 +152,7 @@ impl Engine {
 
     /// Lets a new view read most of what there is before it takes part in epochs: they would be long.
     async fn catch_up(&self, mut pipeline: Pipeline) -> Result<Pipeline, QuestionError> {
-        if matches!(pipeline.relation.definition, Definition::Sink(_)) {
+        if !pipeline.relation.keeps_rows() {
             return Ok(pipeline);
         }
         loop {
