@@ -94,7 +94,7 @@ impl OutboxWriter {
 
     async fn newest(&self, log: &ClusterLog) -> Result<u64, LogError> {
         let extent = log.extents(vec![self.key]).await.pop().flatten();
-        let extent = extent.ok_or_else(|| LogError::Refused("the outbox cannot be read".to_owned()))?;
+        let extent = extent.ok_or_else(unreadable)?;
         self.newest_before(log, extent.high_watermark).await
     }
 
@@ -128,8 +128,12 @@ impl OutboxWriter {
         loop {
             match log.send(&name, self.key.partition, batch.clone()).await {
                 Ok(produced) => {
+                    let at = match produced.base_offset >= Offset::ZERO {
+                        true => produced.base_offset,
+                        false => self.find(log).await?,
+                    };
                     self.sequence = (self.sequence + 1) & i32::MAX;
-                    return Ok(produced.base_offset);
+                    return Ok(at);
                 }
                 Err(_) if log.stopping.get() => return Err(LogError::Stopping),
                 // The broker knows by the sequence if it has it already.
@@ -141,6 +145,24 @@ impl OutboxWriter {
                 Err(error) => return Err(LogError::Refused(error.to_string())),
             }
         }
+    }
+
+    /// Where this producer's present sequence stands: it was sent twice, and the broker has forgotten the place.
+    async fn find(&self, log: &ClusterLog) -> Result<Offset, LogError> {
+        let extent = log.extents(vec![self.key]).await.pop().flatten();
+        let extent = extent.ok_or_else(unreadable)?;
+        let mut from = self.next.max(extent.log_start_offset);
+        while from < extent.high_watermark {
+            let found = log.fetch_some(self.key, from, READ_BYTES).await?;
+            for (header, _) in batch::batches(&found).filter_map(Result::ok) {
+                let is_it = (header.producer_id, header.base_sequence);
+                if is_it == (self.producer.0, self.sequence) {
+                    return Ok(header.base_offset);
+                }
+                from = header.last_offset().plus(1);
+            }
+        }
+        Err(unreadable())
     }
 
     /// The record of a batch; the offset behind it. Fails when a newer copy has taken over.
@@ -160,4 +182,8 @@ impl OutboxWriter {
         self.next = at.plus(1);
         Ok(self.next)
     }
+}
+
+fn unreadable() -> LogError {
+    LogError::Refused("the outbox cannot be read".to_owned())
 }

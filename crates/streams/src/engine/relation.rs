@@ -34,12 +34,13 @@ pub struct NewRelation {
     pub definition: Definition,
 }
 
-/// Ids of relations that a program brings begin here: they come before all others, of which they read none.
+/// Ids of relations that a program brings begin here: they come before all others, of which they read none, and among
+/// themselves in the order in which they are given.
 pub const PROGRAM_IDS: u64 = 1 << 63;
 
 /// Relations are worked off in this order of their ids.
 pub(super) fn rank(id: u64) -> u64 {
-    id.wrapping_add(PROGRAM_IDS)
+    if id >= PROGRAM_IDS { 0 } else { id }
 }
 
 /// What of a source's records was read for a relation.

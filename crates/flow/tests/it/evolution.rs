@@ -1,0 +1,1 @@
+//! State that changes its shape between two deployments.

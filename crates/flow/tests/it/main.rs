@@ -1,0 +1,5 @@
+//! Apps against a simulated cluster: what they put out, through crashes, and what their state is.
+
+mod counting;
+mod evolution;
+mod world;
