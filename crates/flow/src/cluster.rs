@@ -137,9 +137,20 @@ impl ClusterLog {
         };
         let writer = OutboxWriter::open(self, key).await?;
         self.outbox.replace(Some(writer));
-        let start = self.extents(vec![key]).await;
-        let start = start.into_iter().flatten().next();
-        Ok(start.map_or(Offset::ZERO, |extent| extent.log_start_offset))
+        Ok(self.extent_of(key).await?.log_start_offset)
+    }
+
+    /// What can be read of a partition, once it can be asked.
+    async fn extent_of(&self, key: PartitionKey) -> Result<Extent, LogError> {
+        loop {
+            if let Some(extent) = self.extents(vec![key]).await.pop().flatten() {
+                return Ok(extent);
+            }
+            if self.stopping.get() {
+                return Err(LogError::Stopping);
+            }
+            runtime::sleep(RETRY).await;
+        }
     }
 
     /// What the cluster calls a topic: the outbox is the app's own.
@@ -316,8 +327,7 @@ impl TopicLog for ClusterLog {
         bytes_max: usize,
     ) -> LocalFuture<'_, Result<(Offset, Vec<u8>), LogError>> {
         Box::pin(async move {
-            let extent = self.extents(vec![partition]).await.pop().flatten();
-            let extent = extent.ok_or(LogError::Deleted)?;
+            let extent = self.extent_of(partition).await?;
             let mut from = from.max(extent.log_start_offset);
             while from < extent.high_watermark {
                 let found = self.fetch_some(partition, from, bytes_max).await?;

@@ -6,9 +6,9 @@
 
 use base::{Offset, PartitionKey, ProducerEpoch, ProducerId};
 use kafka::batch::{self, BatchBuilder, Compression};
-use streams::log::{LogError, TopicLog};
+use streams::log::LogError;
 
-use super::{ClusterLog, RETRY, requests};
+use super::{ClusterLog, RETRY};
 
 const COPY: &str = "copy";
 
@@ -93,14 +93,12 @@ impl OutboxWriter {
     }
 
     async fn newest(&self, log: &ClusterLog) -> Result<u64, LogError> {
-        let extent = log.extents(vec![self.key]).await.pop().flatten();
-        let extent = extent.ok_or_else(unreadable)?;
+        let extent = log.extent_of(self.key).await?;
         self.newest_before(log, extent.high_watermark).await
     }
 
     async fn newest_before(&self, log: &ClusterLog, until: Offset) -> Result<u64, LogError> {
-        let starts = log.list_offsets(&[self.key], requests::EARLIEST).await;
-        let mut from = starts.get(&self.key).copied().unwrap_or(Offset::ZERO);
+        let mut from = log.extent_of(self.key).await?.log_start_offset;
         let mut newest = 0;
         while from < until {
             let found = log.fetch_some(self.key, from, READ_BYTES).await?;
@@ -149,8 +147,7 @@ impl OutboxWriter {
 
     /// Where this producer's present sequence stands: it was sent twice, and the broker has forgotten the place.
     async fn find(&self, log: &ClusterLog) -> Result<Offset, LogError> {
-        let extent = log.extents(vec![self.key]).await.pop().flatten();
-        let extent = extent.ok_or_else(unreadable)?;
+        let extent = log.extent_of(self.key).await?;
         let mut from = self.next.max(extent.log_start_offset);
         while from < extent.high_watermark {
             let found = log.fetch_some(self.key, from, READ_BYTES).await?;

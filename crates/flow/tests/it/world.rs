@@ -84,6 +84,16 @@ async fn run_app(shared: Rc<Shared>) {
     }
 }
 
+async fn connect(shared: &Shared) -> Client {
+    loop {
+        match Client::connect(config(shared)).await {
+            Ok(client) => return client,
+            // The node comes back.
+            Err(_) => runtime::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
 pub fn config(shared: &Shared) -> ClientConfig {
     let mut config = ClientConfig::new(vec![format!("{}:{PORT}", shared.ip.get())]);
     config.request_timeout = Duration::from_secs(3);
@@ -169,7 +179,7 @@ impl World {
     pub fn produce(&self, topic: &str, values: Vec<(i32, Vec<u8>)>) {
         let (shared, topic) = (self.shared.clone(), topic.to_owned());
         let done = self.sim.run_on(self.clients, LIMIT, async move {
-            let client = Client::connect(config(&shared)).await.expect("the node is up");
+            let client = connect(&shared).await;
             let producer = Producer::new(&client, ProducerConfig::default());
             for (partition, value) in &values {
                 let sent = producer.send(ProducerRecord {
@@ -191,7 +201,7 @@ impl World {
     pub fn consume<T: Event>(&self, topic: &str) -> BTreeMap<i32, Vec<T>> {
         let (shared, topic) = (self.shared.clone(), topic.to_owned());
         let read = self.sim.run_on(self.clients, LIMIT, async move {
-            let client = Client::connect(config(&shared)).await.expect("the node is up");
+            let client = connect(&shared).await;
             let consumer = Consumer::new(&client, ConsumerConfig::default());
             consumer.assign_topics(&[&topic], Start::Beginning).await.expect("the topic is there");
             let mut values: BTreeMap<i32, Vec<T>> = BTreeMap::new();
