@@ -126,6 +126,7 @@ fn enumeration(_at: usize, declared: &Enum) -> TokenStream {
     let values = values.map(|(number, value)| {
         let value = if strip { &value[prefix.len()..] } else { value };
         let value = ident(&camel(value));
+        let number = proc_macro2::Literal::i32_unsuffixed(*number);
         quote!(#value = #number)
     });
     quote! {
@@ -160,15 +161,15 @@ fn structure(schema: &Schema, at: usize, message: &Message) -> TokenStream {
 fn member(schema: &Schema, at: usize, field: &Field) -> TokenStream {
     let name = ident(&field.name);
     let number = proc_macro2::Literal::u32_unsuffixed(field.number);
-    let (value, encoding) = value(schema, &field.kind);
     if let Kind::Message(entry) = field.kind
         && schema.messages[entry].name.ends_with("<>")
     {
         let fields = &schema.messages[entry].fields;
-        let (key, _) = self::value(schema, &fields[0].kind);
-        let (value, _) = self::value(schema, &fields[1].kind);
+        let (key, _) = value(schema, &fields[0].kind);
+        let (value, _) = value(schema, &fields[1].kind);
         return quote!(#[event(#number)] pub #name: ::std::collections::BTreeMap<#key, #value>);
     }
+    let (value, encoding) = value(schema, &field.kind);
     let value = match field.kind {
         Kind::Message(inner)
             if !field.is_repeated

@@ -2,4 +2,6 @@
 
 mod counting;
 mod evolution;
+mod examples;
+mod windows;
 mod world;
