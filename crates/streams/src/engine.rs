@@ -247,6 +247,11 @@ impl Engine {
             }
             tracing::info!(relation = %relation.name, "is computed anew: its plan is another one now");
             stream.anew.insert(relation.name.clone());
+            // Of what it was nothing is part of what it will be.
+            let states = stream.saved.pipelines.iter_mut();
+            for state in states.filter(|state| state.id == relation.id) {
+                state.runs.clear();
+            }
             return Ok(pipeline);
         }
         let mut pipeline = pipeline;
@@ -267,9 +272,10 @@ impl Engine {
                                 known.insert(name);
                             }
                             let restored = value.map(|value| pipeline.restore(key, value));
-                            restored
-                                .unwrap_or(Ok(()))
-                                .map_err(|error| error.to_string())
+                            restored.unwrap_or(Ok(())).map_err(|error| match error {
+                                PipelineError::Restore(why) => why,
+                                other => other.to_string(),
+                            })
                         }
                     }
                 };

@@ -129,7 +129,7 @@ fn fleet_keeps_every_kind_of_state() {
         driver: None,
         sensors: [("oil".to_owned(), seconds), ("rpm".to_owned(), 1)].into(),
     };
-    let reports = [("v1", 0, -4), ("v2", 10, 20), ("v1", 300, 9), ("v2", 4000, 21)];
+    let reports = [("v1", 0, -4), ("v2", 10, 20), ("v1", 300, 9), ("v3", 4000, 21)];
     world.produce("reports", bytes(&reports.map(report)));
     world.flush();
     let warned: Vec<String> = all::<fleet::Warning>(&world, "warnings").into_iter().map(|w| w.vehicle).collect();
@@ -138,16 +138,23 @@ fn fleet_keeps_every_kind_of_state() {
     for _ in 0..2 {
         assert_eq!(
             world.table("fleet_sensors"),
-            [["v1", "oil", "300"], ["v1", "rpm", "1"], ["v2", "oil", "4000"], ["v2", "rpm", "1"]]
+            [
+                ["v1", "oil", "300"],
+                ["v1", "rpm", "1"],
+                ["v2", "oil", "10"],
+                ["v2", "rpm", "1"],
+                ["v3", "oil", "4000"],
+                ["v3", "rpm", "1"]
+            ]
         );
-        assert_eq!(world.table("fleet_warmest"), [["v1", "9"], ["v2", "21"]]);
+        assert_eq!(world.table("fleet_warmest"), [["v1", "9"], ["v2", "20"], ["v3", "21"]]);
         let alarms = world.table("fleet_alarms");
         assert_eq!(alarms[1], ["v1", "1", "alarm at 300"]);
         let temperatures: Vec<String> =
             world.table("fleet_temperatures").iter().map(|row| format!("{} {}", row[0], row[2])).collect();
-        assert_eq!(temperatures, ["v1 -4", "v1 9", "v2 21"]);
+        assert_eq!(temperatures, ["v1 -4", "v1 9", "v2 20", "v3 21"]);
         let last = world.table("fleet_last");
-        assert_eq!(last.len(), 2);
+        assert_eq!(last.len(), 3);
         assert_eq!(last[0][..3], ["v1", "v1", "FLEET_V1_KIND_VAN"]);
         world.sim.run_for(std::time::Duration::from_secs(7));
         world.sim.kill(world.app);
