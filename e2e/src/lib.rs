@@ -18,6 +18,7 @@ pub mod node;
 mod raw;
 mod record;
 pub mod report;
+mod streams;
 pub mod toolchain;
 mod tools;
 
@@ -32,7 +33,7 @@ use toolchain::Toolchain;
 
 /// The suites by name, in the order they run.
 pub const SUITES: &[&str] = &[
-    "cli", "matrix", "groups", "tools", "crash", "damage", "full", "hostile", "epoll",
+    "cli", "matrix", "groups", "tools", "crash", "damage", "full", "hostile", "epoll", "streams",
 ];
 
 /// What to run, and against what.
@@ -45,6 +46,7 @@ pub struct Options {
     /// An absent toolchain fails instead of being skipped.
     pub strict: bool,
     pub crash_rounds: u32,
+    pub stream_rounds: u32,
 }
 
 /// Runs the suites one after the other. A suite that cannot run at all counts as one failed case.
@@ -111,6 +113,7 @@ impl Stage<'_> {
             "full" => full::run(self, suite),
             "hostile" => hostile::run(self, suite),
             "epoll" => epoll::run(self, suite),
+            "streams" => streams::run(self, suite),
             other => bail!("no suite {other:?}; there are {SUITES:?}"),
         }
     }

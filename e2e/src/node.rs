@@ -235,6 +235,11 @@ impl Node {
         format!("127.0.0.1:{}", self.kafka_port)
     }
 
+    /// Where Postgres clients connect, on the loopback.
+    pub fn pg_port(&self) -> u16 {
+        self.pg_port
+    }
+
     /// Where the data is.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.join("data")

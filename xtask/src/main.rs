@@ -26,7 +26,8 @@ cargo xtask TASK
                            simulated runs, 2000 seeds and planted bugs unless told otherwise;
                            --raft: raft groups alone, which take a million seeds in minutes
   e2e [SUITE...] [--against kafka] [--binary PATH]
-                           real clients alone: matrix, groups, tools, crash, damage, full, hostile, epoll
+                           real clients alone: matrix, groups, tools, crash, damage, full, hostile, epoll,
+                           streams; --rounds N of kill -9 in crash and streams
   crash [--rounds N]       kill -9 under load, 50 rounds unless told otherwise
   capture                  frames of real clients and Apache Kafka, into crates/kafka/tests/golden
   bench kafka [--runs N] [--only ROW] [--skip VARIANT]

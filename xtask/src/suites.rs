@@ -95,7 +95,7 @@ pub fn e2e(root: &Path, args: &[String]) -> Result<()> {
         match arg.as_str() {
             "--against" => wanted.against_kafka = matches!(value()?.as_str(), "kafka"),
             "--binary" => wanted.binary = Some(PathBuf::from(value()?)),
-            "--rounds" => wanted.crash_rounds = value()?.parse()?,
+            "--rounds" => wanted.rounds = Some(value()?.parse()?),
             name if SUITES.contains(&name) => wanted.suites.push(name.to_owned()),
             other => bail!("no suite {other:?}; there are {SUITES:?}"),
         }
@@ -118,7 +118,8 @@ struct Wanted {
     suites: Vec<String>,
     against_kafka: bool,
     binary: Option<PathBuf>,
-    crash_rounds: u32,
+    /// Of `kill -9`, instead of those of an ordinary run.
+    rounds: Option<u32>,
 }
 
 impl Wanted {
@@ -130,7 +131,7 @@ impl Wanted {
             suites: Vec::new(),
             against_kafka: false,
             binary: None,
-            crash_rounds: rounds.unwrap_or(5),
+            rounds,
         }
     }
 }
@@ -156,7 +157,8 @@ fn real_clients(root: &Path, wanted: &Wanted) -> Result<Vec<Suite>> {
         },
         root: root.to_owned(),
         strict: std::env::var("CI").is_ok_and(|value| value == "true"),
-        crash_rounds: wanted.crash_rounds,
+        crash_rounds: wanted.rounds.unwrap_or(5),
+        stream_rounds: wanted.rounds.unwrap_or(3),
     };
     Ok(e2e::run(&options)?.into_iter().map(Suite::from).collect())
 }

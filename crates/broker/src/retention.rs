@@ -9,6 +9,7 @@ use crate::broker::Broker;
 impl Broker {
     pub(crate) fn start_background(self: &Rc<Self>) {
         let broker = self.clone();
+        let opened = runtime::now();
         runtime::spawn(Class::Background, "retention", async move {
             while !broker.shutdown.is_triggered() {
                 runtime::sleep(broker.settings.retention_interval).await;
@@ -17,7 +18,9 @@ impl Broker {
                 }
                 let led = broker.open_missing_partitions().await;
                 Self::tell_leaders(led).await;
-                broker.retain().await;
+                // Nobody can be heard while the node is down, and what was decided before it went is sent again when it is up.
+                let forgets = runtime::now().since(opened) >= broker.settings.producer_expiry;
+                broker.retain(forgets).await;
             }
         });
         let broker = self.clone();
@@ -26,14 +29,16 @@ impl Broker {
         });
     }
 
-    /// Applies retention and expiry to each partition once.
-    pub async fn retain(&self) {
+    /// Applies retention and, with `forgets`, expiry to each partition once.
+    async fn retain(&self, forgets: bool) {
         let now = runtime::wall();
         for partition in self.partitions() {
             if self.shutdown.is_triggered() {
                 break;
             }
-            partition.expire_producers(now, self.settings.producer_expiry);
+            if forgets {
+                partition.expire_producers(now, self.settings.producer_expiry);
+            }
             match partition.raft().apply_retention(now).await {
                 Ok(0) => {}
                 Ok(segments) => {

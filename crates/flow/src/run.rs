@@ -124,7 +124,8 @@ impl Deployed {
                 start,
             });
         }
-        let engine = Engine::start(log.clone(), &dir, relations.relations).await?;
+        let none = streams::engine::PlantedBugs::default();
+        let engine = Engine::start(log.clone(), &dir, relations.relations, none).await?;
         let deployed = Self {
             engine,
             log,

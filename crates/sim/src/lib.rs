@@ -17,5 +17,7 @@ pub mod seeds;
 pub mod storage_plan;
 pub mod storage_run;
 mod storage_work;
+pub mod streams_checker;
+pub mod streams_node;
 pub mod streams_run;
 mod trace_checker;

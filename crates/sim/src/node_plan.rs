@@ -122,7 +122,9 @@ impl NodePlan {
         }
     }
 
-    pub(crate) fn settings(&self, ip: IpAddr) -> Settings {
+    /// Of a node of this run.
+    #[must_use]
+    pub fn settings(&self, ip: IpAddr) -> Settings {
         let mut settings = Settings::new("/forebay");
         settings.advertised = Some((ip.to_string(), PORT));
         settings.offsets_partitions = 2;

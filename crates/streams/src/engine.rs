@@ -53,6 +53,7 @@ pub use checkpoint::CheckpointError;
 use checkpoint::{Checkpoint, CheckpointDir, PipelineState, ROWS, RunWriter};
 use deciding::Outbox;
 pub use outbox::OUTBOX_TOPIC;
+use outbox::{Decided, Watermarks};
 pub use pipeline::PipelineError;
 use pipeline::{Epoch, Pipeline};
 pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
@@ -84,16 +85,40 @@ pub async fn has_checkpoint(data_dir: &Path) -> io::Result<bool> {
 /// What is subscribed to, and by whom.
 type Subscription = (Rc<Relation>, Rc<Subscriber>);
 
+/// Bugs for tests of the tests: each breaks what a restart relies on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlantedBugs {
+    /// Sinks append before the epoch is decided.
+    pub outputs_before_record: bool,
+    /// What sinks append counts as written when it is on its way.
+    pub count_unwritten: bool,
+    /// A restart leaves out the newest run of each pipeline: what changed before its checkpoint.
+    pub skip_newest_run: bool,
+    /// A restart takes watermarks from what it reads from then on.
+    pub forget_watermarks: bool,
+    /// Sinks begin at sequence 0 after a restart.
+    pub reset_sequences: bool,
+    /// All pipelines take part in epochs that were decided before they were made.
+    pub forget_participants: bool,
+    /// Epochs that drop late rows are not decided for it.
+    pub forget_late_rows: bool,
+    /// What a run says of an entry first, that it is gone, stands against what it says later.
+    pub believe_removals: bool,
+}
+
 /// See the module head.
 pub struct Engine {
+    planted: PlantedBugs,
     log: Rc<dyn TopicLog>,
     checkpoints: CheckpointDir,
     relations: RefCell<BTreeMap<String, Rc<Relation>>>,
     /// Made, and not yet worked on by the loop.
     joining: RefCell<Vec<Pipeline>>,
     leaving: RefCell<BTreeSet<u64>>,
-    /// Names that are being made.
-    reserved: RefCell<BTreeSet<String>>,
+    /// Names that are being made, each with what it reads.
+    reserved: RefCell<BTreeMap<String, Vec<String>>>,
+    /// Names that are about to go.
+    dropping: RefCell<BTreeSet<String>>,
     epoch: Cell<u64>,
     now: Cell<i64>,
     /// Up to where readers see every partition.
@@ -127,10 +152,35 @@ struct Stream {
     run_number: u64,
     changed: bool,
     outbox: Outbox,
-    /// Relations that do not go on where they were, but begin anew: what reads them must, too.
-    anew: BTreeSet<String>,
-    /// An epoch could not be decided: what is in memory is ahead of what will ever have been.
+    /// The epoch before, where it was not decided and somebody drops late rows.
+    previous: Option<Decided>,
+    /// An epoch could not be decided, or not be written: what is in memory is ahead of what a restart could know.
     is_void: bool,
+}
+
+impl Stream {
+    fn at(saved: Checkpoint) -> Self {
+        let runs = saved.pipelines.iter().flat_map(|p| &p.runs);
+        Self {
+            pipelines: Vec::new(),
+            run_number: runs.map(|run| run.number + 1).max().unwrap_or(0),
+            outbox: Outbox::at(saved.outbox),
+            saved,
+            saved_at: runtime::now(),
+            changed: false,
+            previous: None,
+            is_void: false,
+        }
+    }
+}
+
+/// Up to where an epoch reads.
+struct Cut {
+    cuts: BTreeMap<PartitionKey, Offset>,
+    /// The high watermarks.
+    seen: Vec<(PartitionKey, Offset)>,
+    /// No partition is missing.
+    is_whole: bool,
 }
 
 impl Engine {
@@ -139,16 +189,19 @@ impl Engine {
         log: Rc<dyn TopicLog>,
         data_dir: &Path,
         relations: Vec<NewRelation>,
+        planted: PlantedBugs,
     ) -> Result<Rc<Self>, EngineError> {
         let checkpoints = CheckpointDir::new(data_dir);
         let saved = checkpoints.load().await?.unwrap_or_default();
         let engine = Rc::new(Self {
+            planted,
             log,
             checkpoints,
             relations: RefCell::default(),
             joining: RefCell::default(),
             leaving: RefCell::default(),
             reserved: RefCell::default(),
+            dropping: RefCell::default(),
             epoch: Cell::new(saved.epoch),
             now: Cell::new(saved.now),
             cuts: RefCell::default(),
@@ -168,25 +221,11 @@ impl Engine {
         }
         let mut relations = relations;
         relations.sort_by_key(|relation| rank(relation.id));
-        let mut stream = Stream {
-            pipelines: Vec::new(),
-            run_number: saved
-                .pipelines
-                .iter()
-                .flat_map(|p| &p.runs)
-                .map(|r| r.number + 1)
-                .max()
-                .unwrap_or(0),
-            outbox: Outbox::at(saved.outbox),
-            anew: BTreeSet::new(),
-            saved,
-            saved_at: runtime::now(),
-            changed: false,
-            is_void: false,
-        };
+        let mut stream = Stream::at(saved);
+        let mut anew = BTreeSet::new();
         for relation in relations {
             let relation = Relation::new(relation);
-            engine.take_up(&mut stream, relation).await?;
+            engine.take_up(&mut stream, relation, &mut anew).await?;
         }
         engine.replay_outbox(&mut stream).await?;
         let running = engine.clone();
@@ -196,27 +235,52 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A relation as it was when the checkpoint was taken, or from the beginning.
+    /// A relation as it was when the checkpoint was taken, or from the beginning; `anew` are those that were made before.
     async fn take_up(
         self: &Rc<Self>,
         stream: &mut Stream,
         relation: Rc<Relation>,
+        anew: &mut BTreeSet<u64>,
     ) -> Result<(), EngineError> {
         let name = relation.name.clone();
         if relation.has_pipeline() {
             let made = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
-            let was_stopped = stream
-                .saved
-                .pipelines
-                .iter()
-                .any(|state| state.id == relation.id && state.has_stopped);
-            match made {
-                Ok(_) if was_stopped => relation.fail("it had stopped before this start"),
-                Ok(pipeline) => {
-                    let pipeline = self.restored(stream, pipeline).await?;
+            let mut states = stream.saved.pipelines.iter();
+            let state = states.find(|state| state.id == relation.id);
+            match (made, state) {
+                (Err(error), _) => relation.fail(&error.to_string()),
+                (_, Some(state)) if state.has_stopped => {
+                    relation.fail("it had stopped before this start");
+                }
+                (Ok(pipeline), None) => {
+                    anew.insert(relation.id);
                     stream.pipelines.push(pipeline);
                 }
-                Err(error) => relation.fail(&error.to_string()),
+                (Ok(pipeline), Some(state)) => match why_anew(&pipeline, state, anew) {
+                    None => {
+                        let pipeline = self.restored(state, pipeline).await?;
+                        stream.pipelines.push(pipeline);
+                    }
+                    Some(why) if pipeline.sink.is_some() => {
+                        relation.fail(&format!("{why}: what it wrote cannot be continued"));
+                    }
+                    Some(why) if matches!(relation.definition, Definition::Stream(_)) => {
+                        return Err(EngineError::Checkpoint(CheckpointError::State {
+                            relation: relation.name.clone(),
+                            found: format!("{why}; under another name it begins anew"),
+                        }));
+                    }
+                    Some(why) => {
+                        tracing::info!(relation = %relation.name, why, "is computed anew");
+                        anew.insert(relation.id);
+                        stream.pipelines.push(pipeline);
+                        // Of what it was nothing is part of what it will be.
+                        let states = stream.saved.pipelines.iter_mut();
+                        for state in states.filter(|state| state.id == relation.id) {
+                            state.runs.clear();
+                        }
+                    }
+                },
             }
         }
         self.relations.borrow_mut().insert(name, relation);
@@ -225,54 +289,42 @@ impl Engine {
 
     async fn restored(
         self: &Rc<Self>,
-        stream: &mut Stream,
-        pipeline: Pipeline,
+        state: &PipelineState,
+        mut pipeline: Pipeline,
     ) -> Result<Pipeline, EngineError> {
         let relation = pipeline.relation.clone();
-        let mut states = stream.saved.pipelines.iter();
-        let Some(state) = states.find(|state| state.id == relation.id) else {
-            return Ok(pipeline);
-        };
-        let plan = relation.plan();
-        let reads_anew = plan.inputs().any(|(_, i)| stream.anew.contains(&i.relation));
-        if state.fingerprint != relation.fingerprint() || reads_anew {
-            if pipeline.sink.is_some() {
-                relation.fail("its plan is another one now: what it wrote cannot be continued");
-            }
-            if let Definition::Stream(_) = relation.definition {
-                return Err(EngineError::Checkpoint(CheckpointError::State {
-                    relation: relation.name.clone(),
-                    found: "it reads something else now; under another name it begins anew".to_owned(),
-                }));
-            }
-            tracing::info!(relation = %relation.name, "is computed anew: its plan is another one now");
-            stream.anew.insert(relation.name.clone());
-            // Of what it was nothing is part of what it will be.
-            let states = stream.saved.pipelines.iter_mut();
-            for state in states.filter(|state| state.id == relation.id) {
-                state.runs.clear();
-            }
-            return Ok(pipeline);
-        }
-        let mut pipeline = pipeline;
         let mut rows = relation.restorer();
         // The newest run has the word on each entry; the oldest has all there were.
         let mut known: BTreeSet<(NodeId, u8, Vec<u8>)> = BTreeSet::new();
         for (age, run) in state.runs.iter().rev().enumerate() {
             let is_oldest = age + 1 == state.runs.len();
+            if self.planted.skip_newest_run && age == 0 && !is_oldest {
+                continue;
+            }
+            // A run names what is gone first: what went and came again stands in it twice, and the second time counts.
+            let mut gone: BTreeSet<(NodeId, u8, Vec<u8>)> = BTreeSet::new();
             let read = self.checkpoints.read_run(relation.id, *run, |key, value| {
                 let restored = if key.node == ROWS {
                     rows.put(key.key, value.unwrap_or_default())
                 } else {
                     let name = (key.node, key.table, key.key.to_vec());
-                    match (known.contains(&name), value) {
-                        (true, _) => Ok(()),
-                        (false, value) => {
+                    let is_known = known.contains(&name);
+                    match value {
+                        _ if is_known => Ok(()),
+                        None if self.planted.believe_removals => {
+                            known.insert(name);
+                            Ok(())
+                        }
+                        None => {
+                            gone.insert(name);
+                            Ok(())
+                        }
+                        Some(value) => {
                             if !is_oldest {
                                 known.insert(name);
                             }
-                            let restored = value.map(|value| pipeline.restore(key, value));
-                            restored.unwrap_or(Ok(())).map_err(|error| match error {
+                            let restored = pipeline.restore(key, value);
+                            restored.map_err(|error| match error {
                                 PipelineError::Restore(why) => why,
                                 other => other.to_string(),
                             })
@@ -285,23 +337,37 @@ impl Engine {
                 })
             });
             read.await?;
+            known.append(&mut gone);
         }
         rows.finish().map_err(|found| CheckpointError::State {
             relation: relation.name.clone(),
             found,
         })?;
-        pipeline.restore_positions(state);
+        pipeline.restore_positions(state, self.planted);
         Ok(pipeline)
     }
 
     /// The loop; ends when the node stops.
     async fn run(self: Rc<Self>, mut stream: Stream) {
-        while !self.stopping.get() {
+        while !self.stopping.get() && !stream.is_void {
             let began = runtime::now();
-            self.admit(&mut stream);
-            let (is_behind, seen) = self.run_epoch(&mut stream).await;
-            if !is_behind {
+            let must_save = self.admit(&mut stream);
+            let Cut {
+                cuts,
+                seen,
+                is_whole,
+            } = self.run_epoch(&mut stream).await;
+            let is_behind = seen
+                .iter()
+                .any(|(key, end)| cuts.get(key).is_some_and(|cut| cut < end));
+            if !is_behind && is_whole && !stream.is_void {
                 self.is_ready.set(true);
+            }
+            if !stream.is_void {
+                self.cuts.replace(cuts);
+                if must_save {
+                    self.checkpoint(&mut stream).await;
+                }
             }
             self.make_report(&stream, &seen);
             self.progressed.notify_all();
@@ -327,8 +393,12 @@ impl Engine {
         self.progressed.notify_all();
     }
 
-    fn admit(&self, stream: &mut Stream) {
-        stream.pipelines.append(&mut self.joining.borrow_mut());
+    /// Takes up new pipelines and lets go of old ones. Whether the state must be saved with the next epoch: what was late
+    /// while a view caught up, no other way tells.
+    fn admit(&self, stream: &mut Stream) -> bool {
+        let mut joining = self.joining.borrow_mut();
+        let must_save = joining.iter().any(Pipeline::drops_late);
+        stream.pipelines.append(&mut joining);
         stream
             .pipelines
             .sort_by_key(|pipeline| rank(pipeline.relation.id));
@@ -339,69 +409,113 @@ impl Engine {
                 .retain(|pipeline| !leaving.contains(&pipeline.relation.id));
             stream.changed = true;
         }
+        must_save
     }
 
-    /// One epoch. Whether there is more to read at once, and the high watermarks it saw.
-    async fn run_epoch(&self, stream: &mut Stream) -> (bool, Vec<(PartitionKey, Offset)>) {
-        let (cuts, seen) = self.cut(&mut stream.pipelines).await;
+    /// One epoch; what it read.
+    async fn run_epoch(&self, stream: &mut Stream) -> Cut {
+        let cut = self.cut(&mut stream.pipelines).await;
         let now = (runtime::wall().0.saturating_mul(1000)).max(self.now.get());
-        self.work_off(stream, &cuts, now, true).await;
-        let is_behind = seen
-            .iter()
-            .any(|(key, high_watermark)| cuts.get(key).is_some_and(|cut| cut < high_watermark));
-        self.cuts.replace(cuts);
-        (is_behind, seen)
+        let number = self.epoch.get() + 1;
+        let late_rows = self.work_off(stream, number, now, &cut.cuts, None).await;
+        self.decide(stream, number, now, &cut.cuts, late_rows).await;
+        if !stream.is_void {
+            self.show(stream, number, now).await;
+        }
+        cut
     }
 
-    /// Takes the pipelines through an epoch with these cuts. `writes`: what sinks put out is written, or else dropped.
+    /// Takes the pipelines through an epoch with these cuts, or through one that was before as it was then. The number of
+    /// rows that were late.
     async fn work_off(
         &self,
         stream: &mut Stream,
-        cuts: &BTreeMap<PartitionKey, Offset>,
+        number: u64,
         now: i64,
-        writes: bool,
-    ) {
-        let number = self.epoch.get() + 1;
+        cuts: &BTreeMap<PartitionKey, Offset>,
+        before: Option<&Decided>,
+    ) -> u64 {
+        let all_take_part = before.is_none() || self.planted.forget_participants;
+        let watermarks = before.filter(|_| !self.planted.forget_watermarks);
         let mut outputs = BTreeMap::new();
-        let mut records = 0;
+        let (mut records, mut late_rows) = (0, 0);
         for pipeline in &mut stream.pipelines {
+            let id = pipeline.relation.id;
+            if !all_take_part && !before.is_some_and(|before| before.relations.contains(&id)) {
+                if !pipeline.has_begun {
+                    continue;
+                }
+                if pipeline.sink.is_some() {
+                    pipeline.relation.fail("it had stopped before this start");
+                }
+            }
+            if pipeline.relation.failure().is_some() {
+                continue;
+            }
             let epoch = Epoch {
                 number,
                 now,
                 cuts,
                 outputs: Some(&outputs),
+                watermarks: watermarks.map(|decided| &decided.watermarks),
             };
             match pipeline.run_epoch(epoch, &*self.log).await {
                 Ok(read) => records += read,
-                Err(error) => {
-                    pipeline.relation.fail(&error.to_string());
-                    pipeline.output.clear();
-                }
+                Err(error) => pipeline.relation.fail(&error.to_string()),
             }
-            if !pipeline.output.is_empty() {
+            late_rows += pipeline.take_late_rows();
+            if !pipeline.output.is_empty() && pipeline.relation.failure().is_none() {
                 outputs.insert(pipeline.relation.name.clone(), pipeline.output.clone());
             }
         }
-        if writes {
-            self.decide(stream, number, now, cuts).await;
-        }
-        stream
-            .pipelines
-            .retain(|pipeline| pipeline.relation.failure().is_none());
-        self.apply(&mut stream.pipelines, number).await;
         stream.changed |= records > 0 || !outputs.is_empty();
+        let_go_of_failed(stream);
+        late_rows
+    }
+
+    /// An epoch as it would stand in the outbox, without what sinks put out.
+    fn record(
+        &self,
+        stream: &Stream,
+        epoch: u64,
+        now: i64,
+        cuts: &BTreeMap<PartitionKey, Offset>,
+    ) -> Decided {
+        let (mut watermarks, mut relations) = (Watermarks::new(), BTreeSet::new());
+        for pipeline in &stream.pipelines {
+            let id = pipeline.relation.id;
+            if pipeline.relation.failure().is_none() {
+                relations.insert(id);
+                let inputs = pipeline.watermarks();
+                watermarks.extend(inputs.map(|(node, at)| ((id, node.0 as u32), at)));
+            }
+        }
+        Decided {
+            epoch,
+            now,
+            cuts: cuts.clone(),
+            watermarks,
+            relations,
+            batches: Vec::new(),
+        }
+    }
+
+    /// Lets readers see an epoch.
+    async fn show(&self, stream: &mut Stream, number: u64, now: i64) {
+        self.apply(&mut stream.pipelines, number).await;
+        let_go_of_failed(stream);
         self.epoch.set(number);
         self.now.set(now);
     }
 
     /// Up to where this epoch reads every partition, and the high watermarks.
-    async fn cut(
-        &self,
-        pipelines: &mut [Pipeline],
-    ) -> (BTreeMap<PartitionKey, Offset>, Vec<(PartitionKey, Offset)>) {
+    async fn cut(&self, pipelines: &mut [Pipeline]) -> Cut {
         let mut furthest: BTreeMap<PartitionKey, Offset> = BTreeMap::new();
         for pipeline in pipelines.iter_mut() {
-            pipeline.note_partitions(&*self.log);
+            if let Err(error) = pipeline.note_partitions(&*self.log) {
+                pipeline.relation.fail(&error.to_string());
+                continue;
+            }
             for position in pipeline.positions() {
                 let known = furthest.entry(position.key).or_default();
                 *known = position.next_offset.max(*known);
@@ -409,19 +523,33 @@ impl Engine {
         }
         let keys: Vec<PartitionKey> = furthest.keys().copied().collect();
         let extents = self.log.extents(keys.clone()).await;
+        let extents = keys.into_iter().zip(extents);
+        let extents: BTreeMap<_, _> = extents
+            .filter_map(|(key, extent)| Some((key, extent?)))
+            .collect();
+        let mut is_whole = true;
+        for pipeline in pipelines.iter_mut() {
+            if pipeline.relation.failure().is_some() {
+                continue;
+            }
+            match pipeline.note_extents(&extents) {
+                Ok(has_all) => is_whole &= has_all,
+                Err(error) => pipeline.relation.fail(&error.to_string()),
+            }
+        }
         let mut cuts = BTreeMap::new();
         let mut seen = Vec::new();
-        for (key, extent) in keys.into_iter().zip(extents) {
-            let Some(extent) = extent else { continue };
-            for pipeline in pipelines.iter_mut() {
-                pipeline.begin_at(key, extent.log_start_offset);
-            }
+        for (key, extent) in extents {
             let from = furthest[&key].max(extent.log_start_offset);
             let most = Offset(from.0.saturating_add(RECORDS_PER_EPOCH));
             cuts.insert(key, extent.high_watermark.min(most));
             seen.push((key, extent.high_watermark));
         }
-        (cuts, seen)
+        Cut {
+            cuts,
+            seen,
+            is_whole,
+        }
     }
 
     /// Lets readers see what the epoch has changed.
@@ -429,18 +557,23 @@ impl Engine {
         self.applying.set(true);
         for pipeline in pipelines {
             let output = std::mem::take(&mut pipeline.output);
-            pipeline.relation.watermark.set(pipeline.watermark);
             if output.is_empty() {
                 continue;
             }
-            for delta in &output {
+            // What was put out is gone from where it came: rows that do not fit leave a view that is right no more.
+            let mut deltas = output.iter();
+            while pipeline.relation.failure().is_none()
+                && let Some(delta) = deltas.next()
+            {
                 if let Err(NotThere) = pipeline.relation.apply(delta) {
                     pipeline.relation.fail(&NotThere.to_string());
-                    break;
                 }
                 if runtime::should_yield() {
                     runtime::yield_now().await;
                 }
+            }
+            if pipeline.relation.failure().is_some() {
+                continue;
             }
             pipeline.relation.tell(number, &output);
             if pipeline.relation.keeps_rows() {
@@ -486,33 +619,31 @@ impl Engine {
             }
             next.pipelines.push(state);
         }
-        // A sink that has stopped must not begin anew at the next start: it would write everything twice.
-        let stopped = stream
-            .saved
-            .pipelines
-            .iter()
-            .filter(|state| self.has_stopped_sink(state.id));
-        next.pipelines.extend(stopped.map(|state| PipelineState {
-            has_stopped: true,
-            ..state.clone()
-        }));
+        next.pipelines.extend(self.stopped_sinks());
         if let Err(error) = self.checkpoints.save(&next).await {
             return self.not_saved(stream, &error);
         }
         stream.saved = next;
+        // A restart knows where the epoch before this one ended.
+        stream.previous = None;
         self.trim_outbox(stream).await;
         if let Err(error) = self.checkpoints.sweep(&stream.saved).await {
             tracing::warn!(%error, "old state of views cannot be removed");
         }
     }
 
-    fn has_stopped_sink(&self, id: u64) -> bool {
+    /// A sink that has stopped must not begin anew at the next start: it would write everything twice.
+    fn stopped_sinks(&self) -> Vec<PipelineState> {
         let relations = self.relations.borrow();
-        let mut relations = relations.values();
-        relations.any(|relation| {
-            let is_sink = matches!(relation.definition, Definition::Sink(_));
-            relation.id == id && is_sink && relation.failure().is_some()
-        })
+        let stopped = relations.values().filter(|relation| {
+            matches!(relation.definition, Definition::Sink(_)) && relation.failure().is_some()
+        });
+        let state = |relation: &Rc<Relation>| PipelineState {
+            id: relation.id,
+            has_stopped: true,
+            ..PipelineState::default()
+        };
+        stopped.map(state).collect()
     }
 
     /// A full disk is waited out: the last checkpoint stays, and the next writes everything. Any other failed write is never
@@ -539,4 +670,30 @@ impl Engine {
             stopped.await;
         }
     }
+}
+
+/// Why a pipeline cannot go on from a checkpoint, if it cannot.
+fn why_anew(
+    pipeline: &Pipeline,
+    state: &PipelineState,
+    anew: &BTreeSet<u64>,
+) -> Option<&'static str> {
+    if state.fingerprint != pipeline.relation.fingerprint() {
+        Some("its plan is another one now")
+    } else if !pipeline.is_of_these_topics(state) {
+        Some("a topic that it reads was made anew")
+    } else if pipeline.reads().any(|relation| anew.contains(&relation.id)) {
+        Some("what it reads is computed anew")
+    } else {
+        None
+    }
+}
+
+fn let_go_of_failed(stream: &mut Stream) {
+    let count = stream.pipelines.len();
+    stream
+        .pipelines
+        .retain(|pipeline| pipeline.relation.failure().is_none());
+    // The next checkpoint is one without them.
+    stream.changed |= stream.pipelines.len() < count;
 }

@@ -285,6 +285,12 @@ impl Graph {
         })
     }
 
+    /// How many rows were dropped for being late.
+    #[must_use]
+    pub fn late_rows(&self) -> u64 {
+        self.nodes.iter().map(|node| node.stats.late_rows).sum()
+    }
+
     /// By node.
     #[must_use]
     pub fn stats(&self) -> Vec<NodeStats> {

@@ -16,7 +16,7 @@ use cluster::{Change, Command, Refusal};
 use runtime::{Class, ShardsHandle};
 use sql::{
     backend::{Backend, BoxFuture, Changes, ReadAt, Snapshot, SqlError, Subscription},
-    catalog::{Catalog, Relation, RelationId},
+    catalog::{Catalog, Relation, RelationId, RelationKind},
     planner,
     statement::parse,
 };
@@ -26,9 +26,13 @@ use streams::{
 };
 
 use super::{engine_shard, start_on_shard, system};
+use crate::Programs;
 
 /// A subscription asks the engine again after this long without news.
 const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
+
+/// Admin shutdown.
+const STOPPING: [u8; 5] = *b"57P01";
 
 /// Why the engine does not come up.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +49,10 @@ pub struct NodeBackend {
 
 impl NodeBackend {
     /// Plans what the metadata holds, and starts the engine with it.
-    pub async fn start(shards: ShardsHandle) -> Result<Arc<Self>, StartError> {
+    pub async fn start(
+        shards: ShardsHandle,
+        programs: Programs,
+    ) -> Result<Arc<Self>, StartError> {
         let metadata = broker::broker::METADATA_SHARD;
         let kept = shards.call(metadata, Class::Admin, "relations", || async {
             Broker::local().with_metadata(|image| {
@@ -61,8 +68,15 @@ impl NodeBackend {
         for relation in system::relations() {
             catalog.insert(relation);
         }
-        let mut relations = Vec::new();
+        let mut relations = programs.relations;
+        for relation in tables_of(&relations) {
+            catalog.insert(relation);
+        }
         for (id, name, statement) in kept.await {
+            if catalog.get(&name).is_some() {
+                tracing::error!(relation = name, "a table of a program has this name now");
+                continue;
+            }
             let defined = define(&catalog, &statement);
             let (relation, definition) = match defined {
                 Ok(defined) => defined,
@@ -120,6 +134,19 @@ impl NodeBackend {
         asked.await.map_err(sql_error)
     }
 
+    /// As `ask`, of what cannot fail.
+    async fn tell(
+        &self,
+        kind: &'static str,
+        order: impl FnOnce(&Engine) + Send + 'static,
+    ) -> Result<(), SqlError> {
+        self.ask(kind, |engine| async move {
+            order(&engine);
+            Ok(())
+        })
+        .await
+    }
+
     /// Makes a command of the metadata last; what it did.
     async fn commit(&self, command: Command) -> Result<Change, SqlError> {
         let shard = broker::broker::METADATA_SHARD;
@@ -160,17 +187,20 @@ impl NodeBackend {
             Ok(Change::RelationCreated(id)) => id,
             Ok(_) => unreachable!("the command creates a relation"),
             Err(error) => {
-                let release = |engine: Rc<Engine>| async move {
-                    engine.release(&name);
-                    Ok(())
-                };
-                self.ask("release", release).await?;
+                self.tell("release", move |engine| engine.release(&name))
+                    .await?;
                 return Err(error);
             }
         };
         let new = NewRelation { id, ..new };
-        self.ask("create", |engine| async move { engine.create(new).await })
-            .await?;
+        let created = self.ask("create", |engine| async move { engine.create(new).await });
+        if let Err(error) = created.await {
+            // What a stopping node has begun, the next start takes up; what cannot be is not to be tried again there.
+            if error.sqlstate != STOPPING {
+                self.commit(Command::DropRelation { name }).await?;
+            }
+            return Err(error);
+        }
         self.change_catalog(|catalog| {
             catalog.insert(Relation {
                 id: RelationId(id),
@@ -179,6 +209,28 @@ impl NodeBackend {
         });
         Ok(())
     }
+}
+
+/// The state of programs, as the catalog has it.
+#[must_use]
+pub fn tables_of(relations: &[NewRelation]) -> Vec<Relation> {
+    let views = relations.iter().filter_map(|relation| {
+        let Definition::View(view) = &relation.definition else {
+            return None;
+        };
+        Some(Relation {
+            id: RelationId(relation.id),
+            name: relation.name.clone(),
+            kind: RelationKind::View,
+            definition: String::new(),
+            schema: view.plan.result().schema.clone(),
+            key: view.key.clone(),
+            is_append_only: false,
+            time: None,
+            reads: Vec::new(),
+        })
+    });
+    views.collect()
 }
 
 fn define(catalog: &Catalog, text: &str) -> Result<(Relation, Definition), SqlError> {
@@ -202,7 +254,7 @@ fn sql_error(error: QuestionError) -> SqlError {
         QuestionError::Duplicate { .. } => *b"23505",
         QuestionError::Conflict => *b"40001",
         QuestionError::TooLarge { .. } => *b"54000",
-        QuestionError::Stopping => *b"57P01",
+        QuestionError::Stopping => STOPPING,
         QuestionError::Pipeline(_) => *b"55000",
         QuestionError::Failed { .. } | QuestionError::Log(_) => *b"58000",
     };
@@ -271,12 +323,18 @@ impl Backend for NodeBackend {
     fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
         Box::pin(async move {
             let dropped = name.clone();
-            self.ask(
-                "drop",
-                |engine| async move { engine.drop_relation(&dropped) },
-            )
+            self.ask("prepare drop", |engine| async move {
+                engine.prepare_drop(&dropped)
+            })
             .await?;
-            self.commit(Command::DropRelation { name: name.clone() })
+            let (kept, dropped) = (name.clone(), name.clone());
+            let committed = self.commit(Command::DropRelation { name: name.clone() });
+            if let Err(error) = committed.await {
+                self.tell("keep", move |engine| engine.keep_relation(&kept))
+                    .await?;
+                return Err(error);
+            }
+            self.tell("drop", move |engine| engine.drop_relation(&dropped))
                 .await?;
             self.change_catalog(|catalog| _ = catalog.remove(&name));
             Ok(())

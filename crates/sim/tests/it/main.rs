@@ -5,8 +5,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod node;
 mod planted;
+mod programs;
 mod raft_group;
 mod replication;
 mod scenarios;
 mod storage;
+mod stream_scenarios;
 mod streams;

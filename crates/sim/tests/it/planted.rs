@@ -1,7 +1,12 @@
 //! Bugs planted behind test-only switches: the harness has to find each within so many seeds.
 
-use sim::{node_plan::NodeBugs, node_run, seeds, storage_run};
+use sim::{
+    node_plan::NodeBugs,
+    node_run, seeds, storage_run,
+    streams_run::{self, Hits},
+};
 use storage::PlantedBugs;
+use streams::engine::PlantedBugs as StreamBugs;
 
 /// No planted bug may need more.
 const SEEDS: u64 = 500;
@@ -107,4 +112,82 @@ fn idempotence_window_not_restored() {
     };
     let found = seeds::first_failure(SEEDS, |seed| node_run::run(seed, bugs.clone()));
     told("idempotence window not restored", found);
+}
+
+fn found_in_streams(name: &str, planted: StreamBugs) {
+    let hits = Hits::default();
+    let found = seeds::first_failure(SEEDS, |seed| streams_run::run(seed, planted, &hits));
+    told(name, found);
+}
+
+#[test]
+fn sinks_append_before_the_epoch_is_decided() {
+    let planted = StreamBugs {
+        outputs_before_record: true,
+        ..StreamBugs::default()
+    };
+    found_in_streams("sinks append before the epoch is decided", planted);
+}
+
+#[test]
+fn appends_count_before_they_are_there() {
+    let planted = StreamBugs {
+        count_unwritten: true,
+        ..StreamBugs::default()
+    };
+    found_in_streams("appends count before they are there", planted);
+}
+
+#[test]
+fn newest_run_skipped_at_restore() {
+    let planted = StreamBugs {
+        skip_newest_run: true,
+        ..StreamBugs::default()
+    };
+    found_in_streams("newest run skipped at restore", planted);
+}
+
+#[test]
+fn watermarks_not_restored() {
+    let planted = StreamBugs {
+        forget_watermarks: true,
+        ..StreamBugs::default()
+    };
+    found_in_streams("watermarks not restored", planted);
+}
+
+#[test]
+fn sequences_begin_anew_after_a_restart() {
+    let planted = StreamBugs {
+        reset_sequences: true,
+        ..StreamBugs::default()
+    };
+    found_in_streams("sequences begin anew after a restart", planted);
+}
+
+#[test]
+fn late_rows_judged_by_other_epochs() {
+    let planted = StreamBugs {
+        forget_late_rows: true,
+        ..StreamBugs::default()
+    };
+    found_in_streams("late rows judged by other epochs", planted);
+}
+
+#[test]
+fn a_new_sink_takes_part_in_what_was_decided_before() {
+    let planted = StreamBugs {
+        forget_participants: true,
+        ..StreamBugs::default()
+    };
+    found_in_streams("a new sink takes part in what was decided before", planted);
+}
+
+#[test]
+fn what_came_back_is_taken_for_gone() {
+    let planted = StreamBugs {
+        believe_removals: true,
+        ..StreamBugs::default()
+    };
+    found_in_streams("what came back is taken for gone", planted);
 }

@@ -29,7 +29,7 @@ use runtime::fs::{self, Durability, File, Open};
 use crate::{NodeId, graph::StateKey};
 
 const MAGIC: [u8; 8] = *b"FBRUN\0\0\x01";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Blocks are closed when they have grown to this.
 const BLOCK_BYTES: usize = 1 << 20;
 /// One entry may be as large as a batch of records allows, and some.
@@ -51,12 +51,14 @@ pub struct Checkpoint {
 }
 
 /// One pipeline of a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PipelineState {
     pub id: u64,
     /// Of its plan: another plan cannot use the state.
     pub fingerprint: u64,
     pub watermark: Option<i64>,
+    /// Of each input with a time, by its node.
+    pub watermarks: Vec<(u32, i64)>,
     /// Node, partition, next offset, greatest event time.
     pub positions: Vec<(u32, PartitionKey, Offset, Option<i64>)>,
     pub runs: Vec<Run>,
@@ -304,6 +306,11 @@ impl Checkpoint {
             out.extend(pipeline.id.to_le_bytes());
             out.extend(pipeline.fingerprint.to_le_bytes());
             out.extend(pipeline.watermark.unwrap_or(i64::MIN).to_le_bytes());
+            out.extend((pipeline.watermarks.len() as u32).to_le_bytes());
+            for (node, watermark) in &pipeline.watermarks {
+                out.extend(node.to_le_bytes());
+                out.extend(watermark.to_le_bytes());
+            }
             out.extend((pipeline.positions.len() as u32).to_le_bytes());
             for (node, key, next_offset, time_max) in &pipeline.positions {
                 out.extend(node.to_le_bytes());
@@ -360,6 +367,10 @@ impl Checkpoint {
 fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointError> {
     let (id, fingerprint) = (from.u64()?, from.u64()?);
     let watermark = from.time()?;
+    let mut watermarks = Vec::new();
+    for _ in 0..from.u32()? {
+        watermarks.push((from.u32()?, from.i64()?));
+    }
     let mut positions = Vec::new();
     for _ in 0..from.u32()? {
         let node = from.u32()?;
@@ -384,6 +395,7 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
         id,
         fingerprint,
         watermark,
+        watermarks,
         positions,
         runs,
         producer,

@@ -1,14 +1,15 @@
 //! Epochs in which sinks put something out: decided in the outbox, then written to their topics.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use base::{Offset, PartitionIndex, PartitionKey};
+use runtime::Class;
 
 use super::{
-    CheckpointError, Engine, EngineError, Stream,
+    CheckpointError, Engine, EngineError, Pipeline, Relation, Stream,
     outbox::{Assembly, Decided, OUTBOX_TOPIC, Outgoing},
 };
-use crate::{Definition, log::LogError};
+use crate::log::LogError;
 
 /// Between two tries while the disk is full.
 const FULL_WAIT: Duration = Duration::from_millis(100);
@@ -32,40 +33,56 @@ impl Outbox {
 }
 
 impl Engine {
-    /// Writes what the sinks put out in an epoch, once the epoch is decided.
+    /// Writes what the sinks put out in an epoch, once the epoch is decided. It is decided also when rows were late.
     pub(super) async fn decide(
         &self,
         stream: &mut Stream,
         epoch: u64,
         now: i64,
         cuts: &BTreeMap<PartitionKey, Offset>,
+        late_rows: u64,
     ) {
         let batches = self.outgoing(stream, now).await;
-        // Functions of a program may depend on where epochs are cut: a restart must cut them there again.
-        let has_moved = stream.pipelines.iter().any(|pipeline| {
-            let is_stream = matches!(pipeline.relation.definition, Definition::Stream(_));
-            is_stream && pipeline.has_moved
-        });
-        if batches.is_empty() && !has_moved {
+        let is_late = late_rows > 0 && !self.planted.forget_late_rows;
+        // Functions of a program may depend on where epochs are cut, and on the watermark of the epoch before: a restart must
+        // cut them there again.
+        let mut streams = stream.pipelines.iter().filter(|p| p.is_stream()).peekable();
+        let has_streams = streams.peek().is_some();
+        let has_moved = streams.any(|pipeline| pipeline.has_moved);
+        let is_decided = !batches.is_empty() || is_late || has_moved;
+        if !is_decided && !has_streams && !stream.pipelines.iter().any(Pipeline::drops_late) {
             return;
         }
         let decided = Decided {
-            epoch,
-            now,
-            cuts: cuts.clone(),
             batches,
+            ..self.record(stream, epoch, now, cuts)
         };
-        match self.append_decided(stream, &decided).await {
+        if !is_decided {
+            stream.previous = Some(decided);
+            return;
+        }
+        let previous = stream.previous.take().filter(|_| is_late || has_moved);
+        if self.planted.outputs_before_record {
+            self.write_out(stream, decided.batches.clone()).await;
+        }
+        let mut appended = Ok(());
+        for record in previous.iter().chain([&decided]) {
+            if appended.is_ok() {
+                appended = self.append_decided(stream, record).await;
+            }
+        }
+        match appended {
             Ok(()) => self.write_out(stream, decided.batches).await,
-            // The epoch never was, so nothing of it may be in a checkpoint.
+            // The epoch never was, so nothing of it may be in a checkpoint, nor be seen.
             Err(LogError::Stopping) => stream.is_void = true,
-            Err(error) => {
-                for pipeline in &stream.pipelines {
-                    let is_stream = matches!(pipeline.relation.definition, Definition::Stream(_));
-                    if pipeline.sink.is_some() || is_stream {
-                        pipeline.relation.fail(&format!("the outbox: {error}"));
-                    }
-                }
+            Err(error) => self.fail_sinks(stream, &format!("the outbox: {error}")),
+        }
+    }
+
+    fn fail_sinks(&self, stream: &mut Stream, why: &str) {
+        for pipeline in &stream.pipelines {
+            if pipeline.sink.is_some() || pipeline.is_stream() {
+                pipeline.relation.fail(why);
             }
         }
     }
@@ -129,28 +146,53 @@ impl Engine {
         Ok(())
     }
 
-    /// Appends decided batches to their topics; those that are there already are recognised by their sequences.
-    async fn write_out(&self, stream: &Stream, batches: Vec<Outgoing>) {
+    /// Appends decided batches to their topics; those that are there already are recognised by their sequences. Also those
+    /// of a sink that has stopped: they were decided. Those of one that is dropped go with it.
+    async fn write_out(&self, stream: &mut Stream, batches: Vec<Outgoing>) {
         for outgoing in batches {
-            let of = |relation: u64| {
-                let mut pipelines = stream.pipelines.iter();
-                pipelines.find(move |pipeline| pipeline.relation.id == relation)
-            };
-            let Some(pipeline) = of(outgoing.relation) else {
+            let Some(relation) = self.relation_of(outgoing.relation) else {
                 continue;
             };
-            let written = loop {
-                let batch = outgoing.batch.clone();
-                match self.log.produce(outgoing.partition, batch).await {
-                    Err(LogError::Full) if !self.stopping.get() => runtime::sleep(FULL_WAIT).await,
-                    written => break written,
-                }
-            };
-            match written {
-                Ok(()) | Err(LogError::Stopping | LogError::Full) => {}
-                Err(error) => pipeline.relation.fail(&error.to_string()),
+            if self.planted.count_unwritten {
+                self.write_later(outgoing);
+                continue;
+            }
+            match self.write_batch(&outgoing).await {
+                Ok(()) => {}
+                // It is decided and not there: a restart writes it, unless a checkpoint says that it was.
+                Err(LogError::Stopping | LogError::Full) => stream.is_void = true,
+                Err(error) if relation.failure().is_none() => relation.fail(&error.to_string()),
+                Err(_) => {}
             }
         }
+    }
+
+    async fn write_batch(&self, outgoing: &Outgoing) -> Result<(), LogError> {
+        loop {
+            let batch = outgoing.batch.clone();
+            match self.log.produce(outgoing.partition, batch).await {
+                Err(LogError::Full) if !self.stopping.get() => runtime::sleep(FULL_WAIT).await,
+                written => return written,
+            }
+        }
+    }
+
+    /// The planted bug: nobody waits.
+    fn write_later(&self, outgoing: Outgoing) {
+        let log = self.log.clone();
+        runtime::spawn(Class::Streams, "planted", async move {
+            runtime::sleep(FULL_WAIT).await;
+            // The bug is that this is not looked at.
+            drop(log.produce(outgoing.partition, outgoing.batch).await);
+        });
+    }
+
+    fn relation_of(&self, id: u64) -> Option<Rc<Relation>> {
+        let relations = self.relations.borrow();
+        relations
+            .values()
+            .find(|relation| relation.id == id)
+            .cloned()
     }
 
     /// Goes through the epochs that were decided behind the checkpoint.
@@ -195,17 +237,23 @@ impl Engine {
                 .iter()
                 .filter(|batch| batch.relation == relation)
             {
-                let next = outgoing.next_sequence();
+                let next = match self.planted.reset_sequences {
+                    true => 0,
+                    false => outgoing.next_sequence(),
+                };
                 sink.follow(outgoing.producer, outgoing.partition.partition, next);
             }
         }
-        self.work_off(stream, &decided.cuts, decided.now, false)
+        let number = decided.epoch.max(self.epoch.get() + 1);
+        let (now, cuts) = (decided.now, &decided.cuts);
+        self.work_off(stream, number, now, cuts, Some(&decided))
             .await;
         for pipeline in &mut stream.pipelines {
             if pipeline.sink.is_some() {
                 pipeline.output.clear();
             }
         }
+        self.show(stream, number, now).await;
         self.write_out(stream, decided.batches).await;
     }
 

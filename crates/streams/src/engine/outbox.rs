@@ -1,23 +1,30 @@
 //! What sinks put out, decided before it is written: exactly-once output to topics.
 //!
-//! An epoch in which sinks put something out is written to the outbox first: its cuts, its clock, and the batches as they
-//! will stand in their topics, each with its producer and sequence. When that is committed the epoch is decided, and the
-//! batches are appended. A restart goes through the epochs behind its checkpoint one by one, with the cuts they had; what
-//! the dataflows put out on the way is dropped, and the batches are appended unless their sequences are there already.
+//! An epoch in which sinks put something out is written to the outbox first: its cuts, its clock, the watermarks at its end,
+//! who took part, and the batches as they will stand in their topics, each with its producer and sequence. When that is
+//! committed the epoch is decided, and the batches are appended. A restart goes through the epochs behind its checkpoint one
+//! by one, as they were; what the dataflows put out on the way is dropped, and the batches are appended unless their
+//! sequences are there already.
+//!
+//! Epochs that put nothing out are taken in together with the next one that was decided. That changes nothing but which rows
+//! are late: one is late when a watermark that it follows stood behind its window at the end of the epoch *before*. So an
+//! epoch that dropped late rows is decided too, and with it the one before: where that ended is what made them late.
 //!
 //! # Layout
 //! One record per part of an epoch, little-endian; a part without `is_last` is followed by the next, or is nothing.
 //! ```text
-//! version u8 = 1 | part u32 | is_last u8 | epoch u64 | now i64
+//! version u8 = 2 | part u32 | is_last u8 | epoch u64 | now i64
 //! | count u32 | (topic 16 bytes, partition i32, cut i64)*
+//! | count u32 | (relation u64, node u32, watermark i64)*
+//! | count u32 | (relation u64)*
 //! | count u32 | (relation u64, producer i64, topic 16 bytes, partition i32, first sequence i32, length u32, batch)*
 //! ```
-//! Cuts stand in the last part.
+//! Cuts, watermarks and those who took part stand in the last part.
 //!
 //! # Crash
 //! Before the last part is committed: the epoch never was. After: its batches are in the topics, or a restart appends them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Offset, PartitionIndex, PartitionKey, TopicId};
 use kafka::batch::{self, BatchBuilder, Compression};
@@ -27,7 +34,7 @@ use super::checkpoint::{CheckpointError, Reader};
 /// The topic, of one partition.
 pub const OUTBOX_TOPIC: &str = "__forebay_outbox";
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Batches of a part, about: a part is one record of one batch, which has a limit.
 const PART_BYTES: usize = 256 << 10;
@@ -61,8 +68,14 @@ pub struct Decided {
     pub epoch: u64,
     pub now: i64,
     pub cuts: BTreeMap<PartitionKey, Offset>,
+    pub watermarks: Watermarks,
+    /// The pipelines that took part: what is made later begins later.
+    pub relations: BTreeSet<u64>,
     pub batches: Vec<Outgoing>,
 }
+
+/// Of the inputs with a time, at an epoch's end: by relation and node of its plan.
+pub type Watermarks = BTreeMap<(u64, u32), i64>;
 
 impl Decided {
     /// As batches of the outbox, a part each.
@@ -95,6 +108,18 @@ impl Decided {
         for (key, cut) in self.cuts.iter().take(cuts) {
             put_key(&mut out, *key);
             out.extend(cut.0.to_le_bytes());
+        }
+        let watermarks = if is_last { self.watermarks.len() } else { 0 };
+        out.extend((watermarks as u32).to_le_bytes());
+        for ((relation, node), watermark) in self.watermarks.iter().take(watermarks) {
+            out.extend(relation.to_le_bytes());
+            out.extend(node.to_le_bytes());
+            out.extend(watermark.to_le_bytes());
+        }
+        let relations = if is_last { self.relations.len() } else { 0 };
+        out.extend((relations as u32).to_le_bytes());
+        for relation in self.relations.iter().take(relations) {
+            out.extend(relation.to_le_bytes());
         }
         out.extend((batches.len() as u32).to_le_bytes());
         for outgoing in batches {
@@ -172,6 +197,13 @@ impl Assembly {
         for _ in 0..from.u32()? {
             let key = take_key(&mut from)?;
             self.decided.cuts.insert(key, Offset(from.i64()?));
+        }
+        for _ in 0..from.u32()? {
+            let input = (from.u64()?, from.u32()?);
+            self.decided.watermarks.insert(input, from.i64()?);
+        }
+        for _ in 0..from.u32()? {
+            self.decided.relations.insert(from.u64()?);
         }
         for _ in 0..from.u32()? {
             let (relation, producer) = (from.u64()?, from.i64()?);

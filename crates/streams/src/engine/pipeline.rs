@@ -9,8 +9,9 @@ use base::{Offset, PartitionIndex, PartitionKey};
 use runtime::Instant;
 
 use super::{
-    Relation,
+    PlantedBugs, Relation,
     checkpoint::PipelineState,
+    outbox::Watermarks,
     report::{OperatorReport, PositionReport},
     sink::SinkWriter,
 };
@@ -19,13 +20,16 @@ use crate::{
     definition::{Source, Stream, TopicInput, Watermark},
     format::FormatError,
     graph::{EpochEnd, Graph, PlanError, StateKey},
-    log::{LogError, TopicLog},
+    log::{Extent, LogError, TopicLog},
     plan::{Input, Node, Operator},
     source::{Content, Decoded, SourceReader},
 };
 
 /// One read of one partition.
 const READ_BYTES: usize = 256 << 10;
+
+/// A partition that is listed and cannot be looked at for so long will not come.
+const MISSING_MAX: Duration = Duration::from_secs(10);
 
 /// A partition that has been read to its end says nothing about time any more once it is silent for so long.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
@@ -38,6 +42,8 @@ pub struct Position {
     /// The greatest event time seen, in microseconds.
     pub time_max: Option<i64>,
     heard_at: Instant,
+    /// Since when there has been no sign of the partition.
+    missing_since: Option<Instant>,
 }
 
 /// What an input node of the plan is fed with.
@@ -46,6 +52,8 @@ enum Feed {
         topic: String,
         reader: Arc<SourceReader>,
         positions: Vec<Position>,
+        /// Of its rows, where they have a time: never falls, or what was late would not be.
+        watermark: Option<i64>,
     },
     /// What another pipeline of this epoch puts out; at first, what its view holds.
     Relation {
@@ -68,6 +76,13 @@ pub struct Pipeline {
     pub sink: Option<SinkWriter>,
     /// The last epoch brought it something, or something came out.
     pub has_moved: bool,
+    /// It has taken in something that is not there to be taken in again: what others put out in an epoch.
+    pub has_begun: bool,
+    /// Inputs whose rows have a time.
+    timed: Vec<NodeId>,
+    /// Whether it drops rows for being late, and how many it had when that was last asked.
+    drops_late: bool,
+    late_rows: u64,
 }
 
 /// Why a pipeline cannot be made, or go on.
@@ -77,6 +92,12 @@ pub enum PipelineError {
     TopicUnknown(String),
     #[error("relation \"{0}\" does not exist")]
     RelationUnknown(String),
+    #[error("topic \"{0}\" was deleted")]
+    TopicDeleted(String),
+    #[error("partition {partition} of topic \"{topic}\" cannot be read")]
+    Unreadable { topic: String, partition: i32 },
+    #[error("\"{0}\", which it reads, has stopped")]
+    InputStopped(String),
     #[error("{0}")]
     Plan(#[from] PlanError),
     #[error("{0}")]
@@ -123,8 +144,14 @@ impl Pipeline {
             }
             _ => None,
         };
+        let timed = plan.inputs().filter(|(_, input)| input.time.is_some());
+        let mut operators = plan.nodes.iter().map(|node| &node.operator);
         Ok(Self {
             graph: Graph::new(&plan)?,
+            timed: timed.map(|(node, _)| node).collect(),
+            drops_late: operators.any(|o| matches!(o, Operator::EmitOnClose { .. })),
+            late_rows: 0,
+            has_begun: false,
             sink,
             relation,
             feeds,
@@ -143,8 +170,8 @@ impl Pipeline {
         })
     }
 
-    /// Topics that have more partitions than it knows: it reads those from their start.
-    pub fn note_partitions(&mut self, log: &dyn TopicLog) {
+    /// Topics that have more partitions than it knows: it reads those from their start. Fails when a topic is gone.
+    pub fn note_partitions(&mut self, log: &dyn TopicLog) -> Result<(), PipelineError> {
         for feed in self.feeds.values_mut() {
             let Feed::Topic {
                 topic, positions, ..
@@ -152,30 +179,77 @@ impl Pipeline {
             else {
                 continue;
             };
-            let Some(shape) = log.topic(topic) else {
-                continue;
-            };
             let known = positions.first().map(|position| position.key.topic);
-            if known.is_some_and(|known| known != shape.id) {
-                continue;
-            }
+            let shape = log
+                .topic(topic)
+                .filter(|shape| known.is_none_or(|known| known == shape.id))
+                .ok_or_else(|| PipelineError::TopicDeleted(topic.clone()))?;
             let have = positions.len() as i32;
             positions.extend((have..shape.partitions).map(|at| position(shape.id, at)));
         }
+        Ok(())
     }
 
-    /// A partition that was never read is read from where it begins now.
-    pub fn begin_at(&mut self, key: PartitionKey, log_start_offset: Offset) {
-        let feeds = self.feeds.values_mut();
-        let positions = feeds.flat_map(|feed| match feed {
-            Feed::Topic { positions, .. } => positions.iter_mut(),
-            Feed::Relation { .. } => [].iter_mut(),
-        });
-        for position in positions.filter(|position| position.key == key) {
-            if position.next_offset == Offset::ZERO {
-                position.next_offset = log_start_offset;
+    /// What there is of each partition. One that was never read is read from where it begins now; `false` when there is one
+    /// that does not show (yet), and an error when that has lasted.
+    pub fn note_extents(
+        &mut self,
+        extents: &BTreeMap<PartitionKey, Extent>,
+    ) -> Result<bool, PipelineError> {
+        let mut is_whole = true;
+        for feed in self.feeds.values_mut() {
+            let Feed::Topic {
+                topic, positions, ..
+            } = feed
+            else {
+                continue;
+            };
+            for position in positions {
+                if let Some(extent) = extents.get(&position.key) {
+                    position.missing_since = None;
+                    if position.next_offset == Offset::ZERO {
+                        position.next_offset = extent.log_start_offset;
+                    }
+                    continue;
+                }
+                is_whole = false;
+                let since = position.missing_since.get_or_insert_with(runtime::now);
+                if runtime::now().since(*since) >= MISSING_MAX {
+                    return Err(PipelineError::Unreadable {
+                        topic: topic.clone(),
+                        partition: position.key.partition.0,
+                    });
+                }
             }
         }
+        Ok(is_whole)
+    }
+
+    /// Names of the relations whose rows it takes in.
+    pub fn reads(&self) -> impl Iterator<Item = &Rc<Relation>> {
+        self.feeds.values().filter_map(|feed| match feed {
+            Feed::Topic { .. } => None,
+            Feed::Relation { relation, .. } => Some(relation),
+        })
+    }
+
+    /// Whether functions of a program are at work.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.relation.definition, Definition::Stream(_))
+    }
+
+    /// Whether where epochs end decides what it puts out.
+    pub fn drops_late(&self) -> bool {
+        self.drops_late
+    }
+
+    /// How many rows it has dropped for being late since the last call.
+    pub fn take_late_rows(&mut self) -> u64 {
+        if !self.drops_late {
+            return 0;
+        }
+        let all = self.graph.late_rows();
+        all - std::mem::replace(&mut self.late_rows, all)
     }
 
     /// Works off one epoch: reads every partition up to its cut, takes what other pipelines put out, and ends the epoch.
@@ -187,6 +261,12 @@ impl Pipeline {
     ) -> Result<u64, PipelineError> {
         let mut records = 0;
         self.has_moved = false;
+        for relation in self.reads() {
+            if relation.failure().is_some() {
+                return Err(PipelineError::InputStopped(relation.name.clone()));
+            }
+        }
+        self.has_begun = epoch.outputs.is_some();
         let nodes: Vec<NodeId> = self.feeds.keys().copied().collect();
         for node in nodes {
             records += self.read_topic(node, epoch.cuts, log).await?;
@@ -195,20 +275,7 @@ impl Pipeline {
             }
             self.work().await;
         }
-        let mut watermarks = BTreeMap::new();
-        for (node, feed) in &self.feeds {
-            let watermark = match feed {
-                Feed::Topic {
-                    reader, positions, ..
-                } => watermark_of(reader.watermark, positions, epoch.cuts),
-                Feed::Relation { relation, .. } => relation.watermark.get(),
-            };
-            if let Some(watermark) = watermark {
-                watermarks.insert(*node, watermark);
-            }
-        }
-        let lowest = watermarks.values().min().copied();
-        self.watermark = self.watermark.max(lowest);
+        let watermarks = self.advance_watermarks(epoch);
         self.graph.end_epoch(EpochEnd {
             epoch: epoch.number,
             now: epoch.now,
@@ -218,6 +285,47 @@ impl Pipeline {
         self.output.extend(self.graph.take_output());
         self.has_moved |= records > 0 || !self.output.is_empty();
         Ok(records)
+    }
+
+    /// The watermarks of the inputs at the epoch's end. What reads this one has its watermark in the same epoch.
+    fn advance_watermarks(&mut self, epoch: Epoch<'_>) -> BTreeMap<NodeId, i64> {
+        let mut watermarks = BTreeMap::new();
+        for (node, feed) in &mut self.feeds {
+            let now = match feed {
+                Feed::Relation { relation, .. } => relation.watermark.get(),
+                Feed::Topic {
+                    reader,
+                    positions,
+                    watermark,
+                    ..
+                } => {
+                    let said = match epoch.watermarks {
+                        // As it was the first time: which partitions were silent then, nobody knows any more.
+                        Some(known) => known.get(&(self.relation.id, node.0 as u32)).copied(),
+                        None => watermark_of(reader.watermark, positions, epoch.cuts),
+                    };
+                    *watermark = said.max(*watermark);
+                    *watermark
+                }
+            };
+            if let Some(now) = now {
+                watermarks.insert(*node, now);
+            }
+        }
+        // An input with a time that has none yet may still bring rows of any age.
+        let timed = self.timed.iter().map(|node| watermarks.get(node).copied());
+        let lowest = timed.min().flatten();
+        self.watermark = self.watermark.max(lowest);
+        self.relation.watermark.set(self.watermark);
+        watermarks
+    }
+
+    /// Of the topics that it reads, for the record of an epoch.
+    pub fn watermarks(&self) -> impl Iterator<Item = (NodeId, i64)> {
+        self.feeds.iter().filter_map(|(node, feed)| match feed {
+            Feed::Topic { watermark, .. } => watermark.map(|watermark| (*node, watermark)),
+            Feed::Relation { .. } => None,
+        })
     }
 
     async fn work(&mut self) {
@@ -347,6 +455,10 @@ impl Pipeline {
             id: self.relation.id,
             fingerprint: self.relation.fingerprint(),
             watermark: self.watermark,
+            watermarks: self
+                .watermarks()
+                .map(|(node, watermark)| (node.0 as u32, watermark))
+                .collect(),
             positions: positions
                 .map(|(node, position)| {
                     (node, position.key, position.next_offset, position.time_max)
@@ -362,12 +474,32 @@ impl Pipeline {
         }
     }
 
+    /// Whether a checkpoint is of the topics that are there now.
+    pub fn is_of_these_topics(&self, state: &PipelineState) -> bool {
+        state.positions.iter().all(|(node, key, ..)| {
+            let Some(Feed::Topic { positions, .. }) = self.feeds.get(&NodeId(*node as usize))
+            else {
+                return false;
+            };
+            positions.iter().any(|position| position.key == *key)
+        })
+    }
+
     /// Stands where a checkpoint was taken.
-    pub fn restore_positions(&mut self, state: &PipelineState) {
-        self.watermark = state.watermark;
+    pub fn restore_positions(&mut self, state: &PipelineState, planted: PlantedBugs) {
+        self.has_begun = true;
+        if !planted.forget_watermarks {
+            self.restore_watermarks(state);
+        }
         if let Some(sink) = &mut self.sink {
             sink.producer = state.producer;
-            for (known, sequence) in sink.sequences.iter_mut().zip(&state.sequences) {
+            let kept = !planted.reset_sequences;
+            for (known, sequence) in sink
+                .sequences
+                .iter_mut()
+                .zip(&state.sequences)
+                .filter(|_| kept)
+            {
                 *known = *sequence;
             }
         }
@@ -378,7 +510,7 @@ impl Pipeline {
             };
             if let Some(position) = positions.iter_mut().find(|position| position.key == *key) {
                 position.next_offset = *next_offset;
-                position.time_max = *time_max;
+                position.time_max = time_max.filter(|_| !planted.forget_watermarks);
             }
         }
         for feed in self.feeds.values_mut() {
@@ -386,7 +518,17 @@ impl Pipeline {
                 *is_fed = true;
             }
         }
+    }
+
+    fn restore_watermarks(&mut self, state: &PipelineState) {
+        self.watermark = state.watermark;
         self.relation.watermark.set(self.watermark);
+        for (node, saved) in &state.watermarks {
+            let feed = self.feeds.get_mut(&NodeId(*node as usize));
+            if let Some(Feed::Topic { watermark, .. }) = feed {
+                *watermark = Some(*saved);
+            }
+        }
     }
 
     /// Changed entries of the dataflow's state since the last call, or all of them.
@@ -416,6 +558,8 @@ pub struct Epoch<'a> {
     pub cuts: &'a BTreeMap<PartitionKey, Offset>,
     /// What the pipelines before put out in it; `None`: other relations are not read yet.
     pub outputs: Option<&'a BTreeMap<String, Vec<Delta>>>,
+    /// Of an epoch that was before.
+    pub watermarks: Option<&'a Watermarks>,
 }
 
 fn feed_of(
@@ -487,6 +631,7 @@ fn topic_feed(
         positions: (0..shape.partitions)
             .map(|at| position(shape.id, at))
             .collect(),
+        watermark: None,
     })
 }
 
@@ -499,6 +644,7 @@ fn position(topic: base::TopicId, partition: i32) -> Position {
         next_offset: Offset::ZERO,
         time_max: None,
         heard_at: runtime::now(),
+        missing_since: None,
     }
 }
 

@@ -8,11 +8,15 @@ use kafka::batch::{BatchBuilder, Compression};
 use runtime::Instant;
 
 use super::{
-    Engine, NewRelation, Relation,
+    Cut, Engine, NewRelation, Relation,
     arrangement::Rows,
     pipeline::{Epoch, Pipeline, PipelineError, whole_reader},
 };
-use crate::{Definition, Delta, changes, definition::Source, log::LogError};
+use crate::{
+    Definition, Delta, changes,
+    definition::{Sink, Source, View},
+    log::LogError,
+};
 
 /// One read of a source for a question.
 const READ_BYTES: usize = 1 << 20;
@@ -88,11 +92,25 @@ impl Engine {
 
     /// Whether such a relation could be made now; makes its topic where it needs one of its own.
     pub async fn prepare(&self, new: &NewRelation) -> Result<(), QuestionError> {
-        if self.relations.borrow().contains_key(&new.name)
-            || !self.reserved.borrow_mut().insert(new.name.clone())
-        {
+        let is_taken = self.relations.borrow().contains_key(&new.name)
+            || self.reserved.borrow().contains_key(&new.name);
+        if is_taken {
             return Err(QuestionError::Exists(new.name.clone()));
         }
+        let reads: Vec<String> = match &new.definition {
+            Definition::View(View { plan, .. }) | Definition::Sink(Sink { plan, .. }) => plan
+                .inputs()
+                .map(|(_, input)| input.relation.clone())
+                .collect(),
+            // Those of programs are there from the start.
+            Definition::Table(_) | Definition::Source(_) | Definition::Stream(_) => Vec::new(),
+        };
+        let dropping = self.dropping.borrow();
+        if let Some(gone) = reads.iter().find(|name| dropping.contains(*name)) {
+            return Err(QuestionError::Unknown(gone.clone()));
+        }
+        drop(dropping);
+        self.reserved.borrow_mut().insert(new.name.clone(), reads);
         let checked = self.check(new).await;
         if checked.is_err() {
             self.release(&new.name);
@@ -127,9 +145,22 @@ impl Engine {
         self.reserved.borrow_mut().remove(name);
     }
 
-    /// Begins the work of a relation that `prepare` has found good; returns when it has read what there was.
+    /// Begins the work of a relation that `prepare` has found good; returns when it has read what there was. One that cannot
+    /// do that is not there afterwards.
     pub async fn create(&self, new: NewRelation) -> Result<(), QuestionError> {
         let name = new.name.clone();
+        let created = self.create_prepared(new).await;
+        self.release(&name);
+        // A node that stops has the relation in its metadata, and makes it when it starts.
+        if let Err(error) = &created
+            && *error != QuestionError::Stopping
+        {
+            self.remove(&name);
+        }
+        created
+    }
+
+    async fn create_prepared(&self, new: NewRelation) -> Result<(), QuestionError> {
         let relation = Relation::new(new);
         if relation.has_pipeline() {
             let pipeline = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
@@ -137,7 +168,6 @@ impl Engine {
             self.joining.borrow_mut().push(pipeline);
         }
         self.insert(relation.clone());
-        self.release(&name);
         self.wake.notify_one();
         if relation.has_pipeline() {
             self.wait_read(&relation).await?;
@@ -157,8 +187,9 @@ impl Engine {
         }
         loop {
             let mut alone = [pipeline];
-            let (cuts, seen) = self.cut(&mut alone).await;
+            let Cut { cuts, seen, .. } = self.cut(&mut alone).await;
             [pipeline] = alone;
+            self.check_running(&pipeline.relation)?;
             let is_near = seen.iter().all(|(key, end)| cuts.get(key) == Some(end));
             if is_near || self.stopping.get() {
                 return Ok(pipeline);
@@ -168,6 +199,7 @@ impl Engine {
                 now: self.now.get(),
                 cuts: &cuts,
                 outputs: None,
+                watermarks: None,
             };
             pipeline.run_epoch(epoch, &*self.log).await?;
             let output = std::mem::take(&mut pipeline.output);
@@ -197,9 +229,20 @@ impl Engine {
         }
     }
 
-    /// Takes a relation away that nothing reads.
-    pub fn drop_relation(&self, name: &str) -> Result<(), QuestionError> {
+    /// Whether a relation may go; until `drop_relation` or `keep_relation` nothing is made that reads it.
+    pub fn prepare_drop(&self, name: &str) -> Result<(), QuestionError> {
         let relation = self.relation(name)?;
+        if let Some((by, _)) = self
+            .reserved
+            .borrow()
+            .iter()
+            .find(|(_, reads)| reads.iter().any(|read| read == name))
+        {
+            return Err(QuestionError::IsRead {
+                name: name.to_owned(),
+                by: by.clone(),
+            });
+        }
         for other in self.relations.borrow().values() {
             let plan = other.plan();
             let reads = plan.inputs().any(|(_, input)| input.relation == name);
@@ -210,11 +253,31 @@ impl Engine {
                 });
             }
         }
-        self.relations.borrow_mut().remove(name);
+        match self.dropping.borrow_mut().insert(name.to_owned()) {
+            true => Ok(()),
+            false => Err(QuestionError::Unknown(name.to_owned())),
+        }
+    }
+
+    /// It stays after all.
+    pub fn keep_relation(&self, name: &str) {
+        self.dropping.borrow_mut().remove(name);
+    }
+
+    /// Takes a relation away that `prepare_drop` has let go. By now the metadata must be without it: it would begin anew at
+    /// the next start, and a sink would write everything twice.
+    pub fn drop_relation(&self, name: &str) {
+        self.remove(name);
+        self.keep_relation(name);
+    }
+
+    fn remove(&self, name: &str) {
+        let Some(relation) = self.relations.borrow_mut().remove(name) else {
+            return;
+        };
         self.leaving.borrow_mut().insert(relation.id);
         relation.end_subscribers();
         self.wake.notify_one();
-        Ok(())
     }
 
     fn relation(&self, name: &str) -> Result<Rc<Relation>, QuestionError> {
