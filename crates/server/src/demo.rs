@@ -66,7 +66,7 @@ pub fn run(args: &DemoArgs) -> u8 {
         Ok(guard) => guard,
         Err(error) => return refuse(&error),
     };
-    let process = match Process::start(&settings, begun) {
+    let process = match Process::start(&settings, begun, crate::Programs::default()) {
         Ok(process) => process,
         Err(error) => {
             note!("forebay: {error}");

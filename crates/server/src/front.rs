@@ -28,6 +28,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use runtime::{Class, ShardsHandle};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::Programs;
+#[cfg(feature = "pipelines")]
+use crate::pipelines::NodeBackend;
+
 /// One more waits in the listener's queue. So many that slow ones, which end after `HEAD_TIME_MAX`, do not keep probes
 /// out; one costs a task and a buffer of some KiB.
 const CONNECTIONS_MAX: usize = 1024;
@@ -82,7 +86,11 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 
 impl Front {
     /// Serves until stopped; once the node serves.
-    pub fn start(listeners: Listeners, shards: ShardsHandle) -> Result<Self, FrontError> {
+    pub fn start(
+        listeners: Listeners,
+        shards: ShardsHandle,
+        programs: Programs,
+    ) -> Result<Self, FrontError> {
         let shared = Arc::new(Shared {
             shards,
             is_ready: AtomicBool::new(true),
@@ -93,8 +101,9 @@ impl Front {
             .enable_all()
             .build()?;
         #[cfg(feature = "pipelines")]
-        let backend =
-            executor.block_on(crate::pipelines::NodeBackend::start(shared.shards.clone()))?;
+        let backend = executor.block_on(NodeBackend::start(shared.shards.clone(), programs))?;
+        #[cfg(not(feature = "pipelines"))]
+        drop(programs);
         let here = shared.clone();
         let thread = std::thread::Builder::new()
             .name("front".into())

@@ -8,9 +8,13 @@ use std::rc::Rc;
 
 use base::ShardId;
 use broker::broker::Broker;
-use streams::engine::{Engine, EngineError, NewRelation, PlantedBugs};
+use streams::{
+    Definition,
+    engine::{Engine, EngineError, NewRelation, PROGRAM_IDS, PlantedBugs},
+    log::TopicLog,
+};
 
-pub use backend::{NodeBackend, StartError};
+pub use backend::{NodeBackend, StartError, tables_of};
 pub use topics::BrokerTopics;
 
 /// The shard that the engine lives on, of so many: not the one that accepts connections, where there is another.
@@ -24,9 +28,27 @@ pub async fn start_on_shard(relations: Vec<NewRelation>) -> Result<Rc<Engine>, E
     let broker = Broker::local();
     let data_dir = broker.settings.data_dir.clone();
     let topics = Rc::new(BrokerTopics::new(broker));
+    for topic in topics_of_programs(&relations) {
+        // Whoever reads it says that it is not there.
+        if let Err(error) = topics.ensure_topic(topic.clone(), 0, false).await {
+            tracing::error!(topic, %error, "a program's topic cannot be made");
+        }
+    }
     let engine = Engine::start(topics, &data_dir, relations, PlantedBugs::default()).await?;
     runtime::set_local(engine.clone());
     Ok(engine)
+}
+
+fn topics_of_programs(relations: &[NewRelation]) -> Vec<String> {
+    let programs = relations
+        .iter()
+        .filter(|relation| relation.id >= PROGRAM_IDS);
+    let topics = programs.filter_map(|relation| match &relation.definition {
+        Definition::Stream(stream) => Some(stream.topic.as_ref()?.topic.clone()),
+        Definition::Sink(sink) => Some(sink.topic.clone()),
+        _ => None,
+    });
+    topics.collect()
 }
 
 /// Ends the engine, if it runs; from any shard, before the node stops.

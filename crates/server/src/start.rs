@@ -15,6 +15,7 @@ use broker::{OpenError, open::OpenReport};
 use runtime::{Backend, Class, Running, sync::Shutdown};
 
 use crate::{
+    Programs,
     cli::{
         NodeArgs,
         format::{counted, grouped},
@@ -105,7 +106,7 @@ struct Serving {
 
 /// `forebay start`.
 #[must_use]
-pub fn run(args: &NodeArgs) -> u8 {
+pub fn run(args: &NodeArgs, programs: Programs) -> u8 {
     let begun = Instant::now();
     // Before any thread starts: they inherit it.
     runtime::signal::block_termination();
@@ -118,7 +119,7 @@ pub fn run(args: &NodeArgs) -> u8 {
         Ok(guard) => guard,
         Err(error) => return refuse(&error),
     };
-    let process = match Process::start(&settings, begun) {
+    let process = match Process::start(&settings, begun, programs) {
         Ok(process) => process,
         Err(error) => {
             note!("forebay: {error}");
@@ -169,7 +170,11 @@ fn shard_count(settings: &Settings) -> u16 {
 
 impl Process {
     /// Starts shards, node and front; returns when the node serves. `begun` is what `ready_after` counts from.
-    pub fn start(settings: &Settings, begun: Instant) -> Result<Self, StartError> {
+    pub fn start(
+        settings: &Settings,
+        begun: Instant,
+        programs: Programs,
+    ) -> Result<Self, StartError> {
         let http = bind("http_addr", settings.http_addr)?;
         let http_addr = http.local_addr().map_err(StartError::Shards)?;
         let postgres = cfg!(feature = "pipelines").then(|| bind("pg_addr", settings.pg_addr));
@@ -208,7 +213,7 @@ impl Process {
                 });
             }
         };
-        let front = match Front::start(Listeners { http, postgres }, running.handle()) {
+        let front = match Front::start(Listeners { http, postgres }, running.handle(), programs) {
             Ok(front) => front,
             Err(error) => {
                 ask_to_stop(&running);

@@ -1,10 +1,10 @@
 //! What relations are made of: topics and how their records hold rows, and plans.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arrow_schema::SchemaRef;
 
-use crate::{Plan, format::Format};
+use crate::{Plan, format::Format, source::RowReader};
 
 /// What makes a relation, planned.
 #[derive(Clone, Debug)]
@@ -14,6 +14,7 @@ pub enum Definition {
     View(View),
     Sink(Sink),
     Index(Index),
+    Stream(Stream),
 }
 
 /// Records of a topic as rows.
@@ -77,6 +78,34 @@ pub struct View {
     pub plan: Plan,
     /// Columns that no two rows share.
     pub key: Option<Vec<usize>>,
+}
+
+/// Rows that nobody keeps: what a program's own functions make of a topic's records, or of the rows of other streams.
+/// Those that read it read what comes from then on.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Of one input, where there is a topic.
+    pub plan: Plan,
+    pub topic: Option<TopicInput>,
+}
+
+/// Records of a topic as a program's own functions read them.
+#[derive(Clone)]
+pub struct TopicInput {
+    pub topic: String,
+    pub reader: Arc<dyn RowReader>,
+    /// Of the rows that come.
+    pub schema: SchemaRef,
+    pub watermark: Option<Watermark>,
+}
+
+/// Only what must stay the same for as long as its state is kept.
+impl fmt::Debug for TopicInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicInput")
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Rows into a topic.

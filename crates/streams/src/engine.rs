@@ -54,12 +54,13 @@ use arrangement::NotThere;
 pub use checkpoint::CheckpointError;
 use checkpoint::{Checkpoint, CheckpointDir, PipelineState, ROWS, RunWriter};
 use deciding::Outbox;
+pub use outbox::OUTBOX_TOPIC;
 use outbox::{Decided, Watermarks};
 pub use pipeline::PipelineError;
 use pipeline::{Epoch, Pipeline};
 pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
-use relation::Subscriber;
-pub use relation::{NewRelation, ReadCounts, Relation};
+pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
+use relation::{Subscriber, rank};
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 pub(crate) use waiting::all;
 
@@ -80,6 +81,11 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs of one pipeline before all of its state is written anew.
 const RUNS_MAX: usize = 8;
+
+/// Whether an engine has ever saved something there.
+pub async fn has_checkpoint(data_dir: &Path) -> io::Result<bool> {
+    CheckpointDir::new(data_dir).exists().await
+}
 
 /// What is subscribed to, and by whom.
 type Subscription = (Rc<Relation>, Rc<Subscriber>);
@@ -222,7 +228,7 @@ impl Engine {
             tracing::warn!(%error, "old state of views cannot be removed");
         }
         let mut relations = relations;
-        relations.sort_by_key(|relation| relation.id);
+        relations.sort_by_key(|relation| rank(relation.id));
         let mut stream = Stream::at(saved);
         let mut anew = BTreeSet::new();
         for relation in relations {
@@ -266,10 +272,21 @@ impl Engine {
                     Some(why) if pipeline.sink.is_some() => {
                         relation.fail(&format!("{why}: what it wrote cannot be continued"));
                     }
+                    Some(why) if matches!(relation.definition, Definition::Stream(_)) => {
+                        return Err(EngineError::Checkpoint(CheckpointError::State {
+                            relation: relation.name.clone(),
+                            found: format!("{why}; under another name it begins anew"),
+                        }));
+                    }
                     Some(why) => {
                         tracing::info!(relation = %relation.name, why, "is computed anew");
                         anew.insert(relation.id);
                         stream.pipelines.push(pipeline);
+                        // Of what it was nothing is part of what it will be.
+                        let states = stream.saved.pipelines.iter_mut();
+                        for state in states.filter(|state| state.id == relation.id) {
+                            state.runs.clear();
+                        }
                     }
                 },
             }
@@ -315,7 +332,10 @@ impl Engine {
                                 known.insert(name);
                             }
                             let restored = pipeline.restore(key, value);
-                            restored.map_err(|error| error.to_string())
+                            restored.map_err(|error| match error {
+                                PipelineError::Restore(why) => why,
+                                other => other.to_string(),
+                            })
                         }
                     }
                 };
@@ -389,7 +409,7 @@ impl Engine {
         stream.pipelines.append(&mut joining);
         stream
             .pipelines
-            .sort_by_key(|pipeline| pipeline.relation.id);
+            .sort_by_key(|pipeline| rank(pipeline.relation.id));
         let leaving = self.leaving.take();
         if !leaving.is_empty() {
             stream
@@ -564,7 +584,9 @@ impl Engine {
                 continue;
             }
             pipeline.relation.tell(number, &output);
-            pipeline.unsaved.extend(output);
+            if pipeline.relation.keeps_rows() {
+                pipeline.unsaved.extend(output);
+            }
             self.permit(pipeline);
         }
         self.applying.set(false);

@@ -134,12 +134,10 @@ pub enum FormatError {
     NestedPath { column: String },
     #[error("a schema of more than {bytes_max} bytes")]
     SchemaSize { bytes_max: usize },
-    #[error("line {line} of the schema: {expected} is expected")]
-    SchemaText { line: usize, expected: &'static str },
+    #[error("{0}")]
+    Schema(#[from] proto_schema::SchemaError),
     #[error("the schema: {expected} is expected")]
     SchemaJson { expected: &'static str },
-    #[error("line {line} of the schema: there is no type {name}")]
-    SchemaType { line: usize, name: String },
     #[error("the schema has no message {name}, or several")]
     Message { name: String },
     #[error("{name} has no end or is too large: name the columns that are wanted")]

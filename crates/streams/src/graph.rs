@@ -40,7 +40,7 @@ pub enum PlanError {
 }
 
 /// Why an entry of a checkpoint does not belong to the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
     #[error("the plan has no such state: node {node}, table {table}")]
     Unknown { node: usize, table: u8 },
@@ -50,6 +50,8 @@ pub enum RestoreError {
         table: u8,
         source: Corrupt,
     },
+    #[error("{0}")]
+    Refused(String),
     #[error("state in version {0}, which this program does not read")]
     Version(u8),
 }
@@ -272,13 +274,15 @@ impl Graph {
             .nodes
             .get_mut(node)
             .ok_or(RestoreError::Unknown { node, table })?;
-        run.running
-            .restore(table, key, value)
-            .map_err(|source| RestoreError::Corrupt {
+        let restored = run.running.restore(table, key, value);
+        restored.map_err(|source| match run.running.refusal() {
+            Some(why) => RestoreError::Refused(why),
+            None => RestoreError::Corrupt {
                 node,
                 table,
                 source,
-            })
+            },
+        })
     }
 
     /// How many rows were dropped for being late.

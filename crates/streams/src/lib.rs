@@ -20,4 +20,5 @@ pub mod state;
 pub use definition::Definition;
 pub use delta::Delta;
 pub use expression::{Expression, ExpressionRef, Fault};
-pub use plan::{Node, NodeId, Operator, Plan};
+pub use operators::{End, Output, Running, Write};
+pub use plan::{Custom, Node, NodeId, Operator, Plan};

@@ -27,10 +27,10 @@ use crate::{
 };
 
 /// Takes an entry of state: table, key, and value unless it is gone.
-pub(crate) type Write<'a> = dyn FnMut(u8, &[u8], Option<&[u8]>) + 'a;
+pub type Write<'a> = dyn FnMut(u8, &[u8], Option<&[u8]>) + 'a;
 
 /// A node at work. Its state is its own; it says what is to be written of it.
-pub(crate) trait Running: Debug + Send {
+pub trait Running: Debug + Send {
     /// Handles rows of one of its inputs, `CHUNK_ROWS` or less or not many more.
     fn take(&mut self, port: usize, delta: &Delta, out: &mut Output);
 
@@ -46,6 +46,11 @@ pub(crate) trait Running: Debug + Send {
         Err(Corrupt)
     }
 
+    /// Why it took none of what it was to be restored from, when that is known in words.
+    fn refusal(&self) -> Option<String> {
+        None
+    }
+
     fn entries(&self) -> usize {
         0
     }
@@ -57,14 +62,14 @@ pub(crate) trait Running: Debug + Send {
 
 /// What decides a node's end of an epoch beside its input.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
+pub struct End {
     pub now: i64,
     pub watermark: Option<i64>,
 }
 
 /// What a piece of work gave.
 #[derive(Debug, Default)]
-pub(crate) struct Output {
+pub struct Output {
     pub deltas: Vec<Delta>,
     pub faults: u64,
     pub last_fault: Option<Fault>,
@@ -72,7 +77,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn fault(&mut self, fault: Fault) {
+    pub fn fault(&mut self, fault: Fault) {
         self.faults += 1;
         self.last_fault = Some(fault);
     }
@@ -94,7 +99,7 @@ pub(crate) fn make(
         .collect();
     let arity = match &node.operator {
         Operator::Input(_) | Operator::Constant(_) => Some(0),
-        Operator::Union => None,
+        Operator::Union | Operator::Custom(_) => None,
         Operator::SetDifference { .. } | Operator::SetIntersection { .. } | Operator::Join(_) => {
             Some(2)
         }
@@ -137,6 +142,7 @@ pub(crate) fn make(
         Operator::Unnest { list, keeps_empty } => windows::unnest(&place, *list, *keeps_empty),
         Operator::EmitOnClose { window_end } => time::emit_on_close(&place, *window_end),
         Operator::Valid { from, until } => time::valid(&place, *from, *until),
+        Operator::Custom(custom) => Ok(custom.start()),
     }
 }
 
@@ -224,6 +230,7 @@ pub(crate) fn is_append_only(plan: &Plan, at: usize, before: &[bool]) -> bool {
             inputs_are && matches!(join.kind, JoinKind::Inner | JoinKind::LeftSemi)
         }
         Operator::Valid { until, .. } => inputs_are && until.is_none(),
+        Operator::Custom(custom) => custom.is_append_only(),
         Operator::Aggregate { .. }
         | Operator::SetDifference { .. }
         | Operator::Top { .. }

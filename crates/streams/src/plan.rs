@@ -6,11 +6,11 @@
 mod panes;
 mod share;
 
-use std::time::Duration;
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use arrow_schema::SchemaRef;
 
-use crate::ExpressionRef;
+use crate::{ExpressionRef, operators::Running};
 
 /// A node by its place in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,6 +107,26 @@ pub enum Operator {
         from: Option<usize>,
         until: Option<usize>,
     },
+    /// One input or more: what a program brings itself.
+    Custom(Arc<dyn Custom>),
+}
+
+/// An operator from outside. How it is told (`Debug`) names it for as long as its state is kept: a plan that is told
+/// differently is another one.
+pub trait Custom: Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// Rows only come out, never go.
+    fn is_append_only(&self) -> bool;
+
+    fn start(&self) -> Box<dyn Running>;
+}
+
+/// What a program brings is the same as itself only.
+impl PartialEq for dyn Custom {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(self, other)
+    }
 }
 
 /// Where an input's rows come from.
@@ -255,6 +275,7 @@ impl Operator {
             Self::Top { .. } => "top",
             Self::EmitOnClose { .. } => "emit on close",
             Self::Valid { .. } => "valid",
+            Self::Custom(custom) => custom.name(),
         }
     }
 }

@@ -6,9 +6,9 @@
 
 mod metadata;
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
-use arrow_array::{Array, TimestampMicrosecondArray};
+use arrow_array::{Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use base::Offset;
 use kafka::batch::{self, BatchError, Record, Records};
@@ -51,6 +51,24 @@ pub enum Content {
     Rows(Format),
     /// Changes of a table, as this engine writes them.
     Changes,
+    /// Any number of rows each, by a program's own functions.
+    Own(Arc<dyn RowReader>),
+}
+
+/// Makes rows of records by functions of a program; on the shard that has the partition.
+pub trait RowReader: Debug + Send + Sync {
+    fn start(&self) -> Box<dyn OwnRows>;
+}
+
+/// Rows of a stretch of one partition, while they are made.
+pub trait OwnRows {
+    /// The rows of one record more, or none of them.
+    fn push(&mut self, record: RecordView<'_>) -> Result<(), Malformed>;
+
+    fn is_full(&self) -> bool;
+
+    /// The rows so far and the greatest event time, and from the start again.
+    fn finish(&mut self) -> (RecordBatch, Option<i64>);
 }
 
 /// Rows of a stretch of one partition.
@@ -97,6 +115,7 @@ pub enum DecodeError {
 enum Values {
     Rows(RowDecoder),
     Changes(ChangesDecoder),
+    Own(Box<dyn OwnRows>),
 }
 
 impl SourceReader {
@@ -146,6 +165,7 @@ impl SourceReader {
         let mut decoder = match &self.content {
             Content::Rows(format) => Values::Rows(RowDecoder::new(self, format)?),
             Content::Changes => Values::Changes(ChangesDecoder::new(&self.schema)?),
+            Content::Own(reader) => Values::Own(reader.start()),
         };
         let mut decoded = Decoded {
             next_offset: from,
@@ -203,16 +223,22 @@ impl SourceReader {
                 continue;
             }
             decoded.records += 1;
+            let view = RecordView {
+                key: record.key.as_deref(),
+                value: record.value.as_deref(),
+                timestamp_ms: record.timestamp.0,
+                partition,
+                offset: record.offset.0,
+            };
             let is_full = match decoder {
                 Values::Rows(rows) => {
-                    let pushed = rows.push(RecordView {
-                        key: record.key.as_deref(),
-                        value: record.value.as_deref(),
-                        timestamp_ms: record.timestamp.0,
-                        partition,
-                        offset: record.offset.0,
-                    });
-                    if let Err(malformed) = pushed {
+                    if let Err(malformed) = rows.push(view) {
+                        self.note_malformed(decoded, &record, &malformed);
+                    }
+                    rows.is_full()
+                }
+                Values::Own(rows) => {
+                    if let Err(malformed) = rows.push(view) {
                         self.note_malformed(decoded, &record, &malformed);
                     }
                     rows.is_full()
@@ -233,6 +259,14 @@ impl SourceReader {
         let delta = match decoder {
             Values::Rows(rows) if rows.is_empty() => return Ok(()),
             Values::Rows(rows) => Delta::insert(rows.finish()),
+            Values::Own(rows) => {
+                let (rows, time_max) = rows.finish();
+                decoded.time_max = decoded.time_max.max(time_max);
+                if rows.num_rows() > 0 {
+                    decoded.deltas.push(Delta::insert(rows));
+                }
+                return Ok(());
+            }
             Values::Changes(changes) => match changes.finish()? {
                 Some(delta) => delta.project(&self.columns),
                 None => return Ok(()),

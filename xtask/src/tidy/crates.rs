@@ -20,20 +20,44 @@ const EDGES: &[(&str, &[&str])] = &[
             "base", "iobuf", "kafka", "runtime", "storage", "raft", "cluster",
         ],
     ),
-    ("streams", &["base", "iobuf", "kafka", "runtime", "client"]),
+    ("proto_schema", &[]),
+    (
+        "streams",
+        &[
+            "base",
+            "iobuf",
+            "kafka",
+            "runtime",
+            "client",
+            "proto_schema",
+        ],
+    ),
+    ("event_derive", &["proto_schema"]),
+    (
+        "flow",
+        &[
+            "base",
+            "iobuf",
+            "kafka",
+            "runtime",
+            "client",
+            "streams",
+            "event_derive",
+        ],
+    ),
     ("sql", &["base", "iobuf", "streams"]),
     (
         "server",
         &[
             "base", "iobuf", "kafka", "runtime", "client", "raft", "cluster", "storage", "broker",
-            "streams", "sql",
+            "streams", "flow", "sql",
         ],
     ),
     (
         "sim",
         &[
             "base", "iobuf", "kafka", "runtime", "client", "raft", "raft_sim", "cluster",
-            "storage", "broker", "streams", "sql", "server",
+            "storage", "broker", "streams", "flow", "sql", "server",
         ],
     ),
     (

@@ -16,7 +16,7 @@ use cluster::{Change, Command, Refusal};
 use runtime::{Class, ShardsHandle};
 use sql::{
     backend::{Backend, BoxFuture, Changes, ReadAt, Snapshot, SqlError, Subscription},
-    catalog::{Catalog, Relation, RelationId},
+    catalog::{Catalog, Relation, RelationId, RelationKind},
     planner,
     statement::parse,
 };
@@ -26,6 +26,7 @@ use streams::{
 };
 
 use super::{engine_shard, start_on_shard, system};
+use crate::Programs;
 
 /// A subscription asks the engine again after this long without news.
 const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
@@ -48,7 +49,7 @@ pub struct NodeBackend {
 
 impl NodeBackend {
     /// Plans what the metadata holds, and starts the engine with it.
-    pub async fn start(shards: ShardsHandle) -> Result<Arc<Self>, StartError> {
+    pub async fn start(shards: ShardsHandle, programs: Programs) -> Result<Arc<Self>, StartError> {
         let metadata = broker::broker::METADATA_SHARD;
         let kept = shards.call(metadata, Class::Admin, "relations", || async {
             Broker::local().with_metadata(|image| {
@@ -64,8 +65,15 @@ impl NodeBackend {
         for relation in system::relations() {
             catalog.insert(relation);
         }
-        let mut relations = Vec::new();
+        let mut relations = programs.relations;
+        for relation in tables_of(&relations) {
+            catalog.insert(relation);
+        }
         for (id, name, statement) in kept.await {
+            if catalog.get(&name).is_some() {
+                tracing::error!(relation = name, "a table of a program has this name now");
+                continue;
+            }
             let defined = define(&catalog, &statement);
             let (relation, definition) = match defined {
                 Ok(defined) => defined,
@@ -213,6 +221,28 @@ fn memory_bytes() -> usize {
     });
     let group = read("/sys/fs/cgroup/memory.max").trim().parse().ok();
     machine.into_iter().chain(group).min().unwrap_or(usize::MAX)
+}
+
+/// The state of programs, as the catalog has it.
+#[must_use]
+pub fn tables_of(relations: &[NewRelation]) -> Vec<Relation> {
+    let views = relations.iter().filter_map(|relation| {
+        let Definition::View(view) = &relation.definition else {
+            return None;
+        };
+        Some(Relation {
+            id: RelationId(relation.id),
+            name: relation.name.clone(),
+            kind: RelationKind::View,
+            definition: String::new(),
+            schema: view.plan.result().schema.clone(),
+            key: view.key.clone(),
+            is_append_only: false,
+            time: None,
+            reads: Vec::new(),
+        })
+    });
+    views.collect()
 }
 
 fn define(catalog: &Catalog, text: &str) -> Result<(Relation, Definition), SqlError> {

@@ -5,6 +5,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod node;
 mod planted;
+mod programs;
 mod raft_group;
 mod replication;
 mod scenarios;

@@ -137,5 +137,6 @@ fn title(operator: &Operator, names: &dyn Fn(&[usize]) -> String) -> String {
             format!("Emit when {} closes", names(&[*window_end]))
         }
         Operator::Valid { .. } => "Valid now".to_owned(),
+        Operator::Custom(custom) => custom.name().to_owned(),
     }
 }

@@ -233,6 +233,12 @@ fn of_node(
             state: StateClass::Bounded,
             ..inputs[0].clone()
         },
+        Operator::Custom(custom) => Properties {
+            key: None,
+            is_append_only: custom.is_append_only(),
+            times: Vec::new(),
+            state: StateClass::ByRows,
+        },
         Operator::Valid { from, until } => Properties {
             is_append_only: inputs[0].is_append_only && until.is_none(),
             state: if until.is_none() && from.is_none() {

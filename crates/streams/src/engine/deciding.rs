@@ -44,8 +44,13 @@ impl Engine {
     ) {
         let batches = self.outgoing(stream, now).await;
         let is_late = late_rows > 0 && !self.planted.forget_late_rows;
-        let is_decided = !batches.is_empty() || is_late;
-        if !is_decided && !stream.pipelines.iter().any(Pipeline::drops_late) {
+        // Functions of a program may depend on where epochs are cut, and on the watermark of the epoch before: a restart must
+        // cut them there again.
+        let mut streams = stream.pipelines.iter().filter(|p| p.is_stream()).peekable();
+        let has_streams = streams.peek().is_some();
+        let has_moved = streams.any(|pipeline| pipeline.has_moved);
+        let is_decided = !batches.is_empty() || is_late || has_moved;
+        if !is_decided && !has_streams && !stream.pipelines.iter().any(Pipeline::drops_late) {
             return;
         }
         let decided = Decided {
@@ -56,7 +61,7 @@ impl Engine {
             stream.previous = Some(decided);
             return;
         }
-        let previous = stream.previous.take().filter(|_| is_late);
+        let previous = stream.previous.take().filter(|_| is_late || has_moved);
         if self.planted.outputs_before_record {
             self.write_out(stream, decided.batches.clone()).await;
         }
@@ -76,7 +81,7 @@ impl Engine {
 
     fn fail_sinks(&self, stream: &mut Stream, why: &str) {
         for pipeline in &stream.pipelines {
-            if pipeline.sink.is_some() {
+            if pipeline.sink.is_some() || pipeline.is_stream() {
                 pipeline.relation.fail(why);
             }
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Definition, Delta, Fault, NodeId, Plan,
-    definition::{OnMalformed, Source, Watermark},
+    definition::{OnMalformed, Source, Stream, TopicInput, Watermark},
     format::FormatError,
     graph::{EpochEnd, Graph, PlanError, StateKey},
     log::{Extent, LogError, TopicLog},
@@ -79,6 +79,8 @@ pub struct Pipeline {
     pub unsaved: Vec<Delta>,
     pub watermark: Option<i64>,
     pub sink: Option<SinkWriter>,
+    /// The last epoch brought it something, or something came out.
+    pub has_moved: bool,
     /// It has taken in something that is not there to be taken in again: what others put out in an epoch.
     pub has_begun: bool,
     /// Inputs whose rows have a time.
@@ -146,6 +148,9 @@ impl Pipeline {
                     };
                     topic_feed(relation.table_topic(), None, reader, log)?
                 }
+                Definition::Stream(Stream {
+                    topic: Some(topic), ..
+                }) => topic_feed(topic.topic.clone(), own_reader(topic), log)?,
                 _ => feed_of(input, relations, log)?,
             };
             feeds.insert(node, feed);
@@ -178,6 +183,7 @@ impl Pipeline {
             output: Vec::new(),
             unsaved: Vec::new(),
             watermark: None,
+            has_moved: false,
         })
     }
 
@@ -252,6 +258,11 @@ impl Pipeline {
         })
     }
 
+    /// Whether functions of a program are at work.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.relation.definition, Definition::Stream(_))
+    }
+
     /// Whether where epochs end decides what it puts out.
     pub fn drops_late(&self) -> bool {
         self.drops_late
@@ -274,6 +285,7 @@ impl Pipeline {
         log: &dyn TopicLog,
     ) -> Result<u64, PipelineError> {
         let mut records = 0;
+        self.has_moved = false;
         for relation in self.reads() {
             if relation.failure().is_some() {
                 return Err(PipelineError::InputStopped(relation.name.clone()));
@@ -296,6 +308,7 @@ impl Pipeline {
         });
         self.work().await?;
         self.output.extend(self.graph.take_output());
+        self.has_moved |= records > 0 || !self.output.is_empty();
         Ok(records)
     }
 
@@ -491,6 +504,7 @@ impl Pipeline {
             false => relation.rows().map_or_else(Vec::new, |rows| rows.deltas()),
         };
         let fresh = outputs.get(&relation.name).map_or(&[][..], Vec::as_slice);
+        self.has_moved |= !held.is_empty() || !fresh.is_empty();
         for delta in held.iter().chain(fresh) {
             self.graph.push(node, delta.project(columns));
         }
@@ -669,6 +683,17 @@ fn feed_of(
             columns: input.columns.clone(),
             is_fed: false,
         }),
+    }
+}
+
+fn own_reader(topic: &TopicInput) -> SourceReader {
+    SourceReader {
+        content: Content::Own(topic.reader.clone()),
+        schema: topic.schema.clone(),
+        columns: (0..topic.schema.fields().len()).collect(),
+        metadata: Vec::new(),
+        watermark: topic.watermark,
+        keeps_malformed: false,
     }
 }
 

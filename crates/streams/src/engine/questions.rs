@@ -60,7 +60,7 @@ pub enum QuestionError {
     IsRead { name: String, by: String },
     #[error("{name} has stopped: {why}")]
     Failed { name: String, why: String },
-    #[error("\"{0}\" cannot be read: sinks keep no rows")]
+    #[error("\"{0}\" cannot be read: sinks and streams keep no rows")]
     NotRows(String),
     #[error("\"{0}\" cannot be written: it is no table")]
     NotTable(String),
@@ -103,7 +103,8 @@ impl Engine {
                 .map(|(_, input)| input.relation.clone())
                 .collect(),
             Definition::Index(index) => vec![index.relation.clone()],
-            Definition::Table(_) | Definition::Source(_) => Vec::new(),
+            // Those of programs are there from the start.
+            Definition::Table(_) | Definition::Source(_) | Definition::Stream(_) => Vec::new(),
         };
         let dropping = self.dropping.borrow();
         if let Some(gone) = reads.iter().find(|name| dropping.contains(*name)) {
@@ -138,7 +139,7 @@ impl Engine {
                 let topic = relation.table_topic();
                 self.log.ensure_topic(topic, 1, true).await?;
             }
-            Definition::View(_) => {
+            Definition::View(_) | Definition::Stream(_) => {
                 Pipeline::new(relation, &self.relations.borrow(), &*self.log)?;
             }
             Definition::Sink(sink) => {
@@ -201,8 +202,10 @@ impl Engine {
 
     /// Lets a new view read most of what there is before it takes part in epochs: they would be long.
     async fn catch_up(&self, mut pipeline: Pipeline) -> Result<Pipeline, QuestionError> {
-        // What a sink puts out is decided in epochs.
-        if pipeline.sink.is_some() {
+        // What is put out is decided in epochs, unless it goes nowhere.
+        let goes_nowhere =
+            matches!(&pipeline.relation.definition, Definition::Sink(sink) if sink.topic.is_none());
+        if !pipeline.relation.keeps_rows() && !goes_nowhere {
             return Ok(pipeline);
         }
         loop {

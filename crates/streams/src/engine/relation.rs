@@ -32,10 +32,19 @@ const DEAD_LETTERS_REMEMBERED: usize = 64 << 10;
 /// What a relation is made of.
 #[derive(Clone, Debug)]
 pub struct NewRelation {
-    /// Higher than those of all that it reads, and never given twice.
+    /// Behind those of all that it reads, and never given twice.
     pub id: u64,
     pub name: String,
     pub definition: Definition,
+}
+
+/// Ids of relations that a program brings begin here: they come before all others, of which they read none, and among
+/// themselves in the order in which they are given.
+pub const PROGRAM_IDS: u64 = 1 << 63;
+
+/// Relations are worked off in this order of their ids.
+pub(super) fn rank(id: u64) -> u64 {
+    if id >= PROGRAM_IDS { 0 } else { id }
 }
 
 /// What of a source's records was read for a relation.
@@ -87,7 +96,10 @@ impl Relation {
                 let schema = nullable(&view.plan.result().schema);
                 Some(Arrangement::new(schema, view.key.as_deref()))
             }
-            Definition::Source(_) | Definition::Sink(_) | Definition::Index(_) => None,
+            Definition::Source(_)
+            | Definition::Sink(_)
+            | Definition::Index(_)
+            | Definition::Stream(_) => None,
         };
         Rc::new(Self {
             id: new.id,
@@ -111,10 +123,15 @@ impl Relation {
         )
     }
 
+    pub(super) fn keeps_rows(&self) -> bool {
+        self.arrangement.is_some()
+    }
+
     pub(super) fn plan(&self) -> Plan {
         match &self.definition {
             Definition::View(view) => view.plan.clone(),
             Definition::Sink(sink) => sink.plan.clone(),
+            Definition::Stream(stream) => stream.plan.clone(),
             Definition::Table(table) => table_plan(&self.name, &table.schema),
             Definition::Source(_) | Definition::Index(_) => Plan::default(),
         }

@@ -72,6 +72,7 @@ impl Engine {
                 name: relation.name.clone(),
                 kind: match relation.definition {
                     Definition::Table(_) => "table",
+                    Definition::Stream(_) => "stream",
                     Definition::Sink(_) => "sink",
                     Definition::View(_) | Definition::Source(_) | Definition::Index(_) => {
                         "materialized view"

@@ -15,7 +15,7 @@ use super::outbox::Outgoing;
 use crate::{
     Delta,
     definition::{Envelope, Sink},
-    format::{Encoder, FormatError},
+    format::{Encoder, Format, FormatError},
     log::TopicShape,
     row::RowCodec,
 };
@@ -59,7 +59,9 @@ impl SinkWriter {
         schema: &SchemaRef,
         topic: TopicShape,
     ) -> Result<Self, FormatError> {
-        let all: Vec<usize> = (0..schema.fields().len()).collect();
+        // Raw values are a single column: the one that is not the key.
+        let is_value = |at: &usize| sink.format != Format::Raw || !sink.key.contains(at);
+        let values: Vec<usize> = (0..schema.fields().len()).filter(is_value).collect();
         let has_key = !sink.key.is_empty();
         let key = has_key.then(|| Encoder::new(&sink.format, schema, &sink.key));
         let types = schema.fields().iter().map(|field| field.data_type());
@@ -70,7 +72,7 @@ impl SinkWriter {
         Ok(Self {
             relation,
             envelope: sink.envelope,
-            value: Encoder::new(&sink.format, schema, &all)?,
+            value: Encoder::new(&sink.format, schema, &values)?,
             key: key.transpose()?,
             codec,
             topic,

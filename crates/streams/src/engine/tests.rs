@@ -18,7 +18,7 @@ use runtime::{
     sim::{Sim, SimConfig},
 };
 
-use super::{Engine, NewRelation, ReadAt, RowsOf};
+use super::{Engine, NewRelation, PlantedBugs, ReadAt, RowsOf};
 use crate::{
     Definition, Operator, Plan,
     definition::{Index, Metadata, OnMalformed, Source, View, Watermark},

@@ -18,11 +18,11 @@
 //! no bigint into `int32`, nothing signed into unsigned fields.
 
 mod plan;
-mod schema;
 mod value;
 mod write;
 
 use arrow_schema::SchemaRef;
+use proto_schema::{COUNTED, EIGHT_BYTES, FOUR_BYTES, Message, Schema, VARINT};
 
 use super::{
     Failure, FormatError, Reason,
@@ -30,7 +30,6 @@ use super::{
     framing::{self, Framing},
 };
 use plan::{Action, Kind, Plan};
-use schema::Schema;
 
 pub(super) use plan::implied_schema;
 pub(super) use write::Writer;
@@ -54,10 +53,10 @@ fn parse(text: &str) -> Result<Schema, FormatError> {
             bytes_max: SCHEMA_BYTES_MAX,
         });
     }
-    Schema::parse(text)
+    Ok(Schema::parse(text)?)
 }
 
-fn message<'a>(schema: &'a Schema, name: &str) -> Result<&'a schema::Message, FormatError> {
+fn message<'a>(schema: &'a Schema, name: &str) -> Result<&'a Message, FormatError> {
     let found = schema.message(name);
     found.ok_or_else(|| FormatError::Message {
         name: name.to_owned(),
@@ -133,12 +132,8 @@ struct Input<'a> {
     at: usize,
 }
 
-const VARINT: u8 = 0;
-const EIGHT_BYTES: u8 = 1;
-const COUNTED: u8 = 2;
 const GROUP: u8 = 3;
 const GROUP_END: u8 = 4;
-const FOUR_BYTES: u8 = 5;
 
 impl<'a> Input<'a> {
     #[cold]

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field as ColumnField, SchemaRef, TimeUnit};
-
-use super::schema::{self, Field, Message, Scalar, Schema};
 use crate::format::{DEPTH_MAX, FormatError, Implied};
+use arrow_schema::{DataType, Field as ColumnField, SchemaRef, TimeUnit};
+use proto_schema::{self as schema, Field, Message, Scalar, Schema};
 
 /// Field numbers below this are looked up by place.
 const DENSE: u32 = 64;
@@ -55,19 +54,8 @@ impl Kind {
         match self {
             Self::Scalar(Scalar::String | Scalar::Bytes) => None,
             Self::Scalar(scalar) => Some(scalar.wire()),
-            Self::Enum(_) => Some(super::VARINT),
+            Self::Enum(_) => Some(proto_schema::VARINT),
             _ => None,
-        }
-    }
-}
-
-impl Scalar {
-    pub fn wire(self) -> u8 {
-        match self {
-            Self::Double | Self::Fixed64 | Self::Sfixed64 => super::EIGHT_BYTES,
-            Self::Float | Self::Fixed32 | Self::Sfixed32 => super::FOUR_BYTES,
-            Self::String | Self::Bytes => super::COUNTED,
-            _ => super::VARINT,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! One value of a field into a column.
 
-use super::{COUNTED, Input, Kind, VARINT, schema::Scalar, structure};
+use proto_schema::{COUNTED, Scalar, VARINT};
+
+use super::{Input, Kind, structure};
 use crate::format::{
     Failure, Reason,
     column::Column,

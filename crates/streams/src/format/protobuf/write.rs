@@ -9,11 +9,9 @@ use arrow_array::{
     },
 };
 use arrow_schema::{DataType, Field as ColumnField, SchemaRef};
+use proto_schema::{self as schema, COUNTED, Field, Message, Scalar, Schema, VARINT};
 
-use super::{
-    COUNTED, VARINT, plan,
-    schema::{self, Field, Message, Scalar, Schema},
-};
+use super::plan;
 use crate::format::{
     FormatError, column::Column, framing::write_varint, text, timestamp::MICROS_PER_SECOND,
 };

@@ -111,6 +111,7 @@ pub(super) fn answer(
                 };
                 inputs[0].iter().filter(is_valid).cloned().collect()
             }
+            Operator::Custom(_) => unreachable!("no generated plan has one"),
             Operator::EmitOnClose { window_end } => {
                 let watermark = watermark(case, at, moment);
                 let (closed, emitted) = moment.closed.entry(at).or_insert((i64::MIN, Vec::new()));

@@ -10,23 +10,30 @@
 
 use std::collections::BTreeSet;
 
-use crate::format::FormatError;
-
 /// Levels that messages may be declared within each other.
 const DEPTH_MAX: usize = 32;
 /// Field numbers end here.
 const NUMBER_MAX: u32 = (1 << 29) - 1;
 
+/// Why a text declares nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    #[error("line {line} of the schema: {expected} is expected")]
+    Text { line: usize, expected: &'static str },
+    #[error("line {line} of the schema: there is no type {name}")]
+    Type { line: usize, name: String },
+}
+
 /// What a file declares.
 #[derive(Debug, Default)]
-pub(super) struct Schema {
+pub struct Schema {
     package: String,
     pub messages: Vec<Message>,
     pub enums: Vec<Enum>,
 }
 
 #[derive(Debug)]
-pub(super) struct Message {
+pub struct Message {
     /// With package and the messages around it.
     pub name: String,
     pub fields: Vec<Field>,
@@ -35,13 +42,13 @@ pub(super) struct Message {
 }
 
 #[derive(Debug)]
-pub(super) struct Enum {
+pub struct Enum {
     pub name: String,
     pub values: Vec<(i32, String)>,
 }
 
 #[derive(Debug)]
-pub(super) struct Field {
+pub struct Field {
     pub name: String,
     pub number: u32,
     pub kind: Kind,
@@ -52,7 +59,7 @@ pub(super) struct Field {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     Scalar(Scalar),
     /// By its place among the schema's enums.
     Enum(usize),
@@ -63,7 +70,7 @@ pub(super) enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scalar {
+pub enum Scalar {
     Double,
     Float,
     Int32,
@@ -116,8 +123,33 @@ const WELL_KNOWN: &str = r#"
     message BytesValue { bytes value = 1; }
 "#;
 
+/// Ways that a value lies on the wire.
+pub const VARINT: u8 = 0;
+pub const EIGHT_BYTES: u8 = 1;
+pub const COUNTED: u8 = 2;
+pub const FOUR_BYTES: u8 = 5;
+
+impl Scalar {
+    #[must_use]
+    pub fn wire(self) -> u8 {
+        match self {
+            Self::Double | Self::Fixed64 | Self::Sfixed64 => EIGHT_BYTES,
+            Self::Float | Self::Fixed32 | Self::Sfixed32 => FOUR_BYTES,
+            Self::String | Self::Bytes => COUNTED,
+            _ => VARINT,
+        }
+    }
+
+    /// As a file writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let found = SCALARS.iter().find(|(_, scalar)| *scalar == self);
+        found.expect("every scalar has a name").0
+    }
+}
+
 impl Schema {
-    pub fn parse(text: &str) -> Result<Self, FormatError> {
+    pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let mut schema = Self::default();
         for text in [text, WELL_KNOWN] {
             let mut file = File::new(text, &mut schema);
@@ -128,6 +160,7 @@ impl Schema {
     }
 
     /// By full name, or by the last part of it if only one message has that.
+    #[must_use]
     pub fn message(&self, name: &str) -> Option<&Message> {
         let name = name.trim_start_matches('.');
         let exact = self.messages.iter().find(|message| message.name == name);
@@ -141,7 +174,7 @@ impl Schema {
         })
     }
 
-    fn resolve(&mut self) -> Result<(), FormatError> {
+    fn resolve(&mut self) -> Result<(), SchemaError> {
         for at in 0..self.messages.len() {
             for field in 0..self.messages[at].fields.len() {
                 let message = &self.messages[at];
@@ -149,12 +182,12 @@ impl Schema {
                 let Kind::Named(name) = &declared.kind else {
                     continue;
                 };
-                let kind =
-                    self.find(&message.name, name)
-                        .ok_or_else(|| FormatError::SchemaType {
-                            line: declared.line,
-                            name: name.clone(),
-                        })?;
+                let kind = self
+                    .find(&message.name, name)
+                    .ok_or_else(|| SchemaError::Type {
+                        line: declared.line,
+                        name: name.clone(),
+                    })?;
                 let field = &mut self.messages[at].fields[field];
                 field.has_presence |= matches!(kind, Kind::Message(_));
                 field.kind = kind;
@@ -230,14 +263,14 @@ impl<'a, 's> File<'a, 's> {
         }
     }
 
-    fn expected<T>(&self, expected: &'static str) -> Result<T, FormatError> {
-        Err(FormatError::SchemaText {
+    fn expected<T>(&self, expected: &'static str) -> Result<T, SchemaError> {
+        Err(SchemaError::Text {
             line: self.line,
             expected,
         })
     }
 
-    fn skip_space(&mut self) -> Result<(), FormatError> {
+    fn skip_space(&mut self) -> Result<(), SchemaError> {
         loop {
             let trimmed = self.rest.trim_start();
             let space = &self.rest[..self.rest.len() - trimmed.len()];
@@ -261,7 +294,7 @@ impl<'a, 's> File<'a, 's> {
         }
     }
 
-    fn advance(&mut self) -> Result<Token<'a>, FormatError> {
+    fn advance(&mut self) -> Result<Token<'a>, SchemaError> {
         let before = self.token;
         self.skip_space()?;
         let rest = self.rest;
@@ -295,7 +328,7 @@ impl<'a, 's> File<'a, 's> {
         Ok(before)
     }
 
-    fn accept(&mut self, token: Token<'_>) -> Result<bool, FormatError> {
+    fn accept(&mut self, token: Token<'_>) -> Result<bool, SchemaError> {
         let is_next = self.token == token;
         if is_next {
             self.advance()?;
@@ -303,14 +336,14 @@ impl<'a, 's> File<'a, 's> {
         Ok(is_next)
     }
 
-    fn symbol(&mut self, symbol: u8, expected: &'static str) -> Result<(), FormatError> {
+    fn symbol(&mut self, symbol: u8, expected: &'static str) -> Result<(), SchemaError> {
         if self.accept(Token::Symbol(symbol))? {
             return Ok(());
         }
         self.expected(expected)
     }
 
-    fn word(&mut self, expected: &'static str) -> Result<&'a str, FormatError> {
+    fn word(&mut self, expected: &'static str) -> Result<&'a str, SchemaError> {
         match self.token {
             Token::Word(word) => {
                 self.advance()?;
@@ -321,7 +354,7 @@ impl<'a, 's> File<'a, 's> {
     }
 
     /// To the end of a statement: its semicolon or its block.
-    fn skip_statement(&mut self) -> Result<(), FormatError> {
+    fn skip_statement(&mut self) -> Result<(), SchemaError> {
         let mut depth = 0usize;
         loop {
             match self.advance()? {
@@ -338,7 +371,7 @@ impl<'a, 's> File<'a, 's> {
         }
     }
 
-    fn read(&mut self) -> Result<(), FormatError> {
+    fn read(&mut self) -> Result<(), SchemaError> {
         self.advance()?;
         self.schema.package.clear();
         let mut messages = 0;
@@ -376,7 +409,7 @@ impl<'a, 's> File<'a, 's> {
         Ok(())
     }
 
-    fn message(&mut self, scope: &str, place: Vec<i64>) -> Result<(), FormatError> {
+    fn message(&mut self, scope: &str, place: Vec<i64>) -> Result<(), SchemaError> {
         self.advance()?;
         let name = join(scope, self.word("a message's name")?);
         if place.len() > DEPTH_MAX {
@@ -423,7 +456,7 @@ impl<'a, 's> File<'a, 's> {
         Ok(())
     }
 
-    fn one_of(&mut self, fields: &mut Vec<Field>) -> Result<(), FormatError> {
+    fn one_of(&mut self, fields: &mut Vec<Field>) -> Result<(), SchemaError> {
         self.advance()?;
         self.word("a name")?;
         self.symbol(b'{', "{")?;
@@ -438,7 +471,7 @@ impl<'a, 's> File<'a, 's> {
         Ok(())
     }
 
-    fn field(&mut self, presence: Option<bool>) -> Result<Field, FormatError> {
+    fn field(&mut self, presence: Option<bool>) -> Result<Field, SchemaError> {
         let mut is_repeated = false;
         let mut has_presence = presence.unwrap_or(self.has_presence);
         let mut first = self.word("a field")?;
@@ -463,7 +496,7 @@ impl<'a, 's> File<'a, 's> {
         kind: Kind,
         is_repeated: bool,
         has_presence: bool,
-    ) -> Result<Field, FormatError> {
+    ) -> Result<Field, SchemaError> {
         let line = self.line;
         let name = self.word("a field's name")?.to_owned();
         self.symbol(b'=', "=")?;
@@ -484,7 +517,7 @@ impl<'a, 's> File<'a, 's> {
     }
 
     /// On the wire a list of messages with key and value.
-    fn map(&mut self, scope: &str) -> Result<Field, FormatError> {
+    fn map(&mut self, scope: &str) -> Result<Field, SchemaError> {
         self.advance()?;
         self.symbol(b'<', "<")?;
         let key = kind(self.word("a type")?);
@@ -510,7 +543,7 @@ impl<'a, 's> File<'a, 's> {
         self.numbered(Kind::Named(format!(".{entry}")), true, false)
     }
 
-    fn enumeration(&mut self, scope: &str) -> Result<(), FormatError> {
+    fn enumeration(&mut self, scope: &str) -> Result<(), SchemaError> {
         self.advance()?;
         let name = join(scope, self.word("an enum's name")?);
         self.symbol(b'{', "{")?;

@@ -1,0 +1,354 @@
+//! A cluster as the log of an engine: any that speaks Kafka's protocol, through our own client.
+//!
+//! # Place       on the one shard of an app; holds no data but what is on its way
+//! # Invariants
+//! 1. One copy of an app writes: each begins with a record of its own in the outbox, and what an older copy appends behind
+//!    that is passed over by whoever reads (`batches`). A copy that finds such a record of a newer one stops (`append`).
+//! 2. A batch is in its topic once: its producer and sequences were decided before, and of what the broker has of that
+//!    producer nothing is sent again (`produce`).
+//! 3. Records of transactions that were aborted are not seen: reads stop at the last stable offset.
+//!
+//! # Yields      at every request; those that fail for a while are tried again until the app stops
+//! # Limits      partitions that a topic gets while the app runs are seen after `LOOK_AGAIN`
+
+mod requests;
+mod writer;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    future::Future,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use base::{Offset, PartitionIndex, PartitionKey, TopicId};
+use client::{Client, ClientError, admin::NewTopic};
+use kafka::batch;
+use runtime::Instant;
+use streams::{
+    engine::OUTBOX_TOPIC,
+    log::{Extent, LocalFuture, LogError, TopicLog, TopicShape},
+    source::{Decoded, SourceReader},
+};
+
+use writer::{Incarnation, OutboxWriter};
+
+/// Between two looks at what is new in a cluster.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Where partitions begin, and how many there are, changes seldom.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Between two tries of what fails for a while.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// See the module head.
+pub struct ClusterLog {
+    client: Client,
+    app: String,
+    lane: client::Lane,
+    /// By the names that the engine knows.
+    topics: RefCell<BTreeMap<String, TopicShape>>,
+    /// What the cluster calls them.
+    names: RefCell<BTreeMap<TopicId, Rc<str>>>,
+    starts: RefCell<BTreeMap<PartitionKey, Offset>>,
+    looked_at: Cell<Option<Instant>>,
+    /// Of producers of sinks: the last sequence that the broker has, once it was asked.
+    known: RefCell<BTreeMap<(PartitionKey, i64), Option<i32>>>,
+    outbox: RefCell<Option<OutboxWriter>>,
+    reading: RefCell<Incarnation>,
+    stopping: Cell<bool>,
+}
+
+impl ClusterLog {
+    #[must_use]
+    pub fn new(client: &Client, app: &str) -> Self {
+        Self {
+            client: client.clone(),
+            app: app.to_owned(),
+            lane: client.new_lane(),
+            topics: RefCell::default(),
+            names: RefCell::default(),
+            starts: RefCell::default(),
+            looked_at: Cell::new(None),
+            known: RefCell::default(),
+            outbox: RefCell::default(),
+            reading: RefCell::default(),
+            stopping: Cell::new(false),
+        }
+    }
+
+    /// What waits for the cluster gives up.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Learns a topic; when there is none, it is made with so many partitions (-1: as many as is usual), or fails.
+    pub async fn learn(
+        &self,
+        topic: &str,
+        partitions: Option<i32>,
+    ) -> Result<TopicShape, ClientError> {
+        let called = self.called(topic);
+        let found = match (self.client.refresh(&[&called]).await, partitions) {
+            (Err(ClientError::UnknownTopic(_)), Some(partitions)) => {
+                self.create(topic, partitions).await?;
+                self.client.refresh(&[&called]).await
+            }
+            (found, _) => found,
+        };
+        let found = found?.into_iter().next();
+        let found = found.ok_or_else(|| ClientError::UnknownTopic(called.clone()))?;
+        let shape = TopicShape {
+            id: match found.id {
+                // From before topics had ids.
+                TopicId::ZERO => id_of(&called),
+                id => id,
+            },
+            partitions: found.partitions.len() as i32,
+        };
+        self.names.borrow_mut().insert(shape.id, found.name.clone());
+        self.topics.borrow_mut().insert(topic.to_owned(), shape);
+        Ok(shape)
+    }
+
+    async fn create(&self, topic: &str, partitions: i32) -> Result<(), ClientError> {
+        let mut new = NewTopic::new(&self.called(topic), partitions);
+        if topic == OUTBOX_TOPIC {
+            let keep = |config: &str| (config.to_owned(), "-1".to_owned());
+            new.configs = vec![keep("retention.ms"), keep("retention.bytes")];
+        }
+        match self.client.admin().create_topic(&new).await {
+            Err(error) if error.code() == Some(kafka::error::ErrorCode::TopicAlreadyExists) => {
+                Ok(())
+            }
+            created => created.map(drop),
+        }
+    }
+
+    /// Takes the outbox over from older copies of the app. Where it begins.
+    pub async fn open_outbox(&self) -> Result<Offset, LogError> {
+        let learnt = self.until_done("opening the outbox", || self.learn(OUTBOX_TOPIC, Some(1)));
+        let key = PartitionKey {
+            topic: learnt.await?.id,
+            partition: PartitionIndex(0),
+        };
+        let writer = OutboxWriter::open(self, key).await?;
+        self.outbox.replace(Some(writer));
+        Ok(self.extent_of(key).await?.log_start_offset)
+    }
+
+    /// What can be read of a partition, once it can be asked.
+    async fn extent_of(&self, key: PartitionKey) -> Result<Extent, LogError> {
+        loop {
+            if let Some(extent) = self.extents(vec![key]).await.pop().flatten() {
+                return Ok(extent);
+            }
+            if self.stopping.get() {
+                return Err(LogError::Stopping);
+            }
+            runtime::sleep(RETRY).await;
+        }
+    }
+
+    /// What the cluster calls a topic: the outbox is the app's own.
+    fn called(&self, topic: &str) -> String {
+        match topic == OUTBOX_TOPIC {
+            true => format!("__{}_outbox", self.app),
+            false => topic.to_owned(),
+        }
+    }
+
+    fn name(&self, key: PartitionKey) -> Result<Rc<str>, LogError> {
+        let names = self.names.borrow();
+        names.get(&key.topic).cloned().ok_or(LogError::Deleted)
+    }
+
+    /// Tries again what may succeed later, until the app stops.
+    async fn until_done<T, F>(
+        &self,
+        what: &'static str,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, LogError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        loop {
+            match call().await {
+                Ok(done) => return Ok(done),
+                Err(_) if self.stopping.get() => return Err(LogError::Stopping),
+                Err(error) if error.is_retriable() => {
+                    tracing::debug!(what, %error, "trying again");
+                    runtime::sleep(RETRY).await;
+                }
+                Err(error) => return Err(LogError::Refused(error.to_string())),
+            }
+        }
+    }
+
+    /// Notices, now and then, what changes seldom.
+    async fn look_again(&self) {
+        let now = runtime::now();
+        let looked = self.looked_at.get();
+        if looked.is_some_and(|at| now.since(at) < LOOK_AGAIN) {
+            return;
+        }
+        self.looked_at.set(Some(now));
+        self.starts.borrow_mut().clear();
+        let known: Vec<String> = self.topics.borrow().keys().cloned().collect();
+        for topic in known {
+            if let Err(error) = self.learn(&topic, None).await {
+                tracing::debug!(topic, %error, "a topic cannot be looked at");
+            }
+        }
+    }
+}
+
+/// An id for a topic that has none.
+fn id_of(name: &str) -> TopicId {
+    let mut id = [0xFB; 16];
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    id[..8].copy_from_slice(&hash.to_be_bytes());
+    TopicId(id)
+}
+
+impl TopicLog for ClusterLog {
+    fn topic(&self, name: &str) -> Option<TopicShape> {
+        self.topics.borrow().get(name).copied()
+    }
+
+    fn ensure_topic(
+        &self,
+        name: String,
+        partitions: i32,
+        _keeps_all: bool,
+    ) -> LocalFuture<'_, Result<TopicShape, LogError>> {
+        Box::pin(async move {
+            if let Some(known) = self.topic(&name) {
+                return Ok(known);
+            }
+            let partitions = if partitions == 0 { -1 } else { partitions };
+            self.until_done("making a topic", || self.learn(&name, Some(partitions)))
+                .await
+        })
+    }
+
+    fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
+        Box::pin(async move {
+            self.look_again().await;
+            let missing: Vec<PartitionKey> = {
+                let starts = self.starts.borrow();
+                let unknown = partitions.iter().filter(|key| !starts.contains_key(key));
+                unknown.copied().collect()
+            };
+            let starts = self.list_offsets(&missing, requests::EARLIEST).await;
+            self.starts.borrow_mut().extend(starts);
+            let ends = self.list_offsets(&partitions, requests::LATEST).await;
+            let starts = self.starts.borrow();
+            let extent = |key: &PartitionKey| {
+                Some(Extent {
+                    log_start_offset: *starts.get(key)?,
+                    high_watermark: *ends.get(key)?,
+                })
+            };
+            partitions.iter().map(extent).collect()
+        })
+    }
+
+    fn wait(&self, _seen: Vec<(PartitionKey, Offset)>, deadline: Instant) -> LocalFuture<'_, ()> {
+        Box::pin(runtime::sleep_until(
+            deadline.min(runtime::now().plus(POLL)),
+        ))
+    }
+
+    fn read(
+        &self,
+        partition: PartitionKey,
+        from: Offset,
+        until: Offset,
+        bytes_max: usize,
+        reader: Arc<SourceReader>,
+    ) -> LocalFuture<'_, Result<Decoded, LogError>> {
+        Box::pin(async move {
+            let batches = self.fetch_some(partition, from, bytes_max).await?;
+            let decoded = reader.decode(partition.partition.0, &batches, from, until);
+            decoded
+                .await
+                .map_err(|error| LogError::Refused(error.to_string()))
+        })
+    }
+
+    /// To the outbox, which is all that engines append to.
+    fn append(
+        &self,
+        _partition: PartitionKey,
+        batch: Vec<u8>,
+    ) -> LocalFuture<'_, Result<Offset, LogError>> {
+        Box::pin(async move {
+            let writer = self.outbox.take();
+            let Some(mut writer) = writer else {
+                return Err(LogError::Refused("the outbox is not open".to_owned()));
+            };
+            let appended = writer.append(self, &batch).await;
+            self.outbox.replace(Some(writer));
+            appended
+        })
+    }
+
+    fn produce(
+        &self,
+        partition: PartitionKey,
+        batch: Vec<u8>,
+    ) -> LocalFuture<'_, Result<(), LogError>> {
+        Box::pin(async move { self.produce_once(partition, batch).await })
+    }
+
+    fn trim(
+        &self,
+        partition: PartitionKey,
+        log_start_offset: Offset,
+    ) -> LocalFuture<'_, Result<(), LogError>> {
+        Box::pin(async move {
+            let name = self.name(partition)?;
+            let admin = self.client.admin();
+            let trimmed = admin.delete_records(&name, partition.partition, Some(log_start_offset));
+            trimmed
+                .await
+                .map(drop)
+                .map_err(|error| LogError::Refused(error.to_string()))
+        })
+    }
+
+    fn batches(
+        &self,
+        partition: PartitionKey,
+        from: Offset,
+        bytes_max: usize,
+    ) -> LocalFuture<'_, Result<(Offset, Vec<u8>), LogError>> {
+        Box::pin(async move {
+            let extent = self.extent_of(partition).await?;
+            let mut from = from.max(extent.log_start_offset);
+            while from < extent.high_watermark {
+                let found = self.fetch_some(partition, from, bytes_max).await?;
+                let kept = self.reading.borrow_mut().keep(&found)?;
+                let behind = batch::batches(&found).filter_map(Result::ok).last();
+                let behind = behind.map_or(from, |(header, _)| header.last_offset().plus(1));
+                if !kept.is_empty() || behind <= from {
+                    return Ok((from, kept));
+                }
+                from = behind;
+            }
+            Ok((from, Vec::new()))
+        })
+    }
+
+    fn producer_id(&self) -> LocalFuture<'_, Result<i64, LogError>> {
+        Box::pin(async move {
+            let id = self.until_done("asking for a producer id", || self.init_producer());
+            id.await.map(|(id, _)| id.0)
+        })
+    }
+}

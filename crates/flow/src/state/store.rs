@@ -1,0 +1,210 @@
+//! Values by the bytes of their keys, as they are and as they were when the epoch began.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use streams::state::{Keys, Slot};
+
+use crate::event::{DecodeError, Event, put_varint};
+
+/// See the module head.
+pub(crate) struct Store<V> {
+    keys: Keys,
+    /// By slot.
+    values: Vec<Option<V>>,
+    /// Of touched entries, by their place on the list.
+    old: Vec<Option<V>>,
+    /// Where entries of one key are listed: those that are there.
+    order: Option<BTreeMap<Vec<u8>, Slot>>,
+    /// Of values as a checkpoint writes them.
+    value_bytes: usize,
+}
+
+impl<V: Event> Store<V> {
+    /// One value for each key.
+    pub fn single() -> Self {
+        Self {
+            keys: Keys::default(),
+            values: Vec::new(),
+            old: Vec::new(),
+            order: None,
+            value_bytes: 0,
+        }
+    }
+
+    /// Several, which are listed by their keys.
+    pub fn listed() -> Self {
+        Self {
+            order: Some(BTreeMap::new()),
+            ..Self::single()
+        }
+    }
+
+    pub fn get(&self, key: &[u8]) -> Option<&V> {
+        let slot = self.keys.find(key)?;
+        self.values[slot.index()].as_ref()
+    }
+
+    fn slot(&mut self, key: &[u8]) -> Slot {
+        let (slot, is_new) = self.keys.insert(key);
+        if slot.index() == self.values.len() {
+            self.values.push(None);
+        } else if is_new {
+            self.values[slot.index()] = None;
+        }
+        slot
+    }
+
+    fn touch(&mut self, slot: Slot) {
+        if self.keys.touch(slot) {
+            self.old.push(self.values[slot.index()].clone());
+        }
+    }
+
+    pub fn insert(&mut self, key: &[u8], value: V) {
+        let slot = self.slot(key);
+        self.touch(slot);
+        if let (Some(order), None) = (&mut self.order, &self.values[slot.index()]) {
+            order.insert(key.to_vec(), slot);
+        }
+        self.values[slot.index()] = Some(value);
+    }
+
+    /// The value, to be changed; made when there is none.
+    pub fn change(&mut self, key: &[u8], make: impl FnOnce() -> V) -> &mut V {
+        let slot = self.slot(key);
+        self.touch(slot);
+        let value = &mut self.values[slot.index()];
+        if let (Some(order), None) = (&mut self.order, &value) {
+            order.insert(key.to_vec(), slot);
+        }
+        value.get_or_insert_with(make)
+    }
+
+    pub fn remove(&mut self, key: &[u8]) -> Option<V> {
+        let slot = self.keys.find(key)?;
+        self.values[slot.index()].as_ref()?;
+        self.touch(slot);
+        if let Some(order) = &mut self.order {
+            order.remove(key);
+        }
+        self.values[slot.index()].take()
+    }
+
+    /// Entries whose keys lie there, in their order. Panics where nothing is listed.
+    pub fn range<'s>(
+        &'s self,
+        from: Bound<&[u8]>,
+        until: Bound<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = (&'s [u8], &'s V)> + use<'s, V> {
+        let order = self.order.as_ref().expect("made to be listed");
+        let entries = order.range::<[u8], _>((from, until));
+        entries.map(|(key, slot)| {
+            let value = self.values[slot.index()].as_ref();
+            (&**key, value.expect("what is listed is there"))
+        })
+    }
+
+    pub fn end_epoch(&mut self, everything: bool, mut take: impl FnMut(&[u8], &[u8], i64)) {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (place, slot) in self.keys.touched().iter().enumerate() {
+            before.clear();
+            after.clear();
+            let (old, new) = (&self.old[place], &self.values[slot.index()]);
+            if let Some(old) = old {
+                old.put(&mut before);
+            }
+            if let Some(new) = new {
+                new.put(&mut after);
+            }
+            self.value_bytes = (self.value_bytes + after.len()).saturating_sub(before.len());
+            if everything || (old.is_some() && new.is_some() && before == after) {
+                continue;
+            }
+            let key = self.keys.key(*slot);
+            if old.is_some() {
+                take(key, &before, -1);
+            }
+            if new.is_some() {
+                take(key, &after, 1);
+            }
+        }
+        let values = &self.values;
+        self.keys.end_epoch(|slot| values[slot.index()].is_some());
+        self.old.clear();
+        if everything {
+            for slot in self.keys.live(0..self.keys.slots()) {
+                if let Some(value) = &self.values[slot.index()] {
+                    take(self.keys.key(slot), &value.to_bytes(), 1);
+                }
+            }
+        }
+    }
+
+    pub fn checkpoint(&mut self, all: bool, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        let values = &self.values;
+        let mut bytes = Vec::new();
+        let mut put = |slot: Slot| {
+            bytes.clear();
+            let value = values[slot.index()].as_ref();
+            value
+                .expect("between two epochs every entry is there")
+                .put(&mut bytes);
+            std::mem::take(&mut bytes)
+        };
+        match all {
+            true => self.keys.each(|key, slot| write(key, Some(&put(slot)))),
+            false => self.keys.drain_dirty(|key, slot| {
+                write(key, slot.map(&mut put).as_deref());
+            }),
+        }
+    }
+
+    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
+        self.value_bytes += value.len();
+        let value = V::decode(value)?;
+        let (slot, _) = self.keys.restore(key);
+        if slot.index() == self.values.len() {
+            self.values.push(Some(value));
+        } else {
+            self.values[slot.index()] = Some(value);
+        }
+        if let Some(order) = &mut self.order {
+            order.insert(key.to_vec(), slot);
+        }
+        Ok(())
+    }
+
+    pub fn entries(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Bytes of memory, about.
+    pub fn bytes(&self) -> usize {
+        let slots = (self.values.capacity() + self.old.capacity()) * size_of::<Option<V>>();
+        let listed = self.order.as_ref().map_or(0, |order| order.len() * 64);
+        self.keys.bytes() + slots + listed + self.value_bytes
+    }
+}
+
+/// A key and what tells entries of it apart, such that entries of one key stand together.
+pub(crate) fn compose(key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(key.len() + 12);
+    put_varint(key.len() as u64, &mut out);
+    out.extend_from_slice(key);
+    out
+}
+
+/// The two parts of what `compose` began.
+pub(crate) fn split(composed: &[u8]) -> (&[u8], &[u8]) {
+    let mut length = 0usize;
+    let mut at = 0;
+    for byte in composed.iter().take(9) {
+        length |= usize::from(byte & 0x7f) << (7 * at);
+        at += 1;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    let (key, entry) = composed[at..].split_at_checked(length).unwrap_or_default();
+    (key, entry)
+}
