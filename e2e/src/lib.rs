@@ -18,6 +18,7 @@ pub mod node;
 mod raw;
 mod record;
 pub mod report;
+mod sql;
 pub mod toolchain;
 mod tools;
 
@@ -32,7 +33,7 @@ use toolchain::Toolchain;
 
 /// The suites by name, in the order they run.
 pub const SUITES: &[&str] = &[
-    "cli", "matrix", "groups", "tools", "crash", "damage", "full", "hostile", "epoll",
+    "cli", "matrix", "groups", "tools", "sql", "crash", "damage", "full", "hostile", "epoll",
 ];
 
 /// What to run, and against what.
@@ -106,6 +107,7 @@ impl Stage<'_> {
             "matrix" => matrix::run(self, suite),
             "groups" => groups::run(self, suite),
             "tools" => tools::run(self, suite),
+            "sql" => sql::run(self, suite),
             "crash" => crash::run(self, suite),
             "damage" => damage::run(self, suite),
             "full" => full::run(self, suite),

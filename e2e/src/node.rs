@@ -230,6 +230,11 @@ impl Node {
         }
     }
 
+    /// Where PostgreSQL's clients connect.
+    pub fn pg_port(&self) -> u16 {
+        self.pg_port
+    }
+
     /// Where clients connect.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.kafka_port)

@@ -6,12 +6,14 @@
 
 mod change;
 mod context;
+mod correlated;
 mod definition;
 mod engine;
 mod explain;
 mod expression;
 mod lower;
 mod names;
+mod operands;
 mod properties;
 mod prune;
 mod semantics;
@@ -124,13 +126,15 @@ impl Planned {
                 ),
             ));
         }
-        let values = bindings.parameters.iter().zip(&self.parameters);
+        // A column that a parameter is for has its own type, whatever the client's is.
+        let wanted = template.get_parameter_fields()?;
+        let values = bindings.parameters.iter().zip(&self.parameters).enumerate();
         let values: Vec<ScalarAndMetadata> = values
-            .map(|(value, field)| {
-                Ok(ScalarAndMetadata::new(
-                    value.cast_to(field.data_type())?,
-                    None,
-                ))
+            .map(|(at, (value, field))| {
+                let wanted = wanted.get(&format!("${}", at + 1)).cloned().flatten();
+                let field = wanted.as_ref().unwrap_or(field);
+                let value = value.cast_to(field.data_type());
+                Ok(ScalarAndMetadata::new(value?, None))
             })
             .collect::<Result<_, SqlError>>()?;
         let logical = template.clone();

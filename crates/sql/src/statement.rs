@@ -8,6 +8,7 @@
 
 mod cursor;
 mod definition;
+mod place;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,8 @@ pub const OPERATORS_MAX: usize = 250;
 #[derive(Clone, Debug)]
 pub struct Statement {
     pub text: String,
+    /// Characters before it in what it was read from.
+    pub start: usize,
     pub kind: StatementKind,
 }
 
@@ -218,6 +221,18 @@ pub enum DropKind {
     Index,
 }
 
+impl Statement {
+    /// The error with its place, where its words say what is meant.
+    #[must_use]
+    pub fn placed(&self, error: SqlError) -> SqlError {
+        let place = match error.position {
+            Some(_) => None,
+            None => place::of(&error, &self.text),
+        };
+        error.at(place.map(|place| self.start + place))
+    }
+}
+
 /// The statements of a text, in order; empty ones are left out.
 pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     let dialect = PostgreSqlDialect {};
@@ -245,11 +260,15 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
             )
             .with_hint("IN (…) takes any number of values."));
         }
-        let own = statement_text(text, words);
+        let (start, own) = statement_text(text, words);
         let mut cursor = Cursor::new(text, words.to_vec());
         let kind = statement(&mut cursor)?;
         cursor.expect_end()?;
-        statements.push(Statement { text: own, kind });
+        statements.push(Statement {
+            text: own,
+            start,
+            kind,
+        });
     }
     Ok(statements)
 }
@@ -325,6 +344,14 @@ fn is_operator(token: &Token) -> bool {
     }
 }
 
+/// `SELECT`, to be filled.
+pub(crate) fn select_nothing() -> Option<ast::Query> {
+    match parse("SELECT 1").ok()?.pop()?.kind {
+        StatementKind::Query(query) => Some(*query),
+        _ => None,
+    }
+}
+
 fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {
     let position = position_of(text, error.location);
     let message = error.message.trim_end_matches('.').to_lowercase();
@@ -334,18 +361,18 @@ fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {
 fn statement_text(
     text: &str,
     words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan],
-) -> String {
+) -> (usize, String) {
     let real: Vec<_> = words
         .iter()
         .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
         .collect();
     let (Some(first), Some(last)) = (real.first(), real.last()) else {
-        return String::new();
+        return (0, String::new());
     };
     let from = position_of(text, first.span.start).unwrap_or(1) - 1;
     let until = position_of(text, last.span.end).map_or(usize::MAX, |at| at - 1);
     let length = until.saturating_sub(from);
-    text.chars().skip(from).take(length).collect()
+    (from, text.chars().skip(from).take(length).collect())
 }
 
 fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
@@ -473,7 +500,11 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let kind = statement(cursor)?;
     Ok(StatementKind::Explain {
         analyze,
-        statement: Box::new(Statement { text, kind }),
+        statement: Box::new(Statement {
+            text,
+            start: 0,
+            kind,
+        }),
     })
 }
 
@@ -539,7 +570,11 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     cursor.expect_word("as")?;
     let text = cursor.rest_text();
     let kind = statement(cursor)?;
-    let statement = Box::new(Statement { text, kind });
+    let statement = Box::new(Statement {
+        text,
+        start: 0,
+        kind,
+    });
     Ok(StatementKind::Prepare {
         name,
         types,
