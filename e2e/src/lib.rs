@@ -18,6 +18,7 @@ pub mod node;
 mod raw;
 mod record;
 pub mod report;
+mod sql;
 mod streams;
 pub mod toolchain;
 mod tools;
@@ -33,7 +34,8 @@ use toolchain::Toolchain;
 
 /// The suites by name, in the order they run.
 pub const SUITES: &[&str] = &[
-    "cli", "matrix", "groups", "tools", "crash", "damage", "full", "hostile", "epoll", "streams",
+    "cli", "matrix", "groups", "tools", "sql", "crash", "damage", "full", "hostile", "epoll",
+    "streams",
 ];
 
 /// What to run, and against what.
@@ -108,6 +110,7 @@ impl Stage<'_> {
             "matrix" => matrix::run(self, suite),
             "groups" => groups::run(self, suite),
             "tools" => tools::run(self, suite),
+            "sql" => sql::run(self, suite),
             "crash" => crash::run(self, suite),
             "damage" => damage::run(self, suite),
             "full" => full::run(self, suite),

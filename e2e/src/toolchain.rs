@@ -175,48 +175,18 @@ pub fn kafka_jars(root: &Path) -> Result<PathBuf> {
 
 /// Apache Flink's jars and the program that runs a query in it: a class path for `java`.
 pub fn flink(root: &Path) -> Result<String> {
-    on_path("javac")?;
-    on_path("mvn")?;
     let sources = root.join("bench/nexmark/flink");
-    let pom = std::fs::read_to_string(sources.join("pom.xml"))?;
-    let home = cache_dir().join("flink");
-    once(&home, &pom, |home| {
-        copy_dependencies(&sources.join("pom.xml"), &home.join("jars"))
-    })?;
-    let jars = format!("{}/jars/*", home.display());
+    let pom = sources.join("pom.xml");
+    let jars = maven_jars(&cache_dir().join("flink"), &pom)?;
     let source = sources.join("FlinkBench.java");
     let classes = cache_dir().join("flink-classes");
-    once(
-        &classes,
-        &format!("{pom}{}", std::fs::read_to_string(&source)?),
-        |classes| {
-            run(Command::new("javac")
-                .args(["-nowarn", "-cp", &jars, "-d"])
-                .arg(classes)
-                .arg(&source))?;
-            // How Flink finds the metric reporter that the program carries.
-            let services = classes.join("META-INF/services");
-            std::fs::create_dir_all(&services)?;
-            let service = services.join("org.apache.flink.metrics.reporter.MetricReporterFactory");
-            Ok(std::fs::write(service, "FlinkBench$ReporterFactory\n")?)
-        },
-    )?;
-    Ok(format!("{}:{jars}", classes.display()))
-}
-
-fn copy_dependencies(pom: &Path, into: &Path) -> Result<()> {
-    let mut mvn = Command::new("mvn");
-    mvn.args([
-        "-q",
-        "-B",
-        "-Dstyle.color=never",
-        "dependency:copy-dependencies",
-        "-DincludeScope=runtime",
-        "-f",
-    ]);
-    run(mvn
-        .arg(pom)
-        .arg(format!("-DoutputDirectory={}", into.display())))
+    java_classes(&classes, &source, &jars)?;
+    // How Flink finds the metric reporter that the program carries.
+    let services = classes.join("META-INF/services");
+    std::fs::create_dir_all(&services)?;
+    let service = services.join("org.apache.flink.metrics.reporter.MetricReporterFactory");
+    std::fs::write(service, "FlinkBench$ReporterFactory\n")?;
+    Ok(format!("{}:{jars}/*", classes.display()))
 }
 
 /// The load generator, built. Go's own cache knows whether there is anything to do.
@@ -251,15 +221,7 @@ fn go(cache: &Path, sources: &Path) -> Result<Program> {
 fn python(cache: &Path, sources: &Path) -> Result<Program> {
     on_path("python3")?;
     let home = cache.join("python");
-    let requirements = sources.join("python/requirements.txt");
-    let pins = std::fs::read_to_string(&requirements)?;
-    once(&home, &pins, |home| {
-        run(Command::new("python3").args(["-m", "venv"]).arg(home))?;
-        let pip = home.join("bin/pip");
-        run(Command::new(pip)
-            .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
-            .arg(&requirements))
-    })?;
+    virtual_environment(&home, &sources.join("python/requirements.txt"))?;
     let script = sources.join("python/client.py").display().to_string();
     Ok(Program {
         path: home.join("bin/python"),
@@ -269,24 +231,7 @@ fn python(cache: &Path, sources: &Path) -> Result<Program> {
 }
 
 fn node(cache: &Path, sources: &Path) -> Result<Program> {
-    on_path("node")?;
-    on_path("npm")?;
-    let home = cache.join("node");
-    let pins = std::fs::read_to_string(sources.join("node/package.json"))?;
-    once(&home, &pins, |home| {
-        std::fs::write(home.join("package.json"), &pins)?;
-        let mut npm = Command::new("npm");
-        npm.args([
-            "install",
-            "--silent",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-        ])
-        .current_dir(home);
-        run(&mut npm)
-    })?;
-    let modules = home.join("node_modules").display().to_string();
+    let modules = node_modules(&cache.join("node"), &sources.join("node/package.json"))?;
     Ok(Program {
         path: "node".into(),
         args: vec![sources.join("node/client.js").display().to_string()],
@@ -298,26 +243,9 @@ fn node(cache: &Path, sources: &Path) -> Result<Program> {
 }
 
 fn java(cache: &Path, sources: &Path) -> Result<Program> {
-    on_path("javac")?;
-    on_path("mvn")?;
-    let home = cache.join("java");
-    let pom = std::fs::read_to_string(sources.join("java/pom.xml"))?;
-    once(&home, &pom, |home| {
-        copy_dependencies(&sources.join("java/pom.xml"), &home.join("jars"))
-    })?;
-    let jars = home.join("jars").display().to_string();
+    let jars = maven_jars(&cache.join("java"), &sources.join("java/pom.xml"))?;
     let classes = cache.join("java-client");
-    let source = sources.join("java/Client.java");
-    once(
-        &classes,
-        &format!("{pom}{}", std::fs::read_to_string(&source)?),
-        |classes| {
-            run(Command::new("javac")
-                .args(["-nowarn", "-cp", &format!("{jars}/*"), "-d"])
-                .arg(classes)
-                .arg(&source))
-        },
-    )?;
+    java_classes(&classes, &sources.join("java/Client.java"), &jars)?;
     let logging = sources.join("java/log4j2.properties").display().to_string();
     let args = [
         "-Xmx512m",
@@ -334,6 +262,77 @@ fn java(cache: &Path, sources: &Path) -> Result<Program> {
         path: "java".into(),
         args: args.map(str::to_owned).to_vec(),
         env: Vec::new(),
+    })
+}
+
+/// Python's packages of a list, in an environment of their own.
+pub fn virtual_environment(home: &Path, requirements: &Path) -> Result<()> {
+    let pins = std::fs::read_to_string(requirements)?;
+    once(home, &pins, |home| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(home))?;
+        let pip = home.join("bin/pip");
+        run(Command::new(pip)
+            .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(requirements))
+    })
+}
+
+/// The folder with npm's packages of a list.
+pub fn node_modules(home: &Path, package: &Path) -> Result<String> {
+    on_path("node")?;
+    on_path("npm")?;
+    let pins = std::fs::read_to_string(package)?;
+    once(home, &pins, |home| {
+        std::fs::write(home.join("package.json"), &pins)?;
+        let mut npm = Command::new("npm");
+        npm.args([
+            "install",
+            "--silent",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+        ])
+        .current_dir(home);
+        run(&mut npm)
+    })?;
+    Ok(home.join("node_modules").display().to_string())
+}
+
+/// The folder with the jars that a pom names.
+pub fn maven_jars(home: &Path, pom: &Path) -> Result<String> {
+    on_path("javac")?;
+    on_path("mvn")?;
+    let pins = std::fs::read_to_string(pom)?;
+    once(home, &pins, |home| {
+        let mut mvn = Command::new("mvn");
+        mvn.args([
+            "-q",
+            "-B",
+            "-Dstyle.color=never",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            "-f",
+        ]);
+        run(mvn
+            .arg(pom)
+            .arg(format!("-DoutputDirectory={}", home.join("jars").display())))
+    })?;
+    Ok(home.join("jars").display().to_string())
+}
+
+/// One source, compiled against jars.
+pub fn java_classes(classes: &Path, source: &Path, jars: &str) -> Result<()> {
+    let listed = std::fs::read_dir(jars)?;
+    let mut names: Vec<_> = listed
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_, _>>()?;
+    names.sort();
+    let pins = format!("{}{}", names.join(" "), std::fs::read_to_string(source)?);
+    once(classes, &pins, |classes| {
+        run(Command::new("javac")
+            .args(["-nowarn", "-cp", &format!("{jars}/*"), "-d"])
+            .arg(classes)
+            .arg(source))
     })
 }
 
@@ -362,7 +361,7 @@ fn kcat(strict: bool) -> Result<Program> {
 }
 
 /// Where a program stands on the search path.
-fn on_path(name: &str) -> Result<PathBuf> {
+pub fn on_path(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
         .map(|dir| dir.join(name))
@@ -384,7 +383,7 @@ fn once(home: &Path, pins: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Resu
 }
 
 /// Runs an installer quietly; its output is part of the error when it fails.
-fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .stdin(Stdio::null())

@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod codegen;
+mod exactness;
 mod fuzz;
 mod run;
 mod suites;
@@ -26,8 +27,11 @@ cargo xtask TASK
                            simulated runs, 2000 seeds and planted bugs unless told otherwise;
                            --raft: raft groups alone, which take a million seeds in minutes
   e2e [SUITE...] [--against kafka] [--binary PATH]
-                           real clients alone: matrix, groups, tools, crash, damage, full, hostile, epoll,
+                           real clients alone: matrix, groups, tools, sql, crash, damage, full, hostile, epoll,
                            streams; --rounds N of kill -9 in crash and streams
+  exactness [--cases N] [--base N] [--write] [--sqlite [--only FOLDER]]
+                           random queries against DuckDB's answers, 10000 unless told otherwise; --write: those of every
+                           test run anew; --sqlite: SQLite's own files instead
   crash [--rounds N]       kill -9 under load, 50 rounds unless told otherwise
   capture                  frames of real clients and Apache Kafka, into crates/kafka/tests/golden
   bench kafka [--runs N] [--only ROW] [--skip VARIANT]
@@ -60,6 +64,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "fuzz" => fuzz::run(&root, rest),
         "e2e" => suites::e2e(&root, rest),
         "sim" => suites::sim(&root, rest),
+        "exactness" => exactness::run(&root, rest),
         "crash" => suites::crash(&root, rest),
         "capture" => e2e::capture::run(&root, &root.join("crates/kafka/tests/golden")),
         "bench" => bench::run(&root, rest),

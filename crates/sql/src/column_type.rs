@@ -214,6 +214,21 @@ pub fn field_of_oid(oid: u32) -> Option<Field> {
     })
 }
 
+/// Digits of a decimal and how many of them stand behind the point: a numeric without a scale of its own shows no zeros at
+/// its end.
+#[must_use]
+pub fn shown_decimal(field: &Field, mut value: i128, mut scale: i8) -> (i128, i8) {
+    let is_plain = matches!(
+        field.data_type(),
+        DataType::Decimal128(NUMERIC_PRECISION, NUMERIC_SCALE)
+    ) && !field.metadata().contains_key(TYPMOD_KEY);
+    while is_plain && scale > 0 && value % 10 == 0 {
+        value /= 10;
+        scale -= 1;
+    }
+    (value, scale)
+}
+
 #[must_use]
 pub fn timestamptz() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))

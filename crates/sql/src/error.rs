@@ -1,7 +1,9 @@
 //! Errors as Postgres words them, from the planner, from Arrow and from ourselves.
 
 use arrow::error::ArrowError;
-use datafusion_common::{DataFusionError, SchemaError};
+use datafusion_common::{
+    Column, DataFusionError, SchemaError, utils::datafusion_strsim::levenshtein,
+};
 use streams::Fault;
 
 use crate::backend::SqlError;
@@ -29,6 +31,7 @@ pub mod sqlstate {
     pub const GROUPING_ERROR: [u8; 5] = *b"42803";
     pub const WRONG_OBJECT_TYPE: [u8; 5] = *b"42809";
     pub const UNDEFINED_FUNCTION: [u8; 5] = *b"42883";
+    pub const INVALID_COLUMN_REFERENCE: [u8; 5] = *b"42P10";
     pub const UNDEFINED_TABLE: [u8; 5] = *b"42P01";
     pub const UNDEFINED_PARAMETER: [u8; 5] = *b"42P02";
     pub const DUPLICATE_TABLE: [u8; 5] = *b"42P07";
@@ -136,15 +139,10 @@ fn planning_error(error: &DataFusionError) -> SqlError {
 
 fn schema_error(error: &SchemaError) -> SqlError {
     match error {
-        SchemaError::FieldNotFound { field, .. } => {
-            let shown = match &field.relation {
-                Some(relation) => {
-                    format!("column {}.{} does not exist", relation.table(), field.name)
-                }
-                None => format!("column \"{}\" does not exist", field.name),
-            };
-            SqlError::new(sqlstate::UNDEFINED_COLUMN, shown)
-        }
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => field_not_found(field, valid_fields),
         SchemaError::AmbiguousReference { field } => SqlError::new(
             sqlstate::AMBIGUOUS_COLUMN,
             format!("column reference \"{}\" is ambiguous", field.name),
@@ -157,9 +155,195 @@ fn schema_error(error: &SchemaError) -> SqlError {
     }
 }
 
+fn field_not_found(field: &Column, known: &[Column]) -> SqlError {
+    let name = &field.name;
+    let Some(relation) = &field.relation else {
+        let error = SqlError::new(
+            sqlstate::UNDEFINED_COLUMN,
+            format!("column \"{name}\" does not exist"),
+        );
+        return with_nearest(error, name, known);
+    };
+    let table = relation.table();
+    let is_there = |column: &Column| {
+        let relation = column.relation.as_ref();
+        relation.is_some_and(|relation| relation.table() == table)
+    };
+    if !known.is_empty() && !known.iter().any(is_there) {
+        return SqlError::new(
+            sqlstate::UNDEFINED_TABLE,
+            format!("missing FROM-clause entry for table \"{table}\""),
+        );
+    }
+    let error = SqlError::new(
+        sqlstate::UNDEFINED_COLUMN,
+        format!("column {table}.{name} does not exist"),
+    );
+    with_nearest(error, name, known)
+}
+
+/// Postgres names a column that is written much like the missing one.
+fn with_nearest(error: SqlError, name: &str, known: &[Column]) -> SqlError {
+    let near = known.iter().map(|column| {
+        let distance = levenshtein(name, &column.name);
+        (distance, column)
+    });
+    let nearest = near
+        .filter(|(distance, _)| *distance <= 3 && distance * 2 <= name.chars().count())
+        .min_by_key(|(distance, _)| *distance);
+    match nearest {
+        Some((_, column)) => error.with_hint(format!(
+            "Perhaps you meant to reference the column \"{}\".",
+            column.flat_name()
+        )),
+        None => error,
+    }
+}
+
+const CASTS: &str = "You might need to add explicit type casts.";
+
+/// Postgres's name of a type that the planner writes in its own way.
+fn type_name(written: &str) -> &str {
+    let word = written.trim().split(['(', ' ']).next().unwrap_or(written);
+    match word {
+        "Boolean" => "boolean",
+        "Int8" | "Int16" | "UInt8" => "smallint",
+        "Int32" | "UInt16" => "integer",
+        "Int64" | "UInt32" | "UInt64" => "bigint",
+        "Float32" => "real",
+        "Float64" => "double precision",
+        "Decimal128" | "Decimal256" => "numeric",
+        "Utf8" | "LargeUtf8" | "Utf8View" => "text",
+        "Binary" => "bytea",
+        "Date32" => "date",
+        "Time64" => "time without time zone",
+        "Timestamp" if written.contains("UTC") => "timestamp with time zone",
+        "Timestamp" => "timestamp without time zone",
+        "Interval" => "interval",
+        "List" => "anyarray",
+        "Null" => "unknown",
+        _ => word,
+    }
+}
+
+/// The name in SQL of a type by its short one.
+#[must_use]
+pub fn sql_name(short: &'static str) -> &'static str {
+    match short {
+        "bool" => "boolean",
+        "int2" => "smallint",
+        "int4" => "integer",
+        "int8" => "bigint",
+        "float4" => "real",
+        "float8" => "double precision",
+        "varchar" => "character varying",
+        "timestamp" => "timestamp without time zone",
+        "timestamptz" => "timestamp with time zone",
+        "time" => "time without time zone",
+        other => other,
+    }
+}
+
+/// Commas outside of parentheses part them.
+fn type_names(written: &str) -> String {
+    let mut depth = 0_usize;
+    let parts = written.split(|letter| {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        letter == ',' && depth == 0
+    });
+    let names: Vec<&str> = parts
+        .filter(|part| !part.trim().is_empty())
+        .map(type_name)
+        .collect();
+    names.join(", ")
+}
+
+#[must_use]
+pub fn undefined_operator(left: &str, sign: &str, right: &str) -> SqlError {
+    SqlError::new(
+        sqlstate::UNDEFINED_FUNCTION,
+        format!("operator does not exist: {left} {sign} {right}"),
+    )
+    .with_hint(format!(
+        "No operator matches the given name and argument types. {CASTS}"
+    ))
+}
+
+/// `Cannot coerce arithmetic expression Int32 + Boolean to valid types` and the like.
+fn operator_message(message: &str) -> Option<SqlError> {
+    let operands = [
+        "arithmetic expression ",
+        "comparison operation ",
+        "logical expression ",
+    ];
+    let (_, rest) = operands
+        .iter()
+        .find_map(|words| message.split_once(words))?;
+    let rest = rest.split(" to valid types").next()?;
+    let rest = rest.lines().next()?;
+    let signs = [
+        " <= ", " >= ", " != ", " <> ", " = ", " < ", " > ", " + ", " - ", " * ", " / ", " % ",
+        " || ",
+    ];
+    let sign = signs.iter().find(|sign| rest.contains(**sign))?;
+    let (left, right) = rest.split_once(sign)?;
+    let sign = if sign.trim() == "!=" {
+        "<>"
+    } else {
+        sign.trim()
+    };
+    Some(undefined_operator(type_name(left), sign, type_name(right)))
+}
+
+/// `No function matches the given name and argument types 'upper(Int32)'.`
+fn function_message(message: &str) -> Option<SqlError> {
+    let (_, rest) = message.split_once("given name and argument types '")?;
+    let (call, _) = rest.split_once('\'')?;
+    let (name, arguments) = call.split_once('(')?;
+    let arguments = type_names(arguments.strip_suffix(')')?);
+    let error = SqlError::new(
+        sqlstate::UNDEFINED_FUNCTION,
+        format!("function {name}({arguments}) does not exist"),
+    );
+    Some(error.with_hint(format!(
+        "No function matches the given name and argument types. {CASTS}"
+    )))
+}
+
+/// What the planner says of conditions and places, as Postgres does.
+fn clause_message(message: &str) -> Option<SqlError> {
+    if let Some((_, rest)) = message.split_once("non-boolean predicate") {
+        let (_, data_type) = rest.rsplit_once(" returning ")?;
+        let message = format!(
+            "argument of WHERE must be type boolean, not type {}",
+            type_name(data_type)
+        );
+        return Some(SqlError::new(sqlstate::DATATYPE_MISMATCH, message));
+    }
+    if let Some((_, rest)) = message.split_once("Order by column out of bounds, specified: ") {
+        let place = rest.split(',').next()?;
+        let message = format!("ORDER BY position {place} is not in select list");
+        return Some(SqlError::new(sqlstate::INVALID_COLUMN_REFERENCE, message));
+    }
+    if let Some((_, rest)) = message.split_once("Cannot find column with position ") {
+        let place = rest.split(' ').next()?;
+        let message = format!("GROUP BY position {place} is not in select list");
+        return Some(SqlError::new(sqlstate::INVALID_COLUMN_REFERENCE, message));
+    }
+    None
+}
+
 /// Sentences of the planner, in Postgres's classes.
 fn plan_message(message: &str) -> SqlError {
     let message = message.trim();
+    let known = [operator_message, function_message, clause_message];
+    if let Some(error) = known.iter().find_map(|known| known(message)) {
+        return error;
+    }
     let class = [
         ("Invalid function", sqlstate::UNDEFINED_FUNCTION),
         ("must appear in the GROUP BY", sqlstate::GROUPING_ERROR),
@@ -195,6 +379,7 @@ fn plan_message(message: &str) -> SqlError {
         && let Some((_, rest)) = message.split_once("column \"")
         && let Some((column, _)) = rest.split_once('"')
     {
+        let column = column.rsplit("public.").next().unwrap_or(column);
         let message = format!(
             "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
         );

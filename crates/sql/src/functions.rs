@@ -150,6 +150,7 @@ pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![
         Arc::new(json::JsonOperators),
         Arc::new(operators::DateOperators),
+        Arc::new(operators::ListElements),
         Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
         Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
         Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),

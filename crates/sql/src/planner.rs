@@ -7,6 +7,7 @@
 mod as_of;
 mod change;
 mod context;
+mod correlated;
 mod definition;
 mod engine;
 mod explain;
@@ -14,6 +15,7 @@ mod expression;
 mod lookups;
 mod lower;
 mod names;
+mod operands;
 mod properties;
 mod semantics;
 mod sessions;
@@ -142,13 +144,15 @@ impl Planned {
                 ),
             ));
         }
-        let values = bindings.parameters.iter().zip(&self.parameters);
+        // A column that a parameter is for has its own type, whatever the client's is.
+        let wanted = template.get_parameter_fields()?;
+        let values = bindings.parameters.iter().zip(&self.parameters).enumerate();
         let values: Vec<ScalarAndMetadata> = values
-            .map(|(value, field)| {
-                Ok(ScalarAndMetadata::new(
-                    value.cast_to(field.data_type())?,
-                    None,
-                ))
+            .map(|(at, (value, field))| {
+                let wanted = wanted.get(&format!("${}", at + 1)).cloned().flatten();
+                let field = wanted.as_ref().unwrap_or(field);
+                let value = value.cast_to(field.data_type());
+                Ok(ScalarAndMetadata::new(value?, None))
             })
             .collect::<Result<_, SqlError>>()?;
         let logical = template.clone();

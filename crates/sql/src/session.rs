@@ -150,6 +150,19 @@ impl Session {
         statement: Option<Statement>,
         types: &[u32],
     ) -> Result<Prepared, SqlError> {
+        let own = statement.clone();
+        let prepared = self.prepare_statement(statement, types).await;
+        prepared.map_err(|error| match &own {
+            Some(own) => own.placed(error),
+            None => error,
+        })
+    }
+
+    async fn prepare_statement(
+        &mut self,
+        statement: Option<Statement>,
+        types: &[u32],
+    ) -> Result<Prepared, SqlError> {
         let mut prepared = Prepared {
             statement,
             parameters: types.to_vec(),
@@ -168,7 +181,8 @@ impl Session {
                 prepared.query = Some(query);
             }
             StatementKind::Insert(_) | StatementKind::Update(_) | StatementKind::Delete(_) => {
-                prepared.parameters = self.describe_change(&statement, types).await?;
+                (prepared.parameters, prepared.columns) =
+                    self.describe_change(&statement, types).await?;
             }
             _ => prepared.columns = self.columns(&statement).await?,
         }
@@ -266,6 +280,11 @@ impl Session {
     }
 
     pub async fn run_statement(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
+        let answer = self.answer(statement).await;
+        answer.map_err(|error| statement.placed(error))
+    }
+
+    async fn answer(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
         self.check_transaction(statement)?;
         let done = |tag| Ok(Answer::Done(Tag::Fixed(tag)));
         match &statement.kind {

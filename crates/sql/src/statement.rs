@@ -8,6 +8,7 @@
 
 mod cursor;
 mod definition;
+mod place;
 mod rewrite;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,8 @@ pub const OPERATORS_MAX: usize = 250;
 #[derive(Clone, Debug)]
 pub struct Statement {
     pub text: String,
+    /// Characters before it in what it was read from.
+    pub start: usize,
     pub kind: StatementKind,
 }
 
@@ -233,6 +236,18 @@ pub enum DropKind {
     Index,
 }
 
+impl Statement {
+    /// The error with its place, where its words say what is meant.
+    #[must_use]
+    pub fn placed(&self, error: SqlError) -> SqlError {
+        let place = match error.position {
+            Some(_) => None,
+            None => place::of(&error, &self.text),
+        };
+        error.at(place.map(|place| self.start + place))
+    }
+}
+
 /// The statements of a text, in order; empty ones are left out.
 pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     let dialect = PostgreSqlDialect {};
@@ -261,11 +276,15 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
             .with_hint("IN (…) takes any number of values."));
         }
         refuse_system_time(text, words)?;
-        let own = statement_text(text, words);
+        let (start, own) = statement_text(text, words);
         let mut cursor = Cursor::new(text, rewrite::rewritten(words.to_vec()));
         let kind = statement(&mut cursor)?;
         cursor.expect_end()?;
-        statements.push(Statement { text: own, kind });
+        statements.push(Statement {
+            text: own,
+            start,
+            kind,
+        });
     }
     Ok(statements)
 }
@@ -367,6 +386,14 @@ fn refuse_system_time(
     Ok(())
 }
 
+/// `SELECT`, to be filled.
+pub(crate) fn select_nothing() -> Option<ast::Query> {
+    match parse("SELECT 1").ok()?.pop()?.kind {
+        StatementKind::Query(query) => Some(*query),
+        _ => None,
+    }
+}
+
 fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {
     let position = position_of(text, error.location);
     let message = error.message.trim_end_matches('.').to_lowercase();
@@ -376,18 +403,18 @@ fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {
 fn statement_text(
     text: &str,
     words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan],
-) -> String {
+) -> (usize, String) {
     let real: Vec<_> = words
         .iter()
         .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
         .collect();
     let (Some(first), Some(last)) = (real.first(), real.last()) else {
-        return String::new();
+        return (0, String::new());
     };
     let from = position_of(text, first.span.start).unwrap_or(1) - 1;
     let until = position_of(text, last.span.end).map_or(usize::MAX, |at| at - 1);
     let length = until.saturating_sub(from);
-    text.chars().skip(from).take(length).collect()
+    (from, text.chars().skip(from).take(length).collect())
 }
 
 fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
@@ -515,7 +542,11 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let kind = statement(cursor)?;
     Ok(StatementKind::Explain {
         analyze,
-        statement: Box::new(Statement { text, kind }),
+        statement: Box::new(Statement {
+            text,
+            start: 0,
+            kind,
+        }),
     })
 }
 
@@ -581,7 +612,11 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     cursor.expect_word("as")?;
     let text = cursor.rest_text();
     let kind = statement(cursor)?;
-    let statement = Box::new(Statement { text, kind });
+    let statement = Box::new(Statement {
+        text,
+        start: 0,
+        kind,
+    });
     Ok(StatementKind::Prepare {
         name,
         types,

@@ -18,7 +18,7 @@ use arrow::{
 
 use base::calendar::civil_from_days;
 
-use crate::backend::SqlError;
+use crate::{backend::SqlError, column_type::shown_decimal};
 
 const DAY_MICROS: i64 = 86_400_000_000;
 /// Lists within lists that are written.
@@ -94,11 +94,9 @@ fn write_within(
         DataType::Float32 => float32(array.as_primitive::<Float32Type>().value(row), style, out),
         DataType::Float64 => float64(array.as_primitive::<Float64Type>().value(row), style, out),
         DataType::Decimal128(_, scale) => {
-            decimal(
-                array.as_primitive::<Decimal128Type>().value(row),
-                *scale,
-                out,
-            );
+            let value = array.as_primitive::<Decimal128Type>().value(row);
+            let (value, scale) = shown_decimal(field, value, *scale);
+            decimal(value, scale, out);
         }
         DataType::Utf8 => out.extend(array.as_string::<i32>().value(row).as_bytes()),
         DataType::Binary => {

@@ -1,4 +1,4 @@
-//! Operators that the engine lacks or takes for another: days of dates, a subquery's single value.
+//! Operators that the engine lacks or takes for another: days of dates, elements of lists, a subquery's single value.
 
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use arrow::{
 };
 use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::{
-    Expr, ExprSchemable, ScalarUDF, Signature, Volatility,
+    Expr, ExprSchemable, GetFieldAccess, ScalarUDF, Signature, Volatility,
     expr::ScalarFunction,
-    planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
+    lit,
+    planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr},
 };
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
@@ -118,9 +119,38 @@ impl ExprPlanner for DateOperators {
         } else {
             second.cast_to(&DataType::Int32, schema)?
         };
-        let function = super::scalar(name)
-            .ok_or_else(|| DataFusionError::Internal(format!("{name} is one of ours")))?;
-        let call = ScalarFunction::new_udf(function, vec![first, second]);
-        Ok(PlannerResult::Planned(Expr::ScalarFunction(call)))
+        Ok(PlannerResult::Planned(call(name, vec![first, second])?))
+    }
+}
+
+fn call(name: &str, arguments: Vec<Expr>) -> Result<Expr, DataFusionError> {
+    let function = super::scalar(name)
+        .ok_or_else(|| DataFusionError::Internal(format!("{name} is a function")))?;
+    let call = ScalarFunction::new_udf(function, arguments);
+    Ok(Expr::ScalarFunction(call))
+}
+
+/// `list[2]`. The engine counts negative places from the end, where Postgres has none, and takes an element of a list that
+/// an aggregate makes for another aggregate.
+#[derive(Debug)]
+pub struct ListElements;
+
+impl ExprPlanner for ListElements {
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>, DataFusionError> {
+        let GetFieldAccess::ListIndex { key } = &access.field_access else {
+            return Ok(PlannerResult::Original(access));
+        };
+        if !matches!(access.expr.get_type(schema)?, DataType::List(_)) {
+            return Ok(PlannerResult::Original(access));
+        }
+        let place = key.as_ref().clone().cast_to(&DataType::Int64, schema)?;
+        // Place 0 holds nothing.
+        let place = call("greatest", vec![place, lit(0_i64)])?;
+        let element = call("array_element", vec![access.expr, place])?;
+        Ok(PlannerResult::Planned(element))
     }
 }

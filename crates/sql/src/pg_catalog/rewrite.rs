@@ -2,7 +2,7 @@
 //!
 //! Functions whose answer is the same for every row here become that answer; what asks for things that do not exist in
 //! this system becomes a query without rows; what the planner has other words for is said in those. Nothing here looks for
-//! a certain tool's query, but for `_pg_expandarray`, which only the JDBC driver uses.
+//! a certain tool's query, but for `_pg_expandarray`, which only the JDBC driver uses, and asyncpg's walk over types.
 
 mod answers;
 mod empty;
@@ -43,6 +43,7 @@ pub fn rewrite(query: &mut Query, asker: &Asker<'_>) -> Result<Rewritten, SqlErr
         asker,
         is_about_system: relations.are_system || relations.count == 0,
         sets: Vec::new(),
+        has_elements: false,
     };
     if let ControlFlow::Break(error) = VisitMut::visit(query, &mut rewriter) {
         return Err(error);
@@ -145,16 +146,27 @@ struct Rewriter<'a> {
     /// No rows of users can be in the answer, so what suffices for system relations suffices.
     is_about_system: bool,
     sets: Vec<(String, String)>,
+    /// `_pg_expandarray` gave rows of elements, not whether a certain one is among them.
+    has_elements: bool,
 }
 
 impl VisitorMut for Rewriter<'_> {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
-        match empty::search_path(query) {
+        let found = match is_walk_over_types(query) {
+            true => parsed_query(TYPES_AND_ELEMENTS).map(Some),
+            false => empty::search_path(query),
+        };
+        match found {
             Ok(Some(new)) => *query = new,
             Ok(None) => {}
             Err(error) => return ControlFlow::Break(error),
+        }
+        if let SetExpr::Select(select) = query.body.as_mut()
+            && let Err(error) = self.expand_in_rows(select)
+        {
+            return ControlFlow::Break(error);
         }
         self.post_visit_query(query)
     }
@@ -186,6 +198,41 @@ impl VisitorMut for Rewriter<'_> {
             return ControlFlow::Break(error);
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// asyncpg follows types to those they are made of by WITH RECURSIVE. Here only lists are made of others, and those of
+/// plain types, so one step is all there is.
+fn is_walk_over_types(query: &Query) -> bool {
+    query.with.as_ref().is_some_and(|with| {
+        with.recursive
+            && with
+                .cte_tables
+                .first()
+                .is_some_and(|table| table.alias.name.value == "typeinfo_tree")
+    })
+}
+
+const TYPES_AND_ELEMENTS: &str = "(
+    SELECT t.oid AS oid, n.nspname AS ns, t.typname AS name, t.typtype AS kind, CAST(NULL AS oid) AS basetype,
+           t.typelem AS elemtype, e.typdelim AS elemdelim, CAST(NULL AS oid) AS range_subtype,
+           CAST(NULL AS oid[]) AS attrtypoids, CAST(NULL AS text[]) AS attrnames, 0 AS depth,
+           CAST(NULL AS text) AS basetype_name, e.typname AS elemtype_name, CAST(NULL AS text) AS range_subtype_name
+    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+         LEFT JOIN pg_catalog.pg_type e ON t.typlen = -1 AND t.typelem = e.oid
+    WHERE t.oid = ANY($1::oid[])
+    UNION
+    SELECT e.oid, n.nspname, e.typname, e.typtype, CAST(NULL AS oid), e.typelem, CAST(NULL AS text), CAST(NULL AS oid),
+           CAST(NULL AS oid[]), CAST(NULL AS text[]), 1, CAST(NULL AS text), CAST(NULL AS text), CAST(NULL AS text)
+    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_type e ON t.typlen = -1 AND t.typelem = e.oid
+         JOIN pg_catalog.pg_namespace n ON n.oid = e.typnamespace
+    WHERE t.oid = ANY($1::oid[])
+    ORDER BY depth DESC)";
+
+fn parsed_query(text: &str) -> Result<Query, SqlError> {
+    match parsed(text)? {
+        Expr::Subquery(query) => Ok(*query),
+        _ => Err(SqlError::unsupported("a query was expected")),
     }
 }
 
@@ -263,11 +310,62 @@ impl Rewriter<'_> {
             Expr::CompoundFieldAccess { root, access_chain } => expanded(root, access_chain),
             Expr::BinaryOp {
                 op: BinaryOperator::Eq,
+                left,
                 right,
-                ..
-            } => expanded_place(right),
+            } => Ok(expanded_place(right).map(|found| match self.has_elements {
+                true => Expr::BinaryOp {
+                    left: left.clone(),
+                    op: BinaryOperator::Eq,
+                    right: Box::new(found),
+                },
+                false => found,
+            })),
             _ => Ok(None),
         }
+    }
+
+    /// `_pg_expandarray` where no column `a.attnum` is at hand to be looked for: a row for each element, or for its place.
+    fn expand_in_rows(&mut self, select: &mut ast::Select) -> Result<(), SqlError> {
+        let relations = select.from.iter().flat_map(|from| {
+            let joined = from.joins.iter().map(|join| &join.relation);
+            std::iter::once(&from.relation).chain(joined)
+        });
+        let has_a = relations.into_iter().any(|factor| {
+            matches!(factor, TableFactor::Table { alias: Some(alias), .. } if alias.name.value == "a")
+        });
+        if has_a {
+            return Ok(());
+        }
+        for item in &mut select.projection {
+            let SelectItem::ExprWithAlias { expr, .. } = item else {
+                continue;
+            };
+            let (call, is_place) = match &*expr {
+                Expr::CompoundFieldAccess { root, .. } => (root.as_ref(), true),
+                other => (other, false),
+            };
+            let call = match call {
+                Expr::Nested(inner) => inner.as_ref(),
+                other => other,
+            };
+            let Expr::Function(function) = call else {
+                continue;
+            };
+            if bare_name(&function.name) != "_pg_expandarray" {
+                continue;
+            }
+            let [list] = arguments(function)[..] else {
+                continue;
+            };
+            let rows = if is_place {
+                format!("unnest(generate_series(1, array_length({list}, 1)))")
+            } else {
+                self.has_elements = true;
+                format!("unnest({list})")
+            };
+            *expr = parsed(&rows)?;
+        }
+        Ok(())
     }
 
     fn function(&mut self, function: &Function) -> Result<Option<Expr>, SqlError> {
@@ -520,13 +618,13 @@ fn expanded(root: &Expr, chain: &[AccessExpr]) -> Result<Option<Expr>, SqlError>
 }
 
 /// `result.A_ATTNUM = (result.KEYS).x`, where the right side already says whether it is.
-fn expanded_place(right: &Expr) -> Result<Option<Expr>, SqlError> {
+fn expanded_place(right: &Expr) -> Option<Expr> {
     let Expr::CompoundFieldAccess { root, access_chain } = right else {
-        return Ok(None);
+        return None;
     };
     let [AccessExpr::Dot(Expr::Identifier(field))] = &access_chain[..] else {
-        return Ok(None);
+        return None;
     };
     let is_place = field.value == "x" && root.to_string().to_lowercase().ends_with("keys)");
-    Ok(is_place.then(|| root.as_ref().clone()))
+    is_place.then(|| root.as_ref().clone())
 }

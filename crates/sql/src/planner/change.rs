@@ -6,14 +6,14 @@ use arrow::{
     array::{Array, RecordBatch},
     datatypes::{FieldRef, SchemaRef},
 };
-use datafusion_common::Column;
+use datafusion_common::{Column, TableReference};
 use datafusion_expr::{DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, WriteOp};
 use datafusion_sql::sqlparser::ast;
 
-use super::{Planned, context, engine, planned, undefined_table};
+use super::{Planned, context, engine, plan_query, planned, undefined_table};
 use crate::{
     backend::SqlError,
-    catalog::{Catalog, RelationKind},
+    catalog::{Catalog, Relation, RelationKind},
     column_type::NOT_NULL_KEY,
     error::sqlstate,
     stack::with_room,
@@ -30,6 +30,8 @@ pub struct PlannedChange {
     pub removed: Option<Planned>,
     /// Gives the rows that come.
     pub added: Option<Planned>,
+    /// What RETURNING wants of the rows that come, or go by DELETE: a query that reads them in the table's place.
+    pub returned: Option<Planned>,
     /// Types of `$1`, `$2` and so on; both queries take all of them.
     pub parameters: Vec<FieldRef>,
 }
@@ -59,30 +61,174 @@ pub fn plan_change(
     kind: &StatementKind,
     types: &[Option<FieldRef>],
 ) -> Result<PlannedChange, SqlError> {
-    let statement = match kind {
+    let (statement, returning) = match kind {
         StatementKind::Insert(insert) => {
-            refuse(insert.returning.is_some(), "RETURNING")?;
             refuse(insert.on.is_some(), "ON CONFLICT")?;
             refuse(insert.source.is_none(), "INSERT without rows")?;
-            ast::Statement::Insert(insert.as_ref().clone())
+            let mut insert = insert.as_ref().clone();
+            name_columns_of(catalog, &mut insert)?;
+            let returning = insert.returning.take();
+            (ast::Statement::Insert(insert), returning)
         }
         StatementKind::Update(update) => {
-            refuse(update.returning.is_some(), "RETURNING")?;
             refuse(update.from.is_some(), "UPDATE FROM")?;
             let mut update = update.as_ref().clone();
             for assignment in &mut update.assignments {
                 fold(&mut assignment.target);
             }
-            ast::Statement::Update(update)
+            if let ast::TableFactor::Table { name, .. } = &update.table.relation {
+                let names = update.assignments.iter();
+                let names = names.filter_map(|assignment| match &assignment.target {
+                    ast::AssignmentTarget::ColumnName(name) => Some(name),
+                    ast::AssignmentTarget::Tuple(_) => None,
+                });
+                has_columns(catalog, name, names)?;
+            }
+            let returning = update.returning.take();
+            (ast::Statement::Update(update), returning)
         }
         StatementKind::Delete(delete) => {
-            refuse(delete.returning.is_some(), "RETURNING")?;
             refuse(delete.using.is_some(), "DELETE USING")?;
-            ast::Statement::Delete(delete.as_ref().clone())
+            let mut delete = delete.as_ref().clone();
+            let returning = delete.returning.take();
+            (ast::Statement::Delete(delete), returning)
         }
         _ => return Err(SqlError::unsupported("this statement changes no rows")),
     };
-    with_room(|| of_statement(catalog, statement, types))
+    with_room(|| {
+        let returned = match returning {
+            Some(items) => Some(planned_returning(catalog, &statement, items)?),
+            None => None,
+        };
+        let change = of_statement(catalog, statement, types)?;
+        Ok(PlannedChange { returned, ..change })
+    })
+}
+
+/// `RETURNING a, b` of a change as `SELECT a, b FROM` its table.
+fn planned_returning(
+    catalog: &Catalog,
+    statement: &ast::Statement,
+    items: Vec<ast::SelectItem>,
+) -> Result<Planned, SqlError> {
+    let table = match statement {
+        ast::Statement::Insert(insert) => match &insert.table {
+            ast::TableObject::TableName(name) => plain_table(name),
+            _ => None,
+        },
+        ast::Statement::Update(update) => Some(update.table.clone()),
+        ast::Statement::Delete(delete) => {
+            let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) =
+                &delete.from;
+            from.first().cloned()
+        }
+        _ => None,
+    };
+    let query = crate::statement::select_nothing();
+    let (Some(table), Some(mut query)) = (table, query) else {
+        return Err(SqlError::unsupported("RETURNING is not supported here"));
+    };
+    if let ast::SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = items;
+        select.from = vec![table];
+    }
+    let planned = plan_query(catalog, &query, &[])?;
+    if planned.reads.len() > 1 || !planned.parameters.is_empty() {
+        return Err(SqlError::unsupported(
+            "RETURNING with subqueries or parameters is not supported",
+        ));
+    }
+    Ok(planned)
+}
+
+fn plain_table(name: &ast::ObjectName) -> Option<ast::TableWithJoins> {
+    let parsed = crate::statement::parse(&format!("SELECT 1 FROM {name}"))
+        .ok()?
+        .pop()?;
+    let StatementKind::Query(query) = parsed.kind else {
+        return None;
+    };
+    match *query.body {
+        ast::SetExpr::Select(mut select) => select.from.pop(),
+        _ => None,
+    }
+}
+
+fn column_name(name: &ast::ObjectName) -> String {
+    let last = name.0.last().and_then(ast::ObjectNamePart::as_ident);
+    last.map(super::names::ident_name).unwrap_or_default()
+}
+
+fn relation_named<'c>(catalog: &'c Catalog, name: &ast::ObjectName) -> Option<&'c Arc<Relation>> {
+    let parts = name.0.iter().filter_map(ast::ObjectNamePart::as_ident);
+    let parts: Vec<String> = parts.map(super::names::ident_name).collect();
+    let reference = match parts.as_slice() {
+        [table] => TableReference::bare(table.as_str()),
+        [schema, table] => TableReference::partial(schema.as_str(), table.as_str()),
+        _ => return None,
+    };
+    context::find(catalog, &reference)
+}
+
+fn has_columns<'n>(
+    catalog: &Catalog,
+    table: &ast::ObjectName,
+    names: impl Iterator<Item = &'n ast::ObjectName>,
+) -> Result<(), SqlError> {
+    let Some(relation) = relation_named(catalog, table) else {
+        return Ok(());
+    };
+    for name in names.map(column_name) {
+        if relation.schema.index_of(&name).is_err() {
+            let table = &relation.name;
+            return Err(SqlError::new(
+                sqlstate::UNDEFINED_COLUMN,
+                format!("column \"{name}\" of relation \"{table}\" does not exist"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// VALUES may give fewer columns than the table has; the others are null.
+fn name_columns_of(catalog: &Catalog, insert: &mut ast::Insert) -> Result<(), SqlError> {
+    let ast::TableObject::TableName(table) = &insert.table else {
+        return Ok(());
+    };
+    has_columns(catalog, table, insert.columns.iter())?;
+    let Some(relation) = relation_named(catalog, table) else {
+        return Ok(());
+    };
+    let Some(ast::SetExpr::Values(values)) =
+        insert.source.as_ref().map(|source| source.body.as_ref())
+    else {
+        return Ok(());
+    };
+    let given = values.rows.first().map_or(0, |row| row.len());
+    let fields = relation.schema.fields();
+    let wanted = match insert.columns.len() {
+        0 => fields.len(),
+        named => named,
+    };
+    if values.rows.iter().any(|row| row.len() != given) {
+        let message = "VALUES lists must all be the same length";
+        return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
+    }
+    if given > wanted {
+        let message = "INSERT has more expressions than target columns";
+        return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
+    }
+    if given < wanted && !insert.columns.is_empty() {
+        let message = "INSERT has more target columns than expressions";
+        return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
+    }
+    if given < wanted {
+        let named = fields.iter().take(given);
+        insert.columns = named
+            .map(|field| ast::ObjectName::from(vec![ast::Ident::with_quote('"', field.name())]))
+            .collect();
+    }
+    Ok(())
 }
 
 fn of_statement(
@@ -165,6 +311,7 @@ fn of_dml(
         schema: relation.schema.clone(),
         removed: plan(removed)?,
         added: plan(added)?,
+        returned: None,
         parameters,
     })
 }

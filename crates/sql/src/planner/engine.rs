@@ -37,7 +37,7 @@ use datafusion_sql::{
     sqlparser::ast,
 };
 
-use super::{context::Context, names, semantics, unknown_parameter};
+use super::{context::Context, correlated, names, semantics, unknown_parameter};
 use crate::{backend::SqlError, catalog::Catalog};
 
 pub(super) static OPTIONS: LazyLock<Arc<ConfigOptions>> = LazyLock::new(|| {
@@ -98,6 +98,7 @@ pub fn analyze(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
 }
 
 pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    let logical = correlated::with_domains(logical)?;
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(RewriteSetComparison::new()),
         Arc::new(OptimizeUnions::new()),

@@ -188,6 +188,16 @@ impl VisitorMut for Namer {
         name_body(&mut query.body);
         std::ops::ControlFlow::Continue(())
     }
+
+    fn post_visit_table_factor(
+        &mut self,
+        factor: &mut ast::TableFactor,
+    ) -> std::ops::ControlFlow<()> {
+        if let Some(series) = series_in_from(factor) {
+            *factor = series;
+        }
+        std::ops::ControlFlow::Continue(())
+    }
 }
 
 fn name_body(body: &mut SetExpr) {
@@ -201,7 +211,95 @@ fn name_body(body: &mut SetExpr) {
     }
 }
 
+const SERIES: &str = "generate_series";
+
+/// Rows of a list, which is what the engine's function gives.
+fn unnested(call: ast::Function) -> Expr {
+    let list = ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(Expr::Function(call.clone())));
+    let mut unnest = call;
+    unnest.name = ast::ObjectName::from(vec![Ident::new("unnest")]);
+    unnest.args = ast::FunctionArguments::List(ast::FunctionArgumentList {
+        duplicate_treatment: None,
+        args: vec![list],
+        clauses: Vec::new(),
+    });
+    Expr::Function(unnest)
+}
+
+fn is_series(name: &ast::ObjectName) -> bool {
+    let last = name.0.last().and_then(ast::ObjectNamePart::as_ident);
+    last.is_some_and(|last| ident_name(last) == SERIES)
+}
+
+/// `generate_series(1, 10) AS g` in FROM as a query with one column.
+fn series_in_from(factor: &ast::TableFactor) -> Option<ast::TableFactor> {
+    let ast::TableFactor::Table {
+        name,
+        alias,
+        args: Some(arguments),
+        ..
+    } = factor
+    else {
+        return None;
+    };
+    if !is_series(name) {
+        return None;
+    }
+    let call = ast::Function {
+        name: name.clone(),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments.args.clone(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    };
+    let alias = alias.clone().unwrap_or_else(|| ast::TableAlias {
+        explicit: true,
+        name: Ident::new(SERIES),
+        columns: Vec::new(),
+        at: None,
+    });
+    let column = SelectItem::ExprWithAlias {
+        expr: unnested(call),
+        alias: alias.name.clone(),
+    };
+    let mut subquery = crate::statement::select_nothing()?;
+    if let SetExpr::Select(select) = subquery.body.as_mut() {
+        select.projection = vec![column];
+    }
+    Some(ast::TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(subquery),
+        alias: Some(alias),
+        sample: None,
+    })
+}
+
 fn name_select(items: &mut [SelectItem]) {
+    for item in items.iter_mut() {
+        if let SelectItem::UnnamedExpr(Expr::Function(call)) = item
+            && is_series(&call.name)
+        {
+            *item = SelectItem::ExprWithAlias {
+                expr: unnested(call.clone()),
+                alias: Ident::new(SERIES),
+            };
+        } else if let SelectItem::ExprWithAlias {
+            expr: expr @ Expr::Function(_),
+            ..
+        } = item
+            && let Expr::Function(call) = expr
+            && is_series(&call.name)
+        {
+            *expr = unnested(call.clone());
+        }
+    }
     let has_wildcard = items.iter().any(|item| {
         matches!(
             item,

@@ -18,7 +18,7 @@ use datafusion_expr::{
 };
 use datafusion_optimizer::AnalyzerRule;
 
-use super::subqueries;
+use super::{operands, subqueries};
 use crate::{
     backend::SqlError,
     column_type::{UTC, canonical},
@@ -91,6 +91,7 @@ impl UserDefinedLogicalNodeCore for SetCount {
 /// The planner says EXCEPT ALL as an anti join in which nulls are equal, which no user can write.
 pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
     let logical = constants(logical)?;
+    let logical = operands::checked(logical)?;
     let logical = subqueries::with_three_values(logical)?;
     let logical = subqueries::single_values(logical)?;
     let done = logical.transform_up_with_subqueries(|node| {

@@ -17,7 +17,7 @@ use datafusion_common::ScalarValue;
 
 use crate::{
     backend::SqlError,
-    column_type::{canonical, field_of_oid, postgres_type, postgres_type_of_oid},
+    column_type::{canonical, field_of_oid, postgres_type, postgres_type_of_oid, shown_decimal},
 };
 
 mod oid {
@@ -79,7 +79,8 @@ fn encode_within(
         }
         DataType::Decimal128(_, scale) => {
             let value = array.as_primitive::<Decimal128Type>().value(row);
-            numeric(value, *scale, out);
+            let (value, scale) = shown_decimal(field, value, *scale);
+            numeric(value, scale, out);
         }
         DataType::Utf8 => string(field, array.as_string::<i32>().value(row), out)?,
         DataType::Binary => out.extend(array.as_binary::<i32>().value(row)),

@@ -77,7 +77,11 @@ pub fn parse(oid: u32, text: &str) -> Result<ScalarValue, SqlError> {
         }
         _ => {
             let field = field_of_oid(oid).ok_or_else(wrong)?;
-            let value = ScalarValue::Utf8(Some(trimmed.to_owned()));
+            let words = match found.name {
+                "interval" => with_units(trimmed),
+                _ => trimmed.to_owned(),
+            };
+            let value = ScalarValue::Utf8(Some(words));
             value.cast_to(field.data_type()).map_err(|_| {
                 let sqlstate = match found.name {
                     "date" | "time" | "timestamp" | "timestamptz" | "interval" => *b"22007",
@@ -87,6 +91,25 @@ pub fn parse(oid: u32, text: &str) -> Result<ScalarValue, SqlError> {
             })?
         }
     })
+}
+
+/// `2 days 0:00:03` as `2 days 0 hours 00 minutes 03 seconds`: hours of one digit are not known where it is read.
+fn with_units(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| {
+        let (sign, clock) = match word.strip_prefix('-') {
+            Some(clock) => ("-", clock),
+            None => ("", word.trim_start_matches('+')),
+        };
+        let parts: Vec<&str> = clock.split(':').collect();
+        match parts[..] {
+            [hours, minutes] => format!("{sign}{hours} hours {sign}{minutes} minutes"),
+            [hours, minutes, seconds] => {
+                format!("{sign}{hours} hours {sign}{minutes} minutes {sign}{seconds} seconds")
+            }
+            _ => word.to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn float(text: &str) -> Option<f64> {

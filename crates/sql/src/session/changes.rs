@@ -1,20 +1,24 @@
 //! INSERT, UPDATE and DELETE: rows that go and come, at once or when the transaction commits.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use arrow::{
     array::{BooleanArray, RecordBatch},
-    datatypes::Field,
+    datatypes::{Field, Schema, SchemaRef},
     row::{RowConverter, SortField},
 };
 use datafusion_common::ScalarValue;
 use streams::Delta;
 
-use super::{Answer, Session, Tag, query::Query};
+use super::{Answer, Rows, Session, Tag, query::Query};
 use crate::{
     backend::SqlError,
     column_type::{field_of_oid, postgres_type},
-    planner::{self, Planned, PlannedChange},
+    execute::execute,
+    planner::{self, Bindings, Planned, PlannedChange},
     statement::{Statement, StatementKind},
 };
 
@@ -34,18 +38,17 @@ impl Session {
             .await
     }
 
-    /// Types of parameters, by oid.
+    /// Types of parameters, by oid, and what RETURNING gives.
     pub(super) async fn describe_change(
         &mut self,
         statement: &Statement,
         types: &[u32],
-    ) -> Result<Vec<u32>, SqlError> {
+    ) -> Result<(Vec<u32>, Option<SchemaRef>), SqlError> {
         let change = self.planned_change(statement, types).await?;
-        Ok(change
-            .parameters
-            .iter()
-            .map(|field| postgres_type(field).oid)
-            .collect())
+        let parameters = change.parameters.iter();
+        let parameters = parameters.map(|field| postgres_type(field).oid).collect();
+        let columns = change.returned.map(|returned| columns(&returned));
+        Ok((parameters, columns))
     }
 
     pub(super) async fn change(
@@ -78,15 +81,46 @@ impl Session {
             StatementKind::Update(_) => Tag::Counted("UPDATE", count(&added)),
             _ => Tag::Counted("DELETE", count(&removed)),
         };
-        let Some(delta) = delta(&removed, &added)? else {
-            return Ok(Answer::Done(tag));
+        let answer = match &change.returned {
+            None => Answer::Done(tag),
+            Some(returned) => {
+                let rows = match statement.kind {
+                    StatementKind::Delete(_) => &removed,
+                    _ => &added,
+                };
+                self.returned(&change, returned, rows, tag).await?
+            }
         };
-        if self.transaction.holds() {
-            self.transaction.write(change.table, delta, as_of)?;
-        } else {
-            self.backend.write(change.table, delta, as_of).await?;
+        if let Some(delta) = delta(&removed, &added)? {
+            if self.transaction.holds() {
+                self.transaction.write(change.table, delta, as_of)?;
+            } else {
+                self.backend.write(change.table, delta, as_of).await?;
+            }
         }
-        Ok(Answer::Done(tag))
+        Ok(answer)
+    }
+
+    /// What RETURNING says of rows that come or go.
+    async fn returned(
+        &mut self,
+        change: &PlannedChange,
+        returned: &Planned,
+        rows: &[RecordBatch],
+        tag: Tag,
+    ) -> Result<Answer, SqlError> {
+        let bindings = Bindings {
+            parameters: Vec::new(),
+            now_us: self.transaction_time(),
+        };
+        let rows = BTreeMap::from([(change.table.clone(), rows.to_vec())]);
+        let (schema, planned) = (columns(returned), returned.clone());
+        let run = move || execute(&planned, &bindings, &rows);
+        let batches = self.compute(run).await?;
+        let words = match tag {
+            Tag::Counted(words, _) | Tag::Fixed(words) => words,
+        };
+        Ok(Answer::Rows(Rows::new(schema, batches).with_tag(words)))
     }
 
     async fn rows_of(
@@ -100,6 +134,10 @@ impl Session {
         let query = Query::new(self.system().await, planned.clone());
         self.run_planned(&query, values).await
     }
+}
+
+fn columns(planned: &Planned) -> SchemaRef {
+    Arc::new(Schema::new(planned.fields.clone()))
 }
 
 /// By oid.

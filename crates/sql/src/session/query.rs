@@ -234,7 +234,7 @@ impl Session {
     }
 
     /// What `now()` says: when the transaction began.
-    fn transaction_time(&mut self) -> i64 {
+    pub(super) fn transaction_time(&mut self) -> i64 {
         let now = (self.now)();
         if self.transaction.holds() {
             *self.transaction.began_us.get_or_insert(now)

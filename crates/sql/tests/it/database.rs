@@ -31,6 +31,8 @@ pub struct Database {
     rows: BTreeMap<String, RecordBatch>,
     views: BTreeMap<String, View>,
     epoch: u64,
+    /// Queries that were asked since the catalog changed, by their text.
+    planned: BTreeMap<String, Planned>,
 }
 
 /// What a statement answers.
@@ -50,8 +52,11 @@ impl Database {
     fn statement(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
         match &statement.kind {
             StatementKind::Query(query) => {
-                let planned = plan_query(&self.catalog, query, &[])?;
-                Ok(Answer::Rows(self.ask(&planned)?))
+                if !self.planned.contains_key(&statement.text) {
+                    let planned = plan_query(&self.catalog, query, &[])?;
+                    self.planned.insert(statement.text.clone(), planned);
+                }
+                Ok(Answer::Rows(self.ask(&self.planned[&statement.text])?))
             }
             StatementKind::CreateTable(_)
             | StatementKind::CreateView(_)
@@ -70,6 +75,7 @@ impl Database {
                 Ok(Answer::Done)
             }
             StatementKind::Drop(drop) => {
+                self.planned.clear();
                 for name in &drop.names {
                     self.catalog.remove(name);
                     self.rows.remove(name);
@@ -123,6 +129,7 @@ impl Database {
     }
 
     fn create(&mut self, statement: &Statement) -> Result<(), SqlError> {
+        self.planned.clear();
         let (relation, definition) = define(&self.catalog, statement)?;
         let name = relation.name.clone();
         match definition {

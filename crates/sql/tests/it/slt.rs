@@ -234,19 +234,35 @@ fn as_views(records: &[Record], failures: &mut String) {
     }
 }
 
-/// `reset` begins a new database.
-pub fn run(path: &Path) -> String {
-    let text = fs::read_to_string(path).expect("a file that is there");
-    let mut failures = String::new();
+/// What `reset` stands between, each with the number of lines before it.
+pub fn parts(text: &str) -> Vec<(usize, &str)> {
     let mut line = 0;
-    for part in text.split("\nreset\n") {
-        let mut records = records(part);
-        records.iter_mut().for_each(|record| record.line += line);
+    let part = |part: &'_ str| {
+        let before = line;
         line += part.lines().count() + 1;
-        ad_hoc(&records, &mut failures);
-        as_views(&records, &mut failures);
-    }
+        before
+    };
+    let befores: Vec<usize> = text.split("\nreset\n").map(part).collect();
+    befores.into_iter().zip(text.split("\nreset\n")).collect()
+}
+
+/// Asks everything in one part, and again as views; what is wrong, as text.
+pub fn differences(before: usize, part: &str) -> String {
+    let mut failures = String::new();
+    let mut records = records(part);
+    records.iter_mut().for_each(|record| record.line += before);
+    ad_hoc(&records, &mut failures);
+    as_views(&records, &mut failures);
     failures
+}
+
+/// `reset` begins a new database.
+fn run(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("a file that is there");
+    let parts = parts(&text).into_iter();
+    parts
+        .map(|(before, part)| differences(before, part))
+        .collect()
 }
 
 #[test]

@@ -270,7 +270,7 @@ fn after_an_error_nothing_is_done_before_a_sync() {
             query("SELECT 2"),
         ],
         expect![[r#"
-            E SERROR·VERROR·C42P01·Mrelation "nowhere" does not exist··
+            E SERROR·VERROR·C42P01·Mrelation "nowhere" does not exist·P15··
             Z I
             1
             E SERROR·VERROR·C08P01·Mbind message supplies 1 parameters, but prepared statement "" requires 0··

@@ -150,7 +150,7 @@ impl Pipeline {
                 }
                 Definition::Stream(Stream {
                     topic: Some(topic), ..
-                }) => topic_feed(topic.topic.clone(), own_reader(topic), log)?,
+                }) => topic_feed(topic.topic.clone(), None, own_reader(topic), log)?,
                 _ => feed_of(input, relations, log)?,
             };
             feeds.insert(node, feed);
