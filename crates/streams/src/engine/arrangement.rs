@@ -343,10 +343,15 @@ impl Arrangement {
     #[must_use]
     pub fn lookup(&self, columns: &[usize], keys: &[ArrayRef]) -> Rows {
         let count = keys.first().map_or(0, |column| column.len());
-        let mut found = Vec::new();
+        // By chunk, so that many rows are no more pieces than there are chunks.
+        let mut found: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut note = |key: &[u8]| {
+            if let Some(place) = self.place_of(key) {
+                found.entry(place.chunk).or_default().push(place.slot);
+            }
+        };
         if self.has_key && columns == self.key {
-            let keys = self.codec.encode(keys, count);
-            found.extend(keys.iter().filter_map(|key| self.row_of(key)));
+            self.codec.encode(keys, count).iter().for_each(note);
         } else {
             let mut indexes = self.indexes.iter();
             let Some(index) = indexes.find(|index| index.columns == columns) else {
@@ -354,25 +359,29 @@ impl Arrangement {
             };
             let values = index.encode(keys, count);
             for values in values.iter() {
-                found.extend(index.find(values).filter_map(|key| self.row_of(key)));
+                index.find(values).for_each(&mut note);
             }
         }
+        let chunks = found.into_iter().map(|(chunk, slots)| {
+            let chunk = &self.chunks[chunk as usize];
+            let weights = slots.iter().map(|slot| chunk.weights[*slot as usize]);
+            let weights: Arc<Vec<i64>> = Arc::new(weights.collect());
+            let rows = take_record_batch(&chunk.rows, &UInt32Array::from(slots));
+            (rows.expect("places lie in the chunk"), weights)
+        });
         Rows {
             schema: self.schema.clone(),
-            chunks: found,
+            chunks: chunks.collect(),
         }
     }
 
-    /// A row by its key, and how often it is there.
-    fn row_of(&self, key: &[u8]) -> Option<(RecordBatch, Arc<Vec<i64>>)> {
+    /// Where the row with this key is.
+    fn place_of(&self, key: &[u8]) -> Option<Place> {
         let hash = HASHES.hash_one(key);
-        let place = self.places.find(hash, |place| {
+        let found = self.places.find(hash, |place| {
             place.hash == hash && key_at(&self.chunks, &self.codec, &self.key, *place) == key
-        })?;
-        let chunk = &self.chunks[place.chunk as usize];
-        let weight = chunk.weights[place.slot as usize];
-        let rows = chunk.rows.slice(place.slot as usize, 1);
-        Some((rows, Arc::new(vec![weight])))
+        });
+        found.copied()
     }
 
     /// Whether two rows would share a key after this change.
