@@ -12,4 +12,5 @@ CREATE SOURCE auction FROM TOPIC ${prefix}_auction (
 CREATE SOURCE bid FROM TOPIC ${prefix}_bid (
   auction BIGINT, bidder BIGINT, price BIGINT, channel TEXT, url TEXT, "dateTime" BIGINT,
   rowtime TIMESTAMPTZ PATH 'dateTime', extra TEXT,
+  written TIMESTAMPTZ METADATA FROM 'timestamp',
   WATERMARK FOR rowtime AS rowtime - INTERVAL '4 seconds') ${bid};

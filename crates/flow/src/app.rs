@@ -260,6 +260,7 @@ impl<T: Clone + Send + 'static> Part for TopicPart<T> {
         let watermark = self.time.as_ref().map(|(_, delay_us)| Watermark {
             column: rows::TIME,
             delay_us: *delay_us,
+            future_us_max: Watermark::FUTURE_US_MAX,
         });
         let mut plan = Plan::default();
         let input = Operator::Input(Input {
@@ -398,7 +399,7 @@ impl Part for SinkPart {
         let columns = wanted.iter().map(|at| Arc::new(Column(*at)) as _).collect();
         plan.add(Operator::Project(columns), &[rows], Arc::new(schema));
         let sink = Sink {
-            topic: self.topic.clone(),
+            topic: Some(self.topic.clone()),
             plan,
             format: Format::Raw,
             envelope: Envelope::Append,

@@ -1,6 +1,9 @@
 //! Rows of streams: what travels between the parts of an app.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    any::Any,
+    sync::{Arc, LazyLock},
+};
 
 use arrow_array::{
     BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
@@ -157,7 +160,7 @@ impl<'a> RowsView<'a> {
 }
 
 /// True for rows of one output.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct IsOutput(pub i32);
 
 /// Which number an output has changes with the program; what it is does not.
@@ -175,5 +178,9 @@ impl Expression for IsOutput {
             .map(|output| Some(output == Some(self.0)))
             .collect();
         Ok(Arc::new(is_it))
+    }
+
+    fn is_same(&self, other: &dyn Expression) -> bool {
+        (other as &dyn Any).downcast_ref::<Self>() == Some(self)
     }
 }

@@ -45,7 +45,7 @@ fn topics_of_programs(relations: &[NewRelation]) -> Vec<String> {
         .filter(|relation| relation.id >= PROGRAM_IDS);
     let topics = programs.filter_map(|relation| match &relation.definition {
         Definition::Stream(stream) => Some(stream.topic.as_ref()?.topic.clone()),
-        Definition::Sink(sink) => Some(sink.topic.clone()),
+        Definition::Sink(sink) => sink.topic.clone(),
         _ => None,
     });
     topics.collect()

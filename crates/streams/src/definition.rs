@@ -40,6 +40,11 @@ pub struct Watermark {
     pub future_us_max: i64,
 }
 
+impl Watermark {
+    /// A day, where nothing else is said.
+    pub const FUTURE_US_MAX: i64 = 24 * 60 * 60 * 1_000_000;
+}
+
 /// What a record has beside its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metadata {

@@ -197,9 +197,6 @@ fn source(
     Ok((made, Definition::Source(source)))
 }
 
-/// Event times further ahead of the clock move no watermark.
-const FUTURE_US_MAX: i64 = 24 * 60 * 60 * 1_000_000;
-
 /// What stands behind FORMAT and WITH.
 struct SourceOptions {
     on_malformed: OnMalformed,
@@ -218,7 +215,7 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
         schema: None,
         message: None,
         framing: Framing::None,
-        future_us_max: FUTURE_US_MAX,
+        future_us_max: Watermark::FUTURE_US_MAX,
     };
     let mut dead_letters = format!("{}.dead_letters", create.topic);
     for (name, value) in written {
