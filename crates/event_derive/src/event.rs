@@ -80,12 +80,8 @@ impl Parse for Numbered {
 
 fn numbered(field: &Field, attributes: &[Attribute]) -> Result<Numbered> {
     let attribute = attributes.iter().find(|a| a.path().is_ident("event"));
-    let attribute = attribute.ok_or_else(|| {
-        Error::new(
-            field.span(),
-            "every field has its number: `#[event(1)]`",
-        )
-    })?;
+    let attribute = attribute
+        .ok_or_else(|| Error::new(field.span(), "every field has its number: `#[event(1)]`"))?;
     attribute.parse_args()
 }
 
@@ -133,10 +129,7 @@ fn shape(declared: &Type) -> Shape<'_> {
 
 fn message(ident: &Ident, name: &str, data: &DataStruct) -> Result<TokenStream> {
     let Fields::Named(fields) = &data.fields else {
-        return Err(Error::new(
-            ident.span(),
-            "an event's fields have names",
-        ));
+        return Err(Error::new(ident.span(), "an event's fields have names"));
     };
     let mut numbers = BTreeSet::new();
     let mut described = Vec::new();
@@ -162,7 +155,8 @@ fn message(ident: &Ident, name: &str, data: &DataStruct) -> Result<TokenStream> 
             Shape::Repeated(value) => (quote!(repeated), quote!(#value, #encoding)),
             Shape::Map(key, value) => (quote!(map), quote!(#key, #value)),
         };
-        described.push(quote!(::flow::event::#function::describe::<#types>(message, #number, #text);));
+        described
+            .push(quote!(::flow::event::#function::describe::<#types>(message, #number, #text);));
         written.push(quote!(::flow::event::#function::put::<#types>(&self.#at, #number, out);));
         read.push(quote! {
             #number => ::flow::event::#function::merge::<#types>(&mut self.#at, wire, input)?,
@@ -230,7 +224,10 @@ fn enumeration(ident: &Ident, name: &str, data: &DataEnum) -> Result<TokenStream
     };
     let idents: Vec<&Ident> = variants.iter().map(|(ident, _)| ident).collect();
     let numbers: Vec<i32> = variants.iter().map(|(_, number)| *number).collect();
-    let names: Vec<String> = idents.iter().map(|ident| screaming(&ident.unraw().to_string())).collect();
+    let names: Vec<String> = idents
+        .iter()
+        .map(|ident| screaming(&ident.unraw().to_string()))
+        .collect();
     Ok(quote! {
         impl ::flow::event::Enumeration for #ident {
             fn name() -> ::std::string::String {

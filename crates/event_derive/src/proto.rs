@@ -55,7 +55,10 @@ fn unique(names: &mut BTreeSet<String>, name: &str) -> std::result::Result<(), S
 }
 
 fn is_used(schema: &Schema, wanted: usize) -> bool {
-    let own = schema.messages.iter().filter(|m| !m.name.starts_with(WELL_KNOWN));
+    let own = schema
+        .messages
+        .iter()
+        .filter(|m| !m.name.starts_with(WELL_KNOWN));
     let mut fields = own.flat_map(|message| &message.fields);
     fields.any(|field| field.kind == Kind::Message(wanted))
 }
@@ -122,7 +125,10 @@ fn enumeration(_at: usize, declared: &Enum) -> TokenStream {
         rest.is_some_and(|rest| !rest.is_empty())
     });
     let mut numbers = BTreeSet::new();
-    let values = declared.values.iter().filter(|(number, _)| numbers.insert(*number));
+    let values = declared
+        .values
+        .iter()
+        .filter(|(number, _)| numbers.insert(*number));
     let values = values.map(|(number, value)| {
         let value = if strip { &value[prefix.len()..] } else { value };
         let value = ident(&camel(value));

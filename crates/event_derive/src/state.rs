@@ -22,12 +22,8 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let (mut made, mut described, mut visited) = (Vec::new(), Vec::new(), Vec::new());
     for field in fields {
         let attribute = field.attrs.iter().find(|a| a.path().is_ident("state"));
-        let attribute = attribute.ok_or_else(|| {
-            Error::new(
-                field.span(),
-                "every state has its number: `#[state(1)]`",
-            )
-        })?;
+        let attribute = attribute
+            .ok_or_else(|| Error::new(field.span(), "every state has its number: `#[state(1)]`"))?;
         let number: LitInt = attribute.parse_args()?;
         let value: u8 = number.base10_parse()?;
         // 0 is the step's own, and so is 255.

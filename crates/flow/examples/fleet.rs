@@ -48,8 +48,14 @@ impl Process for Fleet {
         for alarm in &report.alarms {
             state.alarms.push(alarm.clone());
         }
-        state.temperatures.insert(&at, i64::from(report.temperature));
-        let old: Vec<Timestamp> = state.temperatures.range(..at.minus(KEPT)).map(|(at, _)| at).collect();
+        state
+            .temperatures
+            .insert(&at, i64::from(report.temperature));
+        let old: Vec<Timestamp> = state
+            .temperatures
+            .range(..at.minus(KEPT))
+            .map(|(at, _)| at)
+            .collect();
         for at in old {
             state.temperatures.remove(&at);
         }
@@ -71,7 +77,9 @@ impl Process for Fleet {
 pub fn app() -> App {
     let app = App::new("fleet");
     app.topic::<Report>("reports")
-        .event_time(Duration::from_secs(30), |report| report.at.unwrap_or_default())
+        .event_time(Duration::from_secs(30), |report| {
+            report.at.unwrap_or_default()
+        })
         .key_by(|report| report.vehicle.clone())
         .process("fleet", Fleet)
         .to_topic_by("warnings", |warning| warning.vehicle.clone());

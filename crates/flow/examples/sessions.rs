@@ -33,7 +33,10 @@ pub fn app() -> App {
         .window(Window::Session { gap })
         .aggregate::<Count<()>, _>("open_sessions", |_| ())
         .map(move |closed| {
-            let (start, end) = (closed.window.window_start, closed.window.window_end.minus(gap));
+            let (start, end) = (
+                closed.window.window_start,
+                closed.window.window_end.minus(gap),
+            );
             Session {
                 user: closed.key,
                 start,

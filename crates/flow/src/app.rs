@@ -41,7 +41,9 @@ pub enum AppError {
     Name(String),
     #[error("two types are called {0}: name one of them with `#[event(name = \"…\")]`")]
     Type(String),
-    #[error("{0} waits for the watermark, but no time was declared: call `event_time` on its topics")]
+    #[error(
+        "{0} waits for the watermark, but no time was declared: call `event_time` on its topics"
+    )]
     Time(String),
     #[error("the state of {step} cannot be a table: {source}")]
     Table { step: String, source: FormatError },
@@ -194,7 +196,10 @@ impl App {
         let mut names = BTreeSet::new();
         for relation in &relations.relations {
             let is_new = names.insert(&relation.name) && {
-                let same = relations.relations.iter().filter(|other| other.id == relation.id);
+                let same = relations
+                    .relations
+                    .iter()
+                    .filter(|other| other.id == relation.id);
                 same.count() == 1
             };
             if !is_new {
@@ -329,7 +334,11 @@ impl<P: Process> Part for StepPart<P> {
             views.push((name, self.view(output, table, &schema)));
         }
         let mut plan = Plan::default();
-        let inputs: Vec<_> = self.ports.iter().map(|(port, _)| read(&mut plan, port)).collect();
+        let inputs: Vec<_> = self
+            .ports
+            .iter()
+            .map(|(port, _)| read(&mut plan, port))
+            .collect();
         let step = Step::<P> {
             name: self.name.clone(),
             process: self.process.clone(),

@@ -259,7 +259,9 @@ impl TopicLog for ClusterLog {
     }
 
     fn wait(&self, _seen: Vec<(PartitionKey, Offset)>, deadline: Instant) -> LocalFuture<'_, ()> {
-        Box::pin(runtime::sleep_until(deadline.min(runtime::now().plus(POLL))))
+        Box::pin(runtime::sleep_until(
+            deadline.min(runtime::now().plus(POLL)),
+        ))
     }
 
     fn read(

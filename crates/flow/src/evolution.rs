@@ -99,7 +99,10 @@ impl StepSchema {
                         true => &mut schema.gone_states,
                         false => &mut schema.states,
                     };
-                    states.insert(number.parse().ok()?, [owned(2), owned(3), owned(4), owned(5)]);
+                    states.insert(
+                        number.parse().ok()?,
+                        [owned(2), owned(3), owned(4), owned(5)],
+                    );
                 }
                 ["field", message, number, _, _, _] => {
                     let fields = match is_gone {
@@ -123,7 +126,10 @@ impl StepSchema {
     /// This schema with what is gone of the one before it; or why it may not follow that.
     pub fn after(mut self, before: &Self) -> Result<Self, String> {
         if self.key != before.key {
-            return Err(format!("its key was {}, it is {} now", before.key, self.key));
+            return Err(format!(
+                "its key was {}, it is {} now",
+                before.key, self.key
+            ));
         }
         self.states_after(before)?;
         self.fields_after(before)?;

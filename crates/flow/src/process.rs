@@ -121,7 +121,9 @@ impl<K, O> Context<'_, K, O> {
         self.draws += 1;
         let mut seed = mix(self.now.cast_unsigned());
         seed = mix(seed ^ self.origin.offset.cast_unsigned());
-        seed = mix(seed ^ self.origin.time.cast_unsigned() ^ u64::from(self.origin.partition.cast_unsigned()) << 48);
+        seed = mix(seed
+            ^ self.origin.time.cast_unsigned()
+            ^ u64::from(self.origin.partition.cast_unsigned()) << 48);
         for byte in self.key_bytes {
             seed = mix(seed ^ u64::from(*byte));
         }

@@ -3,8 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::{
-    BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch,
-    TimestampMicrosecondArray,
+    BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
     builder::{BinaryBuilder, Int32Builder, Int64Builder, TimestampMicrosecondBuilder},
     cast::AsArray,
     types::{Int32Type, Int64Type, TimestampMicrosecondType},
@@ -79,7 +78,14 @@ impl Default for RowsBuilder {
 }
 
 impl RowsBuilder {
-    pub fn push(&mut self, output: i32, key: Option<&[u8]>, value: &[u8], origin: Origin, weight: i64) {
+    pub fn push(
+        &mut self,
+        output: i32,
+        key: Option<&[u8]>,
+        value: &[u8],
+        origin: Origin,
+        weight: i64,
+    ) {
         self.output.append_value(output);
         self.key.append_option(key);
         self.value.append_value(value);
@@ -164,7 +170,10 @@ impl std::fmt::Debug for IsOutput {
 impl Expression for IsOutput {
     fn evaluate(&self, rows: &RecordBatch) -> Result<arrow_array::ArrayRef, Fault> {
         let outputs = rows.column(OUTPUT).as_primitive::<Int32Type>();
-        let is_it: BooleanArray = outputs.iter().map(|output| Some(output == Some(self.0))).collect();
+        let is_it: BooleanArray = outputs
+            .iter()
+            .map(|output| Some(output == Some(self.0)))
+            .collect();
         Ok(Arc::new(is_it))
     }
 }

@@ -100,7 +100,9 @@ impl Deployed {
             path: path(),
             error,
         };
-        runtime::fs::create_dir_all_durable(&dir).await.map_err(io)?;
+        runtime::fs::create_dir_all_durable(&dir)
+            .await
+            .map_err(io)?;
         let lock = match runtime::fs::lock_dir(&dir).await {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -236,7 +238,8 @@ impl Running {
         Fut: Future<Output = R> + 'static,
         R: Send + 'static,
     {
-        self.handle().call_blocking(SHARD, Class::Admin, "app", call)
+        self.handle()
+            .call_blocking(SHARD, Class::Admin, "app", call)
     }
 
     fn ask<F, Fut, R>(&self, ask: F) -> Result<R, RunError>

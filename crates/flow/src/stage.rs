@@ -93,8 +93,9 @@ where
     type Out = I::Item;
 
     fn run<F: FnMut(I::Item)>(&self, item: S::In, out: &mut F) {
-        self.stage
-            .run(item, &mut |item| (self.map)(item).into_iter().for_each(&mut *out));
+        self.stage.run(item, &mut |item| {
+            (self.map)(item).into_iter().for_each(&mut *out)
+        });
     }
 }
 

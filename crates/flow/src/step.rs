@@ -180,7 +180,8 @@ impl<P: Process> StepRun<P> {
 
     fn work_rows(&mut self, end: &End, out: &mut Output) -> bool {
         if self.next == 0 {
-            self.waiting.sort_by_key(|row| (row.port, row.origin.partition, row.origin.offset));
+            self.waiting
+                .sort_by_key(|row| (row.port, row.origin.partition, row.origin.offset));
         }
         let until = (self.next + CHUNK_ROWS).min(self.waiting.len());
         for at in self.next..until {
@@ -476,7 +477,10 @@ impl Timers {
     /// The next that is due, and is none any more.
     fn take_due(&mut self, clock: Clock, limit: i64) -> Option<(i64, Vec<u8>)> {
         let from = [u8::from(clock == Clock::Processing)];
-        let first = self.store.range(Bound::Included(&from), Bound::Unbounded).next();
+        let first = self
+            .store
+            .range(Bound::Included(&from), Bound::Unbounded)
+            .next();
         let name = first.map(|(name, ())| name.to_vec())?;
         let (at, key) = name[1..].split_first_chunk::<8>()?;
         let at = i64::from_be_bytes(*at) ^ i64::MIN;

@@ -256,7 +256,8 @@ impl<K: Event, T: Event> KeyedStream<K, T> {
             within,
             of: PhantomData,
         };
-        self.connect(right).step::<JoinStep<K, T, R>>(name, join, true)
+        self.connect(right)
+            .step::<JoinStep<K, T, R>>(name, join, true)
     }
 
     /// Both streams, for a process function that takes either's events.

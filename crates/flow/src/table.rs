@@ -45,7 +45,10 @@ impl Table {
             };
             format!("  {} {name} = {number};\n", flat(message))
         });
-        text.push_str(&format!("\nmessage {ROW} {{\n{}}}\n", members.collect::<String>()));
+        text.push_str(&format!(
+            "\nmessage {ROW} {{\n{}}}\n",
+            members.collect::<String>()
+        ));
         let mut columns: Vec<Field> = Vec::new();
         let mut paths: Vec<Vec<String>> = Vec::new();
         let mut key = 0;
@@ -93,8 +96,9 @@ pub(crate) struct ToColumns {
 impl fmt::Debug for ToColumns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.table.columns.fields().iter();
-        let columns: Vec<(&String, &DataType)> =
-            columns.map(|column| (column.name(), column.data_type())).collect();
+        let columns: Vec<(&String, &DataType)> = columns
+            .map(|column| (column.name(), column.data_type()))
+            .collect();
         f.debug_struct("ToColumns")
             .field("columns", &columns)
             .field("schema", &self.schema)

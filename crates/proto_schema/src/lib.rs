@@ -182,12 +182,12 @@ impl Schema {
                 let Kind::Named(name) = &declared.kind else {
                     continue;
                 };
-                let kind =
-                    self.find(&message.name, name)
-                        .ok_or_else(|| SchemaError::Type {
-                            line: declared.line,
-                            name: name.clone(),
-                        })?;
+                let kind = self
+                    .find(&message.name, name)
+                    .ok_or_else(|| SchemaError::Type {
+                        line: declared.line,
+                        name: name.clone(),
+                    })?;
                 let field = &mut self.messages[at].fields[field];
                 field.has_presence |= matches!(kind, Kind::Message(_));
                 field.kind = kind;

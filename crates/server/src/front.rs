@@ -101,8 +101,7 @@ impl Front {
             .enable_all()
             .build()?;
         #[cfg(feature = "pipelines")]
-        let backend =
-            executor.block_on(NodeBackend::start(shared.shards.clone(), programs))?;
+        let backend = executor.block_on(NodeBackend::start(shared.shards.clone(), programs))?;
         #[cfg(not(feature = "pipelines"))]
         drop(programs);
         let here = shared.clone();

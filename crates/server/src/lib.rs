@@ -10,9 +10,9 @@ mod entry;
 pub mod exit;
 pub mod front;
 pub mod node;
-mod programs;
 #[cfg(feature = "pipelines")]
 pub mod pipelines;
+mod programs;
 pub mod start;
 pub mod time;
 pub mod trace;

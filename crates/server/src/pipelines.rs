@@ -40,7 +40,9 @@ pub async fn start_on_shard(relations: Vec<NewRelation>) -> Result<Rc<Engine>, E
 }
 
 fn topics_of_programs(relations: &[NewRelation]) -> Vec<String> {
-    let programs = relations.iter().filter(|relation| relation.id >= PROGRAM_IDS);
+    let programs = relations
+        .iter()
+        .filter(|relation| relation.id >= PROGRAM_IDS);
     let topics = programs.filter_map(|relation| match &relation.definition {
         Definition::Stream(stream) => Some(stream.topic.as_ref()?.topic.clone()),
         Definition::Sink(sink) => Some(sink.topic.clone()),

@@ -57,8 +57,8 @@ use outbox::{Decided, Watermarks};
 pub use pipeline::PipelineError;
 use pipeline::{Epoch, Pipeline};
 pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
-use relation::{Subscriber, rank};
 pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
+use relation::{Subscriber, rank};
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 pub(crate) use waiting::all;
 

@@ -19,6 +19,6 @@ pub mod state;
 
 pub use definition::Definition;
 pub use delta::Delta;
-pub use operators::{End, Output, Running, Write};
 pub use expression::{Expression, ExpressionRef, Fault};
+pub use operators::{End, Output, Running, Write};
 pub use plan::{Custom, Node, NodeId, Operator, Plan};

@@ -103,7 +103,9 @@ impl ClusterLog {
                 Ok(offsets) => found.extend(offsets),
                 Err(error) => {
                     tracing::debug!(%error, "offsets cannot be listed now");
-                    wanted.iter().for_each(|(name, _)| self.client.mark_stale(name));
+                    wanted
+                        .iter()
+                        .for_each(|(name, _)| self.client.mark_stale(name));
                 }
             }
         }
@@ -125,10 +127,12 @@ impl ClusterLog {
             };
             topics.entry(name).or_default().push(partition);
         }
-        let topics = topics.into_iter().map(|(name, partitions)| ListOffsetsTopic {
-            name: name.into(),
-            partitions: partitions.into(),
-        });
+        let topics = topics
+            .into_iter()
+            .map(|(name, partitions)| ListOffsetsTopic {
+                name: name.into(),
+                partitions: partitions.into(),
+            });
         let request = ListOffsetsRequest {
             replica_id: -1,
             isolation_level: READ_COMMITTED,
@@ -260,7 +264,10 @@ impl ClusterLog {
         let answer = connection.call(&request, i16::MAX).await?;
         let response: InitProducerIdResponse = answer.decode()?;
         ClientError::check(response.error_code, || "InitProducerId".into(), None)?;
-        Ok((ProducerId(response.producer_id), ProducerEpoch(response.producer_epoch)))
+        Ok((
+            ProducerId(response.producer_id),
+            ProducerEpoch(response.producer_epoch),
+        ))
     }
 
     /// The last sequence that a partition has of a producer, if it has any.
@@ -286,7 +293,9 @@ impl ClusterLog {
                 ClientError::check(partition.error_code, what, None)?;
                 let mut producers = partition.active_producers.iter();
                 let found = producers.find(|known| known.producer_id == producer);
-                return Ok(found.map(|known| known.last_sequence).filter(|last| *last >= 0));
+                return Ok(found
+                    .map(|known| known.last_sequence)
+                    .filter(|last| *last >= 0));
             }
         }
         Ok(None)
@@ -409,8 +418,7 @@ fn without_aborted(bytes: &[u8], mut aborted: Vec<(Offset, i64)>) -> Vec<u8> {
     for item in batch::batches(bytes) {
         // What cannot be read fails where it is decoded.
         let Ok((header, bytes)) = item else { break };
-        while let Some((_, producer)) =
-            aborted.next_if(|(first, _)| *first <= header.last_offset())
+        while let Some((_, producer)) = aborted.next_if(|(first, _)| *first <= header.last_offset())
         {
             open.push(producer);
         }

@@ -117,8 +117,7 @@ impl OutboxWriter {
     /// One record; where it stands.
     async fn send(&mut self, log: &ClusterLog, value: Option<&[u8]>) -> Result<Offset, LogError> {
         let (id, epoch) = self.producer;
-        let mut builder =
-            BatchBuilder::new(Compression::None).producer(id, epoch, self.sequence);
+        let mut builder = BatchBuilder::new(Compression::None).producer(id, epoch, self.sequence);
         let copy = self.copy.to_be_bytes();
         builder.push(runtime::wall(), None, value, &[(COPY, Some(&copy))]);
         let batch = builder.finish();

@@ -1,8 +1,6 @@
 //! What a single value of a field may be.
 
-use super::{
-    DecodeError, Event, Input, Schema, Timestamp, fields::plain, input::put_varint,
-};
+use super::{DecodeError, Event, Input, Schema, Timestamp, fields::plain, input::put_varint};
 use streams::format::Reason;
 
 const VARINT: u8 = 0;
@@ -141,10 +139,7 @@ pub fn put_message<T: Event>(message: &T, out: &mut Vec<u8>) {
     out.splice(at..=at, length);
 }
 
-pub fn merge_message<T: Event>(
-    message: &mut T,
-    input: &mut Input<'_>,
-) -> Result<(), DecodeError> {
+pub fn merge_message<T: Event>(message: &mut T, input: &mut Input<'_>) -> Result<(), DecodeError> {
     message.merge(&mut input.within()?)
 }
 
@@ -190,21 +185,156 @@ fn unzigzag(value: u64) -> i64 {
 }
 
 // Negative ones of 32 bits are as long as those of 64, and of what is too long the lower bits count: so says Protobuf.
-scalar!(i32, Plain, "int32", VARINT, true, |v| *v == 0, |v, out| put_varint(i64::from(*v).cast_unsigned(), out), |input| input.varint()? as i32);
-scalar!(i64, Plain, "int64", VARINT, true, |v| *v == 0, |v, out| put_varint(v.cast_unsigned(), out), |input| input.varint()?.cast_signed());
-scalar!(u32, Plain, "uint32", VARINT, true, |v| *v == 0, |v, out| put_varint(u64::from(*v), out), |input| input.varint()? as u32);
-scalar!(u64, Plain, "uint64", VARINT, true, |v| *v == 0, |v, out| put_varint(*v, out), |input| input.varint()?);
-scalar!(bool, Plain, "bool", VARINT, true, |v| !*v, |v, out| out.push(u8::from(*v)), |input| input.varint()? != 0);
-scalar!(i32, Sint, "sint32", VARINT, true, |v| *v == 0, |v, out| put_varint(zigzag(i64::from(*v)), out), |input| unzigzag(input.varint()? & 0xFFFF_FFFF) as i32);
-scalar!(i64, Sint, "sint64", VARINT, true, |v| *v == 0, |v, out| put_varint(zigzag(*v), out), |input| unzigzag(input.varint()?));
-scalar!(i32, Fixed, "sfixed32", FOUR_BYTES, true, |v| *v == 0, |v, out| out.extend(v.to_le_bytes()), |input| i32::from_le_bytes(input.array()?));
-scalar!(i64, Fixed, "sfixed64", EIGHT_BYTES, true, |v| *v == 0, |v, out| out.extend(v.to_le_bytes()), |input| i64::from_le_bytes(input.array()?));
-scalar!(u32, Fixed, "fixed32", FOUR_BYTES, true, |v| *v == 0, |v, out| out.extend(v.to_le_bytes()), |input| u32::from_le_bytes(input.array()?));
-scalar!(u64, Fixed, "fixed64", EIGHT_BYTES, true, |v| *v == 0, |v, out| out.extend(v.to_le_bytes()), |input| u64::from_le_bytes(input.array()?));
-scalar!(f32, Plain, "float", FOUR_BYTES, true, |v| v.to_bits() == 0, |v, out| out.extend(v.to_le_bytes()), |input| f32::from_le_bytes(input.array()?));
-scalar!(f64, Plain, "double", EIGHT_BYTES, true, |v| v.to_bits() == 0, |v, out| out.extend(v.to_le_bytes()), |input| f64::from_le_bytes(input.array()?));
-scalar!(String, Plain, "string", COUNTED, false, |v| v.is_empty(), |v, out| put_bytes(v.as_bytes(), out), |input| text(input)?);
-scalar!(Vec<u8>, Plain, "bytes", COUNTED, false, |v| v.is_empty(), |v, out| put_bytes(v, out), |input| input.counted()?.to_vec());
+scalar!(
+    i32,
+    Plain,
+    "int32",
+    VARINT,
+    true,
+    |v| *v == 0,
+    |v, out| put_varint(i64::from(*v).cast_unsigned(), out),
+    |input| input.varint()? as i32
+);
+scalar!(
+    i64,
+    Plain,
+    "int64",
+    VARINT,
+    true,
+    |v| *v == 0,
+    |v, out| put_varint(v.cast_unsigned(), out),
+    |input| input.varint()?.cast_signed()
+);
+scalar!(
+    u32,
+    Plain,
+    "uint32",
+    VARINT,
+    true,
+    |v| *v == 0,
+    |v, out| put_varint(u64::from(*v), out),
+    |input| input.varint()? as u32
+);
+scalar!(
+    u64,
+    Plain,
+    "uint64",
+    VARINT,
+    true,
+    |v| *v == 0,
+    |v, out| put_varint(*v, out),
+    |input| input.varint()?
+);
+scalar!(
+    bool,
+    Plain,
+    "bool",
+    VARINT,
+    true,
+    |v| !*v,
+    |v, out| out.push(u8::from(*v)),
+    |input| input.varint()? != 0
+);
+scalar!(
+    i32,
+    Sint,
+    "sint32",
+    VARINT,
+    true,
+    |v| *v == 0,
+    |v, out| put_varint(zigzag(i64::from(*v)), out),
+    |input| unzigzag(input.varint()? & 0xFFFF_FFFF) as i32
+);
+scalar!(
+    i64,
+    Sint,
+    "sint64",
+    VARINT,
+    true,
+    |v| *v == 0,
+    |v, out| put_varint(zigzag(*v), out),
+    |input| unzigzag(input.varint()?)
+);
+scalar!(
+    i32,
+    Fixed,
+    "sfixed32",
+    FOUR_BYTES,
+    true,
+    |v| *v == 0,
+    |v, out| out.extend(v.to_le_bytes()),
+    |input| i32::from_le_bytes(input.array()?)
+);
+scalar!(
+    i64,
+    Fixed,
+    "sfixed64",
+    EIGHT_BYTES,
+    true,
+    |v| *v == 0,
+    |v, out| out.extend(v.to_le_bytes()),
+    |input| i64::from_le_bytes(input.array()?)
+);
+scalar!(
+    u32,
+    Fixed,
+    "fixed32",
+    FOUR_BYTES,
+    true,
+    |v| *v == 0,
+    |v, out| out.extend(v.to_le_bytes()),
+    |input| u32::from_le_bytes(input.array()?)
+);
+scalar!(
+    u64,
+    Fixed,
+    "fixed64",
+    EIGHT_BYTES,
+    true,
+    |v| *v == 0,
+    |v, out| out.extend(v.to_le_bytes()),
+    |input| u64::from_le_bytes(input.array()?)
+);
+scalar!(
+    f32,
+    Plain,
+    "float",
+    FOUR_BYTES,
+    true,
+    |v| v.to_bits() == 0,
+    |v, out| out.extend(v.to_le_bytes()),
+    |input| f32::from_le_bytes(input.array()?)
+);
+scalar!(
+    f64,
+    Plain,
+    "double",
+    EIGHT_BYTES,
+    true,
+    |v| v.to_bits() == 0,
+    |v, out| out.extend(v.to_le_bytes()),
+    |input| f64::from_le_bytes(input.array()?)
+);
+scalar!(
+    String,
+    Plain,
+    "string",
+    COUNTED,
+    false,
+    |v| v.is_empty(),
+    |v, out| put_bytes(v.as_bytes(), out),
+    |input| text(input)?
+);
+scalar!(
+    Vec<u8>,
+    Plain,
+    "bytes",
+    COUNTED,
+    false,
+    |v| v.is_empty(),
+    |v, out| put_bytes(v, out),
+    |input| input.counted()?.to_vec()
+);
 
 fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     put_varint(bytes.len() as u64, out);

@@ -136,7 +136,9 @@ pub mod repeated {
 pub mod map {
     use std::collections::BTreeMap;
 
-    use super::{COUNTED, DecodeError, Element, Input, Message, Reason, plain, put_tag, put_varint};
+    use super::{
+        COUNTED, DecodeError, Element, Input, Message, Reason, plain, put_tag, put_varint,
+    };
 
     pub fn describe<K: Element, V: Element>(message: &mut Message<'_>, number: u32, name: &str) {
         let key = K::kind(message.schema());

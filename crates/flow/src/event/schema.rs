@@ -1,10 +1,6 @@
 //! What messages are made of: as a `.proto` file, and compared with what they were.
 
-use std::{
-    any::TypeId,
-    collections::BTreeMap,
-    fmt::Write as _,
-};
+use std::{any::TypeId, collections::BTreeMap, fmt::Write as _};
 
 use super::{Enumeration, Event};
 

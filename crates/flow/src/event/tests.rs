@@ -70,9 +70,16 @@ fn known_bytes() {
     assert_eq!(Point { x: 150, y: 0 }.to_bytes(), [0x08, 0x96, 0x01]);
     assert_eq!(Point { x: 0, y: -2 }.to_bytes(), [0x10, 0x03]);
     assert_eq!("testing".to_owned().to_bytes(), b"\x0a\x07testing");
-    assert_eq!(Timestamp(1_000_001).to_bytes(), [10, 5, 8, 1, 16, 0xE8, 0x07]);
+    assert_eq!(
+        Timestamp(1_000_001).to_bytes(),
+        [10, 5, 8, 1, 16, 0xE8, 0x07]
+    );
     let negative = Point { x: -2, y: 0 }.to_bytes();
-    assert_eq!(negative.len(), 11, "32 bits are as long as 64: {negative:?}");
+    assert_eq!(
+        negative.len(),
+        11,
+        "32 bits are as long as 64: {negative:?}"
+    );
 }
 
 #[test]
@@ -89,7 +96,9 @@ fn what_is_written_is_read() {
 fn unknown_fields_are_passed_over_and_the_last_value_counts() {
     let mut bytes = Point { x: 1, y: 1 }.to_bytes();
     // A varint, eight bytes, a text, a group with a field in it, four bytes: numbers 20 to 24.
-    bytes.extend([0xA0, 1, 5, 0xA9, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xB2, 1, 1, b'x']);
+    bytes.extend([
+        0xA0, 1, 5, 0xA9, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xB2, 1, 1, b'x',
+    ]);
     bytes.extend([0xBB, 1, 8, 1, 0xBC, 1, 0xC5, 1, 0, 0, 0, 0]);
     bytes.extend(Point { x: 9, y: 0 }.to_bytes());
     assert_eq!(Point::decode(&bytes), Ok(Point { x: 9, y: 1 }));

@@ -36,8 +36,14 @@ fn allowed() {
         ("int32 sum", "int32 total"),
         ("optional string note", "- bytes note"),
         ("field Total 2 optional string note\n", ""),
-        ("field Total 1 ", "field Total 9 - bytes back\nfield Total 1 "),
-        ("field Total 1 ", "field Total 3 repeated Other more\nfield Total 1 "),
+        (
+            "field Total 1 ",
+            "field Total 9 - bytes back\nfield Total 1 ",
+        ),
+        (
+            "field Total 1 ",
+            "field Total 3 repeated Other more\nfield Total 1 ",
+        ),
         ("state 2 map StringValue Total by_day\n", ""),
         ("state 1 ", "state 4 list UInt64Value Total four\nstate 1 "),
     ];
@@ -60,10 +66,26 @@ fn allowed() {
 #[test]
 fn refused() {
     let cases = [
-        ("key StringValue", "key Total", "its key was StringValue, it is Total now"),
-        ("1 - int32 sum", "1 - string sum", "field 1 of Total, sum, was int32, it is string now"),
-        ("1 - int32 sum", "1 repeated int32 sum", "field 1 of Total, sum, was int32, it is repeated int32 now"),
-        ("Total 1 - int32 sum", "Total 4 - int32 sum", "field sum of Total had number 1, it has 4 now"),
+        (
+            "key StringValue",
+            "key Total",
+            "its key was StringValue, it is Total now",
+        ),
+        (
+            "1 - int32 sum",
+            "1 - string sum",
+            "field 1 of Total, sum, was int32, it is string now",
+        ),
+        (
+            "1 - int32 sum",
+            "1 repeated int32 sum",
+            "field 1 of Total, sum, was int32, it is repeated int32 now",
+        ),
+        (
+            "Total 1 - int32 sum",
+            "Total 4 - int32 sum",
+            "field sum of Total had number 1, it has 4 now",
+        ),
         (
             "field Total 1 ",
             "field Total 9 - string back\nfield Total 1 ",
@@ -86,6 +108,10 @@ fn refused() {
         ),
     ];
     for (from, to, why) in cases {
-        assert_eq!(changed(from, to).map(|_| ()), Err(why.to_owned()), "{from:?} to {to:?}");
+        assert_eq!(
+            changed(from, to).map(|_| ()),
+            Err(why.to_owned()),
+            "{from:?} to {to:?}"
+        );
     }
 }

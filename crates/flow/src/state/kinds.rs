@@ -186,8 +186,8 @@ impl<V: Event> Entries<V> {
             },
         };
         let skip = self.prefix.len();
-        let range = (!is_empty(&from, &until))
-            .then(|| self.store.range(borrowed(&from), borrowed(&until)));
+        let range =
+            (!is_empty(&from, &until)).then(|| self.store.range(borrowed(&from), borrowed(&until)));
         let entries = range.into_iter().flatten();
         entries.map(move |(key, value)| (&key[skip..], value))
     }
@@ -213,9 +213,10 @@ fn is_empty(from: &Bound<Vec<u8>>, until: &Bound<Vec<u8>>) -> bool {
     match (from, until) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Included(from), Bound::Included(until)) => from > until,
-        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(until) | Bound::Excluded(until)) => {
-            from >= until
-        }
+        (
+            Bound::Included(from) | Bound::Excluded(from),
+            Bound::Included(until) | Bound::Excluded(until),
+        ) => from >= until,
     }
 }
 
@@ -242,11 +243,13 @@ macro_rules! keyed_entries {
         }
 
         fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>) {
-            self.entries.store.end_epoch(everything, |composed, value, weight| {
-                let (key, entry) = split(composed);
-                let entry: Result<Vec<u8>, DecodeError> = $entry(entry);
-                take(key, Some(&entry.expect(OWN)), value, weight);
-            });
+            self.entries
+                .store
+                .end_epoch(everything, |composed, value, weight| {
+                    let (key, entry) = split(composed);
+                    let entry: Result<Vec<u8>, DecodeError> = $entry(entry);
+                    take(key, Some(&entry.expect(OWN)), value, weight);
+                });
         }
 
         fn checkpoint(&mut self, all: bool, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {

@@ -104,11 +104,7 @@ impl<V: Event> Store<V> {
         })
     }
 
-    pub fn end_epoch(
-        &mut self,
-        everything: bool,
-        mut take: impl FnMut(&[u8], &[u8], i64),
-    ) {
+    pub fn end_epoch(&mut self, everything: bool, mut take: impl FnMut(&[u8], &[u8], i64)) {
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for (place, slot) in self.keys.touched().iter().enumerate() {
             before.clear();
@@ -150,7 +146,9 @@ impl<V: Event> Store<V> {
         let mut put = |slot: Slot| {
             bytes.clear();
             let value = values[slot.index()].as_ref();
-            value.expect("between two epochs every entry is there").put(&mut bytes);
+            value
+                .expect("between two epochs every entry is there")
+                .put(&mut bytes);
             std::mem::take(&mut bytes)
         };
         match all {

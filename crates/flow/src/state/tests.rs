@@ -131,11 +131,18 @@ fn check(draw: &mut Draw, state: &Kinds, model: &Model) {
     assert_eq!(map, model.map.values().cloned().collect::<Vec<_>>());
     let (low, high) = (draw.below(5) as i64 - 2, draw.below(5) as i64 - 2);
     let (low, high) = ((low, text(draw)), (high, text(draw)));
-    let ranged: Vec<_> = state.ordered.range(low.clone()..high.clone()).map(|(at, _)| at).collect();
+    let ranged: Vec<_> = state
+        .ordered
+        .range(low.clone()..high.clone())
+        .map(|(at, _)| at)
+        .collect();
     let expected = model.ordered.keys().filter(|at| **at >= low && **at < high);
     assert_eq!(ranged, expected.cloned().collect::<Vec<_>>());
     let last = state.ordered.last().map(|(at, value)| (at, *value));
-    let expected = model.ordered.last_key_value().map(|(at, value)| (at.clone(), *value));
+    let expected = model
+        .ordered
+        .last_key_value()
+        .map(|(at, value)| (at.clone(), *value));
     assert_eq!(last, expected);
     assert!(state.list.iter().eq(model.list.iter()));
     assert_eq!(state.sum.get(), model.sum.unwrap_or(0));
@@ -146,12 +153,20 @@ type Rows = BTreeMap<(u8, Vec<u8>, Option<Vec<u8>>, Vec<u8>), i64>;
 fn end_epoch(state: &mut Kinds, everything: bool, rows: &mut Rows) {
     state.each(&mut |number, state| {
         state.end_epoch(everything, &mut |key, entry, value, weight| {
-            let row = (number, key.to_vec(), entry.map(<[u8]>::to_vec), value.to_vec());
+            let row = (
+                number,
+                key.to_vec(),
+                entry.map(<[u8]>::to_vec),
+                value.to_vec(),
+            );
             *rows.entry(row).or_default() += weight;
         });
     });
     rows.retain(|_, weight| *weight != 0);
-    assert!(rows.values().all(|weight| *weight == 1), "a row is there once");
+    assert!(
+        rows.values().all(|weight| *weight == 1),
+        "a row is there once"
+    );
 }
 
 fn expected_rows(models: &BTreeMap<Vec<u8>, Model>) -> usize {

@@ -90,7 +90,9 @@ fn run(seed: u64) {
         world.produce("visits", values);
         // A checkpoint is taken every few seconds.
         let scale = [3, 300, 9000][world.sim.draw(3) as usize];
-        world.sim.run_for(Duration::from_millis(world.sim.draw(scale)));
+        world
+            .sim
+            .run_for(Duration::from_millis(world.sim.draw(scale)));
         match world.sim.draw(5) {
             0 | 1 => world.sim.kill(world.app),
             2 => world.sim.power_cut(world.app),

@@ -124,7 +124,10 @@ fn fields_come_and_go_but_numbers_keep_their_types() {
     world.produce("moves", moves("a", 7));
     world.produce("moves", moves("b", 1));
     world.flush();
-    assert_eq!(world.table("accounts_total"), [["a", "12", "1"], ["b", "1", "1"]]);
+    assert_eq!(
+        world.table("accounts_total"),
+        [["a", "12", "1"], ["b", "1", "1"]]
+    );
     world.sim.run_for(std::time::Duration::from_secs(7));
 
     world.deploy(|| app(Third));
@@ -137,7 +140,14 @@ fn fields_come_and_go_but_numbers_keep_their_types() {
     world.wait_started().expect("the one before goes on");
     world.produce("moves", moves("a", 1));
     world.flush();
-    assert_eq!(world.table("accounts_total"), [["a", "13", "2"], ["b", "1", "1"]]);
+    assert_eq!(
+        world.table("accounts_total"),
+        [["a", "13", "2"], ["b", "1", "1"]]
+    );
     let moved = world.consume::<Move>("moved");
-    assert_eq!(moved[&0].len(), 4, "each is written once through all deployments");
+    assert_eq!(
+        moved[&0].len(),
+        4,
+        "each is written once through all deployments"
+    );
 }

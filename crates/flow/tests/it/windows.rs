@@ -35,7 +35,10 @@ fn app() -> App {
     app.topic::<Reading>("readings")
         .event_time(WAIT, |reading| reading.at)
         .key_by(|reading| reading.sensor)
-        .window(Window::Hopping { size: SIZE, slide: SLIDE })
+        .window(Window::Hopping {
+            size: SIZE,
+            slide: SLIDE,
+        })
         .aggregate::<Sum, _>("sums", |reading| reading.value)
         .map(|closed| Summed {
             sensor: closed.key,
@@ -66,7 +69,9 @@ fn run(seed: u64) {
             values.push((0, Reading { sensor, value, at }.to_bytes()));
         }
         world.produce("readings", values);
-        world.sim.run_for(Duration::from_millis(world.sim.draw(9000)));
+        world
+            .sim
+            .run_for(Duration::from_millis(world.sim.draw(9000)));
         match world.sim.draw(3) {
             0 => world.sim.kill(world.app),
             1 => world.sim.power_cut(world.app),
@@ -74,18 +79,28 @@ fn run(seed: u64) {
         }
         world.restart_app();
     }
-    let end = Reading { sensor: 99, value: 0, at: Timestamp(clock + 60_000_000) };
+    let end = Reading {
+        sensor: 99,
+        value: 0,
+        at: Timestamp(clock + 60_000_000),
+    };
     world.produce("readings", vec![(0, end.to_bytes())]);
     world.wait_started().expect("nothing is wrong with it");
     world.sim.run_for(Duration::from_secs(3));
     world.flush();
     let mut closed = BTreeMap::new();
     for summed in world.consume::<Summed>("summed").into_values().flatten() {
-        let is_new = closed.insert((summed.end.0, summed.sensor), summed.sum).is_none();
+        let is_new = closed
+            .insert((summed.end.0, summed.sensor), summed.sum)
+            .is_none();
         assert!(is_new, "a window closed twice: {summed:?}");
     }
     assert_eq!(closed, model);
-    assert_eq!(world.table("sums").len(), 2, "of the last one, which is open");
+    assert_eq!(
+        world.table("sums").len(),
+        2,
+        "of the last one, which is open"
+    );
 }
 
 #[test]

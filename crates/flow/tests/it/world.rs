@@ -10,7 +10,9 @@ use std::{
 
 use base::PartitionIndex;
 use broker::{Broker, Settings, open::leading_shard};
-use client::{Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, ProducerRecord, Start};
+use client::{
+    Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, ProducerRecord, Start,
+};
 use flow::{App, Cluster, Deployed, Event, RunError};
 use runtime::{
     net::TcpListener,
@@ -45,10 +47,15 @@ async fn serve(shared: Rc<Shared>) {
     settings.store.journal_file_bytes = 4 << 20;
     settings.store.free_bytes_min = 1 << 20;
     settings.store.free_bytes_warn = 2 << 20;
-    let (broker, _) = Broker::open(settings).await.expect("nothing fails but power");
+    let (broker, _) = Broker::open(settings)
+        .await
+        .expect("nothing fails but power");
     if runtime::shard() == leading_shard() {
         for (topic, partitions) in shared.topics.borrow().clone() {
-            broker.ensure_topic(&topic, partitions).await.expect("the topic can be made");
+            broker
+                .ensure_topic(&topic, partitions)
+                .await
+                .expect("the topic can be made");
         }
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))).await;
         broker.serve(listener.expect("the port is free")).await;
@@ -104,7 +111,9 @@ pub fn config(shared: &Shared) -> ClientConfig {
 impl World {
     pub fn new(seed: u64, topics: &[(&str, i32)]) -> Self {
         let sim = Sim::new(SimConfig::new(seed));
-        let topics = topics.iter().map(|(name, count)| ((*name).to_owned(), *count));
+        let topics = topics
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count));
         let shared = Rc::new(Shared {
             ip: Cell::new(Ipv4Addr::UNSPECIFIED.into()),
             topics: RefCell::new(topics.collect()),
@@ -159,7 +168,9 @@ impl World {
             deployed.check().expect("every part runs");
             deployed.flush().await
         });
-        flushed.expect("flushing ends").expect("everything can be read");
+        flushed
+            .expect("flushing ends")
+            .expect("everything can be read");
     }
 
     /// Rows of a state's table, as text.
@@ -203,7 +214,10 @@ impl World {
         let read = self.sim.run_on(self.clients, LIMIT, async move {
             let client = connect(&shared).await;
             let consumer = Consumer::new(&client, ConsumerConfig::default());
-            consumer.assign_topics(&[&topic], Start::Beginning).await.expect("the topic is there");
+            consumer
+                .assign_topics(&[&topic], Start::Beginning)
+                .await
+                .expect("the topic is there");
             let mut values: BTreeMap<i32, Vec<T>> = BTreeMap::new();
             loop {
                 let fetched = consumer.poll(Duration::from_secs(2)).await.expect("reads");
@@ -228,13 +242,20 @@ impl World {
 /// Rows as text.
 mod text {
     use arrow_array::{
-        Array, RecordBatch, cast::AsArray,
-        types::{Decimal128Type, Int32Type, Int64Type, TimestampMicrosecondType, Float64Type},
+        Array, RecordBatch,
+        cast::AsArray,
+        types::{Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType},
     };
 
     pub fn rows(batch: &RecordBatch) -> Vec<Vec<String>> {
         (0..batch.num_rows())
-            .map(|row| batch.columns().iter().map(|column| value(column, row)).collect())
+            .map(|row| {
+                batch
+                    .columns()
+                    .iter()
+                    .map(|column| value(column, row))
+                    .collect()
+            })
             .collect()
     }
 

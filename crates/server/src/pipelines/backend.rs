@@ -49,10 +49,7 @@ pub struct NodeBackend {
 
 impl NodeBackend {
     /// Plans what the metadata holds, and starts the engine with it.
-    pub async fn start(
-        shards: ShardsHandle,
-        programs: Programs,
-    ) -> Result<Arc<Self>, StartError> {
+    pub async fn start(shards: ShardsHandle, programs: Programs) -> Result<Arc<Self>, StartError> {
         let metadata = broker::broker::METADATA_SHARD;
         let kept = shards.call(metadata, Class::Admin, "relations", || async {
             Broker::local().with_metadata(|image| {

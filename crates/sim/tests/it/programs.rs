@@ -133,7 +133,10 @@ async fn told(log: &BrokerTopics) -> BTreeMap<String, i64> {
         };
         let mut from = Offset::ZERO;
         loop {
-            let (_, bytes) = log.batches(key, from, 1 << 20).await.expect("it is readable");
+            let (_, bytes) = log
+                .batches(key, from, 1 << 20)
+                .await
+                .expect("it is readable");
             if bytes.is_empty() {
                 break;
             }
@@ -154,7 +157,10 @@ async fn told(log: &BrokerTopics) -> BTreeMap<String, i64> {
         .into_iter()
         .map(|(page, mut told)| {
             told.sort_unstable();
-            assert!(told.iter().copied().eq(1..=told.len() as i64), "{page}: {told:?}");
+            assert!(
+                told.iter().copied().eq(1..=told.len() as i64),
+                "{page}: {told:?}"
+            );
             (page, told.len() as i64)
         })
         .collect()

@@ -31,7 +31,6 @@ use super::{
 };
 use plan::{Action, Kind, Plan};
 
-
 pub(super) use plan::implied_schema;
 pub(super) use write::Writer;
 

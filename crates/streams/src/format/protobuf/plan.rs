@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::format::{DEPTH_MAX, FormatError, Implied};
 use arrow_schema::{DataType, Field as ColumnField, SchemaRef, TimeUnit};
 use proto_schema::{self as schema, Field, Message, Scalar, Schema};
-use crate::format::{DEPTH_MAX, FormatError, Implied};
 
 /// Field numbers below this are looked up by place.
 const DENSE: u32 = 64;
