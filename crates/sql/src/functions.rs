@@ -9,6 +9,7 @@ mod define;
 mod format;
 mod json;
 mod operators;
+mod placeholders;
 mod rank;
 
 use std::{
@@ -55,7 +56,8 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         .into_iter()
         .chain(json::all())
         .chain(format::all())
-        .chain(operators::all());
+        .chain(operators::all())
+        .chain(placeholders::all());
     for function in own {
         add_scalar(&mut found, function);
     }

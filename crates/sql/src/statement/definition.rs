@@ -189,7 +189,7 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     cursor.expect_word("topic")?;
     let topic = cursor.topic()?;
     let query = if cursor.take_word("from") {
-        query_of(&cursor.name()?)?
+        query_of(&cursor.name()?, &[])?
     } else {
         cursor.expect_word("as")?;
         cursor.query_before(&[&["format"], &["key"]])?
