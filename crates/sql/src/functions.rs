@@ -9,6 +9,7 @@ mod define;
 mod format;
 mod json;
 mod operators;
+mod placeholders;
 mod rank;
 
 use std::{
@@ -61,6 +62,7 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         .chain(json::all())
         .chain(format::all())
         .chain(operators::all())
+        .chain(placeholders::all())
         .chain([as_of_mark()]);
     for function in own {
         add_scalar(&mut found, function);

@@ -631,7 +631,11 @@ fn copy(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         query
     } else {
         let relation = cursor.name()?;
-        query_of(&relation)?
+        let columns = match cursor.next_is(&Token::LParen) {
+            true => cursor.idents()?,
+            false => Vec::new(),
+        };
+        query_of(&relation, &columns)?
     };
     cursor.expect_word("to")?;
     cursor.expect_word("stdout")?;
@@ -699,8 +703,13 @@ fn fetch(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
 }
 
 /// All rows and columns of a relation.
-pub(crate) fn query_of(relation: &str) -> Result<Box<ast::Query>, SqlError> {
-    let text = format!("SELECT * FROM {}", quoted(relation));
+pub(crate) fn query_of(relation: &str, columns: &[String]) -> Result<Box<ast::Query>, SqlError> {
+    let columns: Vec<String> = columns.iter().map(|column| quoted_part(column)).collect();
+    let shown = match columns.is_empty() {
+        true => "*".to_owned(),
+        false => columns.join(", "),
+    };
+    let text = format!("SELECT {shown} FROM {}", quoted(relation));
     match parse(&text)?.pop().map(|statement| statement.kind) {
         Some(StatementKind::Query(query)) => Ok(query),
         _ => Err(SqlError::new(sqlstate::SYNTAX_ERROR, "not a relation")),
@@ -710,9 +719,10 @@ pub(crate) fn query_of(relation: &str) -> Result<Box<ast::Query>, SqlError> {
 /// As it is written where it must not be folded to lower case; the parts of `schema.name` one by one.
 #[must_use]
 pub fn quoted(name: &str) -> String {
-    let parts: Vec<String> = name
-        .split('.')
-        .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))
-        .collect();
+    let parts: Vec<String> = name.split('.').map(quoted_part).collect();
     parts.join(".")
+}
+
+fn quoted_part(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }

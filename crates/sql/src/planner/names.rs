@@ -33,6 +33,9 @@ impl VisitorMut for Numbers {
 
     fn post_visit_expr(&mut self, expression: &mut Expr) -> std::ops::ControlFlow<()> {
         rotate(expression);
+        if let Expr::Function(call) = expression {
+            fold_name(&mut call.name);
+        }
         if let Some(operation) = modulo(expression) {
             *expression = operation;
         }
@@ -137,6 +140,17 @@ fn modulo(expression: &Expr) -> Option<Expr> {
             right: nested(right),
         }))
     })
+}
+
+/// The engine folds the names of functions only where they stand without a schema.
+fn fold_name(name: &mut ast::ObjectName) {
+    for part in &mut name.0 {
+        if let ast::ObjectNamePart::Identifier(ident) = part
+            && ident.quote_style.is_none()
+        {
+            ident.value = ident.value.to_lowercase();
+        }
+    }
 }
 
 fn plain_places(body: &mut SetExpr) {

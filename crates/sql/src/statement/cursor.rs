@@ -103,6 +103,10 @@ impl<'a> Cursor<'a> {
         self.parser.consume_token(token)
     }
 
+    pub fn next_is(&self, token: &Token) -> bool {
+        self.parser.peek_token_ref().token == *token
+    }
+
     pub fn expect_token(&mut self, token: &Token) -> Result<(), SqlError> {
         if self.take_token(token) {
             Ok(())

@@ -270,7 +270,7 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         }
     };
     let query = if cursor.take_word("from") {
-        query_of(&cursor.name()?)?
+        query_of(&cursor.name()?, &[])?
     } else {
         cursor.expect_word("as")?;
         cursor.query_before(&SINK_FORMS)?

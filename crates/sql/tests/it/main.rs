@@ -1,6 +1,7 @@
 //! Integration tests of the SQL front end, over an in-memory database.
 
 mod database;
+mod errors;
 mod exactness;
 mod lookups;
 mod memory;

@@ -107,7 +107,7 @@ pub fn rows(backend: &Arc<Memory>, text: &str) -> Result<Vec<Vec<Option<String>>
         let body = &rest[4..length];
         match kind {
             b'D' => rows.push(values(body)),
-            b'E' => return Err(String::from_utf8_lossy(body).replace('\0', " ")),
+            b'E' => return Err(String::from_utf8_lossy(body).replace('\0', "\n")),
             _ => {}
         }
         heard = &rest[length..];

@@ -1,0 +1,190 @@
+//! Errors as Postgres gives them: class, sentence, place and hint.
+
+use std::sync::Arc;
+
+use crate::{memory::Memory, wire::rows};
+
+/// A statement, and what it is told: `code message`, then `@place` and `hint` where there are some.
+const ERRORS: &[(&str, &str)] = &[
+    ("SELEC 1", "42601 syntax error at or near \"SELEC\" @1"),
+    (
+        "SELECT id FROM t WHERE",
+        "42601 syntax error at end of input @23 hint Expected an expression.",
+    ),
+    (
+        "SELECT 1; SELECT nope FROM t",
+        "42703 column \"nope\" does not exist @18 hint Perhaps you meant to reference the column \"t.name\".",
+    ),
+    (
+        "SELECT nam FROM t",
+        "42703 column \"nam\" does not exist @8 hint Perhaps you meant to reference the column \"t.name\".",
+    ),
+    (
+        "SELECT t.zzz\nFROM t",
+        "42703 column t.zzz does not exist @8",
+    ),
+    (
+        "SELECT x.id FROM t",
+        "42P01 missing FROM-clause entry for table \"x\" @8",
+    ),
+    (
+        "SELECT id FROM t a, t b",
+        "42702 column reference \"id\" is ambiguous @8",
+    ),
+    (
+        "SELECT * FROM nowhere",
+        "42P01 relation \"nowhere\" does not exist @15",
+    ),
+    (
+        "SELECT lenght(name) FROM t",
+        "42883 function lenght does not exist @8 hint Perhaps you meant the function length.",
+    ),
+    (
+        "SELECT id + true FROM t",
+        "42883 operator does not exist: integer + boolean @11 hint No operator matches the given name and argument types. \
+         You might need to add explicit type casts.",
+    ),
+    (
+        "SELECT id FROM t WHERE name = 5",
+        "42883 operator does not exist: text = integer @29 hint No operator matches the given name and argument types. You \
+         might need to add explicit type casts.",
+    ),
+    (
+        "SELECT sum(name) FROM t",
+        "42883 function sum(text) does not exist @8 hint No function matches the given name and argument types. You might \
+         need to add explicit type casts.",
+    ),
+    (
+        "SELECT 1 FROM t WHERE id",
+        "42804 argument of WHERE must be type boolean, not type integer @23",
+    ),
+    (
+        "SELECT id FROM t ORDER BY 5",
+        "42P10 ORDER BY position 5 is not in select list",
+    ),
+    (
+        "SELECT name, count(*) FROM t GROUP BY id",
+        "42803 column \"t.name\" must appear in the GROUP BY clause or be used in an aggregate function @8",
+    ),
+    (
+        "SELECT 'x'::int",
+        "22P02 invalid input syntax for type integer: \"x\" @8",
+    ),
+    (
+        "SELECT id::foo FROM t",
+        "42704 type \"foo\" does not exist @12",
+    ),
+    ("SELECT 1 / (id - id) FROM t", "22012 division by zero"),
+    (
+        "SELECT 2147483647 + id FROM t",
+        "22003 integer out of range",
+    ),
+    (
+        "INSERT INTO t (id, nope) VALUES (5, 'x')",
+        "42703 column \"nope\" of relation \"t\" does not exist @20",
+    ),
+    (
+        "UPDATE t SET nope = 1",
+        "42703 column \"nope\" of relation \"t\" does not exist @14",
+    ),
+    (
+        "INSERT INTO t VALUES (5, 'a', 'b')",
+        "42601 INSERT has more expressions than target columns",
+    ),
+    (
+        "INSERT INTO t (id, name) VALUES (5)",
+        "42601 INSERT has more target columns than expressions",
+    ),
+    ("DROP TABLE nope", "42P01 table \"nope\" does not exist @12"),
+];
+
+/// Its fields are lines that begin with a letter.
+fn shown(error: &str) -> String {
+    let field = |letter: char| error.lines().find_map(|line| line.strip_prefix(letter));
+    let mut text = format!(
+        "{} {}",
+        field('C').unwrap_or_default(),
+        field('M').unwrap_or_default()
+    );
+    if let Some(place) = field('P') {
+        text.push_str(&format!(" @{place}"));
+    }
+    if let Some(hint) = field('H') {
+        text.push_str(&format!(" hint {hint}"));
+    }
+    text
+}
+
+#[test]
+fn errors_are_those_of_postgres() {
+    let backend = Arc::new(Memory::default());
+    for statement in [
+        "CREATE TABLE t (id INT, name TEXT)",
+        "INSERT INTO t VALUES (1, 'a')",
+    ] {
+        rows(&backend, statement).expect("the statement is right");
+    }
+    let mut wrong = String::new();
+    for (statement, wanted) in ERRORS {
+        let got = match rows(&backend, statement) {
+            Ok(_) => "no error".to_owned(),
+            Err(error) => shown(&error),
+        };
+        if got != *wanted {
+            wrong.push_str(&format!("{statement}\n  {got}\ninstead of\n  {wanted}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn rows_that_change_are_returned() {
+    let backend = Arc::new(Memory::default());
+    rows(&backend, "CREATE TABLE t (id INT, name TEXT)").expect("the statement is right");
+    for (statement, wanted) in [
+        (
+            "INSERT INTO t VALUES (1), (2) RETURNING id, name, id * 2",
+            "1|-|2 2|-|4",
+        ),
+        ("UPDATE t SET name = 'b' WHERE id = 2 RETURNING *", "2|b"),
+        ("DELETE FROM t AS x WHERE id = 1 RETURNING x.id", "1"),
+        ("SELECT id, name FROM t", "2|b"),
+    ] {
+        let found =
+            rows(&backend, statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+        let found = found.iter().map(|row| {
+            let row = row.iter().map(|value| value.as_deref().unwrap_or("-"));
+            row.collect::<Vec<_>>().join("|")
+        });
+        let mut found: Vec<String> = found.collect();
+        found.sort();
+        assert_eq!(found.join(" "), wanted, "{statement}");
+    }
+}
+
+#[test]
+fn series_have_rows() {
+    let backend = Arc::new(Memory::default());
+    for (query, wanted) in [
+        ("SELECT generate_series(1, 3)", 3),
+        (
+            "SELECT g.n FROM generate_series(1, 5) AS g(n) WHERE n > 2",
+            3,
+        ),
+        ("SELECT g FROM generate_series(2, 10, 4) g", 3),
+        (
+            "SELECT * FROM generate_series(1, 2) a, generate_series(1, 2) b",
+            4,
+        ),
+    ] {
+        let found = rows(&backend, query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(found.len(), wanted, "{query}");
+    }
+    assert_eq!(
+        rows(
+            &backend,
+            "SELECT (ARRAY[1, 2])[2], (ARRAY[1, 2])[0], (ARRAY[1, 2])[-1], 1.50::numeric"
+        ),
+        Ok(vec![vec![Some("2".into()), None, None, Some("1.5".into())]])
+    );
+}
