@@ -33,7 +33,8 @@ impl Outbox {
 }
 
 impl Engine {
-    /// Writes what the sinks put out in an epoch, once the epoch is decided. It is decided also when rows were late.
+    /// Writes what the sinks put out in an epoch, once the epoch is decided. It is decided also when rows were late, and when
+    /// windows closed: nobody may see one closed that a restart could open again.
     pub(super) async fn decide(
         &self,
         stream: &mut Stream,
@@ -43,8 +44,11 @@ impl Engine {
         late_rows: u64,
     ) {
         let batches = self.outgoing(stream, now).await;
-        let is_late = late_rows > 0 && !self.planted.forget_late_rows;
-        let is_decided = !batches.is_empty() || is_late;
+        let counts = !self.planted.forget_late_rows;
+        let is_late = late_rows > 0 && counts;
+        let mut pipelines = stream.pipelines.iter();
+        let closes = counts && pipelines.any(|p| p.drops_late() && !p.output.is_empty());
+        let is_decided = !batches.is_empty() || is_late || closes;
         if !is_decided && !stream.pipelines.iter().any(Pipeline::drops_late) {
             return;
         }
