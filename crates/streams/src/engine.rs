@@ -105,7 +105,7 @@ pub struct PlantedBugs {
     pub reset_sequences: bool,
     /// All pipelines take part in epochs that were decided before they were made.
     pub forget_participants: bool,
-    /// Epochs that drop late rows are not decided for it.
+    /// Epochs that close windows or drop late rows are not decided for it.
     pub forget_late_rows: bool,
     /// What a run says of an entry first, that it is gone, stands against what it says later.
     pub believe_removals: bool,

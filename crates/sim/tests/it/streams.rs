@@ -31,3 +31,9 @@ fn views_and_sinks_are_what_the_log_says() {
         hits.check();
     }
 }
+
+/// A reader saw a window close in an epoch that nobody had decided; after the crash it closed with one row more.
+#[test]
+fn a_window_that_was_seen_closed_stays_closed() {
+    streams_run::run(Seed::quiet(274), PlantedBugs::default(), &Hits::default());
+}

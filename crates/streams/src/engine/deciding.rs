@@ -33,7 +33,8 @@ impl Outbox {
 }
 
 impl Engine {
-    /// Writes what the sinks put out in an epoch, once the epoch is decided. It is decided also when rows were late.
+    /// Writes what the sinks put out in an epoch, once the epoch is decided. It is decided also when rows were late, and when
+    /// windows closed: nobody may see one closed that a restart could open again.
     pub(super) async fn decide(
         &self,
         stream: &mut Stream,
@@ -43,13 +44,16 @@ impl Engine {
         late_rows: u64,
     ) {
         let batches = self.outgoing(stream, now).await;
-        let is_late = late_rows > 0 && !self.planted.forget_late_rows;
+        let counts = !self.planted.forget_late_rows;
+        let is_late = late_rows > 0 && counts;
+        let mut pipelines = stream.pipelines.iter();
+        let closes = counts && pipelines.any(|p| p.drops_late() && !p.output.is_empty());
         // Functions of a program may depend on where epochs are cut, and on the watermark of the epoch before: a restart must
         // cut them there again.
         let mut streams = stream.pipelines.iter().filter(|p| p.is_stream()).peekable();
         let has_streams = streams.peek().is_some();
         let has_moved = streams.any(|pipeline| pipeline.has_moved);
-        let is_decided = !batches.is_empty() || is_late || has_moved;
+        let is_decided = !batches.is_empty() || is_late || closes || has_moved;
         if !is_decided && !has_streams && !stream.pipelines.iter().any(Pipeline::drops_late) {
             return;
         }

@@ -8,7 +8,8 @@
 //!
 //! Epochs that put nothing out are taken in together with the next one that was decided. That changes nothing but which rows
 //! are late: one is late when a watermark that it follows stood behind its window at the end of the epoch *before*. So an
-//! epoch that dropped late rows is decided too, and with it the one before: where that ended is what made them late.
+//! epoch that dropped late rows is decided too, and with it the one before: where that ended is what made them late. And so
+//! is one that closed windows: what a reader has seen closed stays so.
 //!
 //! # Layout
 //! One record per part of an epoch, little-endian; a part without `is_last` is followed by the next, or is nothing.
