@@ -105,11 +105,10 @@ impl Engine {
             // Those of programs are there from the start.
             Definition::Table(_) | Definition::Source(_) | Definition::Stream(_) => Vec::new(),
         };
-        let dropping = self.dropping.borrow();
-        if let Some(gone) = reads.iter().find(|name| dropping.contains(*name)) {
+        let is_going = |name: &&String| self.dropping.borrow().contains(*name);
+        if let Some(gone) = reads.iter().find(is_going) {
             return Err(QuestionError::Unknown(gone.clone()));
         }
-        drop(dropping);
         self.reserved.borrow_mut().insert(new.name.clone(), reads);
         let checked = self.check(new).await;
         if checked.is_err() {
