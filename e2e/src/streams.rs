@@ -106,6 +106,8 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         close_windows(&shared, &mut reader, stage.place),
     );
     shared.stop();
+    // Who listens hears nothing any more, until the node goes.
+    let restarted = node.restart();
     for thread in threads {
         thread
             .join()
@@ -114,8 +116,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
     suite.case("answers always added up", shared.check());
     suite.case(
         "and after SIGTERM",
-        node.restart()
-            .and_then(|()| compare(&shared, &mut reader, stage.place)),
+        restarted.and_then(|()| compare(&shared, &mut reader, stage.place)),
     );
     println!(
         "streams: {} transfers, {} answers, {} changes of the total",

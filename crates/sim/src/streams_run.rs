@@ -92,7 +92,7 @@ pub fn run(seed: Seed, planted: PlantedBugs, hits: &Hits) -> Ran {
     // Where few sinks write, epochs pass in which none has anything to say.
     let odds = 1 + rng.below(3);
     shared.sinks = SINKS.into_iter().filter(|_| rng.below(3) < odds).collect();
-    shared.think_ms = 40 << rng.below(3);
+    shared.think_ms = 50 << rng.below(3);
     let shared = Rc::new(shared);
     let slot = shared.clone();
     let node = sim.host("node", shared.plan.shards, move || {
@@ -162,8 +162,8 @@ impl Run<'_> {
             Aim::Checkpoint => {
                 let known = self.checkpoint_files();
                 // A look costs more than what happens in a moment.
-                (0..15_000).any(|_| {
-                    self.sim.run_for(Duration::from_micros(100));
+                (0..3000).any(|_| {
+                    self.sim.run_for(Duration::from_micros(500));
                     self.checkpoint_files() != known
                 })
             }

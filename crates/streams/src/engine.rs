@@ -385,6 +385,11 @@ impl Engine {
             });
             wakes.await;
         }
+        if stream.is_void && !self.stopping.get() {
+            tracing::error!(
+                "an epoch could not be decided or written: pipelines go on at the next start"
+            );
+        }
         if stream.changed && !stream.is_void {
             self.checkpoint(&mut stream).await;
         }

@@ -142,6 +142,24 @@ fn silent_producers_are_forgotten() {
     );
 }
 
+/// What was sent before the node went is sent again when it is back, however long that took.
+#[test]
+fn producers_are_not_forgotten_for_a_silence_of_the_nodes_own() {
+    let world = World::with(SimConfig::new(1), 2, |settings| {
+        settings.producer_expiry = Duration::from_secs(60);
+        settings.retention_interval = Duration::from_secs(10);
+    });
+    let mut client = world.client();
+    client.create_topic("t", 1, &[]);
+    assert_eq!(send(&mut client, 0, 0, &["a"]), (ErrorCode::None, 0));
+    world.sleep(Duration::from_secs(59));
+    world.kill();
+    world.sleep(Duration::from_secs(30));
+    let mut client = world.client();
+    let again = send(&mut client, 0, 0, &["a"]);
+    assert_eq!(again, (ErrorCode::None, 0), "it is a duplicate");
+}
+
 #[test]
 fn duplicates_are_told_only_when_the_original_is_durable() {
     for seed in 0..50 {
