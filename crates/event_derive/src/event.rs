@@ -1,4 +1,4 @@
-//! `#[derive(Event)]`.
+//! The derive of events: structs as messages, enums without fields as enums.
 
 use std::collections::BTreeSet;
 

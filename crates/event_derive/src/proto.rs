@@ -81,7 +81,7 @@ fn type_name(name: &str) -> String {
     let parts = name.split('.');
     let starts_large = |part: &&str| part.starts_with(|letter: char| letter.is_uppercase());
     let parts: Vec<&str> = parts.collect();
-    let from = parts.iter().position(|part| starts_large(&part));
+    let from = parts.iter().position(starts_large);
     let from = from.unwrap_or(parts.len() - 1);
     parts[from..].iter().map(|part| camel(part)).collect()
 }

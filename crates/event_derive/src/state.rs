@@ -1,4 +1,4 @@
-//! `#[derive(State)]`.
+//! The derive of state structs.
 
 use std::collections::BTreeSet;
 

@@ -52,6 +52,6 @@ pub fn app() -> App {
     app
 }
 
-fn main() -> Result<(), flow::RunError> {
+pub fn main() -> Result<(), flow::RunError> {
     app().run(Cluster::new("127.0.0.1:9092", "data/clicked"))
 }

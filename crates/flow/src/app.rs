@@ -155,7 +155,6 @@ impl App {
     }
 
     /// The events of a topic, whose values are messages. Records that are none are counted and passed over.
-    #[must_use]
     pub fn topic<T: Event>(&self, topic: &str) -> TopicStream<T> {
         self.topic_of(topic, |record| {
             let value = record.value.ok_or(Malformed::Tombstone)?;
@@ -164,7 +163,6 @@ impl App {
     }
 
     /// The records of a topic as they are.
-    #[must_use]
     pub fn records(&self, topic: &str) -> TopicStream<Record> {
         self.topic_of(topic, |record| Ok(Record::of(&record)))
     }

@@ -90,6 +90,9 @@ pub fn describe<S: Keyed>(number: u8, name: &'static str) -> StateField {
 /// Takes a row of a state: key, what tells it apart, value, and weight.
 pub type TakeRow<'a> = dyn FnMut(&[u8], Option<&[u8]>, &[u8], i64) + 'a;
 
+/// Takes an entry for a checkpoint: its key, and its value unless it is gone.
+pub type WriteEntry<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
+
 /// A state of any kind, as the step sees it.
 pub trait Keyed: Send {
     fn new() -> Self
@@ -106,7 +109,7 @@ pub trait Keyed: Send {
     /// Gives what went and what came since the epoch began; or, `everything`, what there is.
     fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>);
 
-    fn checkpoint(&mut self, all: bool, write: &mut dyn FnMut(&[u8], Option<&[u8]>));
+    fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>);
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError>;
 

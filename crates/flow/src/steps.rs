@@ -9,6 +9,9 @@ use crate::{
     state::{Keyed, OrderedKey, OrderedMapState, State, StateField, ValueState, describe},
 };
 
+/// Types that a step is of, though it holds none.
+pub(crate) type Of<T> = PhantomData<fn() -> T>;
+
 /// A single state, whose table is called as its step is.
 pub struct One<S>(pub S);
 
@@ -29,7 +32,7 @@ impl<S: Keyed + 'static> State for One<S> {
 /// Goes through the events of each key with a value.
 pub(crate) struct Fold<K, T, A, F> {
     pub function: F,
-    pub of: PhantomData<fn() -> (K, T, A)>,
+    pub of: Of<(K, T, A)>,
 }
 
 impl<K, T, A, F> Process for Fold<K, T, A, F>
@@ -106,7 +109,7 @@ pub struct Windowed<K, V> {
 pub(crate) struct WindowStep<K, T, A, F> {
     pub window: Window,
     pub input: F,
-    pub of: PhantomData<fn() -> (K, T, A)>,
+    pub of: Of<(K, T, A)>,
 }
 
 impl Window {
@@ -238,7 +241,7 @@ where
 /// Pairs of events of two streams whose times are no further apart.
 pub(crate) struct JoinStep<K, L, R> {
     pub within: Duration,
-    pub of: PhantomData<fn() -> (K, L, R)>,
+    pub of: Of<(K, L, R)>,
 }
 
 /// Events of either side, by time and number.

@@ -103,7 +103,7 @@ impl Front {
         #[cfg(feature = "pipelines")]
         let backend = executor.block_on(NodeBackend::start(shared.shards.clone(), programs))?;
         #[cfg(not(feature = "pipelines"))]
-        drop(programs);
+        let Programs {} = programs;
         let here = shared.clone();
         let thread = std::thread::Builder::new()
             .name("front".into())

@@ -234,15 +234,17 @@ impl ClusterLog {
         let answer = connection.call(&request, version_max(id)).await?;
         let response: FetchResponse<'_> = answer.decode()?;
         ClientError::check(response.error_code, || "Fetch".into(), None)?;
-        for topic in &response.responses {
-            for partition in &topic.partitions {
-                let what = || format!("fetching from {name}/{}", key.partition);
-                ClientError::check(partition.error_code, what, None)?;
-                let aborted = partition.aborted_transactions.iter().flatten();
-                let aborted = aborted.map(|t| (Offset(t.first_offset), t.producer_id));
-                let bytes = partition.records.as_wire().unwrap_or_default();
-                return Ok(without_aborted(bytes, aborted.collect()));
-            }
+        let mut parts = response
+            .responses
+            .iter()
+            .flat_map(|topic| topic.partitions.iter().collect::<Vec<_>>());
+        if let Some(partition) = parts.next() {
+            let what = || format!("fetching from {name}/{}", key.partition);
+            ClientError::check(partition.error_code, what, None)?;
+            let aborted = partition.aborted_transactions.iter().flatten();
+            let aborted = aborted.map(|t| (Offset(t.first_offset), t.producer_id));
+            let bytes = partition.records.as_wire().unwrap_or_default();
+            return Ok(without_aborted(bytes, aborted.collect()));
         }
         Ok(Vec::new())
     }
@@ -258,7 +260,6 @@ impl ClusterLog {
             transaction_timeout_ms: i32::MAX,
             producer_id: -1,
             producer_epoch: -1,
-            ..Default::default()
         };
         let connection = self.client.any_broker().await?;
         let answer = connection.call(&request, i16::MAX).await?;
@@ -287,16 +288,18 @@ impl ClusterLog {
         let connection = self.connection(name, key.partition, Lane::CONTROL).await?;
         let answer = connection.call(&request, i16::MAX).await?;
         let response: DescribeProducersResponse<'_> = answer.decode()?;
-        for topic in &response.topics {
-            for partition in &topic.partitions {
-                let what = || format!("producers of {name}/{}", key.partition);
-                ClientError::check(partition.error_code, what, None)?;
-                let mut producers = partition.active_producers.iter();
-                let found = producers.find(|known| known.producer_id == producer);
-                return Ok(found
-                    .map(|known| known.last_sequence)
-                    .filter(|last| *last >= 0));
-            }
+        let mut parts = response
+            .topics
+            .iter()
+            .flat_map(|topic| topic.partitions.iter().collect::<Vec<_>>());
+        if let Some(partition) = parts.next() {
+            let what = || format!("producers of {name}/{}", key.partition);
+            ClientError::check(partition.error_code, what, None)?;
+            let mut producers = partition.active_producers.iter();
+            let found = producers.find(|known| known.producer_id == producer);
+            return Ok(found
+                .map(|known| known.last_sequence)
+                .filter(|last| *last >= 0));
         }
         Ok(None)
     }
@@ -327,14 +330,16 @@ impl ClusterLog {
         };
         let answer = connection.call(&request, version_max(id)).await?;
         let response: ProduceResponse<'_> = answer.decode()?;
-        for topic in &response.responses {
-            for answered in &topic.partition_responses {
-                let what = || format!("producing to {name}/{partition}");
-                ClientError::check(answered.error_code, what, None)?;
-                return Ok(Produced {
-                    base_offset: Offset(answered.base_offset),
-                });
-            }
+        let mut parts = response
+            .responses
+            .iter()
+            .flat_map(|topic| topic.partition_responses.iter().collect::<Vec<_>>());
+        if let Some(answered) = parts.next() {
+            let what = || format!("producing to {name}/{partition}");
+            ClientError::check(answered.error_code, what, None)?;
+            return Ok(Produced {
+                base_offset: Offset(answered.base_offset),
+            });
         }
         Err(ClientError::UnknownPartition {
             topic: name.to_owned(),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Keyed, OrderedKey, Shape, TakeRow,
+    Keyed, OrderedKey, Shape, TakeRow, WriteEntry,
     store::{Store, compose, split},
 };
 use crate::{
@@ -66,7 +66,7 @@ impl<V: Event> Keyed for ValueState<V> {
         self.store.end_epoch(everything, row);
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
         self.store.checkpoint(all, write);
     }
 
@@ -126,7 +126,7 @@ impl<A: Aggregate> Keyed for AggregateState<A> {
         self.value.end_epoch(everything, take);
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
         self.value.checkpoint(all, write);
     }
 
@@ -252,7 +252,7 @@ macro_rules! keyed_entries {
                 });
         }
 
-        fn checkpoint(&mut self, all: bool, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
             self.entries.store.checkpoint(all, write);
         }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::Bound};
 
 use streams::state::{Keys, Slot};
 
+use super::WriteEntry;
 use crate::event::{DecodeError, Event, put_varint};
 
 /// See the module head.
@@ -140,7 +141,7 @@ impl<V: Event> Store<V> {
         }
     }
 
-    pub fn checkpoint(&mut self, all: bool, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    pub fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
         let values = &self.values;
         let mut bytes = Vec::new();
         let mut put = |slot: Slot| {

@@ -5,20 +5,29 @@ use flow::{Event, Timestamp};
 use crate::world::World;
 
 #[path = "../../examples/counting.rs"]
-#[allow(dead_code)]
 mod counting;
 #[path = "../../examples/fleet.rs"]
-#[allow(dead_code)]
 mod fleet;
 #[path = "../../examples/join.rs"]
-#[allow(dead_code)]
 mod join;
 #[path = "../../examples/sessions.rs"]
-#[allow(dead_code)]
 mod sessions;
 #[path = "../../examples/unpaid.rs"]
-#[allow(dead_code)]
 mod unpaid;
+
+/// What `cargo run --example` runs.
+const PROGRAMS: [fn() -> Result<(), flow::RunError>; 5] = [
+    counting::main,
+    fleet::main,
+    join::main,
+    sessions::main,
+    unpaid::main,
+];
+
+#[test]
+fn each_example_is_a_program() {
+    assert_eq!(PROGRAMS.len(), 5, "and has a test below");
+}
 
 fn bytes<T: Event>(events: &[T]) -> Vec<(i32, Vec<u8>)> {
     events.iter().map(|event| (0, event.to_bytes())).collect()

@@ -51,7 +51,8 @@ async fn serve(shared: Rc<Shared>) {
         .await
         .expect("nothing fails but power");
     if runtime::shard() == leading_shard() {
-        for (topic, partitions) in shared.topics.borrow().clone() {
+        let topics = shared.topics.borrow().clone();
+        for (topic, partitions) in topics {
             broker
                 .ensure_topic(&topic, partitions)
                 .await
