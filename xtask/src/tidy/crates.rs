@@ -9,6 +9,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("runtime", &["base", "iobuf"]),
     ("kafka", &["base", "iobuf"]),
     ("kafka-oracle", &["kafka", "fuzz"]),
+    ("with-sqlx", &[]),
     ("client", &["base", "iobuf", "kafka", "runtime"]),
     ("raft", &["base"]),
     ("raft_sim", &["base", "raft"]),
