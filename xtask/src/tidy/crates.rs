@@ -52,7 +52,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const QUARANTINE: &[(&str, &[&str])] = &[
     ("io-uring", &["runtime"]),
     ("libc", &["runtime", "iobuf", "server"]),
-    ("tokio", &["server"]),
+    ("tokio", &["server", "with-sqlx"]),
     ("hyper", &["server"]),
     ("hyper-util", &["server"]),
     ("datafusion-common", &["sql"]),
