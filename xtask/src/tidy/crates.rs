@@ -9,6 +9,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("runtime", &["base", "iobuf"]),
     ("kafka", &["base", "iobuf"]),
     ("kafka-oracle", &["kafka", "fuzz"]),
+    ("with-sqlx", &[]),
     ("client", &["base", "iobuf", "kafka", "runtime"]),
     ("raft", &["base"]),
     ("raft_sim", &["base", "raft"]),
@@ -76,7 +77,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const QUARANTINE: &[(&str, &[&str])] = &[
     ("io-uring", &["runtime"]),
     ("libc", &["runtime", "iobuf", "server"]),
-    ("tokio", &["server"]),
+    ("tokio", &["server", "with-sqlx"]),
     ("hyper", &["server"]),
     ("hyper-util", &["server"]),
     ("datafusion-common", &["sql"]),
