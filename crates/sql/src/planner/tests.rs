@@ -112,12 +112,13 @@ fn subqueries_become_joins() {
             c Utf8, max Decimal128(10, 2)
             Project [Column(1), Column(2)]  (node 7, state: none)
               -> Left join on [#0 = #1]  (node 6, state: by rows)
-                -> LeftAntiNullAware join on [#0 = #0]  (node 2, state: by rows)
+                -> LeftAntiNullAware join on [#0 = #0]  (node 3, state: by rows)
                   -> Read t  (node 0, state: none)
-                  -> Read u  (node 1, state: none)
+                  -> Project [Column(0)]  (node 2, state: none)
+                    -> Read u  (node 1, state: none)
                 -> Project [Column(1), Column(0)]  (node 5, state: none)
                   -> Aggregate by [a]: Max(x)  (node 4, state: by keys)
-                    -> Read u  (node 3, state: none)
+                    -> Read u  (node 1, state: none)
             order [] offset 0 limit None
         "#]],
     );

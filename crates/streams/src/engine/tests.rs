@@ -248,7 +248,7 @@ fn input(relation: &str, columns: &[usize]) -> (Operator, SchemaRef) {
         relation: relation.to_owned(),
         columns: columns.to_vec(),
         is_append_only: true,
-        time: None,
+        time: columns.iter().position(|column| *column == 1),
     };
     let schema = Arc::new(all.project(columns).expect("columns that are there"));
     (Operator::Input(input), schema)
@@ -404,7 +404,7 @@ fn a_malformed_record_stops_who_reads_it_and_nobody_else() {
             .await
             .expect_err("it has stopped too");
         assert!(
-            above.contains("it reads \"strict\", which has stopped"),
+            above.contains("\"strict\", which it reads, has stopped"),
             "{above}"
         );
     });

@@ -23,6 +23,7 @@ pub fn measure(
     let mut sql = connect(node)?;
     let queries = root.join("bench/nexmark/queries");
     let proto = std::fs::read_to_string(root.join("bench/nexmark/events.proto"))?;
+    let proto = proto.replace('\'', "''");
     let sources = std::fs::read_to_string(queries.join("sources.sql"))?;
     for statement in sources.split(';').filter(|text| text.contains("CREATE")) {
         sql.batch_execute(&filled(statement, format, &proto))?;
@@ -84,10 +85,11 @@ fn side_input(sql: &mut Client) -> Result<()> {
         .map(|key| format!("({key}, 'value {key}')"))
         .collect();
     sql.batch_execute("CREATE TABLE side_input (key BIGINT PRIMARY KEY, value TEXT)")?;
-    sql.batch_execute(&format!(
-        "INSERT INTO side_input VALUES {}",
-        rows.join(", ")
-    ))?;
+    // A statement has a greatest length.
+    for rows in rows.chunks(1_000) {
+        let rows = rows.join(", ");
+        sql.batch_execute(&format!("INSERT INTO side_input VALUES {rows}"))?;
+    }
     Ok(())
 }
 
