@@ -37,6 +37,7 @@ pub mod sqlstate {
     pub const DUPLICATE_TABLE: [u8; 5] = *b"42P07";
     pub const INVALID_DEFINITION: [u8; 5] = *b"42P17";
     pub const OUT_OF_MEMORY: [u8; 5] = *b"53200";
+    pub const PROGRAM_LIMIT_EXCEEDED: [u8; 5] = *b"54000";
     pub const STATEMENT_TOO_COMPLEX: [u8; 5] = *b"54001";
     pub const INTERNAL_ERROR: [u8; 5] = *b"XX000";
 }

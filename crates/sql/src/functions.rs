@@ -2,6 +2,7 @@
 
 mod aggregates;
 pub mod arithmetic;
+mod bounded;
 pub mod cast;
 pub mod clock;
 
@@ -55,7 +56,7 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         if LEFT_OUT.contains(&function.name()) {
             continue;
         }
-        add_scalar(&mut found, function);
+        add_scalar(&mut found, bounded::bounded(function));
     }
     let own = clock::all()
         .into_iter()
