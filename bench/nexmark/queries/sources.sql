@@ -1,4 +1,4 @@
--- The three topics. Times are milliseconds in the records; rowtime is the event time, and the watermark 4 s behind it.
+-- The three topics. Times are milliseconds in the records, rowtime is the event time, and the watermark 4 s behind it.
 CREATE SOURCE person FROM TOPIC ${prefix}_person (
   id BIGINT, name TEXT, "emailAddress" TEXT, "creditCard" TEXT, city TEXT, state TEXT, "dateTime" BIGINT,
   rowtime TIMESTAMPTZ PATH 'dateTime', extra TEXT,
