@@ -31,6 +31,7 @@ mod outbox;
 mod pipeline;
 mod questions;
 mod relation;
+mod replace;
 mod report;
 mod sink;
 #[cfg(test)]
@@ -61,6 +62,7 @@ use pipeline::{Epoch, Pipeline};
 pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
 pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
+use replace::Beside;
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 pub(crate) use waiting::all;
 
@@ -124,6 +126,10 @@ pub struct Engine {
     reserved: RefCell<BTreeMap<String, Vec<String>>>,
     /// Names that are about to go.
     dropping: RefCell<BTreeSet<String>>,
+    /// Sources that have another definition now, as they were.
+    altered: RefCell<Vec<Rc<Relation>>>,
+    /// By name: what is to take the place of a view.
+    beside: RefCell<BTreeMap<String, Beside>>,
     epoch: Cell<u64>,
     now: Cell<i64>,
     /// Up to where readers see every partition.
@@ -209,6 +215,8 @@ impl Engine {
             leaving: RefCell::default(),
             reserved: RefCell::default(),
             dropping: RefCell::default(),
+            altered: RefCell::default(),
+            beside: RefCell::default(),
             epoch: Cell::new(saved.epoch),
             now: Cell::new(saved.now),
             cuts: RefCell::default(),
@@ -263,7 +271,7 @@ impl Engine {
                     anew.insert(relation.id);
                     stream.pipelines.push(pipeline);
                 }
-                (Ok(pipeline), Some(state)) => match why_anew(&pipeline, state, anew) {
+                (Ok(mut pipeline), Some(state)) => match why_anew(&pipeline, state, anew) {
                     None => {
                         let mut pipeline = self.restored(state, pipeline).await?;
                         self.permit(&mut pipeline);
@@ -281,6 +289,7 @@ impl Engine {
                     Some(why) => {
                         tracing::info!(relation = %relation.name, why, "is computed anew");
                         anew.insert(relation.id);
+                        pipeline.swap.is_of_another_plan = true;
                         stream.pipelines.push(pipeline);
                         // Of what it was nothing is part of what it will be.
                         let states = stream.saved.pipelines.iter_mut();
@@ -412,6 +421,7 @@ impl Engine {
         let mut joining = self.joining.borrow_mut();
         let must_save = joining.iter().any(Pipeline::drops_late);
         stream.pipelines.append(&mut joining);
+        drop(joining);
         stream
             .pipelines
             .sort_by_key(|pipeline| rank(pipeline.relation.id));
@@ -422,7 +432,9 @@ impl Engine {
                 .retain(|pipeline| !leaving.contains(&pipeline.relation.id));
             stream.changed = true;
         }
-        must_save
+        self.repoint(stream);
+        let has_replaced = self.begin_swaps(stream);
+        must_save || has_replaced
     }
 
     /// One epoch; what it read.
@@ -470,15 +482,18 @@ impl Engine {
                 now,
                 cuts,
                 outputs: Some(&outputs),
-                watermarks: watermarks.map(|decided| &decided.watermarks),
+                watermarks: watermarks
+                    .filter(|_| !pipeline.swap.is_of_another_plan)
+                    .map(|decided| &decided.watermarks),
             };
             match pipeline.run_epoch(epoch, &*self.log).await {
                 Ok(read) => records += read,
                 Err(error) => pipeline.relation.fail(&error.to_string()),
             }
             late_rows += pipeline.take_late_rows();
-            if !pipeline.output.is_empty() && pipeline.relation.failure().is_none() {
-                outputs.insert(pipeline.relation.name.clone(), pipeline.output.clone());
+            let output = pipeline.told();
+            if !output.is_empty() && pipeline.relation.failure().is_none() {
+                outputs.insert(pipeline.relation.name.clone(), output);
             }
         }
         stream.changed |= records > 0 || !outputs.is_empty();
@@ -497,7 +512,7 @@ impl Engine {
         let (mut watermarks, mut relations) = (Watermarks::new(), BTreeSet::new());
         for pipeline in &stream.pipelines {
             let id = pipeline.relation.id;
-            if pipeline.relation.failure().is_none() {
+            if pipeline.relation.failure().is_none() && !pipeline.swap.is_beside {
                 relations.insert(id);
                 let inputs = pipeline.watermarks();
                 watermarks.extend(inputs.map(|(node, at)| ((id, node.0 as u32), at)));
@@ -568,9 +583,12 @@ impl Engine {
     /// Lets readers see what the epoch has changed.
     async fn apply(&self, pipelines: &mut [Pipeline], number: u64) {
         self.applying.set(true);
+        self.end_swaps();
         for pipeline in pipelines {
+            let told = pipeline.told();
+            pipeline.swap.difference.clear();
             let output = std::mem::take(&mut pipeline.output);
-            if output.is_empty() {
+            if output.is_empty() && told.is_empty() {
                 continue;
             }
             // What was put out is gone from where it came: rows that do not fit leave a view that is right no more.
@@ -588,8 +606,8 @@ impl Engine {
             if pipeline.relation.failure().is_some() {
                 continue;
             }
-            pipeline.relation.tell(number, &output);
-            if pipeline.relation.keeps_rows() {
+            pipeline.relation.tell(number, &told);
+            if pipeline.relation.keeps_rows() && !pipeline.swap.is_beside {
                 pipeline.unsaved.extend(output);
             }
             self.permit(pipeline);
@@ -618,7 +636,8 @@ impl Engine {
             outbox: stream.outbox.end,
             pipelines: Vec::new(),
         };
-        for pipeline in &mut stream.pipelines {
+        let shown = stream.pipelines.iter_mut();
+        for pipeline in shown.filter(|pipeline| !pipeline.swap.is_beside) {
             let relation = pipeline.relation.clone();
             let mut state = pipeline.save();
             let before = stream.saved.pipelines.iter().find(|p| p.id == state.id);
