@@ -55,6 +55,12 @@ pub fn physical(expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physical
     Ok(create_physical_expr(expression, schema, &props, &context)?)
 }
 
+/// The query engine's own, where it is one.
+pub fn engine_expression(expression: &ExpressionRef) -> Option<&Arc<dyn PhysicalExpr>> {
+    let any: &dyn Any = &**expression;
+    any.downcast_ref::<Engine>().map(|engine| &engine.physical)
+}
+
 fn column_of(expression: &Expr, schema: &DFSchema) -> Option<usize> {
     match expression {
         Expr::Column(column) => schema.maybe_index_of_column(column),
