@@ -10,13 +10,14 @@ mod cursor;
 mod definition;
 mod place;
 mod rewrite;
+mod source_text;
 #[cfg(test)]
 mod tests;
 
 use datafusion_sql::sqlparser::{
     ast,
     dialect::PostgreSqlDialect,
-    tokenizer::{Token, Tokenizer, TokenizerError},
+    tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError},
 };
 
 use crate::{backend::SqlError, error::sqlstate};
@@ -34,6 +35,8 @@ pub struct Statement {
     pub text: String,
     /// Characters before it in what it was read from.
     pub start: usize,
+    /// Where its first word stands there.
+    first: Location,
     pub kind: StatementKind,
 }
 
@@ -48,6 +51,7 @@ pub enum StatementKind {
     CreateSink(CreateSink),
     CreateIndex(CreateIndex),
     Drop(Drop),
+    Alter(Alter),
     /// `SHOW`, with the words behind it in lower case: `sources`, `columns from t`, `all`, `timezone`.
     Show(Vec<String>),
     Describe {
@@ -56,6 +60,11 @@ pub enum StatementKind {
     Explain {
         analyze: bool,
         statement: Box<Statement>,
+    },
+    /// `EXPLAIN [ANALYZE] view`: of what is at work.
+    ExplainRelation {
+        analyze: bool,
+        relation: String,
     },
     Subscribe {
         relation: String,
@@ -181,6 +190,8 @@ pub struct CreateView {
     pub name: String,
     pub if_not_exists: bool,
     pub or_replace: bool,
+    /// By ALTER: there must be one.
+    pub alters: bool,
     pub columns: Vec<String>,
     pub query: Box<ast::Query>,
     pub emit_on_window_close: bool,
@@ -227,6 +238,22 @@ pub struct Drop {
     pub cascade: bool,
 }
 
+#[derive(Clone, Debug)]
+pub struct Alter {
+    pub kind: DropKind,
+    pub name: String,
+    pub change: AlterChange,
+}
+
+#[derive(Clone, Debug)]
+pub enum AlterChange {
+    Rename(String),
+    /// Of a source. Each with whether it may be there already.
+    AddColumns(Vec<(SourceColumn, bool)>),
+    /// Of a source: what stands behind WITH. Names in lower case.
+    Set(Vec<(String, String)>),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropKind {
     Source,
@@ -240,11 +267,24 @@ impl Statement {
     /// The error with its place, where its words say what is meant.
     #[must_use]
     pub fn placed(&self, error: SqlError) -> SqlError {
-        let place = match error.position {
-            Some(_) => None,
-            None => place::of(&error, &self.text),
+        let place = match (error.position, error.location) {
+            (Some(_), _) => None,
+            (None, Some(location)) => self.position_of(location),
+            (None, None) => place::of(&error, &self.text),
         };
         error.at(place.map(|place| self.start + place))
+    }
+
+    /// In characters of its own text, from 1.
+    fn position_of(&self, (line, column): (u64, u64)) -> Option<usize> {
+        let line = line.checked_sub(self.first.line)? + 1;
+        let before = if line == 1 {
+            self.first.column.saturating_sub(1)
+        } else {
+            0
+        };
+        let column = column.checked_sub(before)?;
+        position_of(&self.text, Location { line, column })
     }
 }
 
@@ -275,14 +315,17 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
             )
             .with_hint("IN (…) takes any number of values."));
         }
-        refuse_system_time(text, words)?;
         let (start, own) = statement_text(text, words);
-        let mut cursor = Cursor::new(text, rewrite::rewritten(words.to_vec()));
+        let first = first_place(words);
+        let words = rewrite::rewritten(words.to_vec());
+        refuse_system_time(text, &words)?;
+        let mut cursor = Cursor::new(text, words);
         let kind = statement(&mut cursor)?;
         cursor.expect_end()?;
         statements.push(Statement {
             text: own,
             start,
+            first,
             kind,
         });
     }
@@ -291,7 +334,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
 
 /// No less than the levels of the deepest expression: commas begin new ones, what stands in parentheses adds to what it
 /// stands in.
-fn operators_deep(words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan]) -> usize {
+fn operators_deep(words: &[TokenWithSpan]) -> usize {
     // Of each open parenthesis: operators since the last comma, and the most between two of them.
     let mut open = vec![(0_usize, 0_usize)];
     for word in words {
@@ -361,29 +404,14 @@ fn is_operator(token: &Token) -> bool {
 }
 
 /// The parser would stumble over it without saying what to write instead.
-fn refuse_system_time(
-    text: &str,
-    words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan],
-) -> Result<(), SqlError> {
-    let is = |token: &Token, name: &str| matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name));
-    let mut real = words
-        .iter()
-        .filter(|word| !matches!(word.token, Token::Whitespace(_)))
-        .peekable();
-    while let Some(word) = real.next() {
-        if is(&word.token, "for")
-            && real
-                .peek()
-                .is_some_and(|next| is(&next.token, "system_time"))
-        {
-            return Err(SqlError::unsupported("FOR SYSTEM_TIME AS OF is not supported")
-                .with_hint(
-                    "A plain JOIN with a table or view is exact at every moment; ASOF JOIN goes by times of events.",
-                )
-                .at(position_of(text, word.span.start)));
-        }
-    }
-    Ok(())
+fn refuse_system_time(text: &str, words: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let Some((at, _)) = rewrite::system_time(words, 0) else {
+        return Ok(());
+    };
+    let message = "FOR SYSTEM_TIME AS OF wants a column of the other side, and a join with ON";
+    Err(SqlError::unsupported(message)
+        .with_hint("… a JOIN b FOR SYSTEM_TIME AS OF a.time AS b ON a.key = b.key")
+        .at(position_of(text, words[at].span.start)))
 }
 
 /// `SELECT`, to be filled.
@@ -400,10 +428,16 @@ fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {
     SqlError::new(sqlstate::SYNTAX_ERROR, message).at(position)
 }
 
-fn statement_text(
-    text: &str,
-    words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan],
-) -> (usize, String) {
+/// Of the first word.
+fn first_place(words: &[TokenWithSpan]) -> Location {
+    let mut real = words
+        .iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
+    let first = real.next().map(|token| token.span.start);
+    first.unwrap_or(Location { line: 1, column: 1 })
+}
+
+fn statement_text(text: &str, words: &[TokenWithSpan]) -> (usize, String) {
     let real: Vec<_> = words
         .iter()
         .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
@@ -433,6 +467,7 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     Ok(match word.as_str() {
         "create" => definition::create(cursor)?,
         "drop" => definition::drop(cursor)?,
+        "alter" => definition::alter(cursor)?,
         "show" => StatementKind::Show(cursor.rest_of_words()?),
         "describe" | "desc" => StatementKind::Describe {
             relation: cursor.name()?,
@@ -538,13 +573,21 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             }
         }
     }
-    let text = cursor.rest_text();
+    let has_kind = cursor.take_words(&["materialized", "view"])
+        || cursor.take_word("view")
+        || cursor.take_word("sink");
+    if has_kind || cursor.is_name_alone() {
+        let relation = cursor.name()?;
+        return Ok(StatementKind::ExplainRelation { analyze, relation });
+    }
+    let (text, first) = (cursor.rest_text(), cursor.here());
     let kind = statement(cursor)?;
     Ok(StatementKind::Explain {
         analyze,
         statement: Box::new(Statement {
             text,
             start: 0,
+            first,
             kind,
         }),
     })
@@ -610,11 +653,12 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         cursor.expect_token(&Token::RParen)?;
     }
     cursor.expect_word("as")?;
-    let text = cursor.rest_text();
+    let (text, first) = (cursor.rest_text(), cursor.here());
     let kind = statement(cursor)?;
     let statement = Box::new(Statement {
         text,
         start: 0,
+        first,
         kind,
     });
     Ok(StatementKind::Prepare {
@@ -710,10 +754,9 @@ pub(crate) fn query_of(relation: &str, columns: &[String]) -> Result<Box<ast::Qu
         false => columns.join(", "),
     };
     let text = format!("SELECT {shown} FROM {}", quoted(relation));
-    match parse(&text)?.pop().map(|statement| statement.kind) {
-        Some(StatementKind::Query(query)) => Ok(query),
-        _ => Err(SqlError::new(sqlstate::SYNTAX_ERROR, "not a relation")),
-    }
+    // Its words stand nowhere in what the client has written.
+    let mut cursor = Cursor::new(&text, rewrite::tokens(&text));
+    cursor.query().map_err(SqlError::unplaced)
 }
 
 /// As it is written where it must not be folded to lower case; the parts of `schema.name` one by one.

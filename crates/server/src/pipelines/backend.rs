@@ -42,9 +42,10 @@ pub enum StartError {
 }
 
 /// See the module head.
+#[derive(Clone)]
 pub struct NodeBackend {
     shards: ShardsHandle,
-    catalog: Mutex<Arc<Catalog>>,
+    catalog: Arc<Mutex<Arc<Catalog>>>,
 }
 
 impl NodeBackend {
@@ -103,7 +104,7 @@ impl NodeBackend {
         started.await?;
         Ok(Arc::new(Self {
             shards,
-            catalog: Mutex::new(Arc::new(catalog)),
+            catalog: Arc::new(Mutex::new(Arc::new(catalog))),
         }))
     }
 
@@ -211,6 +212,98 @@ impl NodeBackend {
     }
 }
 
+impl NodeBackend {
+    /// Builds the new view beside the old one, makes the metadata say so, and lets readers see it.
+    async fn replace_view(
+        self,
+        relation: Relation,
+        definition: Definition,
+    ) -> Result<(), SqlError> {
+        let name = relation.name.clone();
+        let new = NewRelation {
+            id: 0,
+            name: name.clone(),
+            definition,
+        };
+        let built = self.ask("build beside", |engine| async move {
+            engine.build_beside(new).await
+        });
+        built.await?;
+        let committed = self.commit(altered(&name, &relation)).await;
+        let Ok(id) = committed.as_ref().map(altered_id) else {
+            self.tell("abandon", move |engine| engine.abandon(&name))
+                .await?;
+            return committed.map(|_| ());
+        };
+        let swapped = self.ask("swap", |engine| async move { engine.swap(&name).await });
+        swapped.await?;
+        self.change_catalog(|catalog| catalog.insert(Relation { id, ..relation }));
+        Ok(())
+    }
+
+    async fn alter_source(
+        self,
+        name: String,
+        relation: Relation,
+        definition: Definition,
+    ) -> Result<(), SqlError> {
+        let new = NewRelation {
+            id: 0,
+            name: relation.name.clone(),
+            definition,
+        };
+        let (old, wanted) = (name.clone(), new.clone());
+        let checked = self.ask("may alter", |engine| async move {
+            engine.may_alter(&old, &wanted).await
+        });
+        checked.await?;
+        let id = altered_id(&self.commit(altered(&name, &relation)).await?);
+        let old = name.clone();
+        let done = self.ask(
+            "alter",
+            |engine| async move { engine.alter(&old, new).await },
+        );
+        done.await?;
+        self.change_catalog(|catalog| {
+            catalog.remove(&name);
+            catalog.insert(Relation { id, ..relation });
+        });
+        Ok(())
+    }
+}
+
+fn altered(name: &str, relation: &Relation) -> Command {
+    Command::AlterRelation {
+        name: name.to_owned(),
+        to: relation.name.clone(),
+        statement: relation.definition.clone(),
+    }
+}
+
+fn altered_id(change: &Change) -> RelationId {
+    match change {
+        Change::RelationAltered(id) => RelationId(*id),
+        _ => unreachable!("the command alters a relation"),
+    }
+}
+
+/// To the end, whether or not somebody waits for it: a client that goes must leave no half.
+async fn whole(
+    work: impl Future<Output = Result<(), SqlError>> + Send + 'static,
+) -> Result<(), SqlError> {
+    let done = tokio::spawn(work).await;
+    done.unwrap_or_else(|error| {
+        Err(SqlError {
+            sqlstate: STOPPING,
+            message: error.to_string(),
+            detail: None,
+            hint: None,
+            position: None,
+            location: None,
+        })
+    })
+}
+
 /// What the machine has, or what the process may use of it where that is less.
 fn memory_bytes() -> usize {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -253,6 +346,7 @@ fn define(catalog: &Catalog, text: &str) -> Result<(Relation, Definition), SqlEr
         detail: None,
         hint: None,
         position: None,
+        location: None,
     })?;
     planner::define(catalog, &statement)
 }
@@ -262,7 +356,13 @@ fn sql_error(error: QuestionError) -> SqlError {
         QuestionError::Unknown(_) => *b"42P01",
         QuestionError::Exists(_) => *b"42P07",
         QuestionError::IsRead { .. } => *b"2BP01",
-        QuestionError::NotRows(_) | QuestionError::NotTable(_) => *b"42809",
+        QuestionError::NotRows(_)
+        | QuestionError::NotTable(_)
+        | QuestionError::NotView(_)
+        | QuestionError::NotSource(_) => *b"42809",
+        QuestionError::Busy(_) => *b"55006",
+        QuestionError::ReadsNewer { .. } => *b"0A000",
+        QuestionError::CannotReplace { .. } => *b"2BP01",
         QuestionError::Duplicate { .. } => *b"23505",
         QuestionError::Conflict => *b"40001",
         QuestionError::TooLarge { .. } => *b"54000",
@@ -276,6 +376,7 @@ fn sql_error(error: QuestionError) -> SqlError {
         detail: None,
         hint: None,
         position: None,
+        location: None,
     }
 }
 
@@ -290,6 +391,7 @@ fn refused(refusal: &Refusal) -> SqlError {
         detail: None,
         hint: None,
         position: None,
+        location: None,
     }
 }
 
@@ -300,6 +402,7 @@ fn not_committed(error: &CommitError) -> SqlError {
         detail: None,
         hint: None,
         position: None,
+        location: None,
     }
 }
 
@@ -330,6 +433,23 @@ impl Backend for NodeBackend {
         definition: Definition,
     ) -> BoxFuture<'_, Result<(), SqlError>> {
         Box::pin(self.create_relation(relation, definition))
+    }
+
+    fn replace(
+        &self,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        Box::pin(whole(self.clone().replace_view(relation, definition)))
+    }
+
+    fn alter(
+        &self,
+        name: String,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        Box::pin(whole(self.clone().alter_source(name, relation, definition)))
     }
 
     fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
