@@ -102,7 +102,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "SELECT 1; SELECT 'nope', id AS nope\n FROM t WHERE id = 1 AND nope = 2",
-        "42703 column \"nope\" does not exist @62",
+        "42703 column \"nope\" does not exist @62 hint Perhaps you meant to reference the column \"t.name\".",
     ),
     (
         "SELECT t.id FROM t, (SELECT 1 AS nowhere) AS q WHERE EXISTS (SELECT 1 FROM nowhere)",
