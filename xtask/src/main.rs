@@ -34,8 +34,8 @@ cargo xtask TASK
                            test run anew; --sqlite: SQLite's own files instead
   crash [--rounds N]       kill -9 under load, 50 rounds unless told otherwise
   capture                  frames of real clients and Apache Kafka, into crates/kafka/tests/golden
-  bench streams [--events N] [--runs N] [--only QUERY] [--skip flink]
-                           Nexmark beside Apache Flink, into docs/benchmarks-streams.md
+  bench streams [--events N] [--runs N] [--only QUERY] [--skip PART]
+                           Nexmark beside Apache Flink and what readers of a view wait for, into docs/benchmarks-streams.md
   bench kafka [--runs N] [--only ROW] [--skip VARIANT]
                            Forebay beside Apache Kafka, into docs/benchmarks.md
   demo                     what README's first command runs

@@ -2,9 +2,9 @@
 
 use std::{path::Path, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use e2e::node::Node;
-use postgres::{Client, NoTls, SimpleQueryMessage};
+use postgres::{Client, NoTls};
 
 use super::{Engine, Sample, Samples, Wanted, events_of, prefix};
 
@@ -25,9 +25,7 @@ pub fn measure(
     let proto = std::fs::read_to_string(root.join("bench/nexmark/events.proto"))?;
     let proto = proto.replace('\'', "''");
     let sources = std::fs::read_to_string(queries.join("sources.sql"))?;
-    for statement in sources.split(';').filter(|text| text.contains("CREATE")) {
-        sql.batch_execute(&filled(statement, format, &proto))?;
-    }
+    sql.batch_execute(&filled(&sources, format, &proto))?;
     side_input(&mut sql)?;
     for query in &wanted.queries {
         let text = std::fs::read_to_string(queries.join(format!("{query}.sql")))?;
@@ -41,7 +39,7 @@ pub fn measure(
                     sample.cpu_s,
                     sample.seconds,
                     sample.rows,
-                    sample.peak_mib
+                    sample.resident_mib
                 ),
                 Err(error) => println!("forebay {format} {query}: {error}"),
             }
@@ -58,7 +56,7 @@ pub fn measure(
     Ok(())
 }
 
-fn connect(node: &Node) -> Result<Client> {
+pub fn connect(node: &Node) -> Result<Client> {
     let address = format!(
         "host=127.0.0.1 port={} user=forebay dbname=forebay",
         node.pg_port()
@@ -98,20 +96,31 @@ fn one(sql: &mut Client, node: &Node, query: &str, text: &str, events: u64) -> R
     let (began, cpu) = (Instant::now(), node.cpu_seconds()?);
     sql.batch_execute(&format!("CREATE SINK {query} INTO BLACKHOLE AS {text}"))?;
     let (seconds, cpu_s) = (began.elapsed().as_secs_f64(), node.cpu_seconds()? - cpu);
-    let peak_mib = node.resident_bytes()? as f64 / 1_048_576.0;
-    let rows = sql.simple_query(&format!(
-        "SELECT rows_out FROM forebay.operators WHERE pipeline = '{query}' ORDER BY node DESC LIMIT 1"
-    ))?;
-    let rows = rows.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
-        _ => None,
-    });
+    let resident_mib = node.resident_bytes()? as f64 / 1_048_576.0;
+    let counted = counts(sql, query);
     sql.batch_execute(&format!("DROP SINK {query}"))?;
+    let (records, rows) = counted?;
+    let events = events_of(query, events);
+    ensure!(
+        records as f64 >= events,
+        "{records} records were read of {events}"
+    );
     Ok(Sample {
-        events: events_of(query, events),
-        rows: rows.unwrap_or(0),
+        events,
+        rows,
         seconds,
         cpu_s,
-        peak_mib,
+        resident_mib,
     })
+}
+
+/// Records read by a pipeline, and rows of its last operator.
+fn counts(sql: &mut Client, query: &str) -> Result<(u64, u64)> {
+    let row = sql.query_one(
+        "SELECT p.records, o.rows_out FROM forebay.pipelines AS p JOIN forebay.operators AS o ON o.pipeline = p.name
+         WHERE p.name = $1 ORDER BY o.node DESC LIMIT 1",
+        &[&query],
+    )?;
+    let number = |at: usize| Ok::<_, anyhow::Error>(u64::try_from(row.get::<_, i64>(at))?);
+    Ok((number(0)?, number(1)?))
 }
