@@ -112,6 +112,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
         let server = Server::Forebay { binary };
         let mut node = Node::with_java(&server, None, &home.join("forebay"))?;
         node.start()?;
+        forebay::side_input(&node)?;
         for (engine, format) in [
             (Engine::ForebayJson, "json"),
             (Engine::ForebayProtobuf, "protobuf"),

@@ -26,7 +26,6 @@ pub fn measure(
     let proto = proto.replace('\'', "''");
     let sources = std::fs::read_to_string(queries.join("sources.sql"))?;
     sql.batch_execute(&filled(&sources, format, &proto))?;
-    side_input(&mut sql)?;
     for query in &wanted.queries {
         let text = std::fs::read_to_string(queries.join(format!("{query}.sql")))?;
         for _ in 0..wanted.runs {
@@ -50,12 +49,11 @@ pub fn measure(
             }
         }
     }
-    sql.batch_execute(
-        "DROP SOURCE person; DROP SOURCE auction; DROP SOURCE bid; DROP TABLE side_input",
-    )?;
+    sql.batch_execute("DROP SOURCE person; DROP SOURCE auction; DROP SOURCE bid")?;
     Ok(())
 }
 
+/// A session.
 pub fn connect(node: &Node) -> Result<Client> {
     let address = format!(
         "host=127.0.0.1 port={} user=forebay dbname=forebay",
@@ -78,7 +76,9 @@ fn filled(statement: &str, format: &str, proto: &str) -> String {
     text
 }
 
-fn side_input(sql: &mut Client) -> Result<()> {
+/// Makes the small table.
+pub fn side_input(node: &Node) -> Result<()> {
+    let mut sql = connect(node)?;
     let rows: Vec<String> = (0..SIDE_ROWS)
         .map(|key| format!("({key}, 'value {key}')"))
         .collect();
