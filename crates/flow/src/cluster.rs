@@ -16,7 +16,7 @@ mod writer;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     rc::Rc,
     sync::Arc,
@@ -54,6 +54,8 @@ pub struct ClusterLog {
     /// What the cluster calls them.
     names: RefCell<BTreeMap<TopicId, Rc<str>>>,
     starts: RefCell<BTreeMap<PartitionKey, Offset>>,
+    /// Those that the cluster says it has not, when it was last asked.
+    gone: RefCell<BTreeSet<TopicId>>,
     looked_at: Cell<Option<Instant>>,
     /// Of producers of sinks: the last sequence that the broker has, once it was asked.
     known: RefCell<BTreeMap<(PartitionKey, i64), Option<i32>>>,
@@ -72,6 +74,7 @@ impl ClusterLog {
             topics: RefCell::default(),
             names: RefCell::default(),
             starts: RefCell::default(),
+            gone: RefCell::default(),
             looked_at: Cell::new(None),
             known: RefCell::default(),
             outbox: RefCell::default(),
@@ -143,7 +146,7 @@ impl ClusterLog {
     /// What can be read of a partition, once it can be asked.
     async fn extent_of(&self, key: PartitionKey) -> Result<Extent, LogError> {
         loop {
-            if let Some(extent) = self.extents(vec![key]).await.pop().flatten() {
+            if let Some(extent) = self.extents_now(&[key]).await.pop().flatten() {
                 return Ok(extent);
             }
             if self.stopping.get() {
@@ -151,6 +154,30 @@ impl ClusterLog {
             }
             runtime::sleep(RETRY).await;
         }
+    }
+
+    /// What can be read of those partitions that answer now.
+    async fn extents_now(&self, partitions: &[PartitionKey]) -> Vec<Option<Extent>> {
+        let missing: Vec<PartitionKey> = {
+            let starts = self.starts.borrow();
+            let unknown = partitions.iter().filter(|key| !starts.contains_key(key));
+            unknown.copied().collect()
+        };
+        let starts = self.list_offsets(&missing, requests::EARLIEST).await;
+        self.starts.borrow_mut().extend(starts);
+        let ends = self.list_offsets(partitions, requests::LATEST).await;
+        let starts = self.starts.borrow();
+        let extent = |key: &PartitionKey| {
+            Some(Extent {
+                log_start_offset: *starts.get(key)?,
+                high_watermark: *ends.get(key)?,
+            })
+        };
+        partitions.iter().map(extent).collect()
+    }
+
+    fn is_gone(&self, key: PartitionKey) -> bool {
+        self.gone.borrow().contains(&key.topic) || self.name(key).is_err()
     }
 
     /// What the cluster calls a topic: the outbox is the app's own.
@@ -236,25 +263,19 @@ impl TopicLog for ClusterLog {
         })
     }
 
+    /// Waits for partitions that do not answer: whose topic is there, comes back.
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
         Box::pin(async move {
-            self.look_again().await;
-            let missing: Vec<PartitionKey> = {
-                let starts = self.starts.borrow();
-                let unknown = partitions.iter().filter(|key| !starts.contains_key(key));
-                unknown.copied().collect()
-            };
-            let starts = self.list_offsets(&missing, requests::EARLIEST).await;
-            self.starts.borrow_mut().extend(starts);
-            let ends = self.list_offsets(&partitions, requests::LATEST).await;
-            let starts = self.starts.borrow();
-            let extent = |key: &PartitionKey| {
-                Some(Extent {
-                    log_start_offset: *starts.get(key)?,
-                    high_watermark: *ends.get(key)?,
-                })
-            };
-            partitions.iter().map(extent).collect()
+            loop {
+                self.look_again().await;
+                let found = self.extents_now(&partitions).await;
+                let mut each = partitions.iter().zip(&found);
+                let is_told = each.all(|(key, extent)| extent.is_some() || self.is_gone(*key));
+                if is_told || self.stopping.get() {
+                    return found;
+                }
+                runtime::sleep(RETRY).await;
+            }
         })
     }
 

@@ -127,7 +127,9 @@ impl Deployed {
             });
         }
         let none = streams::engine::PlantedBugs::default();
-        let engine = Engine::start(log.clone(), &dir, relations.relations, none).await?;
+        // Its process is an app's own: whoever runs it knows what memory it may have.
+        let limit = usize::MAX;
+        let engine = Engine::start(log.clone(), &dir, relations.relations, none, limit).await?;
         let deployed = Self {
             engine,
             log,

@@ -96,6 +96,9 @@ settings! {
     network_bytes: Bytes, "SIZE", "256MiB";
     /// Memory of each shard for records on their way to clients.
     fetch_bytes: Bytes, "SIZE", "256MiB";
+    /// Memory of all views, tables and sinks together: their rows and what their operators keep. Who needs more stops and
+    /// says so. 0: half of what the process may use.
+    state_bytes: Bytes, "SIZE", "0";
     /// Client connections of the node; one more is closed at once.
     connections_max: u32, "N", "10000";
     /// A connection without requests for so long is closed.

@@ -72,9 +72,6 @@ pub struct Listeners {
 pub enum FrontError {
     #[error("the front thread does not start: {0}")]
     Thread(#[from] io::Error),
-    #[cfg(feature = "pipelines")]
-    #[error("the stream engine does not start: {0}")]
-    Pipelines(#[from] crate::pipelines::StartError),
 }
 
 /// Binds before the node starts, so that a taken port is known at once.
@@ -85,11 +82,12 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Front {
-    /// Serves until stopped; once the node serves.
+    /// Serves until stopped; once the node serves. `state_bytes`: of all pipelines, as it is set.
     pub fn start(
         listeners: Listeners,
         shards: ShardsHandle,
         programs: Programs,
+        state_bytes: u64,
     ) -> Result<Self, FrontError> {
         let shared = Arc::new(Shared {
             shards,
@@ -101,9 +99,11 @@ impl Front {
             .enable_all()
             .build()?;
         #[cfg(feature = "pipelines")]
-        let backend = executor.block_on(NodeBackend::start(shared.shards.clone(), programs))?;
+        let backend = NodeBackend::start(shared.shards.clone(), programs, state_bytes);
+        #[cfg(feature = "pipelines")]
+        let backend = executor.block_on(backend);
         #[cfg(not(feature = "pipelines"))]
-        let Programs {} = programs;
+        let (Programs {}, _) = (programs, state_bytes);
         let here = shared.clone();
         let thread = std::thread::Builder::new()
             .name("front".into())

@@ -14,7 +14,7 @@ use streams::{
     log::TopicLog,
 };
 
-pub use backend::{NodeBackend, StartError, tables_of};
+pub use backend::{NodeBackend, tables_of};
 pub use topics::BrokerTopics;
 
 /// The shard that the engine lives on, of so many: not the one that accepts connections, where there is another.
@@ -23,8 +23,11 @@ pub fn engine_shard(shards: u16) -> ShardId {
     ShardId(shards - 1)
 }
 
-/// Starts the engine; on its shard, when the node serves.
-pub async fn start_on_shard(relations: Vec<NewRelation>) -> Result<Rc<Engine>, EngineError> {
+/// Starts the engine; on its shard, when the node serves. `state_bytes_max`: what all pipelines together may hold.
+pub async fn start_on_shard(
+    relations: Vec<NewRelation>,
+    state_bytes_max: usize,
+) -> Result<Rc<Engine>, EngineError> {
     let broker = Broker::local();
     let data_dir = broker.settings.data_dir.clone();
     let topics = Rc::new(BrokerTopics::new(broker));
@@ -34,7 +37,9 @@ pub async fn start_on_shard(relations: Vec<NewRelation>) -> Result<Rc<Engine>, E
             tracing::error!(topic, %error, "a program's topic cannot be made");
         }
     }
-    let engine = Engine::start(topics, &data_dir, relations, PlantedBugs::default()).await?;
+    let none = PlantedBugs::default();
+    let started = Engine::start(topics, &data_dir, relations, none, state_bytes_max);
+    let engine = started.await?;
     runtime::set_local(engine.clone());
     Ok(engine)
 }

@@ -213,7 +213,9 @@ impl Process {
                 });
             }
         };
-        let front = match Front::start(Listeners { http, postgres }, running.handle(), programs) {
+        let listeners = Listeners { http, postgres };
+        let state_bytes = settings.state_bytes.0;
+        let front = match Front::start(listeners, running.handle(), programs, state_bytes) {
             Ok(front) => front,
             Err(error) => {
                 ask_to_stop(&running);

@@ -22,9 +22,11 @@
 //! Between chunks of work. While rows are applied to views (`applying`) readers wait.
 //!
 //! # Limits
-//! `RECORDS_PER_EPOCH` of each partition; subscribers are ended when they are `CHANGES_MAX` epochs behind.
+//! `RECORDS_PER_EPOCH` of each partition; subscribers are ended when they are `CHANGES_MAX` epochs behind; memory of all
+//! pipelines (`budget`).
 
 pub mod arrangement;
+mod budget;
 mod checkpoint;
 mod deciding;
 mod outbox;
@@ -51,6 +53,8 @@ use runtime::{Class, Fatal, Instant, sync::Notify};
 
 use crate::{Definition, NodeId, log::TopicLog};
 use arrangement::NotThere;
+use budget::Budget;
+pub use budget::OverBudget;
 pub use checkpoint::CheckpointError;
 use checkpoint::{Checkpoint, CheckpointDir, PipelineState, ROWS, RunWriter};
 use deciding::Outbox;
@@ -62,6 +66,7 @@ pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
 pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
+use waiting::Turn;
 pub(crate) use waiting::all;
 
 /// Records of one partition that an epoch takes in at most: a second's work is never one epoch.
@@ -78,6 +83,9 @@ const EPOCH_MAX: Duration = Duration::from_millis(100);
 
 /// Between two checkpoints while something changes.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The same after a full disk, while readers see what must be saved.
+const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs of one pipeline before all of its state is written anew.
 const RUNS_MAX: usize = 8;
@@ -139,8 +147,9 @@ pub struct Engine {
     progressed: Notify,
     /// There is something for the loop to do.
     wake: Notify,
-    /// Of one pipeline: its operators' state and its rows.
-    state_bytes_max: Cell<usize>,
+    budget: Budget,
+    /// To change the rows of views that are there, or to go through them while nobody does.
+    rows_turn: Rc<Turn>,
     stopping: Cell<bool>,
     stopped: Notify,
 }
@@ -150,6 +159,8 @@ pub struct Engine {
 pub enum EngineError {
     #[error("{0}")]
     Checkpoint(#[from] CheckpointError),
+    #[error("the state of {relation} does not fit: {error}")]
+    Budget { relation: String, error: OverBudget },
 }
 
 struct Stream {
@@ -158,10 +169,15 @@ struct Stream {
     saved_at: Instant,
     run_number: u64,
     changed: bool,
+    /// What is shown must be in a checkpoint: what was late while a view caught up, no other way tells.
+    must_save: bool,
+    /// The next checkpoint writes all there is: the last one was cut short, and what had changed was said to it only.
+    saves_all: bool,
     outbox: Outbox,
     /// The epoch before, where it was not decided and somebody drops late rows.
     previous: Option<Decided>,
-    /// An epoch could not be decided, or not be written: what is in memory is ahead of what a restart could know.
+    /// An epoch was broken off, could not be decided, or not be written: what is in memory is ahead of what a restart could
+    /// know.
     is_void: bool,
 }
 
@@ -175,6 +191,8 @@ impl Stream {
             saved,
             saved_at: runtime::now(),
             changed: false,
+            must_save: false,
+            saves_all: false,
             previous: None,
             is_void: false,
         }
@@ -191,12 +209,14 @@ struct Cut {
 }
 
 impl Engine {
-    /// Takes up the work of all relations where the last checkpoint stands.
+    /// Takes up the work of all relations where the last checkpoint stands. `state_bytes_max`: what they may hold in memory,
+    /// all together and about; who needs more stops and says so.
     pub async fn start(
         log: Rc<dyn TopicLog>,
         data_dir: &Path,
         relations: Vec<NewRelation>,
         planted: PlantedBugs,
+        state_bytes_max: usize,
     ) -> Result<Rc<Self>, EngineError> {
         let checkpoints = CheckpointDir::new(data_dir);
         let saved = checkpoints.load().await?.unwrap_or_default();
@@ -220,7 +240,8 @@ impl Engine {
             next_subscription: Cell::new(0),
             progressed: Notify::new(),
             wake: Notify::new(),
-            state_bytes_max: Cell::new(usize::MAX),
+            budget: Budget::new(state_bytes_max),
+            rows_turn: Rc::default(),
             stopping: Cell::new(false),
             stopped: Notify::new(),
         });
@@ -250,24 +271,37 @@ impl Engine {
         relation: Rc<Relation>,
         anew: &mut BTreeSet<u64>,
     ) -> Result<(), EngineError> {
+        self.budget.count(&relation);
         if relation.has_pipeline() {
             let made = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
             let mut states = stream.saved.pipelines.iter();
             let state = states.find(|state| state.id == relation.id);
             match (made, state) {
                 (Err(error), _) => relation.fail(&error.to_string()),
-                (_, Some(state)) if state.has_stopped => {
-                    relation.fail("it had stopped before this start");
-                }
+                (_, Some(state)) if state.has_stopped => relation.fail(match relation.definition {
+                    Definition::Stream(_) => {
+                        "it had stopped before this start; under another name it begins anew"
+                    }
+                    _ => "it had stopped before this start",
+                }),
                 (Ok(pipeline), None) => {
                     anew.insert(relation.id);
                     stream.pipelines.push(pipeline);
                 }
                 (Ok(pipeline), Some(state)) => match why_anew(&pipeline, state, anew) {
                     None => {
-                        let mut pipeline = self.restored(state, pipeline).await?;
-                        self.permit(&mut pipeline);
-                        stream.pipelines.push(pipeline);
+                        let pipeline = self.restored(state, pipeline).await?;
+                        match self.budget.check() {
+                            Ok(()) => stream.pipelines.push(pipeline),
+                            Err(error) if relation.keeps_rows() => {
+                                relation.fail(&error.to_string());
+                            }
+                            // It would have stopped for good, where more memory is all that it needs.
+                            Err(error) => {
+                                let relation = relation.name.clone();
+                                return Err(EngineError::Budget { relation, error });
+                            }
+                        }
                     }
                     Some(why) if pipeline.sink.is_some() => {
                         relation.fail(&format!("{why}: what it wrote cannot be continued"));
@@ -290,6 +324,9 @@ impl Engine {
                     }
                 },
             }
+        }
+        if let Err(error) = self.index(&relation).await {
+            relation.fail(&error.to_string());
         }
         self.insert(relation);
         Ok(())
@@ -379,7 +416,11 @@ impl Engine {
             }
             self.make_report(&stream, &seen);
             self.progressed.notify_all();
-            let is_due = runtime::now().since(stream.saved_at) >= CHECKPOINT_INTERVAL;
+            let interval = match stream.must_save {
+                true => SAVE_AGAIN,
+                false => CHECKPOINT_INTERVAL,
+            };
+            let is_due = runtime::now().since(stream.saved_at) >= interval;
             if stream.changed && is_due && !stream.is_void {
                 self.checkpoint(&mut stream).await;
             }
@@ -406,11 +447,11 @@ impl Engine {
         self.progressed.notify_all();
     }
 
-    /// Takes up new pipelines and lets go of old ones. Whether the state must be saved with the next epoch: what was late
-    /// while a view caught up, no other way tells.
+    /// Takes up new pipelines and lets go of old ones. Whether the state must be saved with the next epoch.
     fn admit(&self, stream: &mut Stream) -> bool {
         let mut joining = self.joining.borrow_mut();
         let must_save = joining.iter().any(Pipeline::drops_late);
+        stream.must_save |= must_save;
         stream.pipelines.append(&mut joining);
         stream
             .pipelines
@@ -431,7 +472,9 @@ impl Engine {
         let now = (runtime::wall().0.saturating_mul(1000)).max(self.now.get());
         let number = self.epoch.get() + 1;
         let late_rows = self.work_off(stream, number, now, &cut.cuts, None).await;
-        self.decide(stream, number, now, &cut.cuts, late_rows).await;
+        if !stream.is_void {
+            self.decide(stream, number, now, &cut.cuts, late_rows).await;
+        }
         if !stream.is_void {
             self.show(stream, number, now).await;
         }
@@ -471,9 +514,15 @@ impl Engine {
                 cuts,
                 outputs: Some(&outputs),
                 watermarks: watermarks.map(|decided| &decided.watermarks),
+                is_stopping: &self.stopping,
             };
+            self.budget.permit(pipeline);
             match pipeline.run_epoch(epoch, &*self.log).await {
                 Ok(read) => records += read,
+                Err(error) if error.is_of_the_node() => {
+                    stream.is_void = true;
+                    break;
+                }
                 Err(error) => pipeline.relation.fail(&error.to_string()),
             }
             late_rows += pipeline.take_late_rows();
@@ -567,6 +616,7 @@ impl Engine {
 
     /// Lets readers see what the epoch has changed.
     async fn apply(&self, pipelines: &mut [Pipeline], number: u64) {
+        let _turn = self.rows_turn.take().await;
         self.applying.set(true);
         for pipeline in pipelines {
             let output = std::mem::take(&mut pipeline.output);
@@ -581,6 +631,11 @@ impl Engine {
                 if let Err(NotThere) = pipeline.relation.apply(delta) {
                     pipeline.relation.fail(&NotThere.to_string());
                 }
+                if pipeline.relation.keeps_rows()
+                    && let Err(error) = self.budget.check()
+                {
+                    pipeline.relation.fail(&error.to_string());
+                }
                 if runtime::should_yield() {
                     runtime::yield_now().await;
                 }
@@ -592,24 +647,14 @@ impl Engine {
             if pipeline.relation.keeps_rows() {
                 pipeline.unsaved.extend(output);
             }
-            self.permit(pipeline);
         }
         self.applying.set(false);
     }
 
-    /// A pipeline's operators may hold what its rows leave of what it is permitted.
-    pub(super) fn permit(&self, pipeline: &mut Pipeline) {
-        let rows = pipeline.relation.with_arrangement(|rows| rows.bytes());
-        let (rows, permitted) = (rows.unwrap_or(0), self.state_bytes_max.get());
-        pipeline.set_state_bytes_max(permitted.saturating_sub(rows));
-        if rows > permitted {
-            let why = format!("its rows need {rows} bytes, and {permitted} are permitted");
-            pipeline.relation.fail(&why);
-        }
-    }
-
     /// Writes what changed since the last one, and makes it the one to restart from.
     async fn checkpoint(&self, stream: &mut Stream) {
+        // What of them is in memory may be ahead of what they did.
+        let_go_of_failed(stream);
         stream.saved_at = runtime::now();
         stream.changed = false;
         let mut next = Checkpoint {
@@ -623,7 +668,7 @@ impl Engine {
             let mut state = pipeline.save();
             let before = stream.saved.pipelines.iter().find(|p| p.id == state.id);
             let before = before.map_or(&[][..], |before| &before.runs);
-            let everything = before.is_empty() || before.len() >= RUNS_MAX;
+            let everything = before.is_empty() || before.len() >= RUNS_MAX || stream.saves_all;
             let mut run = RunWriter::default();
             pipeline.checkpoint(everything, &mut |key, value| run.put(key, value));
             let unsaved = std::mem::take(&mut pipeline.unsaved);
@@ -644,11 +689,13 @@ impl Engine {
             }
             next.pipelines.push(state);
         }
-        next.pipelines.extend(self.stopped_sinks());
+        next.pipelines.extend(self.stopped(&stream.saved));
         if let Err(error) = self.checkpoints.save(&next).await {
             return self.not_saved(stream, &error);
         }
         stream.saved = next;
+        stream.must_save = false;
+        stream.saves_all = false;
         // A restart knows where the epoch before this one ended.
         stream.previous = None;
         self.trim_outbox(stream).await;
@@ -657,18 +704,28 @@ impl Engine {
         }
     }
 
-    /// A sink that has stopped must not begin anew at the next start: it would write everything twice.
-    fn stopped_sinks(&self) -> Vec<PipelineState> {
+    /// A sink that has stopped must not begin anew at the next start: it would write everything twice. Nor must a stream:
+    /// what it has seen may be gone from its topic. What was saved of it last stays.
+    fn stopped(&self, saved: &Checkpoint) -> Vec<PipelineState> {
         let relations = self.relations.borrow();
-        let stopped = relations.values().filter(|relation| {
-            matches!(relation.definition, Definition::Sink(_)) && relation.failure().is_some()
-        });
-        let state = |relation: &Rc<Relation>| PipelineState {
-            id: relation.id,
-            has_stopped: true,
-            ..PipelineState::default()
+        let stopped = relations
+            .values()
+            .filter(|relation| relation.failure().is_some());
+        let stays = |relation: &&Rc<Relation>| {
+            matches!(
+                relation.definition,
+                Definition::Sink(_) | Definition::Stream(_)
+            )
         };
-        stopped.map(state).collect()
+        let state = |relation: &Rc<Relation>| {
+            let kept = saved.pipelines.iter().find(|kept| kept.id == relation.id);
+            PipelineState {
+                id: relation.id,
+                has_stopped: true,
+                ..kept.cloned().unwrap_or_default()
+            }
+        };
+        stopped.filter(stays).map(state).collect()
     }
 
     /// A full disk is waited out: the last checkpoint stays, and the next writes everything. Any other failed write is never
@@ -681,15 +738,8 @@ impl Engine {
             });
         }
         tracing::warn!("the disk is full: a restart would begin with an older checkpoint");
-        for pipeline in &mut stream.saved.pipelines {
-            pipeline.runs.clear();
-        }
+        stream.saves_all = true;
         stream.changed = true;
-    }
-
-    /// What a pipeline may hold, in bytes, about; one that needs more stops and says so.
-    pub fn set_state_bytes_max(&self, bytes: usize) {
-        self.state_bytes_max.set(bytes);
     }
 
     /// Saves everything and ends the loop.

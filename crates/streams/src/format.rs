@@ -36,7 +36,7 @@ pub use framing::Framing;
 pub const DEPTH_MAX: usize = 127;
 
 /// A chunk is full with this much, whatever its rows: a record of ordinary size never comes near.
-const CHUNK_BYTES: usize = 4 << 20;
+pub(crate) const CHUNK_BYTES: usize = 4 << 20;
 
 /// See the module head.
 #[derive(Clone, Debug, PartialEq, Eq)]

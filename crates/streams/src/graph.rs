@@ -285,6 +285,12 @@ impl Graph {
         })
     }
 
+    /// Memory of all nodes' state, about.
+    #[must_use]
+    pub fn state_bytes(&self) -> usize {
+        self.nodes.iter().map(|node| node.running.bytes()).sum()
+    }
+
     /// How many rows were dropped for being late.
     #[must_use]
     pub fn late_rows(&self) -> u64 {

@@ -40,6 +40,14 @@ pub enum LogError {
     Stopping,
 }
 
+impl LogError {
+    /// Nobody did anything wrong: the node is stopping, or has no room; what was to be done can be done later.
+    #[must_use]
+    pub fn is_of_the_node(&self) -> bool {
+        matches!(self, Self::Full | Self::Stopping)
+    }
+}
+
 /// See the module head.
 pub trait TopicLog {
     fn topic(&self, name: &str) -> Option<TopicShape>;

@@ -77,7 +77,7 @@ impl ClusterLog {
         result
     }
 
-    /// Offsets of those partitions that answer.
+    /// Offsets of those partitions that answer; topics that the cluster says it has not are noted as gone.
     pub(super) async fn list_offsets(
         &self,
         keys: &[PartitionKey],
@@ -87,10 +87,16 @@ impl ClusterLog {
         let mut found = BTreeMap::new();
         for key in keys {
             let Ok(name) = self.name(*key) else { continue };
-            if (self.client.cached_topic(&name).is_none() || self.client.is_stale(&name))
-                && self.client.refresh(&[&*name]).await.is_err()
-            {
-                continue;
+            if self.client.cached_topic(&name).is_none() || self.client.is_stale(&name) {
+                let refreshed = self.client.refresh(&[&*name]).await;
+                let is_gone = refreshed.as_ref().is_err_and(is_unknown_topic);
+                match is_gone {
+                    true => self.gone.borrow_mut().insert(key.topic),
+                    false => self.gone.borrow_mut().remove(&key.topic),
+                };
+                if refreshed.is_err() {
+                    continue;
+                }
             }
             if let Ok(leader) = self.leader(&name, key.partition) {
                 by_leader.entry(leader).or_default().push((name, *key));
@@ -394,6 +400,12 @@ impl ClusterLog {
             }
         }
     }
+}
+
+/// The cluster has answered, and has no such topic.
+fn is_unknown_topic(error: &ClientError) -> bool {
+    matches!(error, ClientError::UnknownTopic(_))
+        || error.code() == Some(ErrorCode::UnknownTopicOrPartition)
 }
 
 /// Whether a batch that ends there was there when the producer's last sequence was `known`. Sequences begin again behind the

@@ -63,6 +63,25 @@ fn add(expected: &mut BTreeMap<String, u64>, values: &[(i32, Vec<u8>)]) {
     }
 }
 
+/// The only broker is away for longer than a partition may be that will not come back.
+#[test]
+fn an_outage_is_waited_out() {
+    let world = World::new(1, &[("visits", 3), ("counts", 2)]);
+    world.deploy(app);
+    world.wait_started().expect("nothing is wrong with it");
+    let mut expected = BTreeMap::new();
+    for _ in 0..2 {
+        let values = visits(&world, 50);
+        add(&mut expected, &values);
+        world.produce("visits", values);
+        world.flush();
+        check(&world, &expected);
+        world.sim.kill(world.node);
+        world.sim.run_for(Duration::from_secs(40));
+        world.sim.restart(world.node);
+    }
+}
+
 #[test]
 fn events_are_counted_from_topic_to_topic() {
     let world = World::new(1, &[("visits", 3), ("counts", 2)]);

@@ -5,7 +5,7 @@
 use std::{
     future::Future,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use sql::{
 };
 use streams::{
     Definition, Delta,
-    engine::{Engine, EngineError, NewRelation, QuestionError, RowsOf},
+    engine::{Engine, NewRelation, QuestionError, RowsOf},
 };
 
 use super::{engine_shard, start_on_shard, system};
@@ -34,22 +34,24 @@ const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
 /// Admin shutdown.
 const STOPPING: [u8; 5] = *b"57P01";
 
-/// Why the engine does not come up.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("{0}")]
-    Engine(#[from] EngineError),
-}
-
 /// See the module head.
 pub struct NodeBackend {
+    /// Itself: what is begun for a session ends without it.
+    this: Weak<Self>,
     shards: ShardsHandle,
     catalog: Mutex<Arc<Catalog>>,
+    /// Why the engine did not start, if it did not: the answer to whatever it is asked. The log is served all the same.
+    failure: Option<String>,
 }
 
 impl NodeBackend {
-    /// Plans what the metadata holds, and starts the engine with it.
-    pub async fn start(shards: ShardsHandle, programs: Programs) -> Result<Arc<Self>, StartError> {
+    /// Plans what the metadata holds, and starts the engine with it. `state_bytes_max`: what all pipelines together may
+    /// hold; 0: half of what the process may use.
+    pub async fn start(
+        shards: ShardsHandle,
+        programs: Programs,
+        state_bytes_max: u64,
+    ) -> Arc<Self> {
         let metadata = broker::broker::METADATA_SHARD;
         let kept = shards.call(metadata, Class::Admin, "relations", || async {
             Broker::local().with_metadata(|image| {
@@ -94,17 +96,35 @@ impl NodeBackend {
             });
         }
         let engine = engine_shard(shards.shard_count());
-        let permitted = memory_bytes() / 2;
+        let permitted = match state_bytes_max {
+            0 => memory_bytes() / 2,
+            set => usize::try_from(set).unwrap_or(usize::MAX),
+        };
         let started = shards.call(engine, Class::Admin, "start streams", move || async move {
-            let engine = start_on_shard(relations).await?;
-            engine.set_state_bytes_max(permitted);
-            Ok::<_, EngineError>(())
+            let started = start_on_shard(relations, permitted).await;
+            started.map(drop).map_err(|error| error.to_string())
         });
-        started.await?;
-        Ok(Arc::new(Self {
+        let failure = started.await.err();
+        if let Some(error) = &failure {
+            tracing::error!(error, "the stream engine does not start");
+        }
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             shards,
             catalog: Mutex::new(Arc::new(catalog)),
-        }))
+            failure,
+        })
+    }
+
+    /// Does something to its end, also when nobody waits for it any more: a relation that one part of the node knows and
+    /// another does not could be neither used nor dropped.
+    async fn to_the_end<F>(&self, work: impl FnOnce(Arc<Self>) -> F) -> Result<(), SqlError>
+    where
+        F: Future<Output = Result<(), SqlError>> + Send + 'static,
+    {
+        let this = self.this.upgrade().expect("whoever asks holds it");
+        let done = tokio::spawn(work(this)).await;
+        done.unwrap_or_else(|error| Err(of_the_engine(error.to_string())))
     }
 
     fn copy_of_catalog(&self) -> Arc<Catalog> {
@@ -124,6 +144,11 @@ impl NodeBackend {
         Fut: Future<Output = Result<R, QuestionError>> + 'static,
         R: Send + 'static,
     {
+        if let Some(why) = &self.failure {
+            return Err(of_the_engine(format!(
+                "the stream engine did not start: {why}"
+            )));
+        }
         let shard = engine_shard(self.shards.shard_count());
         let asked = self.shards.call(shard, Class::Query, kind, || async move {
             match runtime::local::<Engine>() {
@@ -209,6 +234,35 @@ impl NodeBackend {
         });
         Ok(())
     }
+
+    async fn remove_relation(&self, name: String) -> Result<(), SqlError> {
+        let dropped = name.clone();
+        self.ask("prepare drop", |engine| async move {
+            engine.prepare_drop(&dropped)
+        })
+        .await?;
+        let (kept, dropped) = (name.clone(), name.clone());
+        let committed = self.commit(Command::DropRelation { name: name.clone() });
+        if let Err(error) = committed.await {
+            self.tell("keep", move |engine| engine.keep_relation(&kept))
+                .await?;
+            return Err(error);
+        }
+        self.tell("drop", move |engine| engine.drop_relation(&dropped))
+            .await?;
+        self.change_catalog(|catalog| _ = catalog.remove(&name));
+        Ok(())
+    }
+}
+
+fn of_the_engine(message: String) -> SqlError {
+    SqlError {
+        sqlstate: *b"58000",
+        message,
+        detail: None,
+        hint: None,
+        position: None,
+    }
 }
 
 /// What the machine has, or what the process may use of it where that is less.
@@ -268,6 +322,7 @@ fn sql_error(error: QuestionError) -> SqlError {
         QuestionError::TooLarge { .. } => *b"54000",
         QuestionError::Stopping => STOPPING,
         QuestionError::Pipeline(_) => *b"55000",
+        QuestionError::Budget(_) => *b"53200",
         QuestionError::Failed { .. } | QuestionError::Log(_) => *b"58000",
     };
     SqlError {
@@ -329,28 +384,13 @@ impl Backend for NodeBackend {
         relation: Relation,
         definition: Definition,
     ) -> BoxFuture<'_, Result<(), SqlError>> {
-        Box::pin(self.create_relation(relation, definition))
+        let create =
+            |this: Arc<Self>| async move { this.create_relation(relation, definition).await };
+        Box::pin(self.to_the_end(create))
     }
 
     fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
-        Box::pin(async move {
-            let dropped = name.clone();
-            self.ask("prepare drop", |engine| async move {
-                engine.prepare_drop(&dropped)
-            })
-            .await?;
-            let (kept, dropped) = (name.clone(), name.clone());
-            let committed = self.commit(Command::DropRelation { name: name.clone() });
-            if let Err(error) = committed.await {
-                self.tell("keep", move |engine| engine.keep_relation(&kept))
-                    .await?;
-                return Err(error);
-            }
-            self.tell("drop", move |engine| engine.drop_relation(&dropped))
-                .await?;
-            self.change_catalog(|catalog| _ = catalog.remove(&name));
-            Ok(())
-        })
+        Box::pin(self.to_the_end(|this: Arc<Self>| async move { this.remove_relation(name).await }))
     }
 
     fn snapshot(

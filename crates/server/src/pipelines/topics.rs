@@ -11,7 +11,7 @@ use broker::{
     raft_log::RaftAppendError,
     topics::WantedTopic,
 };
-use kafka::batch::BatchHeader;
+use kafka::{batch::BatchHeader, error::ErrorCode};
 use runtime::{Class, Instant};
 use storage::AppendError;
 use streams::{
@@ -74,7 +74,13 @@ async fn produce(broker: &Rc<Broker>, key: PartitionKey, batch: &[u8]) -> Result
     }
 }
 
+/// Of what the metadata log was asked for: it has one replica, so that only the disk keeps it from answering.
 fn refused(failure: Failure) -> LogError {
+    match failure.code {
+        ErrorCode::NotEnoughReplicas => return LogError::Full,
+        ErrorCode::BrokerNotAvailable => return LogError::Stopping,
+        _ => {}
+    }
     let text = failure.message;
     LogError::Refused(text.unwrap_or_else(|| format!("{:?}", failure.code)))
 }

@@ -1,6 +1,6 @@
 //! Epochs in which sinks put something out: decided in the outbox, then written to their topics.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc};
 
 use base::{Offset, PartitionIndex, PartitionKey};
 use runtime::Class;
@@ -8,11 +8,9 @@ use runtime::Class;
 use super::{
     CheckpointError, Engine, EngineError, Pipeline, RECORDS_PER_EPOCH, Relation, Stream,
     outbox::{Assembly, Decided, OUTBOX_TOPIC, Outgoing},
+    waiting::{FULL_WAIT, while_full},
 };
 use crate::log::LogError;
-
-/// Between two tries while the disk is full.
-const FULL_WAIT: Duration = Duration::from_millis(100);
 
 const READ_BYTES: usize = 1 << 20;
 
@@ -44,6 +42,9 @@ impl Engine {
         late_rows: u64,
     ) {
         let batches = self.outgoing(stream, now).await;
+        if stream.is_void {
+            return;
+        }
         let counts = !self.planted.forget_late_rows;
         let is_late = late_rows > 0 && counts;
         let mut pipelines = stream.pipelines.iter();
@@ -77,9 +78,13 @@ impl Engine {
         }
         match appended {
             Ok(()) => self.write_out(stream, decided.batches).await,
-            // The epoch never was, so nothing of it may be in a checkpoint, nor be seen.
-            Err(LogError::Stopping) => stream.is_void = true,
-            Err(error) => self.fail_sinks(stream, &format!("the outbox: {error}")),
+            Err(error) => {
+                // The epoch never was, so nothing of it may be in a checkpoint, nor be seen.
+                stream.is_void = true;
+                if !error.is_of_the_node() {
+                    self.fail_sinks(stream, &format!("the outbox: {error}"));
+                }
+            }
         }
     }
 
@@ -104,8 +109,12 @@ impl Engine {
             }
             let producer = match sink.producer {
                 Some(producer) => producer,
-                None => match self.log.producer_id().await {
+                None => match while_full(&self.stopping, || self.log.producer_id()).await {
                     Ok(producer) => producer,
+                    Err(error) if error.is_of_the_node() => {
+                        stream.is_void = true;
+                        return batches;
+                    }
                     Err(error) => {
                         pipeline.relation.fail(&error.to_string());
                         continue;
@@ -125,10 +134,8 @@ impl Engine {
         if let Some(partition) = stream.outbox.partition {
             return Ok(partition);
         }
-        let topic = self
-            .log
-            .ensure_topic(OUTBOX_TOPIC.to_owned(), 1, true)
-            .await?;
+        let make = || self.log.ensure_topic(OUTBOX_TOPIC.to_owned(), 1, true);
+        let topic = while_full(&self.stopping, make).await?;
         let partition = PartitionKey {
             topic: topic.id,
             partition: PartitionIndex(0),
@@ -140,12 +147,8 @@ impl Engine {
     async fn append_decided(&self, stream: &mut Stream, decided: &Decided) -> Result<(), LogError> {
         let partition = self.outbox(stream).await?;
         for part in decided.encode() {
-            stream.outbox.end = loop {
-                match self.log.append(partition, part.clone()).await {
-                    Err(LogError::Full) if !self.stopping.get() => runtime::sleep(FULL_WAIT).await,
-                    appended => break appended?,
-                }
-            };
+            let append = || self.log.append(partition, part.clone());
+            stream.outbox.end = while_full(&self.stopping, append).await?;
         }
         Ok(())
     }
@@ -164,7 +167,7 @@ impl Engine {
             match self.write_batch(&outgoing).await {
                 Ok(()) => {}
                 // It is decided and not there: a restart writes it, unless a checkpoint says that it was.
-                Err(LogError::Stopping | LogError::Full) => stream.is_void = true,
+                Err(error) if error.is_of_the_node() => stream.is_void = true,
                 Err(error) if relation.failure().is_none() => relation.fail(&error.to_string()),
                 Err(_) => {}
             }
@@ -172,13 +175,8 @@ impl Engine {
     }
 
     async fn write_batch(&self, outgoing: &Outgoing) -> Result<(), LogError> {
-        loop {
-            let batch = outgoing.batch.clone();
-            match self.log.produce(outgoing.partition, batch).await {
-                Err(LogError::Full) if !self.stopping.get() => runtime::sleep(FULL_WAIT).await,
-                written => return written,
-            }
-        }
+        let produce = || self.log.produce(outgoing.partition, outgoing.batch.clone());
+        while_full(&self.stopping, produce).await
     }
 
     /// The planted bug: nobody waits.
@@ -226,6 +224,9 @@ impl Engine {
             stream.outbox.end = assembly.read(&bytes, from)?;
             for decided in std::mem::take(&mut assembly.epochs) {
                 self.replay(stream, decided).await;
+                if stream.is_void {
+                    return Ok(());
+                }
             }
         }
     }
@@ -252,6 +253,9 @@ impl Engine {
         let (now, cuts) = (decided.now, &decided.cuts);
         self.work_off(stream, number, now, cuts, Some(&decided))
             .await;
+        if stream.is_void {
+            return;
+        }
         for pipeline in &mut stream.pipelines {
             if pipeline.sink.is_some() {
                 pipeline.output.clear();

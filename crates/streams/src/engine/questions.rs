@@ -8,7 +8,7 @@ use kafka::batch::{BatchBuilder, Compression};
 use runtime::Instant;
 
 use super::{
-    Cut, Engine, NewRelation, RECORDS_PER_CATCH_UP, Relation,
+    Cut, Engine, NewRelation, OverBudget, RECORDS_PER_CATCH_UP, Relation,
     arrangement::Rows,
     pipeline::{Epoch, Pipeline, PipelineError, whole_reader},
 };
@@ -65,7 +65,9 @@ pub enum QuestionError {
     #[error("\"{0}\" cannot be written: it is no table")]
     NotTable(String),
     #[error("{0}")]
-    Pipeline(#[from] PipelineError),
+    Pipeline(PipelineError),
+    #[error("{0}")]
+    Budget(#[from] OverBudget),
     #[error("{0}")]
     Log(#[from] LogError),
     #[error("duplicate key value violates unique constraint \"{table}_pkey\"")]
@@ -76,6 +78,15 @@ pub enum QuestionError {
     TooLarge { bytes: usize, bytes_max: usize },
     #[error("the node is stopping")]
     Stopping,
+}
+
+impl From<PipelineError> for QuestionError {
+    fn from(error: PipelineError) -> Self {
+        match error.is_of_the_node() {
+            true => Self::Stopping,
+            false => Self::Pipeline(error),
+        }
+    }
 }
 
 impl Engine {
@@ -173,14 +184,13 @@ impl Engine {
 
     async fn create_prepared(&self, new: NewRelation) -> Result<(), QuestionError> {
         let relation = Relation::new(new);
+        self.budget.count(&relation);
         if relation.has_pipeline() {
             let pipeline = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
-            let mut pipeline = pipeline?;
-            self.permit(&mut pipeline);
-            let mut pipeline = self.catch_up(pipeline).await?;
-            self.permit(&mut pipeline);
+            let pipeline = self.catch_up(pipeline?).await?;
             self.joining.borrow_mut().push(pipeline);
         }
+        self.index(&relation).await?;
         self.insert(relation.clone());
         self.wake.notify_one();
         if relation.has_pipeline() {
@@ -189,12 +199,23 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn insert(&self, relation: Rc<Relation>) {
-        if let Definition::Index(index) = &relation.definition
-            && let Ok(of) = self.relation(&index.relation)
-        {
-            of.add_index(&index.columns);
+    /// If it is an index, makes it; epochs wait with what they change.
+    pub(super) async fn index(&self, relation: &Relation) -> Result<(), QuestionError> {
+        let Definition::Index(index) = &relation.definition else {
+            return Ok(());
+        };
+        let of = self.relation(&index.relation)?;
+        let _turn = self.rows_turn.take().await;
+        self.check_running(&of)?;
+        of.add_index(&index.columns).await;
+        if let Err(error) = self.budget.check() {
+            of.remove_index(&index.columns);
+            return Err(error.into());
         }
+        Ok(())
+    }
+
+    pub(super) fn insert(&self, relation: Rc<Relation>) {
         let mut relations = self.relations.borrow_mut();
         relations.insert(relation.name.clone(), relation);
     }
@@ -222,12 +243,18 @@ impl Engine {
                 cuts: &cuts,
                 outputs: None,
                 watermarks: None,
+                is_stopping: &self.stopping,
             };
+            self.budget.permit(&mut pipeline);
             pipeline.run_epoch(epoch, &*self.log).await?;
             let output = std::mem::take(&mut pipeline.output);
             for delta in &output {
                 let applied = pipeline.relation.apply(delta);
                 applied.map_err(|error| PipelineError::Restore(error.to_string()))?;
+                self.budget.check()?;
+                if runtime::should_yield() {
+                    runtime::yield_now().await;
+                }
             }
         }
     }
@@ -298,6 +325,7 @@ impl Engine {
             return;
         };
         if let Definition::Index(index) = &relation.definition
+            && relation.failure().is_none()
             && let Ok(of) = self.relation(&index.relation)
         {
             of.remove_index(&index.columns);

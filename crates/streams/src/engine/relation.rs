@@ -66,6 +66,8 @@ pub struct Relation {
     /// Of tables and views.
     arrangement: Option<RefCell<Arrangement>>,
     pub watermark: Cell<Option<i64>>,
+    /// Of the operators of its pipeline, while it has one.
+    pub(super) state_bytes: Cell<usize>,
     subscribers: RefCell<Vec<Rc<Subscriber>>>,
     failure: RefCell<Option<String>>,
     /// Writers of a table, one at a time.
@@ -74,7 +76,15 @@ pub struct Relation {
     pub(super) changed_at: Cell<u64>,
     counts: RefCell<ReadCounts>,
     /// Of a source: its records that are dead letters.
-    dead_letters: RefCell<BTreeSet<(PartitionKey, Offset)>>,
+    dead_letters: RefCell<Remembered>,
+}
+
+/// The newest of some records.
+#[derive(Default)]
+struct Remembered {
+    all: BTreeSet<(PartitionKey, Offset)>,
+    /// As they came.
+    order: VecDeque<(PartitionKey, Offset)>,
 }
 
 /// Somebody who is told of each change.
@@ -107,6 +117,7 @@ impl Relation {
             definition: new.definition,
             arrangement: arrangement.map(RefCell::new),
             watermark: Cell::new(None),
+            state_bytes: Cell::new(0),
             subscribers: RefCell::default(),
             failure: RefCell::default(),
             writes: Rc::default(),
@@ -151,10 +162,13 @@ impl Relation {
         text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
     }
 
-    /// Nothing more happens here; why, is told to whoever asks.
+    /// Nothing more happens here; why, is told to whoever asks. Its rows, which nobody can read any more, go.
     pub(super) fn fail(&self, why: &str) {
         tracing::error!(relation = %self.name, why, "a pipeline has stopped");
         self.failure.replace(Some(why.to_owned()));
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.borrow_mut().clear();
+        }
         self.end_subscribers();
     }
 
@@ -186,17 +200,25 @@ impl Relation {
     /// now on one has.
     pub(super) fn is_first_dead_letter(&self, key: PartitionKey, offset: Offset) -> bool {
         let mut written = self.dead_letters.borrow_mut();
-        if written.len() >= DEAD_LETTERS_REMEMBERED {
-            written.pop_first();
+        let is_first = written.all.insert((key, offset));
+        if is_first {
+            written.order.push_back((key, offset));
+            if written.order.len() > DEAD_LETTERS_REMEMBERED
+                && let Some(oldest) = written.order.pop_front()
+            {
+                written.all.remove(&oldest);
+            }
         }
-        written.insert((key, offset))
+        is_first
     }
 
     pub(super) fn forget_dead_letters(&self, key: PartitionKey, offsets: &[Offset]) {
         let mut written = self.dead_letters.borrow_mut();
         for offset in offsets {
-            written.remove(&(key, *offset));
+            written.all.remove(&(key, *offset));
         }
+        let Remembered { all, order } = &mut *written;
+        order.retain(|record| all.contains(record));
     }
 
     /// `None` where nothing is kept: sources and sinks.
@@ -211,10 +233,27 @@ impl Relation {
         Some(read(&arrangement.borrow()))
     }
 
-    pub(super) fn add_index(&self, columns: &[usize]) {
-        if let Some(arrangement) = &self.arrangement {
-            arrangement.borrow_mut().add_index(columns);
+    /// Lets rows be found by these columns. The rows must not change meanwhile.
+    pub(super) async fn add_index(&self, columns: &[usize]) {
+        let Some(arrangement) = &self.arrangement else {
+            return;
+        };
+        let building = arrangement.borrow_mut().begin_index(columns);
+        let Some(mut building) = building else {
+            return;
+        };
+        while arrangement.borrow().index_some(&mut building) {
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
         }
+        arrangement.borrow_mut().end_index(building);
+    }
+
+    /// Memory of its rows and of its pipeline's state, about.
+    pub(super) fn bytes(&self) -> usize {
+        let rows = self.with_arrangement(Arrangement::bytes);
+        rows.unwrap_or(0) + self.state_bytes.get()
     }
 
     pub(super) fn remove_index(&self, columns: &[usize]) {
@@ -365,3 +404,6 @@ impl RowsRestorer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -278,7 +278,8 @@ impl Running for HashJoin {
     }
 
     fn bytes(&self) -> usize {
-        self.sides.iter().map(Side::bytes).sum::<usize>() + self.groups.bytes()
+        let closing = self.closing.as_ref().map_or(0, Closing::bytes);
+        self.sides.iter().map(Side::bytes).sum::<usize>() + self.groups.bytes() + closing
     }
 }
 
