@@ -51,7 +51,7 @@ use std::{
 use base::{Offset, PartitionKey};
 use runtime::{Class, Fatal, Instant, sync::Notify};
 
-use crate::{Definition, NodeId, log::TopicLog};
+use crate::{Definition, log::TopicLog, state::Keys};
 use arrangement::NotThere;
 use budget::Budget;
 pub use budget::OverBudget;
@@ -67,6 +67,7 @@ pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 use waiting::Turn;
+
 pub(crate) use waiting::all;
 
 /// Records of one partition that an epoch takes in at most: a second's work is never one epoch.
@@ -340,33 +341,36 @@ impl Engine {
         let relation = pipeline.relation.clone();
         let mut rows = relation.restorer();
         // The newest run has the word on each entry; the oldest has all there were.
-        let mut known: BTreeSet<(NodeId, u8, Vec<u8>)> = BTreeSet::new();
+        let mut known = Keys::default();
+        let mut name = Vec::new();
         for (age, run) in state.runs.iter().rev().enumerate() {
             let is_oldest = age + 1 == state.runs.len();
             if self.planted.skip_newest_run && age == 0 && !is_oldest {
                 continue;
             }
             // A run names what is gone first: what went and came again stands in it twice, and the second time counts.
-            let mut gone: BTreeSet<(NodeId, u8, Vec<u8>)> = BTreeSet::new();
+            let mut gone = Keys::default();
             let read = self.checkpoints.read_run(relation.id, *run, |key, value| {
                 let restored = if key.node == ROWS {
                     rows.put(key.key, value.unwrap_or_default())
                 } else {
-                    let name = (key.node, key.table, key.key.to_vec());
-                    let is_known = known.contains(&name);
+                    name.clear();
+                    name.extend((key.node.0 as u32).to_le_bytes());
+                    name.push(key.table);
+                    name.extend_from_slice(key.key);
                     match value {
-                        _ if is_known => Ok(()),
+                        _ if known.find(&name).is_some() => Ok(()),
                         None if self.planted.believe_removals => {
-                            known.insert(name);
+                            known.insert(&name);
                             Ok(())
                         }
                         None => {
-                            gone.insert(name);
+                            gone.insert(&name);
                             Ok(())
                         }
                         Some(value) => {
                             if !is_oldest {
-                                known.insert(name);
+                                known.insert(&name);
                             }
                             let restored = pipeline.restore(key, value);
                             restored.map_err(|error| match error {
@@ -382,12 +386,16 @@ impl Engine {
                 })
             });
             read.await?;
-            known.append(&mut gone);
+            for slot in gone.live(0..gone.slots()) {
+                known.insert(gone.key(slot));
+            }
         }
-        rows.finish().map_err(|found| CheckpointError::State {
-            relation: relation.name.clone(),
-            found,
-        })?;
+        rows.finish()
+            .await
+            .map_err(|found| CheckpointError::State {
+                relation: relation.name.clone(),
+                found,
+            })?;
         pipeline.restore_positions(state, self.planted);
         Ok(pipeline)
     }

@@ -195,6 +195,29 @@ impl Arrangement {
         Ok(())
     }
 
+    /// Takes in rows of which it has none; no two of them are alike.
+    pub fn load(&mut self, rows: &Delta) {
+        let keys = self
+            .codec
+            .encode(&self.key_columns(rows.rows()), rows.len());
+        for index in &mut self.indexes {
+            let values = index.values(rows.rows());
+            for row in 0..rows.len() {
+                index.insert(values.row(row), keys.row(row));
+            }
+        }
+        let coming: Vec<(u32, i64, u64)> = (0..rows.len())
+            .map(|row| (row as u32, rows.weight(row), HASHES.hash_one(keys.row(row))))
+            .collect();
+        self.put(rows, &coming);
+        self.merge();
+    }
+
+    /// Makes room for so many more rows.
+    pub fn reserve(&mut self, rows: usize) {
+        self.places.reserve(rows, |place| place.hash);
+    }
+
     /// How often each row comes or goes in all, told at the first place where it stands; zero elsewhere.
     fn net_weights(&self, delta: &Delta) -> Vec<i64> {
         let mut weights: Vec<i64> = (0..delta.len()).map(|row| delta.weight(row)).collect();

@@ -2,7 +2,8 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
+    hash::BuildHasher,
     rc::Rc,
     sync::Arc,
 };
@@ -10,6 +11,8 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
 use base::{Offset, PartitionKey};
+use foldhash::fast::FixedState;
+use hashbrown::{HashTable, hash_table::Entry};
 use runtime::sync::Notify;
 
 use super::{
@@ -346,7 +349,9 @@ impl Relation {
     pub(super) fn restorer(self: &Rc<Self>) -> RowsRestorer {
         RowsRestorer {
             relation: self.clone(),
-            rows: BTreeMap::new(),
+            pieces: Vec::new(),
+            rows: Vec::new(),
+            index: HashTable::new(),
         }
     }
 }
@@ -360,10 +365,32 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
-/// Adds up the rows that runs hold.
+/// Bytes of rows in one piece of memory.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Adds up the rows that runs hold. Each row's bytes stand once, in large pieces: runs may hold millions.
 pub struct RowsRestorer {
     relation: Rc<Relation>,
-    rows: BTreeMap<Vec<u8>, i64>,
+    pieces: Vec<Vec<u8>>,
+    rows: Vec<Sum>,
+    /// Rows by their bytes.
+    index: HashTable<u32>,
+}
+
+/// How often a row is there, and where its bytes stand.
+struct Sum {
+    hash: u64,
+    piece: u32,
+    at: u32,
+    length: u32,
+    weight: i64,
+}
+
+impl Sum {
+    fn row<'a>(&self, pieces: &'a [Vec<u8>]) -> &'a [u8] {
+        let at = self.at as usize;
+        &pieces[self.piece as usize][at..at + self.length as usize]
+    }
 }
 
 impl RowsRestorer {
@@ -372,34 +399,70 @@ impl RowsRestorer {
             .try_into()
             .map_err(|_| "a weight of eight bytes is expected")?;
         let weight = i64::from_le_bytes(weight);
-        match self.rows.get_mut(row) {
-            Some(known) => {
-                *known += weight;
-                if *known == 0 {
-                    self.rows.remove(row);
-                }
+        let hash = FixedState::with_seed(0).hash_one(row);
+        let (pieces, rows) = (&self.pieces, &self.rows);
+        let at = self.index.entry(
+            hash,
+            |at| {
+                let sum = &rows[*at as usize];
+                sum.hash == hash && sum.row(pieces) == row
+            },
+            |at| rows[*at as usize].hash,
+        );
+        match at {
+            Entry::Occupied(known) => {
+                let sum = &mut self.rows[*known.get() as usize];
+                let now = sum.weight.checked_add(weight);
+                sum.weight = now.ok_or("weights that can be added are expected")?;
             }
-            None => {
-                self.rows.insert(row.to_vec(), weight);
+            Entry::Vacant(vacant) => {
+                let number = u32::try_from(self.rows.len());
+                vacant.insert(number.map_err(|_| "fewer rows are expected")?);
+                if pieces
+                    .last()
+                    .is_none_or(|piece| piece.len() + row.len() > PIECE_BYTES)
+                {
+                    let bytes = PIECE_BYTES.max(row.len());
+                    self.pieces.push(Vec::with_capacity(bytes));
+                }
+                let piece = self.pieces.len() - 1;
+                let bytes = &mut self.pieces[piece];
+                self.rows.push(Sum {
+                    hash,
+                    piece: piece as u32,
+                    at: bytes.len() as u32,
+                    length: row.len() as u32,
+                    weight,
+                });
+                bytes.extend_from_slice(row);
             }
         }
         Ok(())
     }
 
-    pub fn finish(self) -> Result<(), String> {
-        let Some(schema) = self.relation.with_arrangement(|a| a.schema().clone()) else {
+    /// Puts the rows into the relation, which has none.
+    pub async fn finish(mut self) -> Result<(), String> {
+        let Some(arrangement) = &self.relation.arrangement else {
             return Ok(());
         };
+        self.index = HashTable::new();
+        self.rows.retain(|sum| sum.weight != 0);
+        if self.rows.iter().any(|sum| sum.weight < 0) {
+            return Err(NotThere.to_string());
+        }
+        let schema = arrangement.borrow().schema().clone();
+        arrangement.borrow_mut().reserve(self.rows.len());
         let codec = Relation::codec(&schema);
-        let rows: Vec<(Vec<u8>, i64)> = self.rows.into_iter().collect();
-        for chunk in rows.chunks(CHUNK_ROWS) {
-            let columns = codec.decode(chunk.iter().map(|(row, _)| row.as_slice()));
+        for sums in self.rows.chunks(CHUNK_ROWS) {
+            let columns = codec.decode(sums.iter().map(|sum| sum.row(&self.pieces)));
             let columns = columns.map_err(|error| error.to_string())?;
             let batch =
                 RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())?;
-            let weights = chunk.iter().map(|(_, weight)| *weight).collect();
-            let applied = self.relation.apply(&Delta::new(batch, weights));
-            applied.map_err(|error| error.to_string())?;
+            let weights = sums.iter().map(|sum| sum.weight).collect();
+            arrangement.borrow_mut().load(&Delta::new(batch, weights));
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
         }
         Ok(())
     }

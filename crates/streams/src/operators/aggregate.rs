@@ -296,11 +296,19 @@ impl Running for Aggregation {
             return self.closing.as_mut().ok_or(Corrupt)?.restore(key, value);
         }
         if table == 0 {
-            let columns = self.key_codec.decode([key])?;
-            let slot = self.restore_group(key);
-            if let Some(closing) = &mut self.closing {
-                closing.put_value(slot, columns[self.closing_key].as_ref());
-            }
+            let slot = match &mut self.closing {
+                Some(closing) => {
+                    let columns = self.key_codec.decode([key])?;
+                    let slot = self.groups.restore(key).0;
+                    closing.put_value(slot, columns[self.closing_key].as_ref());
+                    slot
+                }
+                None => {
+                    self.key_codec.check(key)?;
+                    self.groups.restore(key).0
+                }
+            };
+            self.grow();
             self.weights[slot.index()] = read_i64(&mut value)?;
             let (is_shown, mut value) = value.split_first().ok_or(Corrupt)?;
             self.is_shown[slot.index()] = *is_shown == 1;
@@ -323,7 +331,7 @@ impl Running for Aggregation {
             .ok_or(Corrupt)?;
         if table % 2 == 1 {
             let distinct = part.distinct.as_mut().ok_or(Corrupt)?;
-            distinct.codec.decode([row])?;
+            distinct.codec.check(row)?;
             let (entry, is_new) = distinct.table.restore(key, weight);
             if let (true, Some(by_group)) = (is_new, &mut distinct.by_group) {
                 by_group.add(slot, entry);

@@ -306,7 +306,7 @@ impl Running for Sessions {
         let weight = i64::from_le_bytes(value.try_into().map_err(|_| Corrupt)?);
         let (_, behind) = self.partition_codec.decode_front([key])?;
         let (time, others) = behind[0].split_first_chunk::<TIME_BYTES>().ok_or(Corrupt)?;
-        self.others_codec.decode([others])?;
+        self.others_codec.check(others)?;
         let event = Event {
             weight,
             time: (u64::from_be_bytes(*time) ^ 1 << 63).cast_signed(),
