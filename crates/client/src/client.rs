@@ -94,10 +94,18 @@ struct Inner {
     slots: RefCell<BTreeMap<(BrokerId, Lane), Rc<Slot>>>,
     bootstrap: Slot,
     lanes: Cell<u32>,
-    /// Coordinators found, by group.
-    coordinators: RefCell<BTreeMap<String, BrokerId>>,
+    /// Coordinators found.
+    coordinators: RefCell<BTreeMap<(Coordinated, String), BrokerId>>,
     /// Topics whose cached leaders proved wrong.
     stale: RefCell<BTreeSet<String>>,
+}
+
+/// What a broker coordinates, as `FindCoordinator` numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Coordinated {
+    Group = 0,
+    /// The transactions of a transactional id.
+    Transactions = 1,
 }
 
 struct Slot {
@@ -460,34 +468,57 @@ impl Client {
 
     /// The connection to the coordinator of `group`.
     pub async fn coordinator(&self, group: &str, lane: Lane) -> Result<Connection, ClientError> {
-        let known = self.inner.coordinators.borrow().get(group).copied();
+        self.coordinator_of(Coordinated::Group, group, lane).await
+    }
+
+    pub(crate) async fn coordinator_of(
+        &self,
+        what: Coordinated,
+        key: &str,
+        lane: Lane,
+    ) -> Result<Connection, ClientError> {
+        let name = (what, key.to_owned());
+        let known = self.inner.coordinators.borrow().get(&name).copied();
         let broker = match known {
             Some(broker) => broker,
-            None => self.find_coordinator(group).await?,
+            None => self.find_coordinator(what, key).await?,
         };
         let connection = self.broker(broker, lane).await;
         if connection.is_err() {
-            self.forget_coordinator(group);
+            self.forget_coordinator_of(what, key);
         }
         connection
     }
 
     pub fn forget_coordinator(&self, group: &str) {
-        self.inner.coordinators.borrow_mut().remove(group);
+        self.forget_coordinator_of(Coordinated::Group, group);
     }
 
-    async fn find_coordinator(&self, group: &str) -> Result<BrokerId, ClientError> {
+    pub(crate) fn forget_coordinator_of(&self, what: Coordinated, key: &str) {
+        let mut coordinators = self.inner.coordinators.borrow_mut();
+        coordinators.remove(&(what, key.to_owned()));
+    }
+
+    async fn find_coordinator(&self, of: Coordinated, key: &str) -> Result<BrokerId, ClientError> {
         let connection = self.any_broker().await?;
         let version = connection.version::<FindCoordinatorRequest<'_>>(i16::MAX)?;
-        let mut request = FindCoordinatorRequest::default();
+        let mut request = FindCoordinatorRequest {
+            key_type: of as i8,
+            ..Default::default()
+        };
         if version >= 4 {
-            request.coordinator_keys = vec![group.to_owned().into()].into();
+            request.coordinator_keys = vec![key.to_owned().into()].into();
         } else {
-            request.key = group.to_owned().into();
+            request.key = key.to_owned().into();
         }
         let answer = connection.call(&request, version).await?;
         let response: FindCoordinatorResponse<'_> = answer.decode()?;
-        let what = || format!("finding the coordinator of group '{group}'");
+        let what = || match of {
+            Coordinated::Group => format!("finding the coordinator of group '{key}'"),
+            Coordinated::Transactions => {
+                format!("finding the coordinator of transactional id '{key}'")
+            }
+        };
         let (broker, host, port) = if version >= 4 {
             let found = response.coordinators.iter().next();
             let found = found.ok_or_else(|| ClientError::Broker {
@@ -513,7 +544,7 @@ impl Client {
         if coordinators.len() >= COORDINATORS_MAX {
             coordinators.clear();
         }
-        coordinators.insert(group.to_owned(), broker);
+        coordinators.insert((of, key.to_owned()), broker);
         Ok(broker)
     }
 }

@@ -10,6 +10,7 @@ pub mod consumer;
 mod error;
 mod metadata;
 pub mod producer;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
@@ -21,3 +22,4 @@ pub use consumer::{Consumer, ConsumerConfig, Fetched, Reset, Start};
 pub use error::{ClientError, ProduceError};
 pub use metadata::{BrokerAddr, Metadata, PartitionMetadata, TopicMetadata};
 pub use producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord, RecordAck};
+pub use transaction::{TransactionError, TransactionalProducer, Transactions};

@@ -122,7 +122,7 @@ impl Engine {
         let relation = Relation::new(new.clone());
         match &new.definition {
             Definition::Source(source) => {
-                let topic = self.log.topic(&source.topic);
+                let topic = self.log.find_topic(source.topic.clone()).await?;
                 topic.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
                 if let OnMalformed::DeadLetter { topic } = &source.on_malformed {
                     self.log.ensure_topic(topic.clone(), 1, false).await?;
@@ -158,7 +158,7 @@ impl Engine {
 
     /// Begins the work of a relation that `prepare` has found good; returns when it has read what there was. One that cannot
     /// do that is not there afterwards.
-    pub async fn create(&self, new: NewRelation) -> Result<(), QuestionError> {
+    pub async fn create(self: &Rc<Self>, new: NewRelation) -> Result<(), QuestionError> {
         let name = new.name.clone();
         let created = self.create_prepared(new).await;
         self.release(&name);
@@ -171,7 +171,7 @@ impl Engine {
         created
     }
 
-    async fn create_prepared(&self, new: NewRelation) -> Result<(), QuestionError> {
+    async fn create_prepared(self: &Rc<Self>, new: NewRelation) -> Result<(), QuestionError> {
         let relation = Relation::new(new);
         if relation.has_pipeline() {
             let pipeline = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
@@ -181,6 +181,7 @@ impl Engine {
             self.permit(&mut pipeline);
             self.joining.borrow_mut().push(pipeline);
         }
+        self.deliver_new(&relation);
         self.insert(relation.clone());
         self.wake.notify_one();
         if relation.has_pipeline() {
@@ -237,7 +238,7 @@ impl Engine {
         let first = self.epoch.get() + 2;
         let reached = || self.epoch.get() >= first;
         self.wait_until(reached).await?;
-        self.flush().await?;
+        self.wait_shown().await?;
         self.check_running(relation)
     }
 
@@ -302,6 +303,7 @@ impl Engine {
         {
             of.remove_index(&index.columns);
         }
+        self.end_delivery(relation.id);
         self.leaving.borrow_mut().insert(relation.id);
         relation.end_subscribers();
         self.wake.notify_one();
@@ -430,8 +432,14 @@ impl Engine {
         })
     }
 
-    /// Returns when all that was acknowledged before is in what readers see.
+    /// Returns when all that was acknowledged before is in what readers see, and in what sinks have written.
     pub async fn flush(&self) -> Result<(), QuestionError> {
+        self.wait_shown().await?;
+        self.wait_until(|| self.is_delivered()).await
+    }
+
+    /// Returns when all that was acknowledged before is in what readers see.
+    async fn wait_shown(&self) -> Result<(), QuestionError> {
         // Before the first epoch has ended nobody knows which partitions there are to wait for.
         self.wait_until(|| self.is_ready.get()).await?;
         let keys: Vec<PartitionKey> = self.cuts.borrow().keys().copied().collect();

@@ -1,4 +1,6 @@
-//! The engine over a log in memory: records that hold no row, times from the future, pipelines that stop.
+//! The engine over a log in memory: records that hold no row, times from the future, pipelines that stop, other clusters.
+
+mod delivery;
 
 use std::{
     cell::RefCell,
@@ -23,7 +25,7 @@ use crate::{
     Definition, Operator, Plan,
     definition::{Index, Metadata, OnMalformed, Source, View, Watermark},
     format::Format,
-    log::{Extent, LocalFuture, LogError, TopicLog, TopicShape},
+    log::{EpochWriter, Extent, LocalFuture, LogError, OuterTopic, TopicLog, TopicShape},
     plan::{Aggregate, AggregateFunction, Input},
     source::{Decoded, SourceReader},
 };
@@ -38,7 +40,13 @@ struct Topic {
 }
 
 #[derive(Default)]
-struct Memory(RefCell<Vec<Topic>>);
+struct Memory {
+    topics: RefCell<Vec<Topic>>,
+    /// Of partitions that were trimmed.
+    starts: RefCell<BTreeMap<PartitionKey, Offset>>,
+    /// Of all topics that are elsewhere.
+    elsewhere: RefCell<Option<Rc<dyn EpochWriter>>>,
+}
 
 fn id_of(at: usize) -> TopicId {
     TopicId([at as u8 + 1; 16])
@@ -46,14 +54,14 @@ fn id_of(at: usize) -> TopicId {
 
 impl Memory {
     fn at<R>(&self, key: PartitionKey, work: impl FnOnce(&mut (Vec<u8>, i64)) -> R) -> R {
-        let mut topics = self.0.borrow_mut();
+        let mut topics = self.topics.borrow_mut();
         let at = (0..topics.len()).find(|at| id_of(*at) == key.topic);
         let topic = &mut topics[at.expect("the topic was made")];
         work(&mut topic.partitions[key.partition.0 as usize])
     }
 
     fn make(&self, name: &str, partitions: i32) -> TopicShape {
-        let mut topics = self.0.borrow_mut();
+        let mut topics = self.topics.borrow_mut();
         let at = topics.iter().position(|topic| topic.name == name);
         let at = at.unwrap_or_else(|| {
             topics.push(Topic {
@@ -101,7 +109,7 @@ impl Memory {
 
     /// Values of a topic's records with their headers.
     fn records(&self, name: &str) -> Vec<(String, BTreeMap<String, String>)> {
-        let topics = self.0.borrow();
+        let topics = self.topics.borrow();
         let topic = topics
             .iter()
             .find(|topic| topic.name == name)
@@ -134,7 +142,7 @@ fn done<'a, T: 'a>(value: T) -> LocalFuture<'a, T> {
 
 impl TopicLog for Memory {
     fn topic(&self, name: &str) -> Option<TopicShape> {
-        let is_there = self.0.borrow().iter().any(|topic| topic.name == name);
+        let is_there = self.topics.borrow().iter().any(|topic| topic.name == name);
         is_there.then(|| self.make(name, 0))
     }
 
@@ -195,8 +203,14 @@ impl TopicLog for Memory {
         done(Ok(()))
     }
 
-    fn trim(&self, _: PartitionKey, _: Offset) -> LocalFuture<'_, Result<(), LogError>> {
+    fn trim(&self, key: PartitionKey, to: Offset) -> LocalFuture<'_, Result<(), LogError>> {
+        self.starts.borrow_mut().insert(key, to);
         done(Ok(()))
+    }
+
+    fn epoch_writer(&self, topic: &str, _sink: u64) -> Option<Rc<dyn EpochWriter>> {
+        OuterTopic::parse(topic)?;
+        self.elsewhere.borrow().clone()
     }
 
     fn batches(
@@ -205,7 +219,14 @@ impl TopicLog for Memory {
         from: Offset,
         _bytes_max: usize,
     ) -> LocalFuture<'_, Result<(Offset, Vec<u8>), LogError>> {
-        done(Ok((from, self.at(partition, |(bytes, _)| bytes.clone()))))
+        let start = self.starts.borrow().get(&partition).copied();
+        let from = from.max(start.unwrap_or_default());
+        let behind = |(bytes, _): &mut (Vec<u8>, i64)| {
+            let found = batches(bytes).map(|batch| batch.expect("a sound batch"));
+            let behind = found.filter(|(header, _)| header.last_offset() >= from);
+            behind.flat_map(|(_, bytes)| bytes.to_vec()).collect()
+        };
+        done(Ok((from, self.at(partition, behind))))
     }
 
     fn producer_id(&self) -> LocalFuture<'_, Result<i64, LogError>> {
