@@ -18,7 +18,7 @@ mod tests;
 pub use admin::Admin;
 pub use client::{Client, ClientConfig, Lane, Resolve};
 pub use connection::{Answer, Connection, InFlight};
-pub use consumer::{Consumer, ConsumerConfig, Fetched, Reset, Start};
+pub use consumer::{Consumer, ConsumerConfig, Fetched, Isolation, Reset, Start};
 pub use error::{ClientError, ProduceError};
 pub use metadata::{BrokerAddr, Metadata, PartitionMetadata, TopicMetadata};
 pub use producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord, RecordAck};

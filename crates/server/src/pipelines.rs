@@ -1,6 +1,7 @@
 //! The stream engine in the node: where it runs, what it reads, and how sessions reach it.
 
 mod backend;
+mod external;
 mod system;
 mod topics;
 
@@ -15,6 +16,7 @@ use streams::{
 };
 
 pub use backend::{NodeBackend, StartError, tables_of};
+pub use external::NodeTopics;
 pub use topics::BrokerTopics;
 
 /// The shard that the engine lives on, of so many: not the one that accepts connections, where there is another.
@@ -27,14 +29,16 @@ pub fn engine_shard(shards: u16) -> ShardId {
 pub async fn start_on_shard(relations: Vec<NewRelation>) -> Result<Rc<Engine>, EngineError> {
     let broker = Broker::local();
     let data_dir = broker.settings.data_dir.clone();
-    let topics = Rc::new(BrokerTopics::new(broker));
+    let topics = Rc::new(NodeTopics::open(broker, &data_dir).await?);
     for topic in topics_of_programs(&relations) {
         // Whoever reads it says that it is not there.
         if let Err(error) = topics.ensure_topic(topic.clone(), 0, false).await {
             tracing::error!(topic, %error, "a program's topic cannot be made");
         }
     }
-    let engine = Engine::start(topics, &data_dir, relations, PlantedBugs::default()).await?;
+    let none = PlantedBugs::default();
+    let engine = Engine::start(topics.clone(), &data_dir, relations, none).await?;
+    runtime::set_local(topics);
     runtime::set_local(engine.clone());
     Ok(engine)
 }
@@ -55,6 +59,10 @@ fn topics_of_programs(relations: &[NewRelation]) -> Vec<String> {
 pub async fn stop() {
     let shard = engine_shard(runtime::shard_count());
     runtime::invoke_on(shard, runtime::Class::Admin, "stop streams", || async {
+        if let Some(topics) = runtime::local::<NodeTopics>() {
+            topics.stop();
+            runtime::clear_local::<NodeTopics>();
+        }
         if let Some(engine) = runtime::local::<Engine>() {
             engine.stop().await;
             runtime::clear_local::<Engine>();

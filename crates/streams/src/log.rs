@@ -42,19 +42,19 @@ pub enum LogError {
 
 /// A topic of another cluster, as a name that no topic of the log's own can have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OuterTopic {
+pub struct ExternalTopic {
     /// `host:port` of brokers to ask first, with commas between them.
     pub brokers: String,
     pub topic: String,
 }
 
-const OUTER: &str = "kafka://";
+const EXTERNAL: &str = "kafka://";
 
-impl OuterTopic {
+impl ExternalTopic {
     /// `None`: it is a topic of the log's own.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        let (brokers, topic) = name.strip_prefix(OUTER)?.split_once('/')?;
+        let (brokers, topic) = name.strip_prefix(EXTERNAL)?.split_once('/')?;
         Some(Self {
             brokers: brokers.to_owned(),
             topic: topic.to_owned(),
@@ -62,9 +62,9 @@ impl OuterTopic {
     }
 }
 
-impl fmt::Display for OuterTopic {
+impl fmt::Display for ExternalTopic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{OUTER}{}/{}", self.brokers, self.topic)
+        write!(f, "{EXTERNAL}{}/{}", self.brokers, self.topic)
     }
 }
 
@@ -109,6 +109,11 @@ pub trait TopicLog {
 
     /// Nobody reads these partitions before these offsets again, unless a new reader comes.
     fn note_read(&self, _positions: &BTreeMap<PartitionKey, Offset>) {}
+
+    /// Why nothing more of a topic comes, if something is wrong.
+    fn trouble(&self, _topic: &str) -> Option<String> {
+        None
+    }
 
     /// The topic of that name, made when there is none, with so many partitions (0: as many as is usual). `keeps_all`: nothing of it is removed by age or size.
     fn ensure_topic(

@@ -44,6 +44,8 @@ pub struct PositionReport {
     pub partition: PartitionKey,
     pub next_offset: Offset,
     pub high_watermark: Offset,
+    /// Why nothing more comes, if something is wrong.
+    pub trouble: Option<String>,
 }
 
 impl Engine {
@@ -86,7 +88,7 @@ impl Engine {
                 bytes,
                 watermark: relation.watermark.get(),
                 operators: running.map_or_else(Vec::new, |running| running.operators()),
-                positions: running.map_or_else(Vec::new, |running| running.places(seen)),
+                positions: running.map_or_else(Vec::new, |running| running.places(seen, &*self.log)),
                 delivery: self.delivery_report(relation.id),
             }
         });

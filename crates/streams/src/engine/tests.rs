@@ -25,7 +25,7 @@ use crate::{
     Definition, Operator, Plan,
     definition::{Index, Metadata, OnMalformed, Source, View, Watermark},
     format::Format,
-    log::{EpochWriter, Extent, LocalFuture, LogError, OuterTopic, TopicLog, TopicShape},
+    log::{EpochWriter, Extent, LocalFuture, LogError, ExternalTopic, TopicLog, TopicShape},
     plan::{Aggregate, AggregateFunction, Input},
     source::{Decoded, SourceReader},
 };
@@ -209,7 +209,7 @@ impl TopicLog for Memory {
     }
 
     fn epoch_writer(&self, topic: &str, _sink: u64) -> Option<Rc<dyn EpochWriter>> {
-        OuterTopic::parse(topic)?;
+        ExternalTopic::parse(topic)?;
         self.elsewhere.borrow().clone()
     }
 
