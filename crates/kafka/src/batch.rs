@@ -381,8 +381,7 @@ pub fn stamp_transactional(
     batch[43..51].copy_from_slice(&id.0.to_be_bytes());
     batch[51..53].copy_from_slice(&epoch.0.to_be_bytes());
     batch[53..57].copy_from_slice(&base_sequence.to_be_bytes());
-    let crc = iobuf::crc32c(&batch[ATTRIBUTES_AT..]);
-    batch[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+    seal(batch);
 }
 
 /// Records compressed as [`BatchBuilder`] does it, without a batch around them.

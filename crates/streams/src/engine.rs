@@ -50,7 +50,10 @@ use std::{
 use base::{Offset, PartitionKey};
 use runtime::{Class, Fatal, Instant, sync::Notify};
 
-use crate::{Definition, NodeId, log::TopicLog};
+use crate::{
+    Definition, NodeId,
+    log::{LogError, TopicLog},
+};
 use arrangement::NotThere;
 pub use checkpoint::CheckpointError;
 use checkpoint::{Checkpoint, CheckpointDir, PipelineState, ROWS, RunWriter};
@@ -378,7 +381,8 @@ impl Engine {
         while !self.stopping.get() && !stream.is_void {
             let began = runtime::now();
             must_save |= self.admit(&mut stream);
-            if self.holds_back() {
+            // Before that nobody gets an answer.
+            if self.is_ready.get() && self.holds_back() {
                 self.make_report(&stream, &seen_before);
                 self.progressed.notify_all();
                 waiting::first(self.wake.notified(), runtime::sleep(EPOCH_MAX)).await;
@@ -499,6 +503,7 @@ impl Engine {
             };
             match pipeline.run_epoch(epoch, &*self.log).await {
                 Ok(read) => records += read,
+                Err(PipelineError::Log(LogError::Stopping)) => stream.is_void = true,
                 Err(error) => pipeline.relation.fail(&error.to_string()),
             }
             late_rows += pipeline.take_late_rows();

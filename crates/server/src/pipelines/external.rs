@@ -7,13 +7,13 @@
 //!
 //! # Invariants
 //! 1. A topic's id here is the cluster's, mixed with the cluster's brokers: the same topic by two ways is two topics.
-//! 2. What is known of a topic is on disk before a relation is made of it (`shapes`), so a node starts without the cluster.
+//! 2. What is known of a topic is on disk before a relation is made of it (`known`), so a node starts without the cluster.
 //!
 //! # Limits
 //! Names of brokers are looked up by nobody: they are addresses or `localhost`, also those that the cluster tells of itself.
 
 mod feed;
-mod shapes;
+mod known;
 mod writer;
 
 use std::{
@@ -32,15 +32,13 @@ use flow::cluster::ClusterLog;
 use runtime::{Instant, budget::Budget, sync::Notify};
 use streams::{
     engine::{CheckpointError, first},
-    log::{
-        EpochWriter, Extent, ExternalTopic, LocalFuture, LogError, TopicLog, TopicShape,
-    },
+    log::{EpochWriter, Extent, ExternalTopic, LocalFuture, LogError, TopicLog, TopicShape},
     source::{Decoded, SourceReader},
 };
 
 use super::BrokerTopics;
-use feed::Feed;
-use shapes::ShapesFile;
+use feed::{Feed, FeedOf};
+use known::Known;
 use writer::ExternalWriter;
 
 /// One request, and one call with its retries: whoever makes a relation waits for it.
@@ -49,6 +47,10 @@ const CALL_WITHIN: Duration = Duration::from_secs(15);
 
 /// A coordinator that is at something asks to come again, and is done in milliseconds.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// Between two looks for a topic that was just made, and how many there are.
+const LEARN_RETRY: Duration = Duration::from_millis(100);
+const SHOWS_AFTER: u32 = 50;
 
 /// Between two tries to read what must be read.
 const READ_RETRY: Duration = Duration::from_millis(500);
@@ -106,12 +108,13 @@ struct External {
 }
 
 impl External {
-    /// Asks the cluster; whether it is another one than was known.
-    async fn learn(&self) -> Result<bool, ClientError> {
-        let connected = self.cluster.connect().await?;
-        let theirs = connected.log.learn(&self.topic, None).await?;
-        let shape = shape_here(&self.cluster.brokers, theirs);
-        Ok(self.shape.replace(shape) != shape)
+    fn new(cluster: Rc<Cluster>, external: &ExternalTopic, shape: TopicShape) -> Rc<Self> {
+        Rc::new(Self {
+            cluster,
+            topic: external.topic.clone(),
+            name: external.to_string(),
+            shape: Cell::new(shape),
+        })
     }
 }
 
@@ -138,10 +141,8 @@ pub struct NodeTopics {
     own: BrokerTopics,
     /// Of this cluster: what is written elsewhere is written in its name.
     cluster_id: String,
-    file: ShapesFile,
     clusters: RefCell<BTreeMap<String, Rc<Cluster>>>,
-    /// By their names here.
-    topics: RefCell<BTreeMap<String, Rc<External>>>,
+    known: Rc<Known>,
     feeds: RefCell<BTreeMap<TopicId, Rc<Feed>>>,
     /// A feed has fetched something.
     arrived: Rc<Notify>,
@@ -155,16 +156,16 @@ impl NodeTopics {
         let topics = Self {
             own: BrokerTopics::new(broker),
             cluster_id,
-            file: ShapesFile::new(data_dir),
             clusters: RefCell::default(),
-            topics: RefCell::default(),
+            known: Rc::new(Known::new(data_dir)),
             feeds: RefCell::default(),
             arrived: Rc::new(Notify::new()),
             stopping: Rc::default(),
         };
-        for (name, shape) in topics.file.load().await? {
+        for (name, shape) in topics.known.load().await? {
             if let Some(external) = ExternalTopic::parse(&name) {
-                topics.remember(&external, shape);
+                let cluster = topics.cluster(&external.brokers);
+                topics.known.put(External::new(cluster, &external, shape));
             }
         }
         Ok(topics)
@@ -189,31 +190,6 @@ impl NodeTopics {
             .clone()
     }
 
-    fn remember(&self, external: &ExternalTopic, shape: TopicShape) -> Rc<External> {
-        let name = external.to_string();
-        let mut topics = self.topics.borrow_mut();
-        let known = topics.entry(name.clone()).or_insert_with(|| {
-            Rc::new(External {
-                cluster: self.cluster(&external.brokers),
-                topic: external.topic.clone(),
-                name,
-                shape: Cell::new(shape),
-            })
-        });
-        known.shape.set(shape);
-        known.clone()
-    }
-
-    async fn save(&self) -> Result<(), LogError> {
-        let topics: Vec<(String, TopicShape)> = {
-            let topics = self.topics.borrow();
-            let known = topics.values();
-            known.map(|t| (t.name.clone(), t.shape.get())).collect()
-        };
-        let saved = self.file.save(&topics).await;
-        saved.map_err(|error| LogError::Refused(format!("{}: {error}", self.file.name())))
-    }
-
     /// Asks the cluster for a topic, which is made with so many partitions when there is none.
     async fn find(
         &self,
@@ -234,31 +210,61 @@ impl NodeTopics {
                 ))
             })?;
         }
-        let theirs = match connected.log.learn(&external.topic, partitions).await {
-            Err(ClientError::UnknownTopic(_)) => return Ok(None),
-            learnt => learnt.map_err(refused)?,
+        let mut tries = SHOWS_AFTER;
+        let theirs = loop {
+            match connected.log.learn(&external.topic, partitions).await {
+                Err(ClientError::UnknownTopic(_)) if partitions.is_none() => return Ok(None),
+                // What was just made shows a little later.
+                Err(error) if error.is_retriable() && tries > 0 => {
+                    tries -= 1;
+                    runtime::sleep(LEARN_RETRY).await;
+                }
+                learnt => break learnt.map_err(refused)?,
+            }
         };
         let shape = shape_here(&external.brokers, theirs);
-        self.remember(external, shape);
-        self.save().await?;
+        let learnt = External::new(cluster, external, shape);
+        let saved = self.known.learn(learnt).await;
+        saved.map_err(|error| LogError::Refused(format!("{}: {error}", self.known.name())))?;
         Ok(Some(shape))
     }
 
-    fn external(&self, id: TopicId) -> Option<Rc<External>> {
-        let topics = self.topics.borrow();
-        topics.values().find(|t| t.shape.get().id == id).cloned()
+    /// What fetches that partition ahead, if somebody does.
+    fn feed(&self, key: PartitionKey) -> Option<Rc<Feed>> {
+        let feeds = self.feeds.borrow();
+        let feed = feeds.get(&key.topic)?;
+        feed.has(key.partition).then(|| feed.clone())
     }
 
-    /// What fetches a topic ahead; begins with the first who asks.
-    fn feed(&self, id: TopicId) -> Option<Rc<Feed>> {
+    /// As `feed`, of a topic; begins with it.
+    fn begun_feed(&self, id: TopicId) -> Option<Rc<Feed>> {
         let known = self.feeds.borrow().get(&id).cloned();
         if let Some(feed) = known.filter(|feed| !feed.is_over()) {
             return Some(feed);
         }
-        let external = self.external(id)?;
-        let feed = Feed::start(external, self.arrived.clone(), self.stopping.clone());
+        let feed = Feed::start(FeedOf {
+            external: self.known.by_id(id)?,
+            known: self.known.clone(),
+            arrived: self.arrived.clone(),
+            stopping: self.stopping.clone(),
+        });
         self.feeds.borrow_mut().insert(id, feed.clone());
         Some(feed)
+    }
+
+    /// What a cluster says of a topic that is not fetched ahead.
+    async fn extents_there(
+        &self,
+        external: &External,
+        keys: &[PartitionKey],
+    ) -> Result<Vec<Option<Extent>>, ClientError> {
+        let connected = external.cluster.connect().await?;
+        let theirs = connected.log.learn(&external.topic, None).await?;
+        let keys = keys.iter().map(|key| PartitionKey {
+            topic: theirs.id,
+            partition: key.partition,
+        });
+        Ok(connected.log.extents(keys.collect()).await)
     }
 
     /// Straight from the cluster: what is not fetched ahead, or not any more.
@@ -307,7 +313,7 @@ impl TopicLog for NodeTopics {
         if ExternalTopic::parse(name).is_none() {
             return self.own.topic(name);
         }
-        Some(self.topics.borrow().get(name)?.shape.get())
+        Some(self.known.by_name(name)?.shape.get())
     }
 
     fn find_topic(&self, name: String) -> LocalFuture<'_, Result<Option<TopicShape>, LogError>> {
@@ -328,14 +334,14 @@ impl TopicLog for NodeTopics {
 
     fn note_read(&self, positions: &BTreeMap<PartitionKey, Offset>) {
         for (key, position) in positions {
-            if let Some(feed) = self.feed(key.topic) {
+            if let Some(feed) = self.begun_feed(key.topic) {
                 feed.note_read(key.partition, *position);
             }
         }
     }
 
     fn trouble(&self, topic: &str) -> Option<String> {
-        let id = self.topics.borrow().get(topic)?.shape.get().id;
+        let id = self.known.by_name(topic)?.shape.get().id;
         self.feeds.borrow().get(&id)?.trouble()
     }
 
@@ -359,12 +365,26 @@ impl TopicLog for NodeTopics {
         Box::pin(async move {
             let mut found = BTreeMap::new();
             let mut own = Vec::new();
+            let mut there: BTreeMap<TopicId, Vec<PartitionKey>> = BTreeMap::new();
             for key in &partitions {
-                match self.feed(key.topic) {
-                    Some(feed) => {
+                match (self.feed(*key), self.known.by_id(key.topic)) {
+                    (Some(feed), _) => {
                         found.insert(*key, feed.extent(key.partition));
                     }
-                    None => own.push(*key),
+                    (None, Some(_)) => there.entry(key.topic).or_default().push(*key),
+                    (None, None) => own.push(*key),
+                }
+            }
+            for (id, keys) in there {
+                let Some(external) = self.known.by_id(id) else {
+                    continue;
+                };
+                match self.extents_there(&external, &keys).await {
+                    Ok(extents) => {
+                        let extents = keys.into_iter().zip(extents);
+                        found.extend(extents.filter_map(|(key, extent)| Some((key, extent?))));
+                    }
+                    Err(error) => tracing::debug!(%error, "a topic cannot be looked at"),
                 }
             }
             if !own.is_empty() {
@@ -384,7 +404,7 @@ impl TopicLog for NodeTopics {
             let arrived = self.arrived.notified();
             let mut own = Vec::new();
             for (key, end) in seen {
-                match self.feed(key.topic) {
+                match self.feed(key) {
                     Some(feed) if feed.extent(key.partition).high_watermark != end => return,
                     Some(_) => {}
                     None => own.push((key, end)),
@@ -403,14 +423,16 @@ impl TopicLog for NodeTopics {
         reader: Arc<SourceReader>,
     ) -> LocalFuture<'_, Result<Decoded, LogError>> {
         Box::pin(async move {
-            let Some(external) = self.external(partition.topic) else {
+            let Some(external) = self.known.by_id(partition.topic) else {
                 let read = self.own.read(partition, from, until, bytes_max, reader);
                 return read.await;
             };
-            let fetched = self.feeds.borrow().get(&partition.topic).cloned();
-            let fetched = fetched.and_then(|feed| feed.fetched(partition.partition, from));
+            let feed = self.feed(partition);
+            let fetched = feed.and_then(|feed| feed.fetched(partition.partition, from));
             match fetched {
-                Some(batches) => feed::decode(partition.partition, batches, (from, until), reader).await,
+                Some(batches) => {
+                    feed::decode(partition.partition, batches, (from, until), reader).await
+                }
                 None => {
                     let range = (from, until);
                     self.read_back(&external, partition, range, bytes_max, reader)

@@ -401,7 +401,10 @@ impl Engine {
         let extents = self.log.extents(keys.clone()).await;
         let mut rows = Vec::new();
         for (key, extent) in keys.into_iter().zip(extents) {
-            let extent = extent.ok_or(LogError::Deleted)?;
+            let extent = extent.ok_or_else(|| PipelineError::Unreadable {
+                topic: source.topic.clone(),
+                partition: key.partition.0,
+            })?;
             let end = cuts.get(&key).copied().unwrap_or(extent.high_watermark);
             let mut from = extent.log_start_offset;
             while from < end {

@@ -88,7 +88,8 @@ impl Engine {
                 bytes,
                 watermark: relation.watermark.get(),
                 operators: running.map_or_else(Vec::new, |running| running.operators()),
-                positions: running.map_or_else(Vec::new, |running| running.places(seen, &*self.log)),
+                positions: running
+                    .map_or_else(Vec::new, |running| running.places(seen, &*self.log)),
                 delivery: self.delivery_report(relation.id),
             }
         });

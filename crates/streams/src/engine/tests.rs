@@ -25,7 +25,7 @@ use crate::{
     Definition, Operator, Plan,
     definition::{Index, Metadata, OnMalformed, Source, View, Watermark},
     format::Format,
-    log::{EpochWriter, Extent, LocalFuture, LogError, ExternalTopic, TopicLog, TopicShape},
+    log::{EpochWriter, Extent, ExternalTopic, LocalFuture, LogError, TopicLog, TopicShape},
     plan::{Aggregate, AggregateFunction, Input},
     source::{Decoded, SourceReader},
 };

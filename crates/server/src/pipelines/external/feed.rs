@@ -22,11 +22,11 @@ use client::{
 use kafka::error::ErrorCode;
 use runtime::{Class, Instant, sync::Notify};
 use streams::{
-    log::{Extent, LogError},
+    log::{Extent, ExternalTopic, LogError},
     source::{Decoded, SourceReader},
 };
 
-use super::External;
+use super::{Connected, External, known::Known, shape_here};
 
 const BUFFER_BYTES: usize = 2 << 20;
 
@@ -65,9 +65,19 @@ struct Chunk {
     batches: Rc<Vec<u8>>,
 }
 
+/// Whose records these are, and who is told.
+pub(super) struct FeedOf {
+    pub external: Rc<External>,
+    pub known: Rc<Known>,
+    /// Something was fetched.
+    pub arrived: Rc<Notify>,
+    pub stopping: Rc<Cell<bool>>,
+}
+
 /// See the module head.
 pub(super) struct Feed {
     external: Rc<External>,
+    known: Rc<Known>,
     buffers: RefCell<BTreeMap<PartitionIndex, Buffer>>,
     /// There are partitions that are not fetched yet.
     has_more: Cell<bool>,
@@ -79,18 +89,15 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub fn start(
-        external: Rc<External>,
-        arrived: Rc<Notify>,
-        stopping: Rc<Cell<bool>>,
-    ) -> Rc<Self> {
+    pub fn start(of: FeedOf) -> Rc<Self> {
         let feed = Rc::new(Self {
-            external,
+            external: of.external,
+            known: of.known,
             buffers: RefCell::default(),
             has_more: Cell::new(false),
             asked_at: Cell::new(runtime::now()),
-            arrived,
-            stopping,
+            arrived: of.arrived,
+            stopping: of.stopping,
             trouble: RefCell::default(),
             is_over: Cell::new(false),
         });
@@ -99,6 +106,11 @@ impl Feed {
             running.run().await;
         });
         feed
+    }
+
+    /// Whether somebody reads that partition.
+    pub fn has(&self, partition: PartitionIndex) -> bool {
+        self.buffers.borrow().contains_key(&partition)
     }
 
     pub fn is_over(&self) -> bool {
@@ -176,7 +188,9 @@ impl Feed {
     /// Until something fails, a partition is new, or nobody wants any more.
     async fn fetch(&self) -> Result<(), ClientError> {
         let connected = self.external.cluster.connect().await?;
-        self.external.learn().await?;
+        self.learn(&connected).await?;
+        // Those that come while this asks are for the next time.
+        self.has_more.set(false);
         self.look_for_starts(&connected.client).await?;
         if self.trouble.take().is_some() {
             tracing::info!(topic = %self.external.name, "it can be read again");
@@ -188,16 +202,15 @@ impl Feed {
             ..ConsumerConfig::default()
         };
         let consumer = Consumer::new(&connected.client, config);
-        self.has_more.set(false);
         let name: Rc<str> = self.external.topic.as_str().into();
         let wanted: Vec<_> = {
             let buffers = self.buffers.borrow();
-            let found = buffers.iter().filter(|(_, buffer)| !buffer.is_lost());
+            let found = buffers.iter().filter(|(_, buffer)| buffer.can_be_read());
             let wanted = found.map(|(at, b)| ((name.clone(), *at), Start::At(b.next)));
             wanted.collect()
         };
         consumer.assign(&wanted).await?;
-        let fetched = self.fetch_from(&consumer, &connected.client).await;
+        let fetched = self.fetch_from(&consumer, &connected).await;
         consumer.close().await?;
         fetched
     }
@@ -205,7 +218,7 @@ impl Feed {
     async fn fetch_from(
         &self,
         consumer: &Consumer,
-        client: &client::Client,
+        connected: &Connected,
     ) -> Result<(), ClientError> {
         let mut looked_at = runtime::now();
         while self.is_wanted() && !self.has_more.get() {
@@ -221,16 +234,33 @@ impl Feed {
                 Ok(fetched) => self.take(fetched),
                 Err(error) if error.code() == Some(ErrorCode::OffsetOutOfRange) => {
                     // Which partition it is shows when all are asked where they begin.
-                    return self.look_for_starts(client).await;
+                    return self.look_for_starts(&connected.client).await;
                 }
                 Err(error) => return Err(error),
             }
             let now = runtime::now();
             if now.since(looked_at) >= LOOK_AGAIN {
                 looked_at = now;
-                self.external.learn().await?;
-                self.look_for_starts(client).await?;
+                self.learn(connected).await?;
+                self.look_for_starts(&connected.client).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the topic has more partitions now.
+    async fn learn(&self, connected: &Connected) -> Result<(), ClientError> {
+        let external = &self.external;
+        let theirs = connected.log.learn(&external.topic, None).await?;
+        let brokers = external.cluster.brokers.clone();
+        let named = ExternalTopic {
+            topic: external.topic.clone(),
+            brokers,
+        };
+        let shape = shape_here(&named.brokers, theirs);
+        let learnt = External::new(external.cluster.clone(), &named, shape);
+        if let Err(error) = self.known.learn(learnt).await {
+            tracing::warn!(topic = %external.name, %error, "what is known of it cannot be written");
         }
         Ok(())
     }
@@ -288,9 +318,9 @@ impl Feed {
 }
 
 impl Buffer {
-    /// The cluster has removed what was to be read next: whoever wants it is told.
-    fn is_lost(&self) -> bool {
-        self.start.is_some_and(|start| start > self.next)
+    /// Not so when the cluster has removed what was to be read next: whoever wants it is told.
+    fn can_be_read(&self) -> bool {
+        self.start.is_some_and(|start| start <= self.next)
     }
 }
 

@@ -8,37 +8,89 @@
 //! ```
 //!
 //! # Crash
-//! The file is the old one or the new one. A relation is made only when its topics stand in it.
+//! The file is the old one or the new one. A relation is made only when its topics stand in it, and the engine is told of
+//! more partitions only when they do.
 
 use std::{
+    cell::RefCell,
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use base::TopicId;
 use iobuf::crc32c;
-use runtime::fs;
+use runtime::{budget::Budget, fs};
 use streams::{engine::CheckpointError, log::TopicShape};
+
+use super::External;
 
 const MAGIC: [u8; 8] = *b"FBEXT\0\0\x01";
 
 /// See the module head.
-pub(super) struct ShapesFile(PathBuf);
+pub(super) struct Known {
+    path: PathBuf,
+    /// By their names here.
+    topics: RefCell<BTreeMap<String, Rc<External>>>,
+    /// Held while writing.
+    turn: Budget,
+}
 
-impl ShapesFile {
+impl Known {
     pub fn new(data_dir: &Path) -> Self {
-        Self(data_dir.join("streams").join("external"))
+        Self {
+            path: data_dir.join("streams").join("external"),
+            topics: RefCell::default(),
+            turn: Budget::new("external topics writing", 1),
+        }
     }
 
+    /// Of the file.
     pub fn name(&self) -> String {
-        self.0.display().to_string()
+        self.path.display().to_string()
     }
 
-    pub async fn save(&self, topics: &[(String, TopicShape)]) -> io::Result<()> {
-        if let Some(dir) = self.0.parent() {
+    pub fn put(&self, topic: Rc<External>) {
+        self.topics.borrow_mut().insert(topic.name.clone(), topic);
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<Rc<External>> {
+        self.topics.borrow().get(name).cloned()
+    }
+
+    pub fn by_id(&self, id: TopicId) -> Option<Rc<External>> {
+        let topics = self.topics.borrow();
+        topics.values().find(|t| t.shape.get().id == id).cloned()
+    }
+
+    /// Takes in what a cluster has said of a topic: first on disk, then for the engine.
+    pub async fn learn(&self, topic: Rc<External>) -> io::Result<()> {
+        let _turn = self.turn.acquire(1).await;
+        let shape = topic.shape.get();
+        let known = self.by_name(&topic.name);
+        if known
+            .as_ref()
+            .is_some_and(|known| known.shape.get() == shape)
+        {
+            return Ok(());
+        }
+        let mut shapes: BTreeMap<String, TopicShape> = {
+            let topics = self.topics.borrow();
+            let shapes = topics.values();
+            shapes.map(|t| (t.name.clone(), t.shape.get())).collect()
+        };
+        shapes.insert(topic.name.clone(), shape);
+        if let Some(dir) = self.path.parent() {
             fs::create_dir_all_durable(dir).await?;
         }
-        fs::replace(&self.0, &encode(topics)).await
+        let shapes: Vec<(String, TopicShape)> = shapes.into_iter().collect();
+        fs::replace(&self.path, &encode(&shapes)).await?;
+        match known {
+            Some(known) => known.shape.set(shape),
+            None => self.put(topic),
+        }
+        Ok(())
     }
 
     /// Nothing where there is no file.
@@ -48,10 +100,10 @@ impl ShapesFile {
             path: path.clone(),
             error: error.to_string(),
         };
-        if !fs::exists(&self.0).await.map_err(failed)? {
+        if !fs::exists(&self.path).await.map_err(failed)? {
             return Ok(Vec::new());
         }
-        let bytes = fs::read(&self.0).await.map_err(failed)?;
+        let bytes = fs::read(&self.path).await.map_err(failed)?;
         decode(&bytes).ok_or(CheckpointError::Damaged {
             path,
             at: 0,
