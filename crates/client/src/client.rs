@@ -9,7 +9,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
     rc::Rc,
     time::Duration,
 };
@@ -23,16 +22,13 @@ use kafka::{
         metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse},
     },
 };
-use runtime::{Class, budget::Budget};
+use runtime::{Class, budget::Budget, net::look_up};
 
 use crate::{
     connection::{Answer, Connection, ConnectionConfig},
     error::ClientError,
     metadata::{Metadata, TopicAnswer, TopicMetadata},
 };
-
-/// Turns a host and port into addresses to try.
-pub type Resolve = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
 /// How to reach a cluster.
 #[derive(Clone, Debug)]
@@ -50,8 +46,6 @@ pub struct ClientConfig {
     pub response_bytes_max: usize,
     /// Whether asking for a topic may create it (when the broker does that).
     pub create_topics: bool,
-    /// Host names; addresses and `localhost` need none.
-    pub resolve: Resolve,
 }
 
 impl ClientConfig {
@@ -67,7 +61,6 @@ impl ClientConfig {
             in_flight_max: 5,
             response_bytes_max: 128 << 20,
             create_topics: false,
-            resolve: literal_only,
         }
     }
 }
@@ -151,19 +144,6 @@ impl Backoff {
     pub(crate) async fn pause(&mut self) {
         runtime::sleep(self.next()).await;
     }
-}
-
-fn literal_only(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if host == "localhost" {
-        return Ok(vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)]);
-    }
-    let ip: IpAddr = host.parse().map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("'{host}' is no address, and host names are not looked up here"),
-        )
-    })?;
-    Ok(vec![SocketAddr::new(ip, port)])
 }
 
 impl Client {
@@ -377,7 +357,7 @@ impl Client {
             error: error.to_string(),
         };
         let mut last = failed(io::ErrorKind::NotFound.into());
-        for addr in (config.resolve)(host, port).map_err(failed)? {
+        for addr in look_up(host, port).await.map_err(failed)? {
             let config = ConnectionConfig {
                 client_id: config.client_id.clone(),
                 in_flight_max: config.in_flight_max,

@@ -16,7 +16,7 @@ mod transaction;
 mod tests;
 
 pub use admin::Admin;
-pub use client::{Client, ClientConfig, Lane, Resolve};
+pub use client::{Client, ClientConfig, Lane};
 pub use connection::{Answer, Connection, InFlight};
 pub use consumer::{Consumer, ConsumerConfig, Fetched, Isolation, Reset, Start};
 pub use error::{ClientError, ProduceError};

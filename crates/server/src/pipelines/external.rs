@@ -10,7 +10,7 @@
 //! 2. What is known of a topic is on disk before a relation is made of it (`known`), so a node starts without the cluster.
 //!
 //! # Limits
-//! Names of brokers are looked up by nobody: they are addresses or `localhost`, also those that the cluster tells of itself.
+//! A feed keeps so much of each partition in memory (`feed`); the engine's deliveries say what may wait for a cluster.
 
 mod feed;
 mod known;
