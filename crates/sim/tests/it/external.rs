@@ -127,15 +127,14 @@ impl World {
     }
 
     fn engine(&self) -> Rc<Engine> {
-        let found = self.on(self.near, async {
+        self.on(self.near, async {
             loop {
                 if let Some(engine) = runtime::local::<Engine>() {
                     return engine;
                 }
                 runtime::sleep(Duration::from_millis(50)).await;
             }
-        });
-        found
+        })
     }
 
     /// As sessions do; the relation that is not made, and why.

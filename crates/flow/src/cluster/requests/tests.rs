@@ -1,4 +1,4 @@
-//! Sequences.
+//! Sequences that begin again.
 
 use super::*;
 
