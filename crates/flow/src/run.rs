@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
@@ -40,18 +39,11 @@ impl Cluster {
     #[must_use]
     pub fn new(brokers: &str, state_dir: impl AsRef<Path>) -> Self {
         let brokers = brokers.split(',').map(|broker| broker.trim().to_owned());
-        let mut client = ClientConfig::new(brokers.collect());
-        client.resolve = resolve;
         Self {
-            client,
+            client: ClientConfig::new(brokers.collect()),
             state_dir: state_dir.as_ref().to_owned(),
         }
     }
-}
-
-/// By the system's resolver; it blocks a shard that serves nobody else.
-fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    (host, port).to_socket_addrs().map(Iterator::collect)
 }
 
 /// Why an app does not run, or not any more.

@@ -1,6 +1,7 @@
 //! The stream engine in the node: where it runs, what it reads, and how sessions reach it.
 
 mod backend;
+mod external;
 mod system;
 mod topics;
 
@@ -15,6 +16,7 @@ use streams::{
 };
 
 pub use backend::{NodeBackend, tables_of};
+pub use external::NodeTopics;
 pub use topics::BrokerTopics;
 
 /// The shard that the engine lives on, of so many: not the one that accepts connections, where there is another.
@@ -30,7 +32,7 @@ pub async fn start_on_shard(
 ) -> Result<Rc<Engine>, EngineError> {
     let broker = Broker::local();
     let data_dir = broker.settings.data_dir.clone();
-    let topics = Rc::new(BrokerTopics::new(broker));
+    let topics = Rc::new(NodeTopics::open(broker, &data_dir).await?);
     for topic in topics_of_programs(&relations) {
         // Whoever reads it says that it is not there.
         if let Err(error) = topics.ensure_topic(topic.clone(), 0, false).await {
@@ -38,8 +40,9 @@ pub async fn start_on_shard(
         }
     }
     let none = PlantedBugs::default();
-    let started = Engine::start(topics, &data_dir, relations, none, state_bytes_max);
+    let started = Engine::start(topics.clone(), &data_dir, relations, none, state_bytes_max);
     let engine = started.await?;
+    runtime::set_local(topics);
     runtime::set_local(engine.clone());
     Ok(engine)
 }
@@ -60,6 +63,10 @@ fn topics_of_programs(relations: &[NewRelation]) -> Vec<String> {
 pub async fn stop() {
     let shard = engine_shard(runtime::shard_count());
     runtime::invoke_on(shard, runtime::Class::Admin, "stop streams", || async {
+        if let Some(topics) = runtime::local::<NodeTopics>() {
+            topics.stop();
+            runtime::clear_local::<NodeTopics>();
+        }
         if let Some(engine) = runtime::local::<Engine>() {
             engine.stop().await;
             runtime::clear_local::<Engine>();

@@ -29,6 +29,7 @@ pub mod arrangement;
 mod budget;
 mod checkpoint;
 mod deciding;
+mod delivery;
 mod outbox;
 mod pipeline;
 mod questions;
@@ -58,6 +59,8 @@ pub use budget::OverBudget;
 pub use checkpoint::CheckpointError;
 use checkpoint::{Checkpoint, CheckpointDir, PipelineState, ROWS, RunWriter};
 use deciding::Outbox;
+use delivery::Deliveries;
+pub use delivery::DeliveryReport;
 pub use outbox::OUTBOX_TOPIC;
 use outbox::{Decided, Watermarks};
 pub use pipeline::PipelineError;
@@ -69,6 +72,7 @@ pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 use waiting::Turn;
 
 pub(crate) use waiting::all;
+pub use waiting::first;
 
 /// Records of one partition that an epoch takes in at most: a second's work is never one epoch.
 const RECORDS_PER_EPOCH: i64 = 32 << 10;
@@ -118,6 +122,10 @@ pub struct PlantedBugs {
     pub forget_late_rows: bool,
     /// What a run says of an entry first, that it is gone, stands against what it says later.
     pub believe_removals: bool,
+    /// What is written elsewhere is written again after a restart.
+    pub ignore_marks: bool,
+    /// The outbox keeps only what a checkpoint needs, also where something is not written elsewhere yet.
+    pub trim_undelivered: bool,
 }
 
 /// See the module head.
@@ -151,6 +159,7 @@ pub struct Engine {
     budget: Budget,
     /// To change the rows of views that are there, or to go through them while nobody does.
     rows_turn: Rc<Turn>,
+    deliveries: Deliveries,
     stopping: Cell<bool>,
     stopped: Notify,
 }
@@ -243,6 +252,7 @@ impl Engine {
             wake: Notify::new(),
             budget: Budget::new(state_bytes_max),
             rows_turn: Rc::default(),
+            deliveries: Deliveries::default(),
             stopping: Cell::new(false),
             stopped: Notify::new(),
         });
@@ -258,6 +268,7 @@ impl Engine {
             engine.take_up(&mut stream, relation, &mut anew).await?;
         }
         engine.replay_outbox(&mut stream).await?;
+        engine.start_deliveries(stream.outbox.end);
         let running = engine.clone();
         runtime::spawn(Class::Streams, "streams", async move {
             running.run(stream).await;
@@ -273,10 +284,12 @@ impl Engine {
         anew: &mut BTreeSet<u64>,
     ) -> Result<(), EngineError> {
         self.budget.count(&relation);
+        let mut written = None;
         if relation.has_pipeline() {
             let made = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
             let mut states = stream.saved.pipelines.iter();
             let state = states.find(|state| state.id == relation.id);
+            written = state.and_then(|state| u64::try_from(state.producer?).ok());
             match (made, state) {
                 (Err(error), _) => relation.fail(&error.to_string()),
                 (_, Some(state)) if state.has_stopped => relation.fail(match relation.definition {
@@ -328,6 +341,9 @@ impl Engine {
         }
         if let Err(error) = self.index(&relation).await {
             relation.fail(&error.to_string());
+        }
+        if relation.failure().is_none() {
+            self.delivery_of(&relation, written, Offset::ZERO);
         }
         self.insert(relation);
         Ok(())
@@ -402,9 +418,18 @@ impl Engine {
 
     /// The loop; ends when the node stops.
     async fn run(self: Rc<Self>, mut stream: Stream) {
+        let mut must_save = false;
+        let mut seen_before = Vec::new();
         while !self.stopping.get() && !stream.is_void {
             let began = runtime::now();
-            let must_save = self.admit(&mut stream);
+            must_save |= self.admit(&mut stream);
+            // Before that nobody gets an answer.
+            if self.is_ready.get() && self.holds_back() {
+                self.make_report(&stream, &seen_before);
+                self.progressed.notify_all();
+                waiting::first(self.wake.notified(), runtime::sleep(EPOCH_MAX)).await;
+                continue;
+            }
             let Cut {
                 cuts,
                 seen,
@@ -418,11 +443,12 @@ impl Engine {
             }
             if !stream.is_void {
                 self.cuts.replace(cuts);
-                if must_save {
+                if std::mem::take(&mut must_save) {
                     self.checkpoint(&mut stream).await;
                 }
             }
             self.make_report(&stream, &seen);
+            seen_before.clone_from(&seen);
             self.progressed.notify_all();
             let interval = match stream.must_save {
                 true => SAVE_AGAIN,
@@ -581,6 +607,7 @@ impl Engine {
     /// Up to where this epoch reads every partition, and the high watermarks.
     async fn cut(&self, pipelines: &mut [Pipeline], records_max: i64) -> Cut {
         let mut furthest: BTreeMap<PartitionKey, Offset> = BTreeMap::new();
+        let mut nearest = BTreeMap::new();
         for pipeline in pipelines.iter_mut() {
             if let Err(error) = pipeline.note_partitions(&*self.log) {
                 pipeline.relation.fail(&error.to_string());
@@ -589,8 +616,11 @@ impl Engine {
             for position in pipeline.positions() {
                 let known = furthest.entry(position.key).or_default();
                 *known = position.next_offset.max(*known);
+                let known = nearest.entry(position.key).or_insert(position.next_offset);
+                *known = position.next_offset.min(*known);
             }
         }
+        self.log.note_read(&nearest);
         let keys: Vec<PartitionKey> = furthest.keys().copied().collect();
         let extents = self.log.extents(keys.clone()).await;
         let extents = keys.into_iter().zip(extents);
@@ -674,6 +704,9 @@ impl Engine {
         for pipeline in &mut stream.pipelines {
             let relation = pipeline.relation.clone();
             let mut state = pipeline.save();
+            if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {
+                state.producer = delivery.written().map(u64::cast_signed);
+            }
             let before = stream.saved.pipelines.iter().find(|p| p.id == state.id);
             let before = before.map_or(&[][..], |before| &before.runs);
             let everything = before.is_empty() || before.len() >= RUNS_MAX || stream.saves_all;

@@ -16,6 +16,7 @@ use streams::{
     Definition, NodeId, Operator, Plan,
     definition::{Envelope, Index, Metadata, OnMalformed, Sink, Source, Table, View, Watermark},
     format::{Format, Framing},
+    log::ExternalTopic,
 };
 
 use super::{
@@ -172,6 +173,7 @@ fn source(
         None => None,
     };
     let on_malformed = options.on_malformed.clone();
+    let topic = topic_at(&create.topic, options.brokers.as_deref());
     let format = source_format(create, options)?;
     let mut metadata = BTreeMap::new();
     for (at, column) in create.columns.iter().enumerate() {
@@ -182,7 +184,6 @@ fn source(
     let mut made = relation(&create.name, RelationKind::Source, text, schema.clone());
     made.is_append_only = true;
     made.time = watermark.map(|watermark| watermark.column);
-    let topic = create.topic.clone();
     let source = Source {
         topic,
         schema,
@@ -205,6 +206,8 @@ struct SourceOptions {
     message: Option<String>,
     framing: Framing,
     future_us_max: i64,
+    /// Of the external cluster that has the topic.
+    brokers: Option<String>,
 }
 
 fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOptions, SqlError> {
@@ -216,6 +219,7 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
         message: None,
         framing: Framing::None,
         future_us_max: Watermark::FUTURE_US_MAX,
+        brokers: None,
     };
     let mut dead_letters = format!("{}.dead_letters", create.topic);
     for (name, value) in written {
@@ -234,6 +238,7 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
                 .with_hint("It is skip, dead_letter or stop."));
             }
             ("dead_letter_topic", topic) => topic.clone_into(&mut dead_letters),
+            ("bootstrap_servers", value) => options.brokers = Some(brokers(value)?),
             ("max_future", value) => options.future_us_max = interval_us(catalog, value)?,
             ("delimiter", value) if value.len() == 1 => options.delimiter = value.as_bytes()[0],
             ("schema", value) => options.schema = Some(value.to_owned()),
@@ -247,6 +252,35 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
         *topic = dead_letters;
     }
     Ok(options)
+}
+
+/// `host:port, host:port`, without the spaces.
+fn brokers(written: &str) -> Result<String, SqlError> {
+    let brokers: Vec<&str> = written.split(',').map(str::trim).collect();
+    let is_broker = |broker: &&str| {
+        let (host, port) = broker.rsplit_once(':').unwrap_or((broker, "9092"));
+        let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        !host.is_empty() && host.chars().all(is_host) && port.parse::<u16>().is_ok()
+    };
+    if !brokers.iter().all(is_broker) {
+        return Err(SqlError::new(
+            sqlstate::INVALID_PARAMETER_VALUE,
+            format!("bootstrap_servers is not \"{written}\""),
+        )
+        .with_hint("It is host:port, or several with commas between them."));
+    }
+    Ok(brokers.join(","))
+}
+
+/// A topic of this node, or of the external cluster with these brokers.
+fn topic_at(topic: &str, brokers: Option<&str>) -> String {
+    match brokers {
+        None => topic.to_owned(),
+        Some(brokers) => {
+            let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+            ExternalTopic { brokers, topic }.to_string()
+        }
+    }
 }
 
 fn source_format(create: &CreateSource, options: SourceOptions) -> Result<Format, SqlError> {
@@ -549,8 +583,12 @@ fn sink(
     text: &str,
 ) -> Result<(Relation, Definition), SqlError> {
     let standing = standing(catalog, &create.query, &[], Late::Corrects)?;
-    if let Some((name, _)) = create.options.first() {
-        return Err(unknown_option(name));
+    let mut at = None;
+    for (name, value) in &create.options {
+        match name.as_str() {
+            "bootstrap_servers" if create.topic.is_some() => at = Some(brokers(value)?),
+            _ => return Err(unknown_option(name)),
+        }
     }
     let envelope = match create.envelope.as_str() {
         "APPEND" => Envelope::Append,
@@ -600,9 +638,9 @@ fn sink(
     made.key = (!key.is_empty()).then(|| key.clone());
     made.is_append_only = known.is_append_only;
     made.reads = standing.reads;
-    let topic = create.topic.clone();
+    let topic = create.topic.as_deref();
     let sink = Sink {
-        topic,
+        topic: topic.map(|topic| topic_at(topic, at.as_deref())),
         plan: standing.plan,
         format,
         envelope,

@@ -221,6 +221,40 @@ fn an_append_sink_of_changing_rows() {
 }
 
 #[test]
+fn topics_of_external_clusters_are_told_from_own_ones() {
+    let topic = |text: &str| {
+        let mut statements = parse(text).expect("a statement");
+        let catalog = catalog("CREATE TABLE t (a INT)");
+        match define(&catalog, &statements.pop().expect("one")) {
+            Ok((_, streams::Definition::Source(source))) => source.topic,
+            Ok((_, streams::Definition::Sink(sink))) => sink.topic.unwrap_or_default(),
+            Ok(_) => "neither".to_owned(),
+            Err(error) => error.message,
+        }
+    };
+    let found = [
+        "CREATE SOURCE s FROM TOPIC x (a BIGINT) WITH (bootstrap_servers = 'one:9092, 10.0.0.2')",
+        "CREATE SINK k INTO TOPIC x WITH (bootstrap_servers = 'one:9092') AS SELECT a FROM t FORMAT UPSERT KEY (a)",
+        "CREATE SINK k INTO TOPIC x AS SELECT a FROM t FORMAT UPSERT KEY (a) WITH (bootstrap_servers = '[::1]:9092')",
+        "CREATE SINK k INTO TOPIC x AS SELECT a FROM t FORMAT UPSERT KEY (a)",
+        "CREATE SINK k INTO TOPIC x WITH (bootstrap_servers = 'one/two') AS SELECT a FROM t",
+        "CREATE SINK k INTO BLACKHOLE WITH (bootstrap_servers = 'one:9092') AS SELECT a FROM t",
+    ]
+    .map(topic);
+    expect![[r#"
+        [
+            "kafka://one:9092,10.0.0.2/x",
+            "kafka://one:9092/x",
+            "kafka://[::1]:9092/x",
+            "x",
+            "bootstrap_servers is not \"one/two\"",
+            "unrecognized option \"bootstrap_servers\" or value of it",
+        ]
+    "#]]
+    .assert_debug_eq(&found);
+}
+
+#[test]
 fn sources_have_the_format_they_name() {
     let proto =
         "syntax = \"proto3\"; message M { int64 a = 1; N b = 2; message N { string c = 1; } }";

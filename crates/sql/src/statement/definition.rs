@@ -269,6 +269,7 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             Some(cursor.topic()?)
         }
     };
+    let mut written = options(cursor)?;
     let query = if cursor.take_word("from") {
         query_of(&cursor.name()?, &[])?
     } else {
@@ -283,7 +284,8 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if cursor.take_word("key") {
         key = cursor.idents()?;
     }
-    let options = options(cursor)?;
+    written.extend(options(cursor)?);
+    let options = written;
     Ok(StatementKind::CreateSink(CreateSink {
         name,
         if_not_exists,

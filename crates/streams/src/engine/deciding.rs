@@ -14,6 +14,9 @@ use crate::log::LogError;
 
 const READ_BYTES: usize = 1 << 20;
 
+/// Kafka's word for a batch that has none.
+const NO_PRODUCER: i64 = -1;
+
 /// The outbox as the loop knows it.
 pub(super) struct Outbox {
     /// Where the next record goes.
@@ -77,7 +80,11 @@ impl Engine {
             }
         }
         match appended {
-            Ok(()) => self.write_out(stream, decided.batches).await,
+            Ok(()) => {
+                self.count_decided(&decided);
+                self.tell_deliveries(stream.outbox.end);
+                self.write_out(stream, decided.batches).await;
+            }
             Err(error) => {
                 // The epoch never was, so nothing of it may be in a checkpoint, nor be seen.
                 stream.is_void = true;
@@ -108,6 +115,8 @@ impl Engine {
                 continue;
             }
             let producer = match sink.producer {
+                // Who that is, the other cluster says when it is written.
+                _ if self.is_delivered_elsewhere(pipeline.relation.id) => NO_PRODUCER,
                 Some(producer) => producer,
                 None => match while_full(&self.stopping, || self.log.producer_id()).await {
                     Ok(producer) => producer,
@@ -160,6 +169,9 @@ impl Engine {
             let Some(relation) = self.relation_of(outgoing.relation) else {
                 continue;
             };
+            if self.is_delivered_elsewhere(outgoing.relation) {
+                continue;
+            }
             if self.planted.count_unwritten {
                 self.write_later(outgoing);
                 continue;
@@ -207,16 +219,14 @@ impl Engine {
             partition: PartitionIndex(0),
         };
         stream.outbox.partition = Some(partition);
+        self.count_undelivered(partition, stream).await?;
         // Those that were never read begin where their partitions do.
         self.cut(&mut stream.pipelines, RECORDS_PER_EPOCH).await;
         let mut assembly = Assembly::default();
         loop {
             let from = stream.outbox.end;
             let read = self.log.batches(partition, from, READ_BYTES).await;
-            let (from, bytes) = read.map_err(|error| CheckpointError::Io {
-                path: OUTBOX_TOPIC.to_owned(),
-                error: error.to_string(),
-            })?;
+            let (from, bytes) = read.map_err(unreadable)?;
             if bytes.is_empty() {
                 stream.outbox.end = stream.outbox.end.max(from);
                 return Ok(());
@@ -231,7 +241,34 @@ impl Engine {
         }
     }
 
+    /// What of before the checkpoint waits for other clusters.
+    async fn count_undelivered(
+        &self,
+        partition: PartitionKey,
+        stream: &Stream,
+    ) -> Result<(), EngineError> {
+        if self.deliveries.all.borrow().is_empty() {
+            return Ok(());
+        }
+        let mut assembly = Assembly::default();
+        let mut next = Offset::ZERO;
+        while next < stream.outbox.end {
+            let read = self.log.batches(partition, next, READ_BYTES).await;
+            let (from, bytes) = read.map_err(unreadable)?;
+            if bytes.is_empty() {
+                break;
+            }
+            next = assembly.read(&bytes, from)?;
+            let epochs = std::mem::take(&mut assembly.epochs);
+            // Those behind it are counted when they are gone through.
+            let before = epochs.iter().filter(|e| e.epoch <= stream.saved.epoch);
+            before.for_each(|decided| self.count_decided(decided));
+        }
+        Ok(())
+    }
+
     async fn replay(&self, stream: &mut Stream, decided: Decided) {
+        self.count_decided(&decided);
         for pipeline in &mut stream.pipelines {
             let relation = pipeline.relation.id;
             let Some(sink) = &mut pipeline.sink else {
@@ -269,9 +306,20 @@ impl Engine {
     pub(super) async fn trim_outbox(&self, stream: &Stream) {
         if let Some(partition) = stream.outbox.partition {
             // What is left is only longer.
-            if let Err(error) = self.log.trim(partition, stream.saved.outbox).await {
+            let mut until = stream.saved.outbox;
+            if !self.planted.trim_undelivered {
+                until = until.min(self.undelivered_from());
+            }
+            if let Err(error) = self.log.trim(partition, until).await {
                 tracing::debug!(%error, "the outbox was not trimmed");
             }
         }
+    }
+}
+
+fn unreadable(error: LogError) -> CheckpointError {
+    CheckpointError::Io {
+        path: OUTBOX_TOPIC.to_owned(),
+        error: error.to_string(),
     }
 }

@@ -539,7 +539,11 @@ impl Pipeline {
     }
 
     /// How far each partition is read, of how much.
-    pub fn places(&self, seen: &[(PartitionKey, Offset)]) -> Vec<PositionReport> {
+    pub fn places(
+        &self,
+        seen: &[(PartitionKey, Offset)],
+        log: &dyn TopicLog,
+    ) -> Vec<PositionReport> {
         let mut places = Vec::new();
         for feed in self.feeds.values() {
             let Feed::Topic {
@@ -555,6 +559,7 @@ impl Pipeline {
                     partition: position.key,
                     next_offset: position.next_offset,
                     high_watermark: end.map_or(position.next_offset, |(_, end)| *end),
+                    trouble: log.trouble(topic),
                 });
             }
         }

@@ -133,7 +133,7 @@ impl Engine {
         let relation = Relation::new(new.clone());
         match &new.definition {
             Definition::Source(source) => {
-                let topic = self.log.topic(&source.topic);
+                let topic = self.log.find_topic(source.topic.clone()).await?;
                 topic.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
                 if let OnMalformed::DeadLetter { topic } = &source.on_malformed {
                     self.log.ensure_topic(topic.clone(), 1, false).await?;
@@ -169,7 +169,7 @@ impl Engine {
 
     /// Begins the work of a relation that `prepare` has found good; returns when it has read what there was. One that cannot
     /// do that is not there afterwards.
-    pub async fn create(&self, new: NewRelation) -> Result<(), QuestionError> {
+    pub async fn create(self: &Rc<Self>, new: NewRelation) -> Result<(), QuestionError> {
         let name = new.name.clone();
         let created = self.create_prepared(new).await;
         self.release(&name);
@@ -182,7 +182,7 @@ impl Engine {
         created
     }
 
-    async fn create_prepared(&self, new: NewRelation) -> Result<(), QuestionError> {
+    async fn create_prepared(self: &Rc<Self>, new: NewRelation) -> Result<(), QuestionError> {
         let relation = Relation::new(new);
         self.budget.count(&relation);
         if relation.has_pipeline() {
@@ -191,6 +191,7 @@ impl Engine {
             self.joining.borrow_mut().push(pipeline);
         }
         self.index(&relation).await?;
+        self.deliver_new(&relation);
         self.insert(relation.clone());
         self.wake.notify_one();
         if relation.has_pipeline() {
@@ -264,7 +265,7 @@ impl Engine {
         let first = self.epoch.get() + 2;
         let reached = || self.epoch.get() >= first;
         self.wait_until(reached).await?;
-        self.flush().await?;
+        self.wait_shown().await?;
         self.check_running(relation)
     }
 
@@ -330,6 +331,7 @@ impl Engine {
         {
             of.remove_index(&index.columns);
         }
+        self.end_delivery(relation.id);
         self.leaving.borrow_mut().insert(relation.id);
         relation.end_subscribers();
         self.wake.notify_one();
@@ -427,7 +429,10 @@ impl Engine {
         let extents = self.log.extents(keys.clone()).await;
         let mut rows = Vec::new();
         for (key, extent) in keys.into_iter().zip(extents) {
-            let extent = extent.ok_or(LogError::Deleted)?;
+            let extent = extent.ok_or_else(|| PipelineError::Unreadable {
+                topic: source.topic.clone(),
+                partition: key.partition.0,
+            })?;
             let end = cuts.get(&key).copied().unwrap_or(extent.high_watermark);
             let mut from = extent.log_start_offset;
             while from < end {
@@ -458,8 +463,14 @@ impl Engine {
         })
     }
 
-    /// Returns when all that was acknowledged before is in what readers see.
+    /// Returns when all that was acknowledged before is in what readers see, and in what sinks have written.
     pub async fn flush(&self) -> Result<(), QuestionError> {
+        self.wait_shown().await?;
+        self.wait_until(|| self.is_delivered()).await
+    }
+
+    /// Returns when all that was acknowledged before is in what readers see.
+    async fn wait_shown(&self) -> Result<(), QuestionError> {
         // Before the first epoch has ended nobody knows which partitions there are to wait for.
         self.wait_until(|| self.is_ready.get()).await?;
         let keys: Vec<PartitionKey> = self.cuts.borrow().keys().copied().collect();

@@ -1,4 +1,6 @@
-//! The engine over a log in memory: records that hold no row, times from the future, pipelines that stop.
+//! The engine over a log in memory: records that hold no row, times from the future, pipelines that stop, other clusters.
+
+mod delivery;
 
 mod budget;
 mod faults;
@@ -27,7 +29,7 @@ use crate::{
     Definition, Operator, Plan,
     definition::{Index, Metadata, OnMalformed, Source, View, Watermark},
     format::Format,
-    log::{Extent, LocalFuture, LogError, TopicLog, TopicShape},
+    log::{EpochWriter, Extent, ExternalTopic, LocalFuture, LogError, TopicLog, TopicShape},
     plan::{Aggregate, AggregateFunction, Input},
     source::{Decoded, SourceReader},
 };
@@ -47,6 +49,10 @@ struct Memory {
     /// What producers have written: partition, producer, first sequence.
     produced: RefCell<BTreeSet<(PartitionKey, i64, i32)>>,
     faults: Faults,
+    /// Of partitions that were trimmed.
+    starts: RefCell<BTreeMap<PartitionKey, Offset>>,
+    /// Of all topics that are elsewhere.
+    elsewhere: RefCell<Option<Rc<dyn EpochWriter>>>,
 }
 
 /// What goes wrong until it is said otherwise.
@@ -228,8 +234,14 @@ impl TopicLog for Memory {
         done(Ok(()))
     }
 
-    fn trim(&self, _: PartitionKey, _: Offset) -> LocalFuture<'_, Result<(), LogError>> {
+    fn trim(&self, key: PartitionKey, to: Offset) -> LocalFuture<'_, Result<(), LogError>> {
+        self.starts.borrow_mut().insert(key, to);
         done(Ok(()))
+    }
+
+    fn epoch_writer(&self, topic: &str, _sink: u64) -> Option<Rc<dyn EpochWriter>> {
+        ExternalTopic::parse(topic)?;
+        self.elsewhere.borrow().clone()
     }
 
     fn batches(
@@ -238,11 +250,14 @@ impl TopicLog for Memory {
         from: Offset,
         _bytes_max: usize,
     ) -> LocalFuture<'_, Result<(Offset, Vec<u8>), LogError>> {
-        let found = self.at(partition, |(bytes, end)| match from.0 < *end {
-            true => bytes.clone(),
-            false => Vec::new(),
-        });
-        done(Ok((from, found)))
+        let start = self.starts.borrow().get(&partition).copied();
+        let from = from.max(start.unwrap_or_default());
+        let behind = |(bytes, _): &mut (Vec<u8>, i64)| {
+            let found = batches(bytes).map(|batch| batch.expect("a sound batch"));
+            let behind = found.filter(|(header, _)| header.last_offset() >= from);
+            behind.flat_map(|(_, bytes)| bytes.to_vec()).collect()
+        };
+        done(Ok((from, self.at(partition, behind))))
     }
 
     fn producer_id(&self) -> LocalFuture<'_, Result<i64, LogError>> {
