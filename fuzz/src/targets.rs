@@ -1,6 +1,7 @@
 //! The targets.
 
 mod batches;
+mod events;
 mod files;
 mod formats;
 mod frames;
@@ -91,6 +92,12 @@ pub static TARGETS: &[Target] = &[
         allocated_bytes_max: batches::iteration_bytes_max,
     },
     Target {
+        name: "batches-aborted",
+        seeds: batches::door_seeds,
+        run: batches::aborted,
+        allocated_bytes_max: four_times,
+    },
+    Target {
         name: "file-frames",
         seeds: files::frame_seeds,
         run: files::frames,
@@ -179,6 +186,12 @@ pub static TARGETS: &[Target] = &[
         seeds: formats::avro_seeds,
         run: formats::avro_records,
         allocated_bytes_max: formats::rows_bytes_max,
+    },
+    Target {
+        name: "record-event",
+        seeds: events::seeds,
+        run: events::decode,
+        allocated_bytes_max: events::bytes_max,
     },
     Target {
         name: "record-schema",

@@ -7,7 +7,6 @@
 //! 2. What `poll` returned counts as processed at the next `poll`; only then is it committed.
 //! # Limits      `fetch_bytes_max` per leader, fetched ahead once
 
-mod aborted;
 pub(crate) mod assignor;
 mod fetcher;
 pub mod membership;
@@ -27,7 +26,7 @@ use kafka::{
 };
 use runtime::{Instant, sync::Notify};
 
-pub use aborted::without_aborted;
+use kafka::batch::without_aborted;
 pub use membership::GroupConfig;
 
 use crate::{

@@ -7,6 +7,8 @@ use proto_schema::{Enum, Field, Kind, Message, Scalar, Schema};
 use quote::quote;
 use syn::{Error, LitStr, Result};
 
+use crate::event::screaming;
+
 const WELL_KNOWN: &str = "google.protobuf.";
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
 
@@ -31,9 +33,9 @@ pub fn include(path: &LitStr) -> Result<TokenStream> {
 fn declare(schema: &Schema) -> std::result::Result<TokenStream, String> {
     let mut names = BTreeSet::new();
     let mut out = TokenStream::new();
-    for (at, declared) in schema.enums.iter().enumerate() {
+    for declared in &schema.enums {
         unique(&mut names, &type_name(&declared.name))?;
-        out.extend(enumeration(at, declared));
+        out.extend(enumeration(declared));
     }
     for (at, message) in schema.messages.iter().enumerate() {
         let is_entry = message.name.ends_with("<>");
@@ -115,7 +117,7 @@ fn ident(name: &str) -> Ident {
     }
 }
 
-fn enumeration(_at: usize, declared: &Enum) -> TokenStream {
+fn enumeration(declared: &Enum) -> TokenStream {
     let name = ident(&type_name(&declared.name));
     let full = &declared.name;
     let last = declared.name.rsplit('.').next().unwrap_or_default();
@@ -140,17 +142,6 @@ fn enumeration(_at: usize, declared: &Enum) -> TokenStream {
         #[event(name = #full)]
         pub enum #name { #(#values),* }
     }
-}
-
-fn screaming(name: &str) -> String {
-    let mut out = String::new();
-    for (at, letter) in name.chars().enumerate() {
-        if letter.is_uppercase() && at > 0 {
-            out.push('_');
-        }
-        out.extend(letter.to_uppercase());
-    }
-    out
 }
 
 fn structure(schema: &Schema, at: usize, message: &Message) -> TokenStream {

@@ -18,7 +18,7 @@ use streams::{
 
 use crate::{
     app::{App, AppError, Relations},
-    cluster::ClusterLog,
+    cluster::{ClusterLog, PlantedBugs},
 };
 
 /// Between two looks at whether everything still runs.
@@ -32,6 +32,7 @@ pub struct Cluster {
     pub client: ClientConfig,
     /// One app's own; with it goes all that the app knows.
     pub state_dir: PathBuf,
+    pub planted: PlantedBugs,
 }
 
 impl Cluster {
@@ -42,6 +43,7 @@ impl Cluster {
         Self {
             client: ClientConfig::new(brokers.collect()),
             state_dir: state_dir.as_ref().to_owned(),
+            planted: PlantedBugs::default(),
         }
     }
 }
@@ -68,6 +70,14 @@ pub enum RunError {
          would write everything again; give the app another name, or delete its outbox, if that is wanted"
     )]
     StateLost { path: String, start: Offset },
+    #[error(
+        "{path} holds state of an older copy: it stands at offset {saved} of the app's outbox, which begins at {start}"
+    )]
+    StateOld {
+        path: String,
+        saved: Offset,
+        start: Offset,
+    },
     #[error("{part} has stopped: {why}")]
     Stopped { part: String, why: String },
 }
@@ -103,21 +113,34 @@ impl Deployed {
             Err(error) => return Err(io(error)),
         };
         let client = Client::connect(cluster.client).await?;
-        let log = Rc::new(ClusterLog::new(&client, name));
-        for topic in &relations.reads {
+        let log = Rc::new(ClusterLog::new(&client, name, cluster.planted));
+        for topic in &relations.reads() {
             log.learn(topic, None).await?;
         }
-        for topic in &relations.writes {
+        for topic in &relations.writes() {
             log.learn(topic, Some(-1)).await?;
         }
-        let start = log.open_outbox().await?;
-        let has_state = streams::engine::has_checkpoint(&dir).await.map_err(io)?;
-        if start > Offset::ZERO && !has_state {
-            return Err(RunError::StateLost {
-                path: path(),
-                start,
-            });
+        let saved = streams::engine::saved_outbox(&dir).await;
+        let saved = saved.map_err(EngineError::from)?;
+        let start = log.outbox_start().await?;
+        match saved {
+            None if start > Offset::ZERO => {
+                return Err(RunError::StateLost {
+                    path: path(),
+                    start,
+                });
+            }
+            Some(saved) if start > saved => {
+                return Err(RunError::StateOld {
+                    path: path(),
+                    saved,
+                    start,
+                });
+            }
+            _ => {}
         }
+        // A copy with the state that is wanted may run: only one that could go on for it takes over.
+        log.open_outbox().await?;
         let none = streams::engine::PlantedBugs::default();
         // Its process is an app's own: whoever runs it knows what memory it may have.
         let limit = usize::MAX;

@@ -17,6 +17,7 @@
 //! # Limits
 //! Compressed records are decompressed in chunks and never yield more than [`output_bytes_max`].
 
+mod aborted;
 mod builder;
 mod compression;
 mod door;
@@ -31,6 +32,7 @@ use std::borrow::Cow;
 
 use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 
+pub use aborted::without_aborted;
 pub use builder::BatchBuilder;
 pub use door::{DoorRules, ValidBatch, Validation, validate, validate_batch};
 pub use records::{Record, RecordHeader, Records, for_each_record};

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use base::ShardId;
 use broker::broker::Broker;
 use streams::{
-    Definition,
     engine::{Engine, EngineError, NewRelation, PROGRAM_IDS, PlantedBugs},
     log::TopicLog,
 };
@@ -51,12 +50,11 @@ fn topics_of_programs(relations: &[NewRelation]) -> Vec<String> {
     let programs = relations
         .iter()
         .filter(|relation| relation.id >= PROGRAM_IDS);
-    let topics = programs.filter_map(|relation| match &relation.definition {
-        Definition::Stream(stream) => Some(stream.topic.as_ref()?.topic.clone()),
-        Definition::Sink(sink) => sink.topic.clone(),
-        _ => None,
+    let topics = programs.filter_map(|relation| {
+        let definition = &relation.definition;
+        definition.topic_read().or(definition.topic_written())
     });
-    topics.collect()
+    topics.map(str::to_owned).collect()
 }
 
 /// Ends the engine, if it runs; from any shard, before the node stops.

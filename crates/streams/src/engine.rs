@@ -95,9 +95,10 @@ const SAVE_AGAIN: Duration = Duration::from_secs(1);
 /// Runs of one pipeline before all of its state is written anew.
 const RUNS_MAX: usize = 8;
 
-/// Whether an engine has ever saved something there.
-pub async fn has_checkpoint(data_dir: &Path) -> io::Result<bool> {
-    CheckpointDir::new(data_dir).exists().await
+/// Up to where in its outbox an engine's checkpoint stands; `None` if it has never saved one there.
+pub async fn saved_outbox(data_dir: &Path) -> Result<Option<Offset>, CheckpointError> {
+    let saved = CheckpointDir::new(data_dir).load().await?;
+    Ok(saved.map(|saved| saved.outbox))
 }
 
 /// What is subscribed to, and by whom.

@@ -262,7 +262,8 @@ impl Graph {
         self.write_state(true, write);
     }
 
-    /// Puts back an entry that a checkpoint wrote, into a graph of the same plan that has not worked yet, in any order.
+    /// Puts back an entry that a checkpoint wrote, into a graph of the same plan that has not worked yet: the entries of
+    /// each run in its order, the runs in any.
     pub fn restore(&mut self, key: StateKey<'_>, value: &[u8]) -> Result<(), RestoreError> {
         let StateKey { node, table, key } = key;
         let node = node.0;

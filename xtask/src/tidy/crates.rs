@@ -42,6 +42,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "kafka",
             "runtime",
             "client",
+            "proto_schema",
             "streams",
             "event_derive",
         ],
@@ -65,7 +66,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "fuzz",
         &[
             "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker", "streams",
-            "sql",
+            "flow", "sql",
         ],
     ),
     ("e2e", &[]),

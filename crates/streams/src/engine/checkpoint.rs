@@ -269,10 +269,6 @@ impl CheckpointDir {
         fs::replace(&self.path(), &checkpoint.encode()).await
     }
 
-    pub async fn exists(&self) -> io::Result<bool> {
-        fs::exists(&self.path()).await
-    }
-
     /// `None` where none was ever taken.
     pub async fn load(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         let path = self.path();

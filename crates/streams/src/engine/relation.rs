@@ -159,10 +159,7 @@ impl Relation {
 
     /// The same for equal plans.
     pub(super) fn fingerprint(&self) -> u64 {
-        // FNV-1a, 64 bits: stable across runs.
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let text = format!("{:?}", self.definition);
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+        base::hash::fnv1a(format!("{:?}", self.definition).as_bytes())
     }
 
     /// Nothing more happens here; why, is told to whoever asks. Its rows, which nobody can read any more, go.

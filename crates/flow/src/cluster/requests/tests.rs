@@ -1,4 +1,4 @@
-//! Sequences that begin again.
+//! Sequences of producers.
 
 use super::*;
 

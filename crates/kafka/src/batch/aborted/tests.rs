@@ -1,9 +1,9 @@
-//! Who aborts, who commits, and what is seen of it.
+//! Who sees what of transactions.
 
-use base::{ProducerEpoch, ProducerId, TimestampMs};
-use kafka::batch::{BatchBuilder, Compression, batches};
+use base::{LeaderEpoch, ProducerEpoch, ProducerId, TimestampMs};
 
 use super::*;
+use crate::batch::{self, BatchBuilder, Compression};
 
 fn batch(base: i64, producer: i64, is_control: bool) -> Vec<u8> {
     let builder = BatchBuilder::new(Compression::None);
@@ -15,7 +15,7 @@ fn batch(base: i64, producer: i64, is_control: bool) -> Vec<u8> {
     }
     builder.push(TimestampMs(0), None, Some(b"x"), &[]);
     let mut batch = builder.finish();
-    batch::assign(&mut batch, Offset(base), base::LeaderEpoch(0));
+    batch::assign(&mut batch, Offset(base), LeaderEpoch(0));
     batch
 }
 
@@ -39,4 +39,16 @@ fn nobody_looks_into_aborted_transactions() {
         .collect();
     assert_eq!(seen, [1, 4]);
     assert_eq!(kept.len(), all.len());
+}
+
+#[test]
+fn what_cannot_be_read_is_kept_for_whoever_decodes_it() {
+    let mut old = batch(0, 1, false);
+    old[16] = 1;
+    for aborted in [vec![], vec![(Offset(0), 9)]] {
+        let alone = without_aborted(&old, aborted.clone());
+        assert_eq!(alone, old, "it is not for nothing that it was fetched");
+        let both = [batch(0, 1, false), old.clone()].concat();
+        assert_eq!(without_aborted(&both, aborted), both);
+    }
 }
