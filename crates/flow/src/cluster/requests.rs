@@ -6,7 +6,7 @@ use base::{BrokerId, Offset, PartitionIndex, PartitionKey, TopicId};
 use client::{ClientError, Connection, Lane};
 use iobuf::IoBuf;
 use kafka::{
-    batch::BatchHeader,
+    batch::{self, BatchHeader},
     error::ErrorCode,
     messages::{
         describe_producers::{
