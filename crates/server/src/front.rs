@@ -95,9 +95,11 @@ impl Front {
             stop: Notify::new(),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         });
-        let executor = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let mut executor = tokio::runtime::Builder::new_current_thread();
+        // Of the threads that plan statements.
+        #[cfg(feature = "pipelines")]
+        executor.thread_stack_size(sql::STACK_BYTES);
+        let executor = executor.enable_all().build()?;
         #[cfg(feature = "pipelines")]
         let backend = NodeBackend::start(shared.shards.clone(), programs, state_bytes);
         #[cfg(feature = "pipelines")]

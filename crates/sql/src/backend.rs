@@ -54,6 +54,19 @@ pub trait Subscription: Send + Sync {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Changes, SqlError>>>;
 }
 
+/// How much memory a question takes: most need little, and are not to wait for those that need much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PermitSize {
+    Small,
+    Large,
+}
+
+/// Memory of one question; another one may have it once this is dropped.
+pub struct Permit {
+    pub bytes: usize,
+    pub held: Box<dyn Send>,
+}
+
 /// See the module head.
 pub trait Backend: Send + Sync {
     fn catalog(&self) -> BoxFuture<'_, Arc<Catalog>>;
@@ -104,6 +117,9 @@ pub trait Backend: Send + Sync {
     /// Rows of a system table of the node: pipelines, operators, watermarks, lag, state sizes, epochs, late rows.
     fn system(&self, table: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>>;
 
-    /// Runs what computes for long where it disturbs nobody.
+    /// Returns when there is memory for one more question.
+    fn permit(&self, size: PermitSize) -> BoxFuture<'_, Permit>;
+
+    /// Runs what computes for long where it disturbs nobody, on a stack of [`crate::STACK_BYTES`].
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()>;
 }

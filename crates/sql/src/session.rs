@@ -150,10 +150,10 @@ impl Session {
         statement: Option<Statement>,
         types: &[u32],
     ) -> Result<Prepared, SqlError> {
-        let own = statement.clone();
+        let own = statement.as_ref().map(|own| (own.text.clone(), own.start));
         let prepared = self.prepare_statement(statement, types).await;
         prepared.map_err(|error| match &own {
-            Some(own) => own.placed(error),
+            Some((text, start)) => statement::placed(error, text, *start),
             None => error,
         })
     }

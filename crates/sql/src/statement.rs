@@ -8,6 +8,7 @@
 
 mod cursor;
 mod definition;
+mod depth;
 mod place;
 mod rewrite;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use cursor::{Cursor, position_of};
 /// Planning recurses over what was written; this keeps its stack bounded.
 pub const STATEMENT_TOKENS_MAX: usize = 20_000;
 
-/// So are the levels of an expression: a chain of operators is as deep as it is long.
+/// So are the levels of an expression or query: a chain of operators, or of joins, is as deep as it is long.
 pub const OPERATORS_MAX: usize = 250;
 
 /// A statement, and the text it was read from.
@@ -240,12 +241,17 @@ impl Statement {
     /// The error with its place, where its words say what is meant.
     #[must_use]
     pub fn placed(&self, error: SqlError) -> SqlError {
-        let place = match error.position {
-            Some(_) => None,
-            None => place::of(&error, &self.text),
-        };
-        error.at(place.map(|place| self.start + place))
+        placed(error, &self.text, self.start)
     }
+}
+
+/// The error with its place in a statement's text, and in what that begins in.
+pub(crate) fn placed(error: SqlError, text: &str, start: usize) -> SqlError {
+    let place = match error.position {
+        Some(_) => None,
+        None => place::of(&error, text),
+    };
+    error.at(place.map(|place| start + place))
 }
 
 /// The statements of a text, in order; empty ones are left out.
@@ -268,10 +274,12 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
                 format!("a statement has at most {STATEMENT_TOKENS_MAX} words"),
             ));
         }
-        if operators_deep(words) > OPERATORS_MAX {
+        if depth::depth(words) > OPERATORS_MAX {
             return Err(SqlError::new(
                 sqlstate::STATEMENT_TOO_COMPLEX,
-                format!("an expression has at most {OPERATORS_MAX} operators"),
+                format!(
+                    "an expression has at most {OPERATORS_MAX} operators, a query as many parts"
+                ),
             )
             .with_hint("IN (…) takes any number of values."));
         }
@@ -289,98 +297,28 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     Ok(statements)
 }
 
-/// No less than the levels of the deepest expression: commas begin new ones, what stands in parentheses adds to what it
-/// stands in.
-fn operators_deep(words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan]) -> usize {
-    // Of each open parenthesis: operators since the last comma, and the most between two of them.
-    let mut open = vec![(0_usize, 0_usize)];
-    for word in words {
-        match &word.token {
-            Token::LParen => open.push((0, 0)),
-            Token::RParen if open.len() > 1 => {
-                let (count, most) = open.pop().unwrap_or_default();
-                if let Some((outer, _)) = open.last_mut() {
-                    *outer += most.max(count);
-                }
-            }
-            Token::Comma => {
-                if let Some((count, most)) = open.last_mut() {
-                    *most = std::mem::take(count).max(*most);
-                }
-            }
-            token if is_operator(token) => {
-                if let Some((count, _)) = open.last_mut() {
-                    *count += 1;
-                }
-            }
-            _ => {}
-        }
-    }
-    open.into_iter().map(|(count, most)| most.max(count)).sum()
-}
-
-/// Whatever makes an expression deeper without parentheses, which the parser counts itself.
-fn is_operator(token: &Token) -> bool {
-    match token {
-        Token::Word(word) if word.quote_style.is_none() => {
-            let word = word.value.to_ascii_lowercase();
-            matches!(
-                word.as_str(),
-                "and"
-                    | "or"
-                    | "is"
-                    | "in"
-                    | "not"
-                    | "like"
-                    | "ilike"
-                    | "similar"
-                    | "between"
-                    | "collate"
-                    | "at"
-                    | "union"
-                    | "except"
-                    | "intersect"
-                    | "join"
-                    | "when"
-            )
-        }
-        Token::Comma
-        | Token::Period
-        | Token::LParen
-        | Token::RParen
-        | Token::SemiColon
-        | Token::Whitespace(_)
-        | Token::EOF
-        | Token::Number(..)
-        | Token::SingleQuotedString(_)
-        | Token::EscapedStringLiteral(_)
-        | Token::Placeholder(_)
-        | Token::Word(_) => false,
-        _ => true,
-    }
-}
-
 /// The parser would stumble over it without saying what to write instead.
 fn refuse_system_time(
     text: &str,
     words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan],
 ) -> Result<(), SqlError> {
     let is = |token: &Token, name: &str| matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name));
-    let mut real = words
-        .iter()
-        .filter(|word| !matches!(word.token, Token::Whitespace(_)))
-        .peekable();
-    while let Some(word) = real.next() {
-        if is(&word.token, "for")
-            && real
-                .peek()
-                .is_some_and(|next| is(&next.token, "system_time"))
+    let real = words.iter();
+    let real = real.filter(|word| !matches!(word.token, Token::Whitespace(_)));
+    let real: Vec<_> = real.collect();
+    let sought = ["for", "system_time", "as", "of"];
+    for found in real.windows(sought.len()) {
+        // A column may have this name.
+        if found
+            .iter()
+            .zip(sought)
+            .all(|(word, name)| is(&word.token, name))
         {
             return Err(SqlError::unsupported("FOR SYSTEM_TIME AS OF is not supported")
                 .with_hint(
                     "A plain JOIN with a table or view is exact at every moment; ASOF JOIN goes by times of events.",
                 )
-                .at(position_of(text, word.span.start)));
+                .at(position_of(text, found[0].span.start)));
         }
     }
     Ok(())
@@ -538,15 +476,9 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             }
         }
     }
-    let text = cursor.rest_text();
-    let kind = statement(cursor)?;
     Ok(StatementKind::Explain {
         analyze,
-        statement: Box::new(Statement {
-            text,
-            start: 0,
-            kind,
-        }),
+        statement: Box::new(inner(cursor)?),
     })
 }
 
@@ -610,18 +542,21 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         cursor.expect_token(&Token::RParen)?;
     }
     cursor.expect_word("as")?;
-    let text = cursor.rest_text();
-    let kind = statement(cursor)?;
-    let statement = Box::new(Statement {
-        text,
-        start: 0,
-        kind,
-    });
     Ok(StatementKind::Prepare {
         name,
         types,
-        statement,
+        statement: Box::new(inner(cursor)?),
     })
+}
+
+/// The statement that another one is about; that goes one level deep.
+fn inner(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    if matches!(cursor.peek_word().as_deref(), Some("explain" | "prepare")) {
+        return Err(cursor.error_here());
+    }
+    let (start, text) = cursor.rest_text();
+    let kind = statement(cursor)?;
+    Ok(Statement { text, start, kind })
 }
 
 fn copy(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {

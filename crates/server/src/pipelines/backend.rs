@@ -15,7 +15,9 @@ use broker::{broker::Broker, metadata_log::CommitError};
 use cluster::{Change, Command, Refusal};
 use runtime::{Class, ShardsHandle};
 use sql::{
-    backend::{Backend, BoxFuture, Changes, ReadAt, Snapshot, SqlError, Subscription},
+    backend::{
+        Backend, BoxFuture, Changes, Permit, PermitSize, ReadAt, Snapshot, SqlError, Subscription,
+    },
     catalog::{Catalog, Relation, RelationId, RelationKind},
     planner,
     statement::parse,
@@ -24,6 +26,7 @@ use streams::{
     Definition, Delta,
     engine::{Engine, NewRelation, QuestionError, RowsOf},
 };
+use tokio::sync::Semaphore;
 
 use super::{engine_shard, start_on_shard, system};
 use crate::Programs;
@@ -42,6 +45,40 @@ pub struct NodeBackend {
     catalog: Mutex<Arc<Catalog>>,
     /// Why the engine did not start, if it did not: the answer to whatever it is asked. The log is served all the same.
     failure: Option<String>,
+    permits: Permits,
+}
+
+/// Memory for questions: a quarter of what the process may use, half of it for small ones.
+struct Permits {
+    bytes: usize,
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+/// Questions that run at once. Others wait, so that all of them together stay within their memory.
+const SMALL_MAX: usize = 16;
+const LARGE_MAX: usize = 2;
+
+impl Permits {
+    fn new(memory_bytes: usize) -> Self {
+        Self {
+            bytes: memory_bytes / 4,
+            small: Arc::new(Semaphore::new(SMALL_MAX)),
+            large: Arc::new(Semaphore::new(LARGE_MAX)),
+        }
+    }
+
+    async fn take(&self, size: PermitSize) -> Permit {
+        let (places, count) = match size {
+            PermitSize::Small => (&self.small, SMALL_MAX),
+            PermitSize::Large => (&self.large, LARGE_MAX),
+        };
+        let held = places.clone().acquire_owned().await;
+        Permit {
+            bytes: self.bytes / 2 / count,
+            held: Box::new(held.expect("it is never closed")),
+        }
+    }
 }
 
 impl NodeBackend {
@@ -63,41 +100,14 @@ impl NodeBackend {
                 relations
             })
         });
-        let mut catalog = Catalog::default();
-        for relation in system::relations() {
-            catalog.insert(relation);
-        }
-        let mut relations = programs.relations;
-        for relation in tables_of(&relations) {
-            catalog.insert(relation);
-        }
-        for (id, name, statement) in kept.await {
-            if catalog.get(&name).is_some() {
-                tracing::error!(relation = name, "a table of a program has this name now");
-                continue;
-            }
-            let defined = define(&catalog, &statement);
-            let (relation, definition) = match defined {
-                Ok(defined) => defined,
-                // The log and the other relations are served all the same; dropping it and making it anew is the way out.
-                Err(error) => {
-                    tracing::error!(relation = name, %error, "its statement cannot be planned");
-                    continue;
-                }
-            };
-            catalog.insert(Relation {
-                id: RelationId(id),
-                ..relation
-            });
-            relations.push(NewRelation {
-                id,
-                name,
-                definition,
-            });
-        }
+        let kept = kept.await;
+        // On a thread that has the stack for it.
+        let planned = tokio::task::spawn_blocking(|| planned(kept, programs.relations));
+        let (catalog, relations) = planned.await.expect("planning ends");
         let engine = engine_shard(shards.shard_count());
+        let memory_bytes = memory_bytes();
         let permitted = match state_bytes_max {
-            0 => memory_bytes() / 2,
+            0 => memory_bytes / 2,
             set => usize::try_from(set).unwrap_or(usize::MAX),
         };
         let started = shards.call(engine, Class::Admin, "start streams", move || async move {
@@ -113,6 +123,7 @@ impl NodeBackend {
             shards,
             catalog: Mutex::new(Arc::new(catalog)),
             failure,
+            permits: Permits::new(memory_bytes),
         })
     }
 
@@ -263,6 +274,43 @@ fn of_the_engine(message: String) -> SqlError {
         hint: None,
         position: None,
     }
+}
+
+/// The catalog, and what the engine starts with: programs' relations and those that the metadata keeps by id, name and
+/// statement.
+fn planned(
+    kept: Vec<(u64, String, String)>,
+    programs: Vec<NewRelation>,
+) -> (Catalog, Vec<NewRelation>) {
+    let mut catalog = Catalog::default();
+    let mut relations = programs;
+    for relation in system::relations().chain(tables_of(&relations)) {
+        catalog.insert(relation);
+    }
+    for (id, name, statement) in kept {
+        if catalog.get(&name).is_some() {
+            tracing::error!(relation = name, "a table of a program has this name now");
+            continue;
+        }
+        let (relation, definition) = match define(&catalog, &statement) {
+            Ok(defined) => defined,
+            // The log and the other relations are served all the same; dropping it and making it anew is the way out.
+            Err(error) => {
+                tracing::error!(relation = name, %error, "its statement cannot be planned");
+                continue;
+            }
+        };
+        catalog.insert(Relation {
+            id: RelationId(id),
+            ..relation
+        });
+        relations.push(NewRelation {
+            id,
+            name,
+            definition,
+        });
+    }
+    (catalog, relations)
 }
 
 /// What the machine has, or what the process may use of it where that is less.
@@ -461,6 +509,10 @@ impl Backend for NodeBackend {
             let rows = system::rows(&format!("forebay.{table}"), &report.await?);
             Ok(rows.into_iter().collect())
         })
+    }
+
+    fn permit(&self, size: PermitSize) -> BoxFuture<'_, Permit> {
+        Box::pin(self.permits.take(size))
     }
 
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {

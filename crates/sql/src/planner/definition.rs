@@ -32,7 +32,6 @@ use crate::{
     catalog::{Catalog, Relation, RelationId, RelationKind},
     column_type::{NOT_NULL_KEY, field_of},
     error::sqlstate,
-    stack::with_room,
     statement::{
         CreateIndex, CreateSink, CreateSource, CreateTable, CreateView, Statement, StatementKind,
     },
@@ -43,10 +42,6 @@ pub fn define(
     catalog: &Catalog,
     statement: &Statement,
 ) -> Result<(Relation, Definition), SqlError> {
-    with_room(|| defined(catalog, statement))
-}
-
-fn defined(catalog: &Catalog, statement: &Statement) -> Result<(Relation, Definition), SqlError> {
     let text = &statement.text;
     match &statement.kind {
         StatementKind::CreateSource(create) => source(catalog, create, text),
@@ -210,6 +205,14 @@ struct SourceOptions {
     brokers: Option<String>,
 }
 
+/// Options that only some formats have, and those formats.
+const FORMAT_OPTIONS: &[(&str, &[&str])] = &[
+    ("delimiter", &["CSV"]),
+    ("framing", &["AVRO", "PROTOBUF"]),
+    ("message", &["PROTOBUF"]),
+    ("schema", &["AVRO", "PROTOBUF"]),
+];
+
 fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOptions, SqlError> {
     let written = &create.options;
     let mut options = SourceOptions {
@@ -223,6 +226,13 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
     };
     let mut dead_letters = format!("{}.dead_letters", create.topic);
     for (name, value) in written {
+        let of = FORMAT_OPTIONS.iter().find(|(known, _)| known == name);
+        if of.is_some_and(|(_, formats)| !formats.contains(&create.format.as_str())) {
+            return Err(SqlError::new(
+                sqlstate::INVALID_PARAMETER_VALUE,
+                format!("FORMAT {} has no option \"{name}\"", create.format),
+            ));
+        }
         match (name.as_str(), value.as_str()) {
             ("on_malformed", "skip") => options.on_malformed = OnMalformed::Skip,
             ("on_malformed", "stop") => options.on_malformed = OnMalformed::Stop,
@@ -231,11 +241,7 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
                 options.on_malformed = OnMalformed::DeadLetter { topic };
             }
             ("on_malformed", other) => {
-                return Err(SqlError::new(
-                    sqlstate::INVALID_PARAMETER_VALUE,
-                    format!("on_malformed is not \"{other}\""),
-                )
-                .with_hint("It is skip, dead_letter or stop."));
+                return Err(invalid_value(name, other, "skip, dead_letter or stop"));
             }
             ("dead_letter_topic", topic) => topic.clone_into(&mut dead_letters),
             ("bootstrap_servers", value) => options.brokers = Some(brokers(value)?),
@@ -245,10 +251,19 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
             ("message", value) => options.message = Some(value.to_owned()),
             ("framing", "none") => options.framing = Framing::None,
             ("framing", "confluent") => options.framing = Framing::Confluent,
+            ("framing", _) => return Err(invalid_value(name, value, "none or confluent")),
+            ("delimiter", _) => return Err(invalid_value(name, value, "one character of ASCII")),
             _ => return Err(unknown_option(name)),
         }
     }
     if let OnMalformed::DeadLetter { topic } = &mut options.on_malformed {
+        if dead_letters == create.topic {
+            return Err(SqlError::new(
+                sqlstate::INVALID_PARAMETER_VALUE,
+                format!("dead letters of topic \"{dead_letters}\" cannot go there again"),
+            )
+            .with_hint("Each of them would be malformed, too, and never the last."));
+        }
         *topic = dead_letters;
     }
     Ok(options)
@@ -324,6 +339,14 @@ fn source_format(create: &CreateSource, options: SourceOptions) -> Result<Format
                 .with_hint("Formats are JSON, CSV, RAW, PROTOBUF and AVRO."),
         ),
     }
+}
+
+fn invalid_value(name: &str, value: &str, valid: &str) -> SqlError {
+    SqlError::new(
+        sqlstate::INVALID_PARAMETER_VALUE,
+        format!("invalid value for option \"{name}\": \"{value}\""),
+    )
+    .with_hint(format!("It is {valid}."))
 }
 
 fn unknown_option(name: &str) -> SqlError {
@@ -465,6 +488,12 @@ fn standing(
     let mut lowering = Lowering::default();
     let mut node = lowering.node(&optimized)?;
     if late == Late::Final {
+        let mut nodes = lowering.plan.nodes.iter();
+        if nodes.any(|node| matches!(node.operator, Operator::Valid { .. })) {
+            return Err(SqlError::unsupported(
+                "EMIT ON WINDOW CLOSE with now() is not supported: rows come and go after their windows are closed",
+            ));
+        }
         node = emitted_on_close(&mut lowering, node, &schema)?;
     }
     top_level::ensure_last(&mut lowering, node);

@@ -19,8 +19,8 @@ use arrow::{
 };
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::{
-    Cast, Distinct, Expr, Extension, FetchType, Limit, LogicalPlan, Projection, SkipType, SortExpr,
-    TableScan, Unnest, Values,
+    Cast, ColumnarValue, Distinct, Expr, Extension, FetchType, Limit, LogicalPlan, Projection,
+    SkipType, SortExpr, TableScan, Unnest, Values,
 };
 use streams::{
     Expression, NodeId, Operator, Plan,
@@ -36,7 +36,7 @@ use super::{
     temporal::Valid,
     windows::Windowed,
 };
-use crate::{backend::SqlError, column_type::canonical_schema, error::sqlstate};
+use crate::{backend::SqlError, column_type::canonical_schema, error::sqlstate, functions::spread};
 
 /// A dataflow in the making.
 #[derive(Default)]
@@ -513,7 +513,8 @@ pub struct Same {
 
 impl Expression for Same {
     fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, streams::Fault> {
-        let array = self.value.to_array_of_size(rows.num_rows());
+        let value = ColumnarValue::Scalar(self.value.clone());
+        let array = spread(&value, rows.num_rows());
         let array = array.map_err(|error| crate::error::evaluation_fault(&error))?;
         cast(&array, &self.data_type).map_err(|error| crate::error::evaluation_fault(&error.into()))
     }

@@ -33,17 +33,7 @@ pub struct SetCount {
     pub is_intersection: bool,
 }
 
-impl PartialOrd for SetCount {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        self.is_intersection.partial_cmp(&other.is_intersection)
-    }
-}
-
-impl fmt::Debug for SetCount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fmt_for_explain(f)
-    }
-}
+super::node::plan_node!(SetCount, is_intersection);
 
 impl UserDefinedLogicalNodeCore for SetCount {
     fn name(&self) -> &'static str {
@@ -233,6 +223,9 @@ fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
         binary.op,
         Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo
     );
+    if binary.op == Operator::StringConcat {
+        return joined(binary, schema);
+    }
     if !is_arithmetic {
         return in_canonical_type(Expr::BinaryExpr(binary), schema);
     }
@@ -245,6 +238,22 @@ fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
     Ok(Transformed::yes(Expr::ScalarFunction(
         ScalarFunction::new_udf(function, vec![*binary.left, *binary.right]),
     )))
+}
+
+/// Texts and bytes by a function that knows when there is no room.
+fn joined(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
+    let sides = [
+        binary.left.get_type(schema)?,
+        binary.right.get_type(schema)?,
+    ];
+    let is_plain =
+        sides == [DataType::Utf8, DataType::Utf8] || sides == [DataType::Binary, DataType::Binary];
+    match functions::scalar("textcat") {
+        Some(function) if is_plain => Ok(Transformed::yes(Expr::ScalarFunction(
+            ScalarFunction::new_udf(function, vec![*binary.left, *binary.right]),
+        ))),
+        _ => in_canonical_type(Expr::BinaryExpr(binary), schema),
+    }
 }
 
 fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {

@@ -320,7 +320,7 @@ fn sources_have_the_format_they_name() {
         (
             "a BIGINT",
             "JSON WITH (on_malformed = 'ignore')".to_owned(),
-            Some("on_malformed is not \"ignore\""),
+            Some("invalid value for option \"on_malformed\": \"ignore\""),
         ),
         (
             "a TEXT, written TIMESTAMPTZ METADATA FROM 'timestamp', \"offset\" BIGINT METADATA",
@@ -346,6 +346,26 @@ fn sources_have_the_format_they_name() {
             "a INTERVAL",
             "JSON".to_owned(),
             Some("column a: this format holds no Interval(MonthDayNano)"),
+        ),
+        (
+            "a BIGINT",
+            "JSON WITH (on_malformed = 'dead_letter', dead_letter_topic = 's')".to_owned(),
+            Some("dead letters of topic \"s\" cannot go there again"),
+        ),
+        (
+            "a BIGINT",
+            "JSON WITH (framing = 'confluent')".to_owned(),
+            Some("FORMAT JSON has no option \"framing\""),
+        ),
+        (
+            "a BIGINT",
+            format!("AVRO WITH (schema = '{avro}', framing = 'x')"),
+            Some("invalid value for option \"framing\": \"x\""),
+        ),
+        (
+            "a BIGINT, b TEXT",
+            "CSV WITH (delimiter = '||')".to_owned(),
+            Some("invalid value for option \"delimiter\": \"||\""),
         ),
         (
             "a BIGINT",
@@ -394,6 +414,27 @@ fn state_of_closed_windows_goes_where_late_rows_are_dropped() {
             expect![[r#"
                 Aggregate by [k, window_end]: Count()  (node 4, state: bounded by watermark)
                 -> Sessions of [k] by at  (node 2, state: bounded by watermark)"#]],
+        ),
+        // Rows come and go by the clock when their windows are long closed.
+        (
+            "WITH (late_rows = 'drop') AS SELECT window_end, count(*) FROM TUMBLE(s, at, INTERVAL '1 minute') \
+             WHERE at < now() - INTERVAL '1 hour' GROUP BY 1"
+                .to_owned(),
+            expect![[""]],
+        ),
+        (
+            "AS SELECT window_end, k FROM TUMBLE(s, at, INTERVAL '1 minute') \
+             WHERE at < now() - INTERVAL '1 hour' EMIT ON WINDOW CLOSE"
+                .to_owned(),
+            expect![[
+                "EMIT ON WINDOW CLOSE with now() is not supported: rows come and go after their windows are closed"
+            ]],
+        ),
+        (
+            "WITH (late_rows = 'drop') AS SELECT at, count(*) FROM s WHERE at NOT IN (SELECT at FROM s WHERE v > 1) \
+             GROUP BY at"
+                .to_owned(),
+            expect![[""]],
         ),
         (
             "WITH (late_rows = 'drop') AS SELECT window_start, k FROM TUMBLE(plain, at, INTERVAL '1 minute')".to_owned(),

@@ -1,9 +1,6 @@
 //! INSERT, UPDATE and DELETE: rows that go and come, at once or when the transaction commits.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{BooleanArray, RecordBatch},
@@ -17,7 +14,6 @@ use super::{Answer, Rows, Session, Tag, query::Query};
 use crate::{
     backend::SqlError,
     column_type::{field_of_oid, postgres_type},
-    execute::execute,
     planner::{self, Bindings, Planned, PlannedChange},
     statement::{Statement, StatementKind},
 };
@@ -115,8 +111,7 @@ impl Session {
         };
         let rows = BTreeMap::from([(change.table.clone(), rows.to_vec())]);
         let (schema, planned) = (columns(returned), returned.clone());
-        let run = move || execute(&planned, &bindings, &rows);
-        let batches = self.compute(run).await?;
+        let batches = self.execute(planned, bindings, rows).await?;
         let words = match tag {
             Tag::Counted(words, _) | Tag::Fixed(words) => words,
         };
@@ -195,7 +190,7 @@ fn without(rows: &[RecordBatch], gone: &RecordBatch) -> Result<Vec<RecordBatch>,
         .collect();
     let converter = RowConverter::new(fields)?;
     let gone = converter.convert_columns(gone.columns())?;
-    let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut counts: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     for row in &gone {
         *counts.entry(row.as_ref().to_vec()).or_default() += 1;
     }

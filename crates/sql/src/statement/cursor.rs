@@ -201,7 +201,7 @@ impl<'a> Cursor<'a> {
         Ok(names)
     }
 
-    /// `datestyle`, `forebay.read`.
+    /// `datestyle`, `forebay.after`.
     pub fn setting_name(&mut self) -> Result<String, SqlError> {
         let mut name = self.ident()?.to_lowercase();
         while self.take_token(&Token::Period) {
@@ -249,10 +249,10 @@ impl<'a> Cursor<'a> {
         Ok(words)
     }
 
-    pub fn rest_text(&self) -> String {
+    pub fn rest_text(&self) -> (usize, String) {
         let start = self.parser.peek_token_ref().span.start;
         let from = position_of(self.text, start).unwrap_or(1) - 1;
-        self.text.chars().skip(from).collect()
+        (from, self.text.chars().skip(from).collect())
     }
 
     /// Reads a query from what comes before one of these words, or symbols, outside of parentheses.

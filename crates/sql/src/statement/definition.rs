@@ -92,7 +92,7 @@ fn source(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if cursor.take_word("format") {
         format = cursor.ident()?.to_uppercase();
         if cursor.take_token(&Token::LParen) {
-            options_until_end(cursor, &mut written)?;
+            options_until_end(cursor, Sign::Optional, &mut written)?;
         }
     }
     written.extend(options(cursor)?);
@@ -219,18 +219,29 @@ fn options(cursor: &mut Cursor<'_>) -> Result<Vec<(String, String)>, SqlError> {
         return Ok(options);
     }
     cursor.expect_token(&Token::LParen)?;
-    options_until_end(cursor, &mut options)?;
+    options_until_end(cursor, Sign::Needed, &mut options)?;
     Ok(options)
 }
 
-/// `name = 'value', …)`; behind FORMAT the sign may be missing.
+/// The one between an option's name and its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Needed,
+    /// Behind FORMAT.
+    Optional,
+}
+
+/// `name = 'value', …)`
 fn options_until_end(
     cursor: &mut Cursor<'_>,
+    sign: Sign,
     options: &mut Vec<(String, String)>,
 ) -> Result<(), SqlError> {
     loop {
         let name = cursor.setting_name()?;
-        cursor.take_token(&Token::Eq);
+        if !cursor.take_token(&Token::Eq) && sign == Sign::Needed {
+            return Err(cursor.error_here());
+        }
         let value = match cursor.take_string() {
             Some(text) => text,
             None => match cursor.take_number() {

@@ -86,8 +86,8 @@ fn small_statements() {
         StatementKind::Subscribe { relation, with_snapshot: true } if relation == "v"
     ));
     assert!(matches!(
-        one("SET forebay.read = live"),
-        StatementKind::Set { name, values, is_local: false } if name == "forebay.read" && values == ["live"]
+        one("SET forebay.after = live"),
+        StatementKind::Set { name, values, is_local: false } if name == "forebay.after" && values == ["live"]
     ));
     assert!(matches!(
         one("EXPLAIN (ANALYZE) SELECT 1"),
@@ -150,6 +150,36 @@ fn nesting_and_length_are_bounded() {
     );
     let list = format!("INSERT INTO t VALUES (0){}", ", (-1::int)".repeat(1_500));
     parse(&list).expect("a list is not deep");
+    // Deep in spite of commas, or by words.
+    let relations: Vec<String> = (0..300).map(|number| format!("t t{number}")).collect();
+    let tables: Vec<String> = (0..300).map(|n| format!("c{n} AS (SELECT 1)")).collect();
+    for deep in [
+        format!("SELECT 1{}", " NOTNULL".repeat(9_000)),
+        format!("SELECT 1{}", " OVERLAPS 1".repeat(300)),
+        format!("SELECT 1{}", " DIV 1".repeat(300)),
+        format!("SELECT {}1", "1 + ARRAY[1, 1] + ".repeat(300)),
+        format!("SELECT 1, 2{}", " UNION ALL SELECT 1, 2".repeat(300)),
+        format!("SELECT 1 FROM {}", relations.join(", ")),
+        format!("SELECT DISTINCT FROM t AS select, {}", relations.join(", ")),
+        format!("WITH {} SELECT 1", tables.join(", ")),
+    ] {
+        let error = parse(&deep).expect_err(&deep[..60]);
+        assert_eq!(error.sqlstate, *b"54001", "{}", &deep[..60]);
+    }
+    let columns = "a IS NOT DISTINCT FROM b, (ARRAY[1, 2])[1] + 1, ".repeat(300);
+    for flat in [
+        format!(
+            "SELECT {columns}1 FROM t, u GROUP BY {}b",
+            "a, ".repeat(300)
+        ),
+        format!(
+            "SELECT a, b + 1 FROM t{}",
+            " UNION ALL SELECT a, b + 1 FROM t".repeat(200)
+        ),
+        format!("SELECT 1 FROM t UNION VALUES {}(1)", "(1), ".repeat(300)),
+    ] {
+        parse(&flat).unwrap_or_else(|error| panic!("{}: {error}", &flat[..60]));
+    }
     let long = format!("SELECT {}1", "1 + ".repeat(20_000));
     assert_eq!(parse(&long).expect_err("too long").sqlstate, *b"54001");
 }

@@ -117,7 +117,7 @@ impl Database {
         for name in &planned.reads {
             rows.insert(name.clone(), vec![self.contents(name)?]);
         }
-        execute(planned, &bindings, &rows)
+        execute(planned, &bindings, &rows, 4 << 30)
     }
 
     /// All rows of a relation.

@@ -3,6 +3,7 @@
 mod database;
 mod errors;
 mod exactness;
+mod limits;
 mod lookups;
 mod memory;
 mod slt;

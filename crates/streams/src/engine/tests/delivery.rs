@@ -158,7 +158,8 @@ impl World {
         let node = sim.host("node", 1, move || {
             let (log, engine) = (its_log.clone(), its_engine.clone());
             async move {
-                let started = Engine::start(log, Path::new("data"), relations(), planted).await;
+                let started =
+                    Engine::start(log, Path::new("data"), relations(), planted, usize::MAX).await;
                 engine.replace(Some(started.expect("a sound checkpoint")));
                 std::future::pending::<()>().await;
             }
