@@ -5,6 +5,7 @@ mod errors;
 mod exactness;
 mod lookups;
 mod memory;
+mod nexmark;
 mod slt;
 mod sqlite;
 mod tools;
