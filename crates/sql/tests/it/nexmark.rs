@@ -87,7 +87,10 @@ fn answers_are_those_of_another_engine() {
     let mut all = Vec::new();
     for part in text.split("\n\n") {
         let (head, body) = part.split_once('\n').expect("a head and what it is");
-        match head.strip_prefix("answer ").and_then(|of| of.split_once(' ')) {
+        match head
+            .strip_prefix("answer ")
+            .and_then(|of| of.split_once(' '))
+        {
             Some((number, columns)) => all.push(Expected {
                 number: number.parse().expect("a number"),
                 columns: columns.to_owned(),
