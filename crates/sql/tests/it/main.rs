@@ -5,7 +5,6 @@ mod errors;
 mod exactness;
 mod lookups;
 mod memory;
-mod nexmark;
 mod slt;
 mod sqlite;
 mod tools;
