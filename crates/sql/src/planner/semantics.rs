@@ -7,13 +7,17 @@ use std::{fmt, hash::Hash, sync::Arc};
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::{
-    DFSchema, DFSchemaRef, DataFusionError, NullEquality, ScalarValue,
+    Column, DFSchema, DFSchemaRef, DataFusionError, NullEquality, ScalarValue,
     config::ConfigOptions,
     tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{
-    BinaryExpr, Cast, Expr, ExprSchemable, Extension, JoinType, LogicalPlan, Operator, TryCast,
-    UserDefinedLogicalNodeCore, expr::ScalarFunction, expr_rewriter::NamePreserver,
+    BinaryExpr, Cast, Distinct, DistinctOn, Expr, ExprFunctionExt, ExprSchemable, Extension,
+    JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, UserDefinedLogicalNodeCore,
+    WindowFunctionDefinition,
+    expr::{ScalarFunction, WindowFunction},
+    expr_rewriter::NamePreserver,
+    lit,
     utils::merge_schema,
 };
 use datafusion_optimizer::AnalyzerRule;
@@ -85,6 +89,9 @@ pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
     let logical = subqueries::with_three_values(logical)?;
     let logical = subqueries::single_values(logical)?;
     let done = logical.transform_up_with_subqueries(|node| {
+        if let LogicalPlan::Distinct(Distinct::On(on)) = &node {
+            return Ok(Transformed::yes(first_rows(on)?));
+        }
         let LogicalPlan::Join(join) = &node else {
             return Ok(Transformed::no(node));
         };
@@ -100,6 +107,25 @@ pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         })))
     })?;
     Ok(done.data)
+}
+
+/// The name of the number that DISTINCT ON goes by.
+const ON_NUMBER: &str = "$distinct_on";
+
+/// DISTINCT ON as the first row of each partition: passes move conditions below DISTINCT ON as if it were DISTINCT, where
+/// another row would be the first.
+fn first_rows(on: &DistinctOn) -> Result<LogicalPlan, DataFusionError> {
+    let number = functions::window("row_number").expect("it is one of ours");
+    let number = WindowFunctionDefinition::WindowUDF(number);
+    let number = Expr::from(WindowFunction::new(number, Vec::new()))
+        .partition_by(on.on_expr.clone())
+        .order_by(on.sort_expr.clone().unwrap_or_default())
+        .build()?;
+    LogicalPlanBuilder::from(on.input.as_ref().clone())
+        .window(vec![number.alias(ON_NUMBER)])?
+        .filter(Expr::Column(Column::new_unqualified(ON_NUMBER)).eq(lit(1_i64)))?
+        .project(on.select_expr.clone())?
+        .build()
 }
 
 /// Types of functions may depend on constants, so those are ones before types are looked at.
