@@ -454,9 +454,19 @@ impl Engine {
             }
             Err(error) => return Err(WriteError::Passing(format!("the outbox: {error}"))),
         };
+        if from > gathered.next && gathered.next > Offset::ZERO {
+            let next = gathered.next;
+            return Err(WriteError::Refused(format!(
+                "the outbox begins at {from}, and what stood at {next} was not written"
+            )));
+        }
+        if bytes.is_empty() && from == gathered.next {
+            let why = "the outbox cannot be read to its end yet".to_owned();
+            return Err(WriteError::Passing(why));
+        }
         if bytes.is_empty() {
-            // All that was there is trimmed: nobody needed it.
-            gathered.next = from.max(self.deliveries.decided_until.get());
+            // What stood before was needed no more at the last checkpoint.
+            (gathered.next, gathered.boundary) = (from, from);
             return Ok(());
         }
         let read = gathered.assembly.read(&bytes, from);
