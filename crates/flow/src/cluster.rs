@@ -182,7 +182,7 @@ impl ClusterLog {
     }
 
     /// What can be read of those partitions that answer now.
-    async fn extents_now(&self, partitions: &[PartitionKey]) -> Vec<Option<Extent>> {
+    pub async fn extents_now(&self, partitions: &[PartitionKey]) -> Vec<Option<Extent>> {
         let missing: Vec<PartitionKey> = {
             let starts = self.starts.borrow();
             let unknown = partitions.iter().filter(|key| !starts.contains_key(key));

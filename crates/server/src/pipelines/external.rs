@@ -28,7 +28,7 @@ use std::{
 use base::{Offset, PartitionKey, TopicId};
 use broker::broker::Broker;
 use client::{Client, ClientConfig, ClientError, TransactionalProducer};
-use flow::cluster::ClusterLog;
+use flow::cluster::{ClusterLog, PlantedBugs};
 use runtime::{Instant, budget::Budget, sync::Notify};
 use streams::{
     engine::{CheckpointError, first},
@@ -90,7 +90,7 @@ impl Cluster {
         config.api_timeout = CALL_WITHIN;
         config.retry_backoff = RETRY;
         let client = Client::connect(config).await?;
-        let log = ClusterLog::new(&client, "forebay");
+        let log = ClusterLog::new(&client, "forebay", PlantedBugs::default());
         let connected = Rc::new(Connected { client, log });
         self.connected.replace(Some(connected.clone()));
         Ok(connected)
@@ -264,7 +264,8 @@ impl NodeTopics {
             topic: theirs.id,
             partition: key.partition,
         });
-        Ok(connected.log.extents(keys.collect()).await)
+        let keys: Vec<PartitionKey> = keys.collect();
+        Ok(connected.log.extents_now(&keys).await)
     }
 
     /// Straight from the cluster: what is not fetched ahead, or not any more.

@@ -62,7 +62,7 @@ async fn serve_near(shared: Rc<Shared>) {
         true => relations(&shared),
         false => Vec::new(),
     };
-    let started = pipelines::start_on_shard(relations).await;
+    let started = pipelines::start_on_shard(relations, usize::MAX).await;
     started.expect("a checkpoint is whole or not there");
     broker.stopped().await;
 }
