@@ -107,19 +107,21 @@ impl Front {
         #[cfg(not(feature = "pipelines"))]
         let (Programs {}, _) = (programs, state_bytes);
         let here = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("front".into())
-            .spawn(move || {
-                executor.block_on(async {
-                    // Dropped with the executor, and every connection with it.
-                    tokio::spawn(accept(listeners.http, here.clone()));
-                    #[cfg(feature = "pipelines")]
-                    if let Some(listener) = listeners.postgres {
-                        tokio::spawn(postgres::accept(listener, backend));
-                    }
-                    here.stop.notified().await;
-                });
-            })?;
+        let thread = std::thread::Builder::new().name("front".into());
+        // It reads statements, and lets them go.
+        #[cfg(feature = "pipelines")]
+        let thread = thread.stack_size(sql::STACK_BYTES);
+        let thread = thread.spawn(move || {
+            executor.block_on(async {
+                // Dropped with the executor, and every connection with it.
+                tokio::spawn(accept(listeners.http, here.clone()));
+                #[cfg(feature = "pipelines")]
+                if let Some(listener) = listeners.postgres {
+                    tokio::spawn(postgres::accept(listener, backend));
+                }
+                here.stop.notified().await;
+            });
+        })?;
         Ok(Self { shared, thread })
     }
 

@@ -12,6 +12,7 @@ use arrow::{
 };
 use streams::{
     Delta, Plan,
+    delta::column_bytes,
     graph::{EpochEnd, Graph, PlanError},
     plan::{Input, SortKey},
 };
@@ -96,8 +97,7 @@ impl Collected {
             let has_more = graph.work();
             for delta in graph.take_output() {
                 let columns = delta.rows().columns().iter();
-                let bytes = columns.map(|column| column.to_data().get_slice_memory_size());
-                let bytes = bytes.sum::<Result<usize, _>>()?;
+                let bytes = columns.map(column_bytes).fold(0, usize::saturating_add);
                 let left = self.bytes_left.checked_sub(bytes);
                 self.bytes_left = left.ok_or_else(|| {
                     let message = "the answer needs more memory than one question may use";

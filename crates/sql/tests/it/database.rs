@@ -1,6 +1,6 @@
 //! A database in memory: tables and what has arrived of sources as rows, views as running dataflows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, thread};
 
 use arrow::{
     array::{AsArray, RecordBatch},
@@ -108,7 +108,8 @@ impl Database {
         match &statement.kind {
             StatementKind::Query(query) => {
                 if !self.planned.contains_key(&statement.text) {
-                    let planned = plan_query(&self.catalog, query, &[])?;
+                    let catalog = &self.catalog;
+                    let planned = with_stack(|| plan_query(catalog, query, &[]))?;
                     self.planned.insert(statement.text.clone(), planned);
                 }
                 Ok(Answer::Rows(self.ask(&self.planned[&statement.text])?))
@@ -121,7 +122,8 @@ impl Database {
                 Ok(Answer::Done)
             }
             StatementKind::Insert(_) | StatementKind::Update(_) | StatementKind::Delete(_) => {
-                let change = plan_change(&self.catalog, &statement.kind, &[])?;
+                let catalog = &self.catalog;
+                let change = with_stack(|| plan_change(catalog, &statement.kind, &[]))?;
                 let removed = self.ask_all(change.removed.as_ref())?;
                 let added = self.ask_all(change.added.as_ref())?;
                 if let Some(added) = &added {
@@ -176,7 +178,7 @@ impl Database {
         for name in &planned.reads {
             rows.insert(name.clone(), vec![self.contents(name)?]);
         }
-        execute(planned, &bindings, &rows, 4 << 30)
+        with_stack(|| execute(planned, &bindings, &rows, 4 << 30))
     }
 
     /// All rows of a relation.
@@ -189,7 +191,8 @@ impl Database {
 
     fn create(&mut self, statement: &Statement) -> Result<(), SqlError> {
         self.planned.clear();
-        let (relation, definition) = define(&self.catalog, statement)?;
+        let catalog = &self.catalog;
+        let (relation, definition) = with_stack(|| define(catalog, statement))?;
         let name = relation.name.clone();
         match definition {
             Definition::View(view) => {
@@ -348,6 +351,16 @@ impl Database {
         }
         done
     }
+}
+
+/// As the node does it.
+fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(sql::STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, work);
+        let done = thread.expect("a thread starts").join();
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn step(

@@ -262,7 +262,15 @@ fn types_of_parameters_are_found() {
             execute(0),
             message(b'S', b""),
         ],
-        expect![[""]],
+        expect![[r#"
+            1
+            t ·?···?···?
+            T ·?next··········?·?????··word··········???????··
+            2
+            D ·?···?42????
+            C SELECT 1·
+            Z I
+        "#]],
     );
 }
 
