@@ -293,6 +293,11 @@ impl TopicLog for ClusterLog {
     }
 
     /// Waits for partitions that do not answer: whose topic is there, comes back.
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>> {
+        let refused = format!("topic {name} is not this app's to delete");
+        Box::pin(async move { Err(LogError::Refused(refused)) })
+    }
+
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
         Box::pin(async move {
             loop {

@@ -726,6 +726,10 @@ impl TopicLog for Watched {
         self.topics.ensure_topic(name, partitions, keeps_all)
     }
 
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>> {
+        self.topics.delete_topic(name)
+    }
+
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
         self.during(Phase::Cut, self.topics.extents(partitions))
     }

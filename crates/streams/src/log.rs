@@ -123,13 +123,17 @@ pub trait TopicLog {
         None
     }
 
-    /// The topic of that name, made when there is none, with so many partitions (0: as many as is usual). `keeps_all`: nothing of it is removed by age or size.
+    /// The topic of that name, made when there is none, with so many partitions (0: as many as is usual). `keeps_all`:
+    /// nothing of it is removed by age or size.
     fn ensure_topic(
         &self,
         name: String,
         partitions: i32,
         keeps_all: bool,
     ) -> LocalFuture<'_, Result<TopicShape, LogError>>;
+
+    /// Removes a topic that nobody but the engine uses, if it is there.
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>>;
 
     /// Of each partition; `None` where it is gone.
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>>;

@@ -259,8 +259,11 @@ impl NodeBackend {
                 .await?;
             return Err(error);
         }
-        self.tell("drop", move |engine| engine.drop_relation(&dropped))
-            .await?;
+        self.ask("drop", move |engine| async move {
+            engine.drop_relation(&dropped).await;
+            Ok(())
+        })
+        .await?;
         self.change_catalog(|catalog| _ = catalog.remove(&name));
         Ok(())
     }

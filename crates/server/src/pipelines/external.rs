@@ -362,6 +362,10 @@ impl TopicLog for NodeTopics {
         })
     }
 
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>> {
+        self.own.delete_topic(name)
+    }
+
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
         Box::pin(async move {
             let mut found = BTreeMap::new();

@@ -127,6 +127,19 @@ impl TopicLog for BrokerTopics {
         })
     }
 
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>> {
+        Box::pin(async move {
+            let Some(shape) = self.topic(&name) else {
+                return Ok(());
+            };
+            let deleted = self.broker.delete_topics(vec![shape.id]).await.pop();
+            match deleted {
+                Some(Err(failure)) if self.topic(&name).is_some() => Err(refused(failure)),
+                _ => Ok(()),
+            }
+        })
+    }
+
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
         Box::pin(async move {
             let mut by_owner: BTreeMap<base::ShardId, Vec<PartitionKey>> = BTreeMap::new();

@@ -104,7 +104,8 @@ impl Engine {
     /// Whether such a relation could be made now; makes its topic where it needs one of its own.
     pub async fn prepare(&self, new: &NewRelation) -> Result<(), QuestionError> {
         let is_taken = self.relations.borrow().contains_key(&new.name)
-            || self.reserved.borrow().contains_key(&new.name);
+            || self.reserved.borrow().contains_key(&new.name)
+            || self.dropping.borrow().contains(&new.name);
         if is_taken {
             return Err(QuestionError::Exists(new.name.clone()));
         }
@@ -147,6 +148,8 @@ impl Engine {
             }
             Definition::Table(_) => {
                 let topic = relation.table_topic();
+                // One that a crash has left between the drop of its table and its own end: nobody's rows any more.
+                self.log.delete_topic(topic.clone()).await?;
                 self.log.ensure_topic(topic, 1, true).await?;
             }
             Definition::View(_) | Definition::Stream(_) => {
@@ -316,8 +319,16 @@ impl Engine {
 
     /// Takes a relation away that `prepare_drop` has let go. By now the metadata must be without it: it would begin anew at
     /// the next start, and a sink would write everything twice.
-    pub fn drop_relation(&self, name: &str) {
+    pub async fn drop_relation(&self, name: &str) {
+        let table = self.relation(name).ok();
+        let table = table.filter(|relation| matches!(relation.definition, Definition::Table(_)));
         self.remove(name);
+        if let Some(table) = table {
+            let topic = table.table_topic();
+            if let Err(error) = self.log.delete_topic(topic.clone()).await {
+                tracing::warn!(topic, %error, "a dropped table's topic stays until there is a table of this name again");
+            }
+        }
         self.keep_relation(name);
     }
 

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use arrow_array::{ArrayRef, Int64Array};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use base::{Offset, PartitionIndex, PartitionKey, TimestampMs, TopicId};
 use kafka::batch::{BatchBuilder, Compression, Records, batches};
@@ -26,7 +26,7 @@ use runtime::{
 
 use super::{Engine, NewRelation, PlantedBugs, ReadAt, RowsOf};
 use crate::{
-    Definition, Operator, Plan,
+    Definition, Delta, Operator, Plan,
     definition::{Index, Metadata, OnMalformed, Source, View, Watermark},
     format::Format,
     log::{EpochWriter, Extent, ExternalTopic, LocalFuture, LogError, TopicLog, TopicShape},
@@ -175,6 +175,15 @@ impl TopicLog for Memory {
         _keeps_all: bool,
     ) -> LocalFuture<'_, Result<TopicShape, LogError>> {
         done(Ok(self.make(&name, partitions.max(1))))
+    }
+
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>> {
+        let mut topics = self.topics.borrow_mut();
+        // Ids go by place: it stays, without its name.
+        for topic in topics.iter_mut().filter(|topic| topic.name == name) {
+            topic.name = String::new();
+        }
+        done(Ok(()))
     }
 
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
@@ -536,8 +545,33 @@ fn rows_are_found_by_key_and_by_index() {
         assert_eq!(found(&[1], 1).await, 2);
         assert_eq!(found(&[1], 2).await, 1);
         engine.prepare_drop("i").expect("nothing reads an index");
-        engine.drop_relation("i");
+        engine.drop_relation("i").await;
         // All rows are looked at then.
         assert_eq!(found(&[1], 2).await, 3);
+    });
+}
+
+#[test]
+fn a_table_made_again_has_no_rows_of_the_one_before() {
+    on_engine(async move |_, engine| {
+        let field = Field::new("n", DataType::Int64, false);
+        let schema = Arc::new(Schema::new(vec![field]));
+        let table = || {
+            Definition::Table(crate::definition::Table {
+                schema: schema.clone(),
+                key: Some(vec![0]),
+            })
+        };
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let rows = RecordBatch::try_new(schema.clone(), vec![column]).expect("one column");
+        for id in 1..3 {
+            make(&engine, id, "t", table()).await.expect("a table");
+            assert_eq!(rows_of(&engine, "t").await, Ok(0));
+            let delta = Delta::insert(rows.clone());
+            engine.write("t", delta, None).await.expect("two rows");
+            assert_eq!(rows_of(&engine, "t").await, Ok(2));
+            engine.prepare_drop("t").expect("nothing reads it");
+            engine.drop_relation("t").await;
+        }
     });
 }

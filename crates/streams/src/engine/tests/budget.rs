@@ -73,7 +73,7 @@ fn views_share_one_limit_and_what_stops_is_free() {
         assert!(refused.contains("permitted"), "{refused}");
         assert_eq!(rows_of(&engine, "one").await, Ok(8000));
         engine.prepare_drop("one").expect("nothing reads it");
-        engine.drop_relation("one");
+        engine.drop_relation("one").await;
         runtime::sleep(Duration::from_secs(1)).await;
         make(&engine, 4, "three", counts("s"))
             .await
