@@ -306,6 +306,7 @@ fn a_cluster_that_is_down_holds_epochs_back_once_too_much_waits() {
     world.run_ms(1000);
     // What stood in the log at the start is seen after it.
     assert_eq!(world.rows(), 2000);
+    world.ask(|engine| async move { engine.set_backlog_bytes_max(10_000) });
     world.put(10);
     world.run_ms(1000);
     assert_eq!(world.rows(), 2000);
