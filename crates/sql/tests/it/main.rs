@@ -5,6 +5,7 @@ mod errors;
 mod exactness;
 mod lookups;
 mod memory;
+mod registered;
 mod slt;
 mod sqlite;
 mod tools;
