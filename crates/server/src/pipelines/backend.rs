@@ -15,7 +15,9 @@ use broker::{broker::Broker, metadata_log::CommitError};
 use cluster::{Change, Command, Refusal};
 use runtime::{Class, ShardsHandle};
 use sql::{
-    backend::{Backend, BoxFuture, Changes, ReadAt, Snapshot, SqlError, Subscription},
+    backend::{
+        Backend, BoxFuture, Changes, ReadAt, RegisteredSchema, Snapshot, SqlError, Subscription,
+    },
     catalog::{Catalog, Relation, RelationId, RelationKind},
     planner,
     statement::parse,
@@ -26,7 +28,7 @@ use streams::{
 };
 
 use super::{engine_shard, start_on_shard, system};
-use crate::Programs;
+use crate::{Programs, registry::SchemaStore};
 
 /// A subscription asks the engine again after this long without news.
 const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
@@ -44,12 +46,17 @@ pub enum StartError {
 /// See the module head.
 pub struct NodeBackend {
     shards: ShardsHandle,
+    schemas: Arc<SchemaStore>,
     catalog: Mutex<Arc<Catalog>>,
 }
 
 impl NodeBackend {
     /// Plans what the metadata holds, and starts the engine with it.
-    pub async fn start(shards: ShardsHandle, programs: Programs) -> Result<Arc<Self>, StartError> {
+    pub async fn start(
+        shards: ShardsHandle,
+        programs: Programs,
+        schemas: Arc<SchemaStore>,
+    ) -> Result<Arc<Self>, StartError> {
         let metadata = broker::broker::METADATA_SHARD;
         let kept = shards.call(metadata, Class::Admin, "relations", || async {
             Broker::local().with_metadata(|image| {
@@ -103,6 +110,7 @@ impl NodeBackend {
         started.await?;
         Ok(Arc::new(Self {
             shards,
+            schemas,
             catalog: Mutex::new(Arc::new(catalog)),
         }))
     }
@@ -420,6 +428,22 @@ impl Backend for NodeBackend {
             let report = self.ask("report", |engine| async move { engine.report().await });
             let rows = system::rows(&format!("forebay.{table}"), &report.await?);
             Ok(rows.into_iter().collect())
+        })
+    }
+
+    fn schema(&self, subject: String) -> BoxFuture<'_, Result<RegisteredSchema, SqlError>> {
+        Box::pin(async move {
+            let found = self.schemas.latest(&subject);
+            let found = found.map_err(|error| SqlError::new(*b"58000", error.to_string()))?;
+            let found = found.ok_or_else(|| {
+                let message = format!("the schema registry has no subject \"{subject}\"");
+                SqlError::new(*b"42704", message)
+            })?;
+            Ok(RegisteredSchema {
+                format: found.kind.name(),
+                text: found.text,
+                others: found.others,
+            })
         })
     }
 
