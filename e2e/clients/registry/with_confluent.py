@@ -6,6 +6,7 @@ PHASE is `before` or `after`: between them the node is killed and started again 
 import sys
 import time
 import traceback
+import uuid
 import warnings
 
 warnings.filterwarnings("ignore")
@@ -46,7 +47,7 @@ def case(phase):
             print(f"ok {name}", flush=True)
         except Exception as error:
             traceback.print_exc()
-            print(f"failed {name}: {type(error).__name__}: {' '.join(str(error).split())}", flush=True)
+            print(f"failed {name}: {type(error).__name__}: {' '.join(str(error).split())[:500]}", flush=True)
 
     return run
 
@@ -82,7 +83,7 @@ def produce(topic, serializer, rows):
 def consume(topic, deserializer, count):
     consumer = Consumer({
         "bootstrap.servers": f"127.0.0.1:{KAFKA}",
-        "group.id": f"{topic}-{PHASE}",
+        "group.id": str(uuid.uuid4()),
         "auto.offset.reset": "earliest",
     })
     consumer.subscribe([topic])
