@@ -107,10 +107,11 @@ impl Check<'_> {
         let (of_reader, of_writer) = (self.reader, self.writer);
         if let Type::Union(branches) = of_writer.get(writer) {
             // All are looked at, for all reasons.
-            let read = branches
-                .iter()
-                .map(|branch| self.reads(reader, *branch, at));
-            return read.fold(true, |all, one| all && one);
+            let mut reads = true;
+            for branch in branches {
+                reads &= self.reads(reader, *branch, at);
+            }
+            return reads;
         }
         if let Type::Union(branches) = of_reader.get(reader) {
             let told = self.reasons.len();

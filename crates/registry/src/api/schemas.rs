@@ -44,12 +44,15 @@ fn number(id: &str) -> Result<u32, Refusal> {
     Ok(id)
 }
 
+/// Subject, number and version.
+type User<'r> = (&'r str, i32, Version);
+
 /// Versions that have the schema.
 fn users<'r>(
     registry: &'r Registry,
     id: &str,
     with_deleted: bool,
-) -> Result<(u32, Vec<(&'r str, i32, Version)>), Refusal> {
+) -> Result<(u32, Vec<User<'r>>), Refusal> {
     let id = number(id)?;
     let users: Vec<_> = registry.users(id).collect();
     if users.is_empty() {
