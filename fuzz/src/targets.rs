@@ -7,6 +7,7 @@ mod formats;
 mod frames;
 mod messages;
 mod postgres;
+mod registry;
 
 /// One decoder under test.
 pub struct Target {
@@ -198,6 +199,12 @@ pub static TARGETS: &[Target] = &[
         seeds: formats::schema_seeds,
         run: formats::schemas,
         allocated_bytes_max: formats::schema_bytes_max,
+    },
+    Target {
+        name: "registry",
+        seeds: registry::seeds,
+        run: registry::requests,
+        allocated_bytes_max: registry::bytes_max,
     },
     Target {
         name: "postgres",

@@ -79,7 +79,7 @@ impl Table {
 
 fn protobuf(text: &str, message: &str, paths: Vec<Vec<String>>) -> Format {
     Format::Protobuf {
-        schema: text.to_owned(),
+        schema: text.into(),
         message: message.to_owned(),
         paths,
         framing: Framing::None,

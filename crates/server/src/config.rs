@@ -69,6 +69,8 @@ settings! {
     http_addr: SocketAddr, "ADDR", "127.0.0.1:9644";
     /// Where Postgres clients connect (psql, drivers, Grafana). Port 0 picks a free one. The database is called forebay.
     pg_addr: SocketAddr, "ADDR", "127.0.0.1:5433";
+    /// Where the schema registry answers, as Confluent's does. Port 0 picks a free one; empty: nowhere.
+    registry_addr: Option<SocketAddr>, "ADDR", "127.0.0.1:8081";
     /// Listen without encryption beyond loopback. Anyone who reaches the port can read and write everything.
     allow_plaintext: bool, "BOOL", "false";
     /// Shards, each one pinned thread with its own memory. 0: one per CPU the process may use.
@@ -269,12 +271,14 @@ impl Loaded {
     fn check(&self) -> Result<(), ConfigError> {
         let s = &self.settings;
         if !s.allow_plaintext {
-            for (setting, addr) in [
-                ("kafka_addr", s.kafka_addr),
-                ("http_addr", s.http_addr),
-                ("pg_addr", s.pg_addr),
-            ] {
-                if !addr.ip().is_loopback() {
+            let listeners = [
+                ("kafka_addr", Some(s.kafka_addr)),
+                ("http_addr", Some(s.http_addr)),
+                ("pg_addr", Some(s.pg_addr)),
+                ("registry_addr", s.registry_addr),
+            ];
+            for (setting, addr) in listeners {
+                if let Some(addr) = addr.filter(|addr| !addr.ip().is_loopback()) {
                     return Err(ConfigError::Plaintext { setting, addr });
                 }
             }

@@ -24,6 +24,16 @@ pub struct SqlError {
     pub position: Option<usize>,
 }
 
+/// A schema that the registry has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredSchema {
+    /// `AVRO`, `PROTOBUF` or `JSON`.
+    pub format: &'static str,
+    pub text: Arc<str>,
+    /// Those that it names types of: what it calls them, and their texts, each behind what it names itself.
+    pub others: Vec<(String, Arc<str>)>,
+}
+
 /// Rows of several relations as of one epoch.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -119,6 +129,9 @@ pub trait Backend: Send + Sync {
 
     /// Returns when there is memory for one more question.
     fn permit(&self, size: PermitSize) -> BoxFuture<'_, Permit>;
+
+    /// The newest schema of a subject of the registry.
+    fn schema(&self, subject: String) -> BoxFuture<'_, Result<RegisteredSchema, SqlError>>;
 
     /// Runs what computes for long where it disturbs nobody, on a stack of [`crate::STACK_BYTES`].
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()>;

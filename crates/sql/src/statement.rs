@@ -10,6 +10,7 @@ mod cursor;
 mod definition;
 mod depth;
 mod place;
+mod registered;
 mod rewrite;
 #[cfg(test)]
 mod tests;
@@ -140,6 +141,9 @@ pub struct CreateSource {
     pub watermark: Option<WatermarkFor>,
     /// In upper case.
     pub format: String,
+    /// `USING SCHEMA REGISTRY`: the characters of the text that say so, from 0. Whoever creates the source puts the schema
+    /// in their place.
+    pub registry: Option<std::ops::Range<usize>>,
     /// Names in lower case.
     pub options: Vec<(String, String)>,
 }

@@ -17,7 +17,7 @@ use crate::{
     Delta,
     changes::{ChangesDecoder, Damaged},
     definition::{Metadata, OnMalformed, Source, Watermark},
-    format::{Format, FormatError, Malformed, RecordView},
+    format::{Format, FormatError, Malformed, RecordView, WriterSchemas},
 };
 use metadata::RowDecoder;
 pub use metadata::check;
@@ -167,7 +167,15 @@ impl SourceReader {
         until: Offset,
     ) -> Result<Decoded, DecodeError> {
         let mut decoder = match &self.content {
-            Content::Rows(format) => Values::Rows(RowDecoder::new(self, format)?),
+            Content::Rows(format) => {
+                let mut rows = RowDecoder::new(self, format)?;
+                if format.names_writers()
+                    && let Some(writers) = runtime::local::<WriterSchemas>()
+                {
+                    rows.know_writers(writers.known());
+                }
+                Values::Rows(rows)
+            }
             Content::Changes => Values::Changes(ChangesDecoder::new(&self.schema)?),
             Content::Own(reader) => Values::Own(reader.start()),
         };

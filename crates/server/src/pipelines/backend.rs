@@ -16,7 +16,8 @@ use cluster::{Change, Command, Refusal};
 use runtime::{Class, ShardsHandle};
 use sql::{
     backend::{
-        Backend, BoxFuture, Changes, Permit, PermitSize, ReadAt, Snapshot, SqlError, Subscription,
+        Backend, BoxFuture, Changes, Permit, PermitSize, ReadAt, RegisteredSchema, Snapshot,
+        SqlError, Subscription,
     },
     catalog::{Catalog, Relation, RelationId, RelationKind},
     planner,
@@ -29,7 +30,7 @@ use streams::{
 use tokio::sync::Semaphore;
 
 use super::{engine_shard, start_on_shard, system};
-use crate::Programs;
+use crate::{Programs, registry::SchemaStore};
 
 /// A subscription asks the engine again after this long without news.
 const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
@@ -42,6 +43,7 @@ pub struct NodeBackend {
     /// Itself: what is begun for a session ends without it.
     this: Weak<Self>,
     shards: ShardsHandle,
+    schemas: Arc<SchemaStore>,
     catalog: Mutex<Arc<Catalog>>,
     /// Why the engine did not start, if it did not: the answer to whatever it is asked. The log is served all the same.
     failure: Option<String>,
@@ -88,6 +90,7 @@ impl NodeBackend {
         shards: ShardsHandle,
         programs: Programs,
         state_bytes_max: u64,
+        schemas: Arc<SchemaStore>,
     ) -> Arc<Self> {
         let metadata = broker::broker::METADATA_SHARD;
         let kept = shards.call(metadata, Class::Admin, "relations", || async {
@@ -121,6 +124,7 @@ impl NodeBackend {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             shards,
+            schemas,
             catalog: Mutex::new(Arc::new(catalog)),
             failure,
             permits: Permits::new(memory_bytes),
@@ -516,6 +520,22 @@ impl Backend for NodeBackend {
 
     fn permit(&self, size: PermitSize) -> BoxFuture<'_, Permit> {
         Box::pin(self.permits.take(size))
+    }
+
+    fn schema(&self, subject: String) -> BoxFuture<'_, Result<RegisteredSchema, SqlError>> {
+        Box::pin(async move {
+            let found = self.schemas.latest(&subject);
+            let found = found.map_err(|error| SqlError::new(*b"58000", error.to_string()))?;
+            let found = found.ok_or_else(|| {
+                let message = format!("the schema registry has no subject \"{subject}\"");
+                SqlError::new(*b"42704", message)
+            })?;
+            Ok(RegisteredSchema {
+                format: found.kind.name(),
+                text: found.text,
+                others: found.others,
+            })
+        })
     }
 
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {

@@ -231,20 +231,10 @@ impl TopicLog for BrokerTopics {
             let owner = self.owner(partition)?;
             let there = move |broker: Rc<Broker>| async move {
                 let found = broker.partition(partition).ok_or(LogError::Deleted)?;
-                let refused = |error: String| LogError::Refused(error);
-                let proposed = match found.append_own(&batch).await {
-                    Err(RaftAppendError::Log(AppendError::Full { .. })) => {
-                        return Err(LogError::Full);
-                    }
-                    proposed => proposed.map_err(|error| refused(error.to_string()))?,
-                };
-                let raft = found.raft();
-                match raft
-                    .wait_committed(proposed.leader_epoch, proposed.index)
-                    .await
-                {
-                    true => Ok(proposed.next_offset),
-                    false => Err(LogError::Stopping),
+                match found.append_own_for_good(&batch).await {
+                    Err(RaftAppendError::Log(AppendError::Full { .. })) => Err(LogError::Full),
+                    Err(error) => Err(LogError::Refused(error.to_string())),
+                    Ok(next_offset) => next_offset.ok_or(LogError::Stopping),
                 }
             };
             self.broker

@@ -15,7 +15,7 @@ use datafusion_sql::{
 use streams::{
     Definition, NodeId, Operator, Plan,
     definition::{Envelope, Index, Metadata, OnMalformed, Sink, Source, Table, View, Watermark},
-    format::{Format, Framing},
+    format::{Format, Framing, SchemaText},
     log::ExternalTopic,
 };
 
@@ -143,13 +143,16 @@ fn source(
     text: &str,
 ) -> Result<(Relation, Definition), SqlError> {
     refuse_twice(create.columns.iter().map(|column| column.name.as_str()))?;
-    let fields = create
-        .columns
-        .iter()
-        .map(|column| field_of(&column.name, &column.data_type))
-        .collect::<Result<Vec<Field>, _>>()?;
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    if create.registry.is_some() {
+        return Err(SqlError::unsupported(
+            "the schema registry is asked when a source is created",
+        ));
+    }
     let options = source_options(catalog, create)?;
+    let (future_us_max, on_malformed) = (options.future_us_max, options.on_malformed.clone());
+    let brokers = options.brokers.clone();
+    let format = source_format(create, options)?;
+    let schema = source_columns(create, &format)?;
     let watermark = match &create.watermark {
         Some(written) => {
             let column = place_of(&schema, &written.column)?;
@@ -162,14 +165,12 @@ fn source(
             Some(Watermark {
                 column,
                 delay_us: delay(catalog, &written.delay)?,
-                future_us_max: options.future_us_max,
+                future_us_max,
             })
         }
         None => None,
     };
-    let on_malformed = options.on_malformed.clone();
-    let topic = topic_at(&create.topic, options.brokers.as_deref());
-    let format = source_format(create, options)?;
+    let topic = topic_at(&create.topic, brokers.as_deref());
     let mut metadata = BTreeMap::new();
     for (at, column) in create.columns.iter().enumerate() {
         if let Some(name) = &column.metadata {
@@ -193,11 +194,31 @@ fn source(
     Ok((made, Definition::Source(source)))
 }
 
+/// Those that are written, or else all that the schema has.
+fn source_columns(create: &CreateSource, format: &Format) -> Result<SchemaRef, SqlError> {
+    let invalid = |message: String| SqlError::new(sqlstate::INVALID_DEFINITION, message);
+    if !create.columns.is_empty() {
+        let fields = create.columns.iter();
+        let fields = fields.map(|column| field_of(&column.name, &column.data_type));
+        let fields = fields.collect::<Result<Vec<Field>, _>>()?;
+        return Ok(Arc::new(Schema::new(fields)));
+    }
+    let implied = format.implied_schema();
+    let implied = implied.map_err(|error| invalid(error.to_string()))?;
+    implied.ok_or_else(|| {
+        invalid(format!("FORMAT {} needs columns", create.format)).with_hint(format!(
+            "CREATE SOURCE {} FROM TOPIC {} (name TEXT, …)",
+            create.name, create.topic
+        ))
+    })
+}
+
 /// What stands behind FORMAT and WITH.
 struct SourceOptions {
     on_malformed: OnMalformed,
     delimiter: u8,
     schema: Option<String>,
+    references: Vec<(String, Arc<str>)>,
     message: Option<String>,
     framing: Framing,
     future_us_max: i64,
@@ -210,6 +231,8 @@ const FORMAT_OPTIONS: &[(&str, &[&str])] = &[
     ("delimiter", &["CSV"]),
     ("framing", &["AVRO", "PROTOBUF"]),
     ("message", &["PROTOBUF"]),
+    ("references", &["AVRO", "PROTOBUF"]),
+    ("subject", &["AVRO", "PROTOBUF"]),
     ("schema", &["AVRO", "PROTOBUF"]),
 ];
 
@@ -219,6 +242,7 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
         on_malformed: OnMalformed::Skip,
         delimiter: b',',
         schema: None,
+        references: Vec::new(),
         message: None,
         framing: Framing::None,
         future_us_max: Watermark::FUTURE_US_MAX,
@@ -251,6 +275,10 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
             ("message", value) => options.message = Some(value.to_owned()),
             ("framing", "none") => options.framing = Framing::None,
             ("framing", "confluent") => options.framing = Framing::Confluent,
+            ("framing", "registry") => options.framing = Framing::Registry,
+            // Where the schema came from, for whoever reads the statement.
+            ("subject", _) => {}
+            ("references", value) => options.references = references(value)?,
             ("framing", _) => return Err(invalid_value(name, value, "none or confluent")),
             ("delimiter", _) => return Err(invalid_value(name, value, "one character of ASCII")),
             _ => return Err(unknown_option(name)),
@@ -298,6 +326,18 @@ fn topic_at(topic: &str, brokers: Option<&str>) -> String {
     }
 }
 
+/// `[["name", "text"], …]`.
+fn references(text: &str) -> Result<Vec<(String, Arc<str>)>, SqlError> {
+    let pairs: Vec<(String, String)> = serde_json::from_str(text).map_err(|_| {
+        SqlError::new(
+            sqlstate::INVALID_PARAMETER_VALUE,
+            "references are a JSON array of pairs of a name and a schema",
+        )
+    })?;
+    let pairs = pairs.into_iter();
+    Ok(pairs.map(|(name, text)| (name, text.into())).collect())
+}
+
 fn source_format(create: &CreateSource, options: SourceOptions) -> Result<Format, SqlError> {
     let values = create.columns.iter();
     let paths = values
@@ -324,13 +364,22 @@ fn source_format(create: &CreateSource, options: SourceOptions) -> Result<Format
         }),
         "RAW" => Ok(Format::Raw),
         "PROTOBUF" => Ok(Format::Protobuf {
-            schema: required(options.schema, "schema")?,
-            message: required(options.message, "message")?,
+            schema: SchemaText {
+                text: required(options.schema, "schema")?.into(),
+                others: options.references,
+            },
+            message: match options.framing {
+                Framing::Registry => options.message.unwrap_or_default(),
+                _ => required(options.message, "message")?,
+            },
             paths,
             framing: options.framing,
         }),
         "AVRO" => Ok(Format::Avro {
-            schema: required(options.schema, "schema")?,
+            schema: SchemaText {
+                text: required(options.schema, "schema")?.into(),
+                others: options.references,
+            },
             paths,
             framing: options.framing,
         }),

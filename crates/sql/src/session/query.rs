@@ -471,7 +471,13 @@ impl Session {
             return Err(SqlError::new(*b"42P07", message));
         }
         let over = catalog.clone();
-        let own = statement.clone();
+        let own = match statement.subject() {
+            Some(subject) => {
+                let found = self.backend.schema(subject).await?;
+                statement.with_schema(&found)?
+            }
+            None => statement.clone(),
+        };
         let (relation, definition) = self.compute(move || planner::define(&over, &own)).await?;
         self.backend.create(relation, definition).await?;
         done

@@ -330,6 +330,18 @@ impl<'a> Cursor<'a> {
         Ok(arguments)
     }
 
+    /// Where the next token begins, in characters from 0.
+    pub fn start_of_next(&self) -> usize {
+        let next = self.parser.peek_token_ref().span.start;
+        position_of(self.text, next).map_or(0, |at| at - 1)
+    }
+
+    /// Where the token just read ends.
+    pub fn end_of_previous(&self) -> usize {
+        let previous = self.parser.get_current_token().span.end;
+        position_of(self.text, previous).map_or(0, |at| at - 1)
+    }
+
     /// The next token does not belong here.
     pub fn error_here(&self) -> SqlError {
         self.unexpected(self.parser.peek_token_ref())

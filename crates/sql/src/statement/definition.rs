@@ -75,23 +75,36 @@ fn source(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let topic = cursor.topic()?;
     let mut columns = Vec::new();
     let mut watermark = None;
-    cursor.expect_token(&Token::LParen)?;
-    loop {
-        if cursor.take_words(&["watermark", "for"]) {
-            watermark = Some(watermark_for(cursor)?);
-        } else {
-            columns.push(source_column(cursor)?);
+    // Without columns it has those of its schema.
+    if cursor.peek_word().as_deref() != Some("format") {
+        cursor.expect_token(&Token::LParen)?;
+        loop {
+            if cursor.take_words(&["watermark", "for"]) {
+                watermark = Some(watermark_for(cursor)?);
+            } else {
+                columns.push(source_column(cursor)?);
+            }
+            if !cursor.take_token(&Token::Comma) {
+                break;
+            }
         }
-        if !cursor.take_token(&Token::Comma) {
-            break;
-        }
+        cursor.expect_token(&Token::RParen)?;
     }
-    cursor.expect_token(&Token::RParen)?;
     let mut format = "JSON".to_owned();
     let mut written = Vec::new();
+    let mut registry = None;
     if cursor.take_word("format") {
         format = cursor.ident()?.to_uppercase();
-        if cursor.take_token(&Token::LParen) {
+        let start = cursor.start_of_next();
+        if cursor.take_word("using") {
+            cursor.take_word("confluent");
+            cursor.expect_word("schema")?;
+            cursor.expect_word("registry")?;
+            if cursor.take_token(&Token::LParen) {
+                options_until_end(cursor, Sign::Optional, &mut written)?;
+            }
+            registry = Some(start..cursor.end_of_previous());
+        } else if cursor.take_token(&Token::LParen) {
             options_until_end(cursor, Sign::Optional, &mut written)?;
         }
     }
@@ -104,6 +117,7 @@ fn source(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         columns,
         watermark,
         format,
+        registry,
         options,
     }))
 }

@@ -1,6 +1,7 @@
 //! Statements as they are read, and places of errors.
 
 use super::{DropKind, FetchCount, StatementKind, parse};
+use crate::backend::RegisteredSchema;
 
 fn one(text: &str) -> StatementKind {
     let mut statements = parse(text).expect("a statement that parses");
@@ -137,6 +138,38 @@ fn errors_name_the_word_and_its_place() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn a_registered_schema_is_written_into_the_statement() {
+    let found = RegisteredSchema {
+        format: "PROTOBUF",
+        text: "// it's\nmessage Order {}".into(),
+        others: vec![("m.proto".to_owned(), "message M {}".into())],
+    };
+    let text = "SELECT 'é'; CREATE SOURCE s FROM TOPIC t (a INT) FORMAT protobuf USING SCHEMA REGISTRY (MESSAGE 'Order') \
+                WITH (on_malformed = 'stop'); SELECT 2";
+    let statement = parse(text).expect(text).remove(1);
+    assert_eq!(statement.subject().as_deref(), Some("t-value"));
+    let resolved = statement
+        .with_schema(&found)
+        .expect("a schema of its format");
+    assert_eq!(
+        resolved.text,
+        "CREATE SOURCE s FROM TOPIC t (a INT) FORMAT protobuf (SUBJECT 't-value', FRAMING REGISTRY, \
+         SCHEMA '// it''s\nmessage Order {}', REFERENCES '[[\"m.proto\",\"message M {}\"]]', MESSAGE 'Order') \
+         WITH (on_malformed = 'stop')"
+    );
+    assert_eq!(resolved.subject(), None);
+    let named =
+        "CREATE SOURCE s FROM TOPIC t FORMAT AVRO USING CONFLUENT SCHEMA REGISTRY (SUBJECT 'x')";
+    let named = parse(named).expect(named).remove(0);
+    assert_eq!(named.subject().as_deref(), Some("x"));
+    let refused = named.with_schema(&found).expect_err("another format");
+    assert_eq!(
+        refused.message,
+        "subject \"x\" has a schema of type PROTOBUF, not AVRO"
+    );
 }
 
 #[test]

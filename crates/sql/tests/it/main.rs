@@ -6,6 +6,7 @@ mod exactness;
 mod limits;
 mod lookups;
 mod memory;
+mod registered;
 mod slt;
 mod sqlite;
 mod tools;

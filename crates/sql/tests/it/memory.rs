@@ -16,7 +16,8 @@ use arrow::{
 };
 use sql::{
     backend::{
-        Backend, BoxFuture, Changes, Permit, PermitSize, ReadAt, Snapshot, SqlError, Subscription,
+        Backend, BoxFuture, Changes, Permit, PermitSize, ReadAt, RegisteredSchema, Snapshot,
+        SqlError, Subscription,
     },
     catalog::{Catalog, Relation, RelationId},
     postgres::{Access, Credentials, Peer},
@@ -164,6 +165,31 @@ impl Backend for Memory {
         ready(Permit {
             bytes,
             held: Box::new(()),
+        })
+    }
+
+    /// One subject for each format.
+    fn schema(&self, subject: String) -> BoxFuture<'_, Result<RegisteredSchema, SqlError>> {
+        let avro = r#"{"type": "record", "name": "Order", "fields": [
+            {"name": "id", "type": "long"}, {"name": "note", "type": "string", "doc": "what's on it"}]}"#;
+        let proto =
+            "import \"m.proto\"; message Order { int64 id = 1; M money = 2; } message Other {}";
+        let money = (
+            "m.proto".to_owned(),
+            "message M { int64 units = 1; }".into(),
+        );
+        ready(match subject.as_str() {
+            "orders-value" => Ok(RegisteredSchema {
+                format: "AVRO",
+                text: avro.into(),
+                others: Vec::new(),
+            }),
+            "orders" => Ok(RegisteredSchema {
+                format: "PROTOBUF",
+                text: proto.into(),
+                others: vec![money],
+            }),
+            other => Err(SqlError::new(*b"42704", format!("no subject {other}"))),
         })
     }
 

@@ -11,7 +11,7 @@ use arrow_schema::{DataType, FieldRef, Schema, SchemaRef, TimeUnit};
 use super::SourceReader;
 use crate::{
     definition::{Metadata, Source},
-    format::{CHUNK_BYTES, Decoder, Format, FormatError, Malformed, Reason, RecordView},
+    format::{CHUNK_BYTES, Decoder, Format, FormatError, Known, Malformed, Reason, RecordView},
 };
 
 /// What the log says of a record that has no time.
@@ -67,6 +67,10 @@ impl RowDecoder {
             key_bytes: 0,
             schema: Arc::new(Schema::new(fields)),
         })
+    }
+
+    pub fn know_writers(&mut self, writers: Known) {
+        self.values.know_writers(writers);
     }
 
     /// One row more, or none.
