@@ -35,6 +35,7 @@ mod pipeline;
 mod questions;
 mod relation;
 mod report;
+mod restore;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -52,12 +53,12 @@ use std::{
 use base::{Offset, PartitionKey};
 use runtime::{Class, Fatal, Instant, sync::Notify};
 
-use crate::{Definition, log::TopicLog, state::Keys};
+use crate::{Definition, log::TopicLog};
 use arrangement::NotThere;
 use budget::Budget;
 pub use budget::OverBudget;
 pub use checkpoint::CheckpointError;
-use checkpoint::{Checkpoint, CheckpointDir, PipelineState, ROWS, RunWriter};
+use checkpoint::{Checkpoint, CheckpointDir, PipelineState, RunWriter};
 use deciding::Outbox;
 use delivery::Deliveries;
 pub use delivery::DeliveryReport;
@@ -348,73 +349,6 @@ impl Engine {
         }
         self.insert(relation);
         Ok(())
-    }
-
-    async fn restored(
-        self: &Rc<Self>,
-        state: &PipelineState,
-        mut pipeline: Pipeline,
-    ) -> Result<Pipeline, EngineError> {
-        let relation = pipeline.relation.clone();
-        let mut rows = relation.restorer();
-        // The newest run has the word on each entry; the oldest has all there were.
-        let mut known = Keys::default();
-        let mut name = Vec::new();
-        for (age, run) in state.runs.iter().rev().enumerate() {
-            let is_oldest = age + 1 == state.runs.len();
-            if self.planted.skip_newest_run && age == 0 && !is_oldest {
-                continue;
-            }
-            // A run names what is gone first: what went and came again stands in it twice, and the second time counts.
-            let mut gone = Keys::default();
-            let read = self.checkpoints.read_run(relation.id, *run, |key, value| {
-                let restored = if key.node == ROWS {
-                    rows.put(key.key, value.unwrap_or_default())
-                } else {
-                    name.clear();
-                    name.extend((key.node.0 as u32).to_le_bytes());
-                    name.push(key.table);
-                    name.extend_from_slice(key.key);
-                    match value {
-                        _ if known.find(&name).is_some() => Ok(()),
-                        None if self.planted.believe_removals => {
-                            known.insert(&name);
-                            Ok(())
-                        }
-                        None => {
-                            gone.insert(&name);
-                            Ok(())
-                        }
-                        Some(value) => {
-                            if !is_oldest {
-                                known.insert(&name);
-                            }
-                            let restored = pipeline.restore(key, value);
-                            restored.map_err(|error| match error {
-                                PipelineError::Restore(why) => why,
-                                other => other.to_string(),
-                            })
-                        }
-                    }
-                };
-                restored.map_err(|found| CheckpointError::State {
-                    relation: relation.name.clone(),
-                    found,
-                })
-            });
-            read.await?;
-            for slot in gone.live(0..gone.slots()) {
-                known.insert(gone.key(slot));
-            }
-        }
-        rows.finish()
-            .await
-            .map_err(|found| CheckpointError::State {
-                relation: relation.name.clone(),
-                found,
-            })?;
-        pipeline.restore_positions(state, self.planted);
-        Ok(pipeline)
     }
 
     /// The loop; ends when the node stops.

@@ -3,16 +3,12 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeSet, VecDeque},
-    hash::BuildHasher,
     rc::Rc,
     sync::Arc,
 };
 
-use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
 use base::{Offset, PartitionKey};
-use foldhash::fast::FixedState;
-use hashbrown::{HashTable, hash_table::Entry};
 use runtime::sync::Notify;
 
 use super::{
@@ -22,9 +18,7 @@ use super::{
     questions::Changes,
     waiting::Turn,
 };
-use crate::{
-    Definition, Delta, Plan, delta::CHUNK_ROWS, graph::StateKey, row::RowCodec, source::Decoded,
-};
+use crate::{Definition, Delta, Plan, graph::StateKey, row::RowCodec, source::Decoded};
 
 /// Epochs that a subscriber may be behind.
 const CHANGES_MAX: usize = 1024;
@@ -67,7 +61,7 @@ pub struct Relation {
     pub name: String,
     pub definition: Definition,
     /// Of tables and views.
-    arrangement: Option<RefCell<Arrangement>>,
+    pub(super) arrangement: Option<RefCell<Arrangement>>,
     pub watermark: Cell<Option<i64>>,
     /// Of the operators of its pipeline, while it has one.
     pub(super) state_bytes: Cell<usize>,
@@ -312,7 +306,7 @@ impl Relation {
         }
     }
 
-    fn codec(schema: &SchemaRef) -> RowCodec {
+    pub(super) fn codec(schema: &SchemaRef) -> RowCodec {
         let types = schema.fields().iter().map(|field| field.data_type());
         RowCodec::ascending(types).expect("the arrangement has rows of these types")
     }
@@ -342,15 +336,6 @@ impl Relation {
             }
         }
     }
-
-    pub(super) fn restorer(self: &Rc<Self>) -> RowsRestorer {
-        RowsRestorer {
-            relation: self.clone(),
-            pieces: Vec::new(),
-            rows: Vec::new(),
-            index: HashTable::new(),
-        }
-    }
 }
 
 /// The schema of what a dataflow puts out: a value that cannot be computed is null.
@@ -360,109 +345,6 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
         .map(|field| field.as_ref().clone().with_nullable(true))
         .collect();
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
-}
-
-/// Bytes of rows in one piece of memory.
-const PIECE_BYTES: usize = 1 << 20;
-
-/// Adds up the rows that runs hold. Each row's bytes stand once, in large pieces: runs may hold millions.
-pub struct RowsRestorer {
-    relation: Rc<Relation>,
-    pieces: Vec<Vec<u8>>,
-    rows: Vec<Sum>,
-    /// Rows by their bytes.
-    index: HashTable<u32>,
-}
-
-/// How often a row is there, and where its bytes stand.
-struct Sum {
-    hash: u64,
-    piece: u32,
-    at: u32,
-    length: u32,
-    weight: i64,
-}
-
-impl Sum {
-    fn row<'a>(&self, pieces: &'a [Vec<u8>]) -> &'a [u8] {
-        let at = self.at as usize;
-        &pieces[self.piece as usize][at..at + self.length as usize]
-    }
-}
-
-impl RowsRestorer {
-    pub fn put(&mut self, row: &[u8], weight: &[u8]) -> Result<(), String> {
-        let weight = weight
-            .try_into()
-            .map_err(|_| "a weight of eight bytes is expected")?;
-        let weight = i64::from_le_bytes(weight);
-        let hash = FixedState::with_seed(0).hash_one(row);
-        let (pieces, rows) = (&self.pieces, &self.rows);
-        let at = self.index.entry(
-            hash,
-            |at| {
-                let sum = &rows[*at as usize];
-                sum.hash == hash && sum.row(pieces) == row
-            },
-            |at| rows[*at as usize].hash,
-        );
-        match at {
-            Entry::Occupied(known) => {
-                let sum = &mut self.rows[*known.get() as usize];
-                let now = sum.weight.checked_add(weight);
-                sum.weight = now.ok_or("weights that can be added are expected")?;
-            }
-            Entry::Vacant(vacant) => {
-                let number = u32::try_from(self.rows.len());
-                vacant.insert(number.map_err(|_| "fewer rows are expected")?);
-                if pieces
-                    .last()
-                    .is_none_or(|piece| piece.len() + row.len() > PIECE_BYTES)
-                {
-                    let bytes = PIECE_BYTES.max(row.len());
-                    self.pieces.push(Vec::with_capacity(bytes));
-                }
-                let piece = self.pieces.len() - 1;
-                let bytes = &mut self.pieces[piece];
-                self.rows.push(Sum {
-                    hash,
-                    piece: piece as u32,
-                    at: bytes.len() as u32,
-                    length: row.len() as u32,
-                    weight,
-                });
-                bytes.extend_from_slice(row);
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts the rows into the relation, which has none.
-    pub async fn finish(mut self) -> Result<(), String> {
-        let Some(arrangement) = &self.relation.arrangement else {
-            return Ok(());
-        };
-        self.index = HashTable::new();
-        self.rows.retain(|sum| sum.weight != 0);
-        if self.rows.iter().any(|sum| sum.weight < 0) {
-            return Err(NotThere.to_string());
-        }
-        let schema = arrangement.borrow().schema().clone();
-        arrangement.borrow_mut().reserve(self.rows.len());
-        let codec = Relation::codec(&schema);
-        for sums in self.rows.chunks(CHUNK_ROWS) {
-            let columns = codec.decode(sums.iter().map(|sum| sum.row(&self.pieces)));
-            let columns = columns.map_err(|error| error.to_string())?;
-            let batch =
-                RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())?;
-            let weights = sums.iter().map(|sum| sum.weight).collect();
-            arrangement.borrow_mut().load(&Delta::new(batch, weights));
-            if runtime::should_yield() {
-                runtime::yield_now().await;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
