@@ -70,8 +70,6 @@ pub struct ClusterLog {
 pub struct PlantedBugs {
     /// A restart takes nothing for decided.
     pub forget_decided: bool,
-    /// Where a checkpoint stands, any copy's records count.
-    pub forget_copy: bool,
 }
 
 impl ClusterLog {
@@ -402,7 +400,6 @@ impl TopicLog for ClusterLog {
             }
             let mut reading = match self.reading.get() {
                 Some(reading) => reading,
-                None if self.planted.forget_copy => Incarnation::default(),
                 None => Incarnation::at(self, partition, from).await?,
             };
             let mut from = from;
