@@ -216,7 +216,7 @@ pub fn search_path(query: &Query) -> Result<Option<Query>, SqlError> {
     let SetExpr::Select(select) = query.body.as_ref() else {
         return Ok(None);
     };
-    let is_series = |from: &TableWithJoins| from.to_string().contains("generate_series");
+    let is_series = |from: &TableWithJoins| from.relation.to_string().contains("generate_series");
     if !select.from.iter().any(is_series) {
         return Ok(None);
     }
