@@ -115,7 +115,7 @@ pub fn measure(node: &mut Node, loader: &Loader) -> Result<Served> {
     node.restart()?;
     let ready = began.elapsed();
     let mut sql = connect(node)?;
-    let row = sql.query_one("SELECT records FROM served_large WHERE key = 7", &[])?;
+    let row = sql.query_one("SELECT records FROM served_large WHERE key = 0", &[])?;
     let answered = began.elapsed();
     ensure!(row.get::<_, i64>(0) == 1, "another count after the restart");
     Ok(Served {
