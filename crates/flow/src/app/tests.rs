@@ -49,7 +49,9 @@ impl<A: Event, B: Event> State for Two<A, B> {
     }
 }
 
-struct Nothing<K, A, B>(PhantomData<fn() -> (K, A, B)>);
+struct Nothing<K, A, B>(PhantomData<Types<K, A, B>>);
+
+type Types<K, A, B> = fn() -> (K, A, B);
 
 impl<K: Event, A: Event, B: Event> Process for Nothing<K, A, B> {
     type Key = K;
