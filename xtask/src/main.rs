@@ -27,7 +27,7 @@ cargo xtask TASK
                            simulated runs, 2000 seeds and planted bugs unless told otherwise;
                            --raft: raft groups alone, which take a million seeds in minutes
   e2e [SUITE...] [--against kafka] [--binary PATH]
-                           real clients alone: matrix, groups, tools, sql, crash, damage, full, hostile, epoll,
+                           real clients alone: matrix, groups, tools, sql, registry, crash, damage, full, hostile, epoll,
                            streams; --rounds N of kill -9 in crash and streams
   exactness [--cases N] [--base N] [--write] [--sqlite [--only FOLDER]]
                            random queries against DuckDB's answers, 10000 unless told otherwise; --write: those of every

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use client::{Client, ClientConfig, Producer, ProducerConfig, ProducerRecord, admin::NewTopic};
+use client::{
+    Client, ClientConfig, ClientError, Producer, ProducerConfig, ProducerRecord, admin::NewTopic,
+};
 
 /// Records between two looks at the clock.
 const STRIDE: u64 = 64;
@@ -40,11 +42,12 @@ impl Pace {
     /// Makes the topic if it is not there, and sends.
     pub async fn run(self) -> Result<u64> {
         let client = Client::connect(ClientConfig::new(vec![self.bootstrap.clone()])).await?;
-        // A second call adds to the first one's topic.
-        let _ = client
-            .admin()
-            .create_topic(&NewTopic::new(&self.topic, 1))
-            .await;
+        let made = client.admin().create_topic(&NewTopic::new(&self.topic, 1));
+        match made.await {
+            // A second call adds to the first one's topic.
+            Err(ClientError::Broker { code, .. }) if code.name() == "TOPIC_ALREADY_EXISTS" => {}
+            made => drop(made?),
+        }
         let producer = Producer::new(
             &client,
             ProducerConfig {

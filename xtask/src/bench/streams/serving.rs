@@ -110,10 +110,9 @@ pub fn measure(node: &mut Node, loader: &Loader) -> Result<Served> {
     let visible = Spread::of(late)?;
     let (state, keys) = grow(node, loader, &mut sql)?;
     drop(sql);
-    node.crash()?;
+    node.kill()?;
     let began = Instant::now();
-    node.restart()?;
-    let ready = began.elapsed();
+    let ready = node.start()?;
     let mut sql = connect(node)?;
     let row = sql.query_one("SELECT records FROM served_large WHERE key = 0", &[])?;
     let answered = began.elapsed();
