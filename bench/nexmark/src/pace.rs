@@ -42,8 +42,8 @@ impl Pace {
     /// Makes the topic if it is not there, and sends.
     pub async fn run(self) -> Result<u64> {
         let client = Client::connect(ClientConfig::new(vec![self.bootstrap.clone()])).await?;
-        let made = client.admin().create_topic(&NewTopic::new(&self.topic, 1));
-        match made.await {
+        let topic = NewTopic::new(&self.topic, 1);
+        match client.admin().create_topic(&topic).await {
             // A second call adds to the first one's topic.
             Err(ClientError::Broker { code, .. }) if code.name() == "TOPIC_ALREADY_EXISTS" => {}
             made => drop(made?),
