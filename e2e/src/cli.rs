@@ -114,6 +114,8 @@ fn demo(binary: &Path, place: &Path) -> Result<()> {
         "127.0.0.1:0",
         "--pg-addr",
         "127.0.0.1:0",
+        "--registry-addr",
+        "127.0.0.1:0",
         "--data-dir",
     ]);
     let (code, out, err) = finish(command.arg(place.join("demo")), "")?;
@@ -219,6 +221,8 @@ fn locked(binary: &Path, node: &Node) -> Result<()> {
         "127.0.0.1:0",
         "--pg-addr",
         "127.0.0.1:0",
+        "--registry-addr",
+        "127.0.0.1:0",
         "--data-dir",
     ]);
     let (code, _, err) = finish(second.arg(node.data_dir()), "")?;
@@ -235,6 +239,8 @@ fn in_use(binary: &Path, node: &Node, place: &Path) -> Result<()> {
         "--http-addr",
         "127.0.0.1:0",
         "--pg-addr",
+        "127.0.0.1:0",
+        "--registry-addr",
         "127.0.0.1:0",
         "--data-dir",
     ]);

@@ -17,6 +17,7 @@ mod matrix;
 pub mod node;
 mod raw;
 mod record;
+mod registry;
 pub mod report;
 mod sql;
 mod streams;
@@ -34,8 +35,8 @@ use toolchain::Toolchain;
 
 /// The suites by name, in the order they run.
 pub const SUITES: &[&str] = &[
-    "cli", "matrix", "groups", "tools", "sql", "crash", "damage", "full", "hostile", "epoll",
-    "streams",
+    "cli", "matrix", "groups", "tools", "sql", "registry", "crash", "damage", "full", "hostile",
+    "epoll", "streams",
 ];
 
 /// What to run, and against what.
@@ -111,6 +112,7 @@ impl Stage<'_> {
             "groups" => groups::run(self, suite),
             "tools" => tools::run(self, suite),
             "sql" => sql::run(self, suite),
+            "registry" => registry::run(self, suite),
             "crash" => crash::run(self, suite),
             "damage" => damage::run(self, suite),
             "full" => full::run(self, suite),

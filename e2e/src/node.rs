@@ -28,6 +28,7 @@ pub struct Node {
     kafka_port: u16,
     http_port: u16,
     pg_port: u16,
+    registry_port: u16,
     child: Option<Child>,
     starts: u32,
     /// More flags (Forebay) or properties (Kafka).
@@ -71,6 +72,7 @@ impl Node {
             kafka_port: 0,
             http_port: 0,
             pg_port: 0,
+            registry_port: 0,
             child: None,
             starts: 0,
             settings: Vec::new(),
@@ -140,6 +142,9 @@ impl Node {
         command
             .arg("--pg-addr")
             .arg(format!("127.0.0.1:{}", self.pg_port));
+        command
+            .arg("--registry-addr")
+            .arg(format!("127.0.0.1:{}", self.registry_port));
         command.arg("--ready-file").arg(ready).args(&self.settings);
         Ok(command)
     }
@@ -225,6 +230,7 @@ impl Node {
                 self.kafka_port = port_of(&ready, "kafka_addr")?;
                 self.http_port = port_of(&ready, "http_addr")?;
                 self.pg_port = port_of(&ready, "pg_addr")?;
+                self.registry_port = port_of(&ready, "registry_addr")?;
                 Ok(true)
             }
         }
@@ -238,6 +244,11 @@ impl Node {
     /// Where Postgres clients connect, on the loopback.
     pub fn pg_port(&self) -> u16 {
         self.pg_port
+    }
+
+    /// Where the schema registry answers, on the loopback.
+    pub fn registry_port(&self) -> u16 {
+        self.registry_port
     }
 
     /// Where the data is.
@@ -332,23 +343,12 @@ impl Node {
 
     /// The body of an HTTP GET on the node's own listener.
     pub fn http_get(&self, path: &str) -> Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.http_port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                .as_bytes(),
-        )?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        let (head, body) = text
-            .split_once("\r\n\r\n")
-            .context("no end of the HTTP head")?;
-        ensure!(
-            head.starts_with("HTTP/1.1 200"),
-            "{path}: {}",
-            head.lines().next().unwrap_or_default()
-        );
-        Ok(body.to_owned())
+        get(self.http_port, path)
+    }
+
+    /// The same of the schema registry.
+    pub fn registry_get(&self, path: &str) -> Result<String> {
+        get(self.registry_port, path)
     }
 
     /// All that the node has printed, over all its starts.
@@ -406,6 +406,25 @@ impl Drop for Node {
     fn drop(&mut self) {
         let _ = self.kill();
     }
+}
+
+fn get(port: u16, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
+    )?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .context("no end of the HTTP head")?;
+    ensure!(
+        head.starts_with("HTTP/1.1 200"),
+        "{path}: {}",
+        head.lines().next().unwrap_or_default()
+    );
+    Ok(body.to_owned())
 }
 
 fn port_of(ready: &Value, key: &str) -> Result<u16> {

@@ -3,6 +3,7 @@
 //! Four producers move money between accounts while the node is killed and started again. Beside them sessions read,
 //! subscribe and change a table. What sinks have written is compared with plain loops over the topic that it all comes from.
 
+mod external;
 mod oracle;
 mod sessions;
 
@@ -20,6 +21,7 @@ use crate::node::Node;
 use crate::record::{Seeded, base64};
 use crate::report::Suite;
 use crate::toolchain::{Family, Program};
+use external::External;
 use oracle::Oracle;
 use sessions::{Session, Shared};
 
@@ -38,7 +40,7 @@ const STATEMENTS: [&str; 12] = [
     "CREATE SOURCE transfers FROM TOPIC transfers (id BIGINT, debit INT, credit INT, amount BIGINT, ms BIGINT, \
      at TIMESTAMPTZ, WATERMARK FOR at AS at - INTERVAL '15 seconds') FORMAT JSON",
     "CREATE TABLE owners (account INT PRIMARY KEY, version BIGINT)",
-    "CREATE MATERIALIZED VIEW balances AS SELECT account, sum(amount) AS balance, count(*) AS moves FROM \
+    "CREATE MATERIALIZED VIEW balances AS SELECT account, CAST(sum(amount) AS BIGINT) AS balance, count(*) AS moves FROM \
      (SELECT credit AS account, amount FROM transfers UNION ALL SELECT debit, -amount FROM transfers) AS moves \
      GROUP BY account",
     "CREATE MATERIALIZED VIEW total AS SELECT CAST(sum(balance) AS BIGINT) AS total FROM balances",
@@ -73,25 +75,32 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
     reader.create(TOPIC, PARTITIONS, &json!({}))?;
     let mut session = Session::connect(node.pg_port())?;
     for statement in STATEMENTS {
-        session
-            .client
-            .batch_execute(statement)
-            .with_context(|| statement.to_owned())?;
+        session.execute(statement)?;
+    }
+    let mut external = External::start(stage, program, suite)?;
+    if let Some(external) = &mut external {
+        external.create(&mut session)?;
     }
     drop(session);
     let shared = Arc::new(Shared::new(node.pg_port()));
     let threads = start(&shared, program, &node)?;
     let rounds = stage.options.stream_rounds;
     let mut seeded = Seeded::new(rounds.into());
+    let mut readers = Readers {
+        own: reader,
+        external,
+    };
     for round in 1..=rounds {
         let result = (|| {
             thread::sleep(Duration::from_millis(500 + seeded.below(2500)));
-            let before = shared.answers();
-            node.crash()?;
-            shared.wait_for_answers(before + 10)?;
+            node.kill()?;
+            let (answers, changes) = (shared.answers(), shared.changes());
+            node.start()?;
+            shared.wait_for(Shared::answers, answers + 10)?;
+            shared.wait_for(Shared::changes, changes + 100)?;
             // Reading everything in each of many rounds would cost the square of their number.
             match round % (rounds / 10 + 1) {
-                0 => compare(&shared, &mut reader, stage.place),
+                0 => shared.while_quiet(|| look(&shared, &mut readers, stage.place, Windows::Some)),
                 _ => shared.check(),
             }
         })();
@@ -101,11 +110,18 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
             break;
         }
     }
+    let mut expected = Vec::new();
+    if readers.external.is_some() {
+        suite.case(
+            "Apache Kafka goes and comes",
+            outage(&shared, &mut readers, stage.place),
+        );
+        expected = external::WARNINGS.to_vec();
+    }
     suite.case(
         "every window is closed, and everything is there once",
-        close_windows(&shared, &mut reader, stage.place),
+        close_windows(&shared, &mut readers, stage.place),
     );
-    shared.stop();
     // Who listens hears nothing any more, until the node goes.
     let restarted = node.restart();
     for thread in threads {
@@ -116,15 +132,18 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
     suite.case("answers always added up", shared.check());
     suite.case(
         "and after SIGTERM",
-        restarted.and_then(|()| compare(&shared, &mut reader, stage.place)),
+        restarted.and_then(|()| look(&shared, &mut readers, stage.place, Windows::All)),
     );
     println!(
-        "streams: {} transfers, {} answers, {} changes of the total",
+        "streams: {} transfers, {} answers, {} changes of balances",
         shared.sent(),
         shared.answers(),
         shared.changes()
     );
-    suite.case("the node's log has no warning", node.is_quiet());
+    suite.case(
+        "the node's log has no warning",
+        node.is_quiet_but_for(&expected),
+    );
     Ok(())
 }
 
@@ -204,50 +223,85 @@ fn send(worker: &mut Worker, partition: u32, values: &[String]) -> Result<()> {
         .map(drop)
 }
 
+/// Who reads what sinks have written.
+struct Readers {
+    own: Worker,
+    external: Option<External>,
+}
+
+/// Which windows the view must show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Windows {
+    Some,
+    /// All but the newest.
+    All,
+}
+
 /// With nobody writing: what all sinks have written is what the log says.
-fn compare(shared: &Shared, reader: &mut Worker, place: &Path) -> Result<()> {
+fn look(shared: &Shared, readers: &mut Readers, place: &Path, which: Windows) -> Result<()> {
     let began = Instant::now();
-    let outcome = shared.while_quiet(|| {
-        let mut session = Session::connect(shared.pg_port)?;
-        session.client.batch_execute("FLUSH")?;
-        let owners = session.owners()?;
-        let windows = session.windows()?;
-        let log = dump(reader, TOPIC, place)?;
-        let oracle = Oracle::new(&log, owners, windows)?;
-        oracle.check_windows()?;
-        for sink in SINKS {
-            oracle
-                .check_sink(sink, &dump(reader, sink, place)?)
-                .with_context(|| sink.to_owned())?;
-        }
-        Ok(())
-    });
+    let mut session = Session::connect(shared.pg_port)?;
+    session.client.batch_execute("FLUSH")?;
+    let owners = session.owners()?;
+    // Partitions that are silent become idle: windows may close while this looks.
+    let before = session.windows()?;
+    let log = dump(&mut readers.own, TOPIC, place)?;
+    let mut found = Vec::new();
+    for sink in SINKS {
+        found.push((sink, dump(&mut readers.own, sink, place)?));
+    }
+    if let Some(external) = &mut readers.external {
+        found.extend(external.dump(&mut readers.own, &log, place)?);
+    }
+    let oracle = Oracle::new(&log, owners, before, session.windows()?)?;
+    oracle.check_windows(which == Windows::All)?;
+    for (sink, values) in found {
+        oracle
+            .check_sink(sink, &values)
+            .with_context(|| sink.to_owned())?;
+    }
     ensure!(
         began.elapsed() < Duration::from_secs(120),
         "looking at everything took {:?}",
         began.elapsed()
     );
-    outcome?;
     shared.check()
 }
 
-/// Rows that are so much later than all others that every window before them closes.
-fn close_windows(shared: &Shared, reader: &mut Worker, place: &Path) -> Result<()> {
+/// Rows that are so much later than all others that every window before them closes. Nobody writes afterwards: it would all
+/// be late.
+fn close_windows(shared: &Shared, readers: &mut Readers, place: &Path) -> Result<()> {
     shared.while_quiet(|| {
+        shared.stop();
         let ms = now_ms() + 100 * WINDOW_MS;
         for partition in 0..PARTITIONS {
             let value = transfer(shared.next_id(), [0, 0], 0, ms);
-            send(reader, partition, &[value])?;
+            send(&mut readers.own, partition, &[value])?;
         }
-        Ok(())
-    })?;
-    compare(shared, reader, place)
+        look(shared, readers, place, Windows::All)
+    })
+}
+
+/// While the external cluster is away, views go on; when it is there again, so do the sinks.
+fn outage(shared: &Shared, readers: &mut Readers, place: &Path) -> Result<()> {
+    let Some(external) = &mut readers.external else {
+        return Ok(());
+    };
+    external.kill()?;
+    let changes = shared.changes();
+    shared.wait_for(Shared::changes, changes + 1000)?;
+    let mut session = Session::connect(shared.pg_port)?;
+    external.wait_until_it_shows(&mut session)?;
+    external.restart()?;
+    shared.while_quiet(|| look(shared, readers, place, Windows::Some))
 }
 
 /// The values of a topic, by partition, in their order.
 fn dump(reader: &mut Worker, topic: &str, place: &Path) -> Result<Vec<String>> {
     let file = place.join(topic);
-    reader.call(&json!({ "op": "dump", "topic": topic, "file": file, "timeout_ms": 60_000 }))?;
+    reader.call(&json!({
+        "op": "dump", "topic": topic, "file": file, "committed": true, "timeout_ms": 60_000,
+    }))?;
     let text = std::fs::read_to_string(&file)?;
     let mut lines = Vec::new();
     for line in text.lines() {

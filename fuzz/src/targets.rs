@@ -1,11 +1,13 @@
 //! The targets.
 
 mod batches;
+mod events;
 mod files;
 mod formats;
 mod frames;
 mod messages;
 mod postgres;
+mod registry;
 
 /// One decoder under test.
 pub struct Target {
@@ -89,6 +91,12 @@ pub static TARGETS: &[Target] = &[
         seeds: batches::door_seeds,
         run: batches::iterate,
         allocated_bytes_max: batches::iteration_bytes_max,
+    },
+    Target {
+        name: "batches-aborted",
+        seeds: batches::door_seeds,
+        run: batches::aborted,
+        allocated_bytes_max: four_times,
     },
     Target {
         name: "file-frames",
@@ -181,10 +189,22 @@ pub static TARGETS: &[Target] = &[
         allocated_bytes_max: formats::rows_bytes_max,
     },
     Target {
+        name: "record-event",
+        seeds: events::seeds,
+        run: events::decode,
+        allocated_bytes_max: events::bytes_max,
+    },
+    Target {
         name: "record-schema",
         seeds: formats::schema_seeds,
         run: formats::schemas,
         allocated_bytes_max: formats::schema_bytes_max,
+    },
+    Target {
+        name: "registry",
+        seeds: registry::seeds,
+        run: registry::requests,
+        allocated_bytes_max: registry::bytes_max,
     },
     Target {
         name: "postgres",

@@ -27,15 +27,15 @@ cargo xtask TASK
                            simulated runs, 2000 seeds and planted bugs unless told otherwise;
                            --raft: raft groups alone, which take a million seeds in minutes
   e2e [SUITE...] [--against kafka] [--binary PATH]
-                           real clients alone: matrix, groups, tools, sql, crash, damage, full, hostile, epoll,
+                           real clients alone: matrix, groups, tools, sql, registry, crash, damage, full, hostile, epoll,
                            streams; --rounds N of kill -9 in crash and streams
   exactness [--cases N] [--base N] [--write] [--sqlite [--only FOLDER]]
                            random queries against DuckDB's answers, 10000 unless told otherwise; --write: those of every
                            test run anew; --sqlite: SQLite's own files instead
   crash [--rounds N]       kill -9 under load, 50 rounds unless told otherwise
   capture                  frames of real clients and Apache Kafka, into crates/kafka/tests/golden
-  bench streams [--events N] [--runs N] [--only QUERY] [--skip flink]
-                           Nexmark beside Apache Flink, into docs/benchmarks-streams.md
+  bench streams [--events N] [--runs N] [--only QUERY] [--skip PART]
+                           Nexmark beside Apache Flink and what readers of a view wait for, into docs/benchmarks-streams.md
   bench kafka [--runs N] [--only ROW] [--skip VARIANT]
                            Forebay beside Apache Kafka, into docs/benchmarks.md
   demo                     what README's first command runs

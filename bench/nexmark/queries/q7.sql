@@ -7,4 +7,4 @@ JOIN (
   GROUP BY window_start, window_end
 ) B1
 ON B.price = B1.maxprice
-WHERE B.rowtime BETWEEN B1.w_end - INTERVAL '10 seconds' AND B1.w_end
+WHERE B.rowtime >= B1.w_end - INTERVAL '10 seconds' AND B.rowtime < B1.w_end

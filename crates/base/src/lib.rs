@@ -3,6 +3,7 @@
 //! Raw integers end at the codec; from there on every id, offset and epoch has its own type.
 
 pub mod calendar;
+pub mod hash;
 pub mod id;
 pub mod limits;
 pub mod offset;

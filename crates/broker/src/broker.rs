@@ -34,6 +34,7 @@ use crate::{
     metrics::{Metrics, MetricsSnapshot},
     partition::Partition,
     settings::Settings,
+    topics::SCHEMAS_TOPIC,
 };
 
 /// See the module head.
@@ -213,9 +214,9 @@ impl Broker {
             retention_bytes: settings.retention_bytes,
             retention_ms: settings.retention_ms,
             index_interval_bytes: settings.index_interval_bytes,
-            // Kafka compacts it; here it is trimmed behind each snapshot of its groups. Age or size must never remove what
-            // no snapshot has, whatever configs somebody gave it.
-            delete_old: topic.name.as_str() != OFFSETS_TOPIC,
+            // Kafka compacts these. Here the groups' is trimmed behind each snapshot of them, and the schemas' kept whole. Age or
+            // size must never remove anything, whatever configs somebody gave them.
+            delete_old: ![OFFSETS_TOPIC, SCHEMAS_TOPIC].contains(&topic.name.as_str()),
         }
     }
 

@@ -332,6 +332,19 @@ impl Partition {
         }
     }
 
+    /// As [`Self::append_own`], until it lasts; where the next record will be. `None`: the node stops, and whether it lasts
+    /// shows at the next start.
+    pub async fn append_own_for_good(
+        &self,
+        bytes: &[u8],
+    ) -> Result<Option<Offset>, RaftAppendError> {
+        let proposed = self.append_own(bytes).await?;
+        let lasts = self
+            .raft
+            .wait_committed(proposed.leader_epoch, proposed.index);
+        Ok(lasts.await.then_some(proposed.next_offset))
+    }
+
     /// Makes sure the producers' windows are there. Many may ask at once; one loads.
     pub async fn load_producers(&self) -> Result<(), ReadError> {
         loop {

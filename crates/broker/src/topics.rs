@@ -8,13 +8,21 @@ use kafka::error::ErrorCode;
 
 use crate::{broker::Broker, coordinator::OFFSETS_TOPIC, errors::Failure};
 
-/// Internal topics a client must not write: Kafka's names, whether they exist here yet or not.
-const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
+/// Where the schema registry keeps what it has; the name is Confluent's.
+pub const SCHEMAS_TOPIC: &str = "_schemas";
 
-/// Names no topic may have: Kafka keeps them for its own logs.
+/// Internal topics a client must not write: Kafka's names, whether they exist here yet or not, and the registry's.
+const INTERNAL_TOPICS: [&str; 4] = [
+    OFFSETS_TOPIC,
+    SCHEMAS_TOPIC,
+    "__transaction_state",
+    "__share_group_state",
+];
+
 /// The stream engine's own topics begin like this.
 pub const ENGINE_TOPICS: &str = "__forebay_";
 
+/// Names no topic may have: Kafka keeps them for its own logs.
 const RESERVED_TOPICS: [&str; 1] = ["__cluster_metadata"];
 
 /// A topic somebody wants.
@@ -125,6 +133,8 @@ impl Broker {
     pub fn auto_partitions(&self, name: &str) -> i32 {
         match name {
             OFFSETS_TOPIC => self.settings.offsets_partitions,
+            // What it says is said in one order.
+            SCHEMAS_TOPIC => 1,
             _ => self.settings.partitions_default,
         }
     }

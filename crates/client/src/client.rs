@@ -9,7 +9,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
     rc::Rc,
     time::Duration,
 };
@@ -23,16 +22,13 @@ use kafka::{
         metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse},
     },
 };
-use runtime::{Class, budget::Budget};
+use runtime::{Class, budget::Budget, net::look_up};
 
 use crate::{
     connection::{Answer, Connection, ConnectionConfig},
     error::ClientError,
     metadata::{Metadata, TopicAnswer, TopicMetadata},
 };
-
-/// Turns a host and port into addresses to try.
-pub type Resolve = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
 /// How to reach a cluster.
 #[derive(Clone, Debug)]
@@ -50,8 +46,6 @@ pub struct ClientConfig {
     pub response_bytes_max: usize,
     /// Whether asking for a topic may create it (when the broker does that).
     pub create_topics: bool,
-    /// Host names; addresses and `localhost` need none.
-    pub resolve: Resolve,
 }
 
 impl ClientConfig {
@@ -67,7 +61,6 @@ impl ClientConfig {
             in_flight_max: 5,
             response_bytes_max: 128 << 20,
             create_topics: false,
-            resolve: literal_only,
         }
     }
 }
@@ -94,10 +87,18 @@ struct Inner {
     slots: RefCell<BTreeMap<(BrokerId, Lane), Rc<Slot>>>,
     bootstrap: Slot,
     lanes: Cell<u32>,
-    /// Coordinators found, by group.
-    coordinators: RefCell<BTreeMap<String, BrokerId>>,
+    /// Coordinators found.
+    coordinators: RefCell<BTreeMap<(Coordinated, String), BrokerId>>,
     /// Topics whose cached leaders proved wrong.
     stale: RefCell<BTreeSet<String>>,
+}
+
+/// What a broker coordinates, as `FindCoordinator` numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Coordinated {
+    Group = 0,
+    /// The transactions of a transactional id.
+    Transactions = 1,
 }
 
 struct Slot {
@@ -143,19 +144,6 @@ impl Backoff {
     pub(crate) async fn pause(&mut self) {
         runtime::sleep(self.next()).await;
     }
-}
-
-fn literal_only(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if host == "localhost" {
-        return Ok(vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)]);
-    }
-    let ip: IpAddr = host.parse().map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("'{host}' is no address, and host names are not looked up here"),
-        )
-    })?;
-    Ok(vec![SocketAddr::new(ip, port)])
 }
 
 impl Client {
@@ -369,7 +357,7 @@ impl Client {
             error: error.to_string(),
         };
         let mut last = failed(io::ErrorKind::NotFound.into());
-        for addr in (config.resolve)(host, port).map_err(failed)? {
+        for addr in look_up(host, port).await.map_err(failed)? {
             let config = ConnectionConfig {
                 client_id: config.client_id.clone(),
                 in_flight_max: config.in_flight_max,
@@ -460,34 +448,57 @@ impl Client {
 
     /// The connection to the coordinator of `group`.
     pub async fn coordinator(&self, group: &str, lane: Lane) -> Result<Connection, ClientError> {
-        let known = self.inner.coordinators.borrow().get(group).copied();
+        self.coordinator_of(Coordinated::Group, group, lane).await
+    }
+
+    pub(crate) async fn coordinator_of(
+        &self,
+        what: Coordinated,
+        key: &str,
+        lane: Lane,
+    ) -> Result<Connection, ClientError> {
+        let name = (what, key.to_owned());
+        let known = self.inner.coordinators.borrow().get(&name).copied();
         let broker = match known {
             Some(broker) => broker,
-            None => self.find_coordinator(group).await?,
+            None => self.find_coordinator(what, key).await?,
         };
         let connection = self.broker(broker, lane).await;
         if connection.is_err() {
-            self.forget_coordinator(group);
+            self.forget_coordinator_of(what, key);
         }
         connection
     }
 
     pub fn forget_coordinator(&self, group: &str) {
-        self.inner.coordinators.borrow_mut().remove(group);
+        self.forget_coordinator_of(Coordinated::Group, group);
     }
 
-    async fn find_coordinator(&self, group: &str) -> Result<BrokerId, ClientError> {
+    pub(crate) fn forget_coordinator_of(&self, what: Coordinated, key: &str) {
+        let mut coordinators = self.inner.coordinators.borrow_mut();
+        coordinators.remove(&(what, key.to_owned()));
+    }
+
+    async fn find_coordinator(&self, of: Coordinated, key: &str) -> Result<BrokerId, ClientError> {
         let connection = self.any_broker().await?;
         let version = connection.version::<FindCoordinatorRequest<'_>>(i16::MAX)?;
-        let mut request = FindCoordinatorRequest::default();
+        let mut request = FindCoordinatorRequest {
+            key_type: of as i8,
+            ..Default::default()
+        };
         if version >= 4 {
-            request.coordinator_keys = vec![group.to_owned().into()].into();
+            request.coordinator_keys = vec![key.to_owned().into()].into();
         } else {
-            request.key = group.to_owned().into();
+            request.key = key.to_owned().into();
         }
         let answer = connection.call(&request, version).await?;
         let response: FindCoordinatorResponse<'_> = answer.decode()?;
-        let what = || format!("finding the coordinator of group '{group}'");
+        let what = || match of {
+            Coordinated::Group => format!("finding the coordinator of group '{key}'"),
+            Coordinated::Transactions => {
+                format!("finding the coordinator of transactional id '{key}'")
+            }
+        };
         let (broker, host, port) = if version >= 4 {
             let found = response.coordinators.iter().next();
             let found = found.ok_or_else(|| ClientError::Broker {
@@ -513,7 +524,7 @@ impl Client {
         if coordinators.len() >= COORDINATORS_MAX {
             coordinators.clear();
         }
-        coordinators.insert(group.to_owned(), broker);
+        coordinators.insert((of, key.to_owned()), broker);
         Ok(broker)
     }
 }

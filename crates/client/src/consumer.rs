@@ -26,6 +26,7 @@ use kafka::{
 };
 use runtime::{Instant, sync::Notify};
 
+use kafka::batch::without_aborted;
 pub use membership::GroupConfig;
 
 use crate::{
@@ -54,11 +55,20 @@ pub enum Reset {
     Fail,
 }
 
+/// Whether records of transactions are seen before these are committed (KIP-98).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    ReadUncommitted,
+    /// Reads end at the last stable offset, and leave out what was aborted.
+    ReadCommitted,
+}
+
 /// How a consumer fetches.
 #[derive(Clone, Debug)]
 pub struct ConsumerConfig {
     pub group: Option<GroupConfig>,
     pub reset: Reset,
+    pub isolation: Isolation,
     /// How long a broker may wait for `fetch_bytes_min`.
     pub fetch_wait: Duration,
     pub fetch_bytes_min: i32,
@@ -73,6 +83,7 @@ impl Default for ConsumerConfig {
         Self {
             group: None,
             reset: Reset::Earliest,
+            isolation: Isolation::ReadUncommitted,
             fetch_wait: Duration::from_millis(500),
             fetch_bytes_min: 1,
             fetch_bytes_max: 16 << 20,
@@ -128,6 +139,7 @@ struct Position {
     processed: Offset,
     high_watermark: Option<Offset>,
     fetching: bool,
+    is_paused: bool,
     /// After an error, not before this.
     not_before: Option<Instant>,
 }
@@ -139,6 +151,7 @@ impl Position {
             processed: next,
             high_watermark: None,
             fetching: false,
+            is_paused: false,
             not_before: None,
         }
     }
@@ -287,6 +300,14 @@ impl Consumer {
         }
     }
 
+    /// Fetches nothing more of a partition, or again; what is on its way still comes.
+    pub fn pause(&self, topic: &str, partition: PartitionIndex, is_paused: bool) {
+        let mut positions = self.shared.positions.borrow_mut();
+        if let Some(position) = positions.get_mut(&(topic.into(), partition)) {
+            position.is_paused = is_paused;
+        }
+    }
+
     /// The partitions read, and the next offset of each.
     #[must_use]
     pub fn positions(&self) -> BTreeMap<TopicPartition, Offset> {
@@ -297,7 +318,7 @@ impl Consumer {
         positions.iter().map(next).collect()
     }
 
-    /// High watermarks as of the last fetches.
+    /// High watermarks (with `ReadCommitted`: last stable offsets) as of the last fetches.
     #[must_use]
     pub fn high_watermarks(&self) -> BTreeMap<TopicPartition, Offset> {
         let positions = self.shared.positions.borrow();

@@ -10,14 +10,16 @@ pub mod consumer;
 mod error;
 mod metadata;
 pub mod producer;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
 
 pub use admin::Admin;
-pub use client::{Client, ClientConfig, Lane, Resolve};
+pub use client::{Client, ClientConfig, Lane};
 pub use connection::{Answer, Connection, InFlight};
-pub use consumer::{Consumer, ConsumerConfig, Fetched, Reset, Start};
+pub use consumer::{Consumer, ConsumerConfig, Fetched, Isolation, Reset, Start};
 pub use error::{ClientError, ProduceError};
 pub use metadata::{BrokerAddr, Metadata, PartitionMetadata, TopicMetadata};
 pub use producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord, RecordAck};
+pub use transaction::{TransactionError, TransactionalProducer, Transactions};

@@ -26,6 +26,8 @@ use crate::{Client, ClientError, Lane, ProduceError, metadata::TopicMetadata};
 use partitioner::{Sticky, partition_for_key};
 use queue::{Batch, Outcome, PartitionQueue};
 
+pub use sender::init_producer_id;
+
 /// Who must have a batch before it counts as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {

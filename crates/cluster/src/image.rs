@@ -18,7 +18,9 @@ use std::{
     fmt,
 };
 
-use base::{BrokerId, PartitionIndex, PartitionKey, ProducerId, TopicId, TopicName, limits};
+use base::{
+    BrokerId, PartitionIndex, PartitionKey, ProducerId, TopicId, TopicName, hash::fnv1a, limits,
+};
 
 use crate::{
     codec::{DecodeError, Decoder, Encoder},
@@ -238,7 +240,7 @@ impl Image {
         if homes == 0 {
             return Vec::new();
         }
-        let start = usize::try_from(fnv1a(name.as_str()) % u64::from(self.homes))
+        let start = usize::try_from(fnv1a(name.as_str().as_bytes()) % u64::from(self.homes))
             .expect("a remainder by a u16");
         let mut load = self.home_load.clone();
         (0..usize::try_from(count).unwrap_or(0))
@@ -581,12 +583,6 @@ fn spec(home: HomeId) -> PartitionSpec {
 
 fn fold(name: &TopicName) -> String {
     name.as_str().replace('.', "_")
-}
-
-/// FNV-1a, 64 bits: stable across runs and versions, which a placement must be.
-fn fnv1a(text: &str) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 #[cfg(test)]

@@ -270,7 +270,7 @@ fn discriminant(value: &Expr) -> Result<i32> {
 }
 
 /// `NewYork` as `NEW_YORK`.
-fn screaming(name: &str) -> String {
+pub fn screaming(name: &str) -> String {
     let mut out = String::new();
     for (at, letter) in name.chars().enumerate() {
         if letter.is_uppercase() && at > 0 {

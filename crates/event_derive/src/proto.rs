@@ -7,8 +7,16 @@ use proto_schema::{Enum, Field, Kind, Message, Scalar, Schema};
 use quote::quote;
 use syn::{Error, LitStr, Result};
 
+use crate::event::screaming;
+
 const WELL_KNOWN: &str = "google.protobuf.";
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
+/// Well-known ones whose values are of any type.
+const DYNAMIC: [&str; 3] = [
+    "google.protobuf.Struct",
+    "google.protobuf.Value",
+    "google.protobuf.ListValue",
+];
 
 pub fn include(path: &LitStr) -> Result<TokenStream> {
     let failed = |text: String| Error::new(path.span(), text);
@@ -32,14 +40,24 @@ fn declare(schema: &Schema) -> std::result::Result<TokenStream, String> {
     let mut names = BTreeSet::new();
     let mut out = TokenStream::new();
     for (at, declared) in schema.enums.iter().enumerate() {
+        if declared.name.starts_with(WELL_KNOWN) {
+            match is_used(schema, &Kind::Enum(at)) {
+                true => return Err(format!("{} is no type of events", declared.name)),
+                false => continue,
+            }
+        }
         unique(&mut names, &type_name(&declared.name))?;
-        out.extend(enumeration(at, declared));
+        out.extend(enumeration(declared));
     }
     for (at, message) in schema.messages.iter().enumerate() {
         let is_entry = message.name.ends_with("<>");
-        let is_wanted = !message.name.starts_with(WELL_KNOWN) || is_used(schema, at);
+        let is_wanted =
+            !message.name.starts_with(WELL_KNOWN) || is_used(schema, &Kind::Message(at));
         if is_entry || !is_wanted || message.name == TIMESTAMP {
             continue;
+        }
+        if DYNAMIC.contains(&message.name.as_str()) {
+            return Err(format!("{} is no type of events", message.name));
         }
         unique(&mut names, &type_name(&message.name))?;
         out.extend(structure(schema, at, message));
@@ -54,13 +72,13 @@ fn unique(names: &mut BTreeSet<String>, name: &str) -> std::result::Result<(), S
     }
 }
 
-fn is_used(schema: &Schema, wanted: usize) -> bool {
+fn is_used(schema: &Schema, wanted: &Kind) -> bool {
     let own = schema
         .messages
         .iter()
         .filter(|m| !m.name.starts_with(WELL_KNOWN));
     let mut fields = own.flat_map(|message| &message.fields);
-    fields.any(|field| field.kind == Kind::Message(wanted))
+    fields.any(|field| field.kind == *wanted)
 }
 
 /// Whether values of the message hold such values again, other than in lists and maps.
@@ -115,7 +133,7 @@ fn ident(name: &str) -> Ident {
     }
 }
 
-fn enumeration(_at: usize, declared: &Enum) -> TokenStream {
+fn enumeration(declared: &Enum) -> TokenStream {
     let name = ident(&type_name(&declared.name));
     let full = &declared.name;
     let last = declared.name.rsplit('.').next().unwrap_or_default();
@@ -140,17 +158,6 @@ fn enumeration(_at: usize, declared: &Enum) -> TokenStream {
         #[event(name = #full)]
         pub enum #name { #(#values),* }
     }
-}
-
-fn screaming(name: &str) -> String {
-    let mut out = String::new();
-    for (at, letter) in name.chars().enumerate() {
-        if letter.is_uppercase() && at > 0 {
-            out.push('_');
-        }
-        out.extend(letter.to_uppercase());
-    }
-    out
 }
 
 fn structure(schema: &Schema, at: usize, message: &Message) -> TokenStream {

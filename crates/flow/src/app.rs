@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use base::hash::fnv1a;
 use streams::{
     Definition, Operator, Plan,
     definition::{Envelope, Sink, Stream as StreamDefinition, TopicInput, View, Watermark},
@@ -22,7 +23,7 @@ use streams::{
 };
 
 use crate::{
-    event::{Event, Timestamp, micros},
+    event::{Event, Schema, Timestamp, micros},
     evolution::StepSchema,
     process::Process,
     rows::{self, IsOutput},
@@ -70,26 +71,49 @@ trait Part {
 #[derive(Clone, Debug, Default)]
 pub struct Relations {
     pub relations: Vec<NewRelation>,
-    /// The topics it reads.
-    pub reads: BTreeSet<String>,
-    /// Those that it writes to.
-    pub writes: BTreeSet<String>,
 }
 
 impl Relations {
     fn add(&mut self, name: String, definition: Definition) {
         self.relations.push(NewRelation {
-            id: PROGRAM_IDS | name_hash(&name),
+            id: PROGRAM_IDS | fnv1a(name.as_bytes()),
             name,
             definition,
         });
     }
-}
 
-/// FNV-1a, 64 bits: the same in every version.
-fn name_hash(name: &str) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, step) & !PROGRAM_IDS
+    /// The topics that are read.
+    pub fn reads(&self) -> BTreeSet<&str> {
+        let all = self.relations.iter();
+        all.filter_map(|relation| relation.definition.topic_read())
+            .collect()
+    }
+
+    /// The topics that are written to.
+    pub fn writes(&self) -> BTreeSet<&str> {
+        let all = self.relations.iter();
+        all.filter_map(|relation| relation.definition.topic_written())
+            .collect()
+    }
+
+    /// Those of another app beside these. Fails when one is called as another is: their rows and their state would be taken
+    /// for each other's.
+    pub fn with(mut self, other: Self) -> Result<Self, AppError> {
+        self.relations.extend(other.relations);
+        self.check_names()?;
+        Ok(self)
+    }
+
+    fn check_names(&self) -> Result<(), AppError> {
+        let (mut names, mut ids) = (BTreeSet::new(), BTreeSet::new());
+        for relation in &self.relations {
+            // Ids are hashes of the names.
+            if !names.insert(&relation.name) || !ids.insert(relation.id) {
+                return Err(AppError::Name(relation.name.clone()));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where items come into being: their branches lead away from it.
@@ -97,7 +121,7 @@ pub(crate) struct Origin<T> {
     pub relation: String,
     branches: RefCell<Vec<Box<dyn Branch<T>>>>,
     outputs: Cell<i32>,
-    pub has_time: Cell<bool>,
+    pub has_time: bool,
 }
 
 impl<T> Origin<T> {
@@ -106,7 +130,7 @@ impl<T> Origin<T> {
             relation,
             branches: RefCell::default(),
             outputs: Cell::new(0),
-            has_time: Cell::new(has_time),
+            has_time,
         })
     }
 
@@ -191,19 +215,7 @@ impl App {
         for part in self.parts.all.take() {
             part.relations(&mut relations)?;
         }
-        let mut names = BTreeSet::new();
-        for relation in &relations.relations {
-            let is_new = names.insert(&relation.name) && {
-                let same = relations
-                    .relations
-                    .iter()
-                    .filter(|other| other.id == relation.id);
-                same.count() == 1
-            };
-            if !is_new {
-                return Err(AppError::Name(relation.name.clone()));
-            }
-        }
+        relations.check_names()?;
         Ok(relations)
     }
 }
@@ -282,7 +294,6 @@ impl<T: Clone + Send + 'static> Part for TopicPart<T> {
                 watermark,
             }),
         };
-        out.reads.insert(self.topic.clone());
         out.add(self.origin.relation.clone(), Definition::Stream(definition));
         Ok(())
     }
@@ -310,13 +321,18 @@ struct StepPart<P: Process> {
 
 impl<P: Process> Part for StepPart<P> {
     fn relations(&self, out: &mut Relations) -> Result<(), AppError> {
+        let fields = P::State::fields();
+        let mut types = Schema::of::<P::Key>();
+        for field in &fields {
+            (field.shape.describe)(&mut types);
+        }
+        if let Some(clash) = types.clashes().first() {
+            return Err(AppError::Type(clash.clone()));
+        }
         let schema = StepSchema::of::<P::Key, P::State>().to_text();
         let mut views = Vec::new();
         let mut tables = std::collections::BTreeMap::new();
-        for field in P::State::fields() {
-            if let Some(clash) = field.shape.schema.clashes().first() {
-                return Err(AppError::Type(clash.clone()));
-            }
+        for field in fields {
             let table = Table::of::<P::Key>(&field).map_err(|source| AppError::Table {
                 step: self.name.clone(),
                 source,
@@ -344,6 +360,7 @@ impl<P: Process> Part for StepPart<P> {
             ports: self.ports.iter().map(|(_, decode)| *decode).collect(),
             branches: self.origin.take_branches(),
             tables,
+            has_time: self.origin.has_time,
         };
         plan.add(Operator::Custom(Arc::new(step)), &inputs, rows::schema());
         let stream = StreamDefinition { plan, topic: None };
@@ -403,7 +420,6 @@ impl Part for SinkPart {
             envelope: Envelope::Append,
             key: if self.has_key { vec![0] } else { Vec::new() },
         };
-        out.writes.insert(self.topic.clone());
         out.add(self.name.clone(), Definition::Sink(sink));
         Ok(())
     }
@@ -458,7 +474,7 @@ where
         port: Port {
             relation: origin.relation.clone(),
             output,
-            has_time: origin.has_time.get(),
+            has_time: origin.has_time,
         },
         of: PhantomData,
     }
@@ -493,3 +509,6 @@ where
         has_key,
     }));
 }
+
+#[cfg(test)]
+mod tests;

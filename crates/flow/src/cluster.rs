@@ -1,9 +1,9 @@
-//! A cluster as the log of an engine: any that speaks Kafka's protocol, through our own client.
+//! A cluster as the log of an engine, by Kafka's protocol, through our own client.
 //!
 //! # Place       on the one shard of an app; holds no data but what is on its way
 //! # Invariants
 //! 1. One copy of an app writes: each begins with a record of its own in the outbox, and what an older copy appends behind
-//!    that is passed over by whoever reads (`batches`). A copy that finds such a record of a newer one stops (`append`).
+//!    that is passed over by whoever reads (`batches`). A copy that finds such a record of a newer one stops (`writer`).
 //! 2. A batch is in its topic once: its producer and sequences were decided before, and of what the broker has of that
 //!    producer nothing is sent again (`produce`).
 //! 3. Records of transactions that were aborted are not seen: reads stop at the last stable offset.
@@ -16,16 +16,15 @@ mod writer;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use base::{Offset, PartitionIndex, PartitionKey, TopicId};
-use client::{Client, ClientError, admin::NewTopic};
-use kafka::batch;
+use base::{Offset, PartitionIndex, PartitionKey, TopicId, hash::fnv1a};
+use client::{Client, ClientError, TopicMetadata, admin::NewTopic, producer::init_producer_id};
 use runtime::Instant;
 use streams::{
     engine::OUTBOX_TOPIC,
@@ -54,28 +53,41 @@ pub struct ClusterLog {
     /// What the cluster calls them.
     names: RefCell<BTreeMap<TopicId, Rc<str>>>,
     starts: RefCell<BTreeMap<PartitionKey, Offset>>,
+    /// Those that the cluster says it has not, when it was last asked.
+    gone: RefCell<BTreeSet<TopicId>>,
     looked_at: Cell<Option<Instant>>,
     /// Of producers of sinks: the last sequence that the broker has, once it was asked.
     known: RefCell<BTreeMap<(PartitionKey, i64), Option<i32>>>,
     outbox: RefCell<Option<OutboxWriter>>,
-    reading: RefCell<Incarnation>,
+    /// Whose records of the outbox count, once it was read.
+    reading: Cell<Option<Incarnation>>,
     stopping: Cell<bool>,
+    planted: PlantedBugs,
+}
+
+/// Bugs for tests of the tests: each breaks what a restart relies on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlantedBugs {
+    /// A restart takes nothing for decided.
+    pub forget_decided: bool,
 }
 
 impl ClusterLog {
     #[must_use]
-    pub fn new(client: &Client, app: &str) -> Self {
+    pub fn new(client: &Client, app: &str, planted: PlantedBugs) -> Self {
         Self {
+            planted,
             client: client.clone(),
             app: app.to_owned(),
             lane: client.new_lane(),
             topics: RefCell::default(),
             names: RefCell::default(),
             starts: RefCell::default(),
+            gone: RefCell::default(),
             looked_at: Cell::new(None),
             known: RefCell::default(),
             outbox: RefCell::default(),
-            reading: RefCell::default(),
+            reading: Cell::new(None),
             stopping: Cell::new(false),
         }
     }
@@ -100,18 +112,22 @@ impl ClusterLog {
             (found, _) => found,
         };
         let found = found?.into_iter().next();
-        let found = found.ok_or_else(|| ClientError::UnknownTopic(called.clone()))?;
+        let found = found.ok_or(ClientError::UnknownTopic(called))?;
+        Ok(self.note(topic, &found))
+    }
+
+    fn note(&self, topic: &str, found: &TopicMetadata) -> TopicShape {
         let shape = TopicShape {
             id: match found.id {
                 // From before topics had ids.
-                TopicId::ZERO => id_of(&called),
+                TopicId::ZERO => id_of(&found.name),
                 id => id,
             },
             partitions: found.partitions.len() as i32,
         };
         self.names.borrow_mut().insert(shape.id, found.name.clone());
         self.topics.borrow_mut().insert(topic.to_owned(), shape);
-        Ok(shape)
+        shape
     }
 
     async fn create(&self, topic: &str, partitions: i32) -> Result<(), ClientError> {
@@ -128,22 +144,32 @@ impl ClusterLog {
         }
     }
 
-    /// Takes the outbox over from older copies of the app. Where it begins.
-    pub async fn open_outbox(&self) -> Result<Offset, LogError> {
+    async fn outbox_key(&self) -> Result<PartitionKey, LogError> {
         let learnt = self.until_done("opening the outbox", || self.learn(OUTBOX_TOPIC, Some(1)));
-        let key = PartitionKey {
+        Ok(PartitionKey {
             topic: learnt.await?.id,
             partition: PartitionIndex(0),
-        };
+        })
+    }
+
+    /// Where the outbox begins. Nothing is written; there is one from here on.
+    pub async fn outbox_start(&self) -> Result<Offset, LogError> {
+        let key = self.outbox_key().await?;
+        Ok(self.extent_of(key).await?.log_start_offset)
+    }
+
+    /// Takes the outbox over from older copies of the app.
+    pub async fn open_outbox(&self) -> Result<(), LogError> {
+        let key = self.outbox_key().await?;
         let writer = OutboxWriter::open(self, key).await?;
         self.outbox.replace(Some(writer));
-        Ok(self.extent_of(key).await?.log_start_offset)
+        Ok(())
     }
 
     /// What can be read of a partition, once it can be asked.
     async fn extent_of(&self, key: PartitionKey) -> Result<Extent, LogError> {
         loop {
-            if let Some(extent) = self.extents(vec![key]).await.pop().flatten() {
+            if let Some(extent) = self.extents_now(&[key]).await.pop().flatten() {
                 return Ok(extent);
             }
             if self.stopping.get() {
@@ -151,6 +177,30 @@ impl ClusterLog {
             }
             runtime::sleep(RETRY).await;
         }
+    }
+
+    /// What can be read of those partitions that answer now.
+    pub async fn extents_now(&self, partitions: &[PartitionKey]) -> Vec<Option<Extent>> {
+        let missing: Vec<PartitionKey> = {
+            let starts = self.starts.borrow();
+            let unknown = partitions.iter().filter(|key| !starts.contains_key(key));
+            unknown.copied().collect()
+        };
+        let starts = self.list_offsets(&missing, requests::EARLIEST).await;
+        self.starts.borrow_mut().extend(starts);
+        let ends = self.list_offsets(partitions, requests::LATEST).await;
+        let starts = self.starts.borrow();
+        let extent = |key: &PartitionKey| {
+            Some(Extent {
+                log_start_offset: *starts.get(key)?,
+                high_watermark: *ends.get(key)?,
+            })
+        };
+        partitions.iter().map(extent).collect()
+    }
+
+    fn is_gone(&self, key: PartitionKey) -> bool {
+        self.gone.borrow().contains(&key.topic) || self.name(key).is_err()
     }
 
     /// What the cluster calls a topic: the outbox is the app's own.
@@ -198,9 +248,15 @@ impl ClusterLog {
         self.looked_at.set(Some(now));
         self.starts.borrow_mut().clear();
         let known: Vec<String> = self.topics.borrow().keys().cloned().collect();
-        for topic in known {
-            if let Err(error) = self.learn(&topic, None).await {
-                tracing::debug!(topic, %error, "a topic cannot be looked at");
+        let called: Vec<String> = known.iter().map(|topic| self.called(topic)).collect();
+        let names: Vec<&str> = called.iter().map(String::as_str).collect();
+        // Those that are there are in the cache also when one of them is not.
+        if let Err(error) = self.client.refresh(&names).await {
+            tracing::debug!(%error, "the topics cannot be looked at");
+        }
+        for (topic, called) in known.iter().zip(called) {
+            if let Some(found) = self.client.cached_topic(&called) {
+                self.note(topic, &found);
             }
         }
     }
@@ -209,9 +265,7 @@ impl ClusterLog {
 /// An id for a topic that has none.
 fn id_of(name: &str) -> TopicId {
     let mut id = [0xFB; 16];
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, step);
-    id[..8].copy_from_slice(&hash.to_be_bytes());
+    id[..8].copy_from_slice(&fnv1a(name.as_bytes()).to_be_bytes());
     TopicId(id)
 }
 
@@ -236,25 +290,24 @@ impl TopicLog for ClusterLog {
         })
     }
 
+    /// Waits for partitions that do not answer: whose topic is there, comes back.
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>> {
+        let refused = format!("topic {name} is not this app's to delete");
+        Box::pin(async move { Err(LogError::Refused(refused)) })
+    }
+
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
         Box::pin(async move {
-            self.look_again().await;
-            let missing: Vec<PartitionKey> = {
-                let starts = self.starts.borrow();
-                let unknown = partitions.iter().filter(|key| !starts.contains_key(key));
-                unknown.copied().collect()
-            };
-            let starts = self.list_offsets(&missing, requests::EARLIEST).await;
-            self.starts.borrow_mut().extend(starts);
-            let ends = self.list_offsets(&partitions, requests::LATEST).await;
-            let starts = self.starts.borrow();
-            let extent = |key: &PartitionKey| {
-                Some(Extent {
-                    log_start_offset: *starts.get(key)?,
-                    high_watermark: *ends.get(key)?,
-                })
-            };
-            partitions.iter().map(extent).collect()
+            loop {
+                self.look_again().await;
+                let found = self.extents_now(&partitions).await;
+                let mut each = partitions.iter().zip(&found);
+                let is_told = each.all(|(key, extent)| extent.is_some() || self.is_gone(*key));
+                if is_told || self.stopping.get() {
+                    return found;
+                }
+                runtime::sleep(RETRY).await;
+            }
         })
     }
 
@@ -281,19 +334,19 @@ impl TopicLog for ClusterLog {
         })
     }
 
-    /// To the outbox, which is all that engines append to.
+    /// To the outbox, which is all that the engine of an app appends to.
     fn append(
         &self,
-        _partition: PartitionKey,
+        partition: PartitionKey,
         batch: Vec<u8>,
     ) -> LocalFuture<'_, Result<Offset, LogError>> {
         Box::pin(async move {
-            let writer = self.outbox.take();
-            let Some(mut writer) = writer else {
-                return Err(LogError::Refused("the outbox is not open".to_owned()));
+            let mut writer = self.outbox.take();
+            let appended = match &mut writer {
+                Some(writer) if writer.key == partition => writer.append(self, &batch).await,
+                _ => Err(LogError::Refused("it is not the open outbox".to_owned())),
             };
-            let appended = writer.append(self, &batch).await;
-            self.outbox.replace(Some(writer));
+            self.outbox.replace(writer);
             appended
         })
     }
@@ -312,6 +365,15 @@ impl TopicLog for ClusterLog {
         log_start_offset: Offset,
     ) -> LocalFuture<'_, Result<(), LogError>> {
         Box::pin(async move {
+            let writer = self.outbox.take();
+            let log_start_offset = match &writer {
+                Some(writer) if writer.key == partition => {
+                    writer.trimmed_to(self, log_start_offset).await
+                }
+                _ => Ok(log_start_offset),
+            };
+            self.outbox.replace(writer);
+            let log_start_offset = log_start_offset?;
             let name = self.name(partition)?;
             let admin = self.client.admin();
             let trimmed = admin.delete_records(&name, partition.partition, Some(log_start_offset));
@@ -330,13 +392,25 @@ impl TopicLog for ClusterLog {
     ) -> LocalFuture<'_, Result<(Offset, Vec<u8>), LogError>> {
         Box::pin(async move {
             let extent = self.extent_of(partition).await?;
-            let mut from = from.max(extent.log_start_offset);
+            if from < extent.log_start_offset {
+                return Err(LogError::Trimmed {
+                    wanted: from,
+                    start: extent.log_start_offset,
+                });
+            }
+            let mut reading = match self.reading.get() {
+                Some(reading) => reading,
+                None => Incarnation::at(self, partition, from).await?,
+            };
+            let mut from = from;
             while from < extent.high_watermark {
-                let found = self.fetch_some(partition, from, bytes_max).await?;
-                let kept = self.reading.borrow_mut().keep(&found)?;
-                let behind = batch::batches(&found).filter_map(Result::ok).last();
-                let behind = behind.map_or(from, |(header, _)| header.last_offset().plus(1));
-                if !kept.is_empty() || behind <= from {
+                let (found, behind) = self.fetch_whole(partition, from, bytes_max).await?;
+                let mut kept = reading.keep(&found)?;
+                self.reading.set(Some(reading));
+                if self.planted.forget_decided {
+                    kept.clear();
+                }
+                if !kept.is_empty() {
                     return Ok((from, kept));
                 }
                 from = behind;
@@ -347,7 +421,9 @@ impl TopicLog for ClusterLog {
 
     fn producer_id(&self) -> LocalFuture<'_, Result<i64, LogError>> {
         Box::pin(async move {
-            let id = self.until_done("asking for a producer id", || self.init_producer());
+            let id = self.until_done("asking for a producer id", || {
+                init_producer_id(&self.client)
+            });
             id.await.map(|(id, _)| id.0)
         })
     }

@@ -10,12 +10,12 @@ mod schema;
 
 pub use elements::{Element, Enumeration, Fixed, Plain, Sint, merge_message, put_message};
 pub use fields::{map, optional, plain, repeated};
-pub use input::{DecodeError, Input};
+pub use input::{Allowance, DecodeError, Input};
 pub use schema::{FieldSchema, Message, Schema};
 
 pub(crate) use schema::flat;
 
-pub(crate) use input::put_varint;
+pub(crate) use input::{counted, put_counted, put_varint};
 
 /// A message. See the module head.
 pub trait Event: Clone + Send + 'static {
@@ -36,7 +36,7 @@ pub trait Event: Clone + Send + 'static {
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut event = Self::empty();
-        event.merge(&mut Input::new(bytes))?;
+        event.merge(&mut Input::new(bytes, &Allowance::for_message(bytes)))?;
         Ok(event)
     }
 

@@ -6,6 +6,7 @@
 //! key MESSAGE
 //! state NUMBER KIND ENTRY VALUE NAME      of a state; ENTRY is - where a key has one value
 //! field MESSAGE NUMBER LABEL KIND NAME    of a message; LABEL is - where there is none
+//! enum ENUM NUMBER NAME                   a value of an enum
 //! was …                                   as above, of what is gone
 //! ```
 
@@ -25,11 +26,15 @@ pub(crate) struct StepSchema {
     states: BTreeMap<u8, [String; 4]>,
     /// Message and number to label, kind, name.
     fields: BTreeMap<(String, u32), [String; 3]>,
+    /// Enum and number to name.
+    enums: BTreeMap<(String, i32), String>,
     gone_states: BTreeMap<u8, [String; 4]>,
     gone_fields: BTreeMap<(String, u32), [String; 3]>,
+    gone_enums: BTreeMap<(String, i32), String>,
 }
 
 const NONE: &str = "-";
+const ORDERED: &str = "ordered-map";
 
 impl StepSchema {
     pub fn of<K: Event, S: State>() -> Self {
@@ -37,7 +42,7 @@ impl StepSchema {
             key: K::name(),
             ..Self::default()
         };
-        schema.add(&Schema::of::<K>());
+        let mut types = Schema::of::<K>();
         for StateField {
             number,
             name,
@@ -49,8 +54,9 @@ impl StepSchema {
             schema
                 .states
                 .insert(number, [kind, entry, shape.value, name.to_owned()]);
-            schema.add(&shape.schema);
+            (shape.describe)(&mut types);
         }
+        schema.add(&types);
         schema
     }
 
@@ -63,6 +69,11 @@ impl StepSchema {
                 };
                 let field = [label, field.kind.clone(), field.name.clone()];
                 self.fields.insert((message.clone(), *number), field);
+            }
+        }
+        for (name, values) in schema.enums() {
+            for (value, number) in values {
+                self.enums.insert((name.clone(), *number), value.clone());
             }
         }
     }
@@ -78,6 +89,11 @@ impl StepSchema {
         for (was, fields) in [("", &self.fields), ("was ", &self.gone_fields)] {
             for ((message, number), parts) in fields {
                 let _ = writeln!(out, "{was}field {message} {number} {}", parts.join(" "));
+            }
+        }
+        for (was, values) in [("", &self.enums), ("was ", &self.gone_enums)] {
+            for ((name, number), value) in values {
+                let _ = writeln!(out, "{was}enum {name} {number} {value}");
             }
         }
         out
@@ -112,6 +128,14 @@ impl StepSchema {
                     let at = ((*message).to_owned(), number.parse().ok()?);
                     fields.insert(at, [owned(3), owned(4), owned(5)]);
                 }
+                ["enum", name, number, value] => {
+                    let values = match is_gone {
+                        true => &mut schema.gone_enums,
+                        false => &mut schema.enums,
+                    };
+                    let at = ((*name).to_owned(), number.parse().ok()?);
+                    values.insert(at, (*value).to_owned());
+                }
                 _ => return None,
             }
         }
@@ -120,7 +144,8 @@ impl StepSchema {
 
     /// Only what there is now.
     pub fn is_same(&self, other: &Self) -> bool {
-        (&self.key, &self.states, &self.fields) == (&other.key, &other.states, &other.fields)
+        (&self.key, &self.states) == (&other.key, &other.states)
+            && (&self.fields, &self.enums) == (&other.fields, &other.enums)
     }
 
     /// This schema with what is gone of the one before it; or why it may not follow that.
@@ -133,7 +158,33 @@ impl StepSchema {
         }
         self.states_after(before)?;
         self.fields_after(before)?;
+        self.enums_after(before)?;
         Ok(self)
+    }
+
+    /// Messages whose bytes are compared, each with whether their order counts too: those that keys are made of, and what
+    /// tells entries of one key apart.
+    fn key_messages(&self) -> BTreeMap<&str, bool> {
+        let mut found = BTreeMap::new();
+        let entries = self.states.values().filter(|state| state[1] != NONE);
+        let entries = entries.map(|state| (state[1].as_str(), state[0] == ORDERED));
+        let mut open: Vec<(&str, bool)> = entries.chain([(self.key.as_str(), false)]).collect();
+        while let Some((message, is_ordered)) = open.pop() {
+            let known = found.get(message).copied();
+            if known.is_some_and(|known| known || !is_ordered) {
+                continue;
+            }
+            found.insert(message, is_ordered);
+            let fields = self.fields.iter().filter(|((of, _), _)| of == message);
+            for (_, [_, kind, _]) in fields {
+                let value = kind
+                    .strip_prefix("map<")
+                    .and_then(|both| both.split_once(','));
+                let kind = value.map_or(kind.as_str(), |(_, value)| value.trim_end_matches('>'));
+                open.push((kind, is_ordered));
+            }
+        }
+        found
     }
 
     fn states_after(&mut self, before: &Self) -> Result<(), String> {
@@ -169,10 +220,21 @@ impl StepSchema {
     }
 
     fn fields_after(&mut self, before: &Self) -> Result<(), String> {
+        let keys = before.key_messages();
+        self.ordered_after(before, &keys)?;
         let known = before.gone_fields.iter().chain(&before.fields);
         for ((message, number), was) in known {
             let at = (message.clone(), *number);
+            let key = keys.get(message.as_str()).copied();
             match self.fields.get(&at) {
+                Some(is) if key.is_some() && !may_become_in_key(was, is, key == Some(true)) => {
+                    return Err(format!(
+                        "field {number} of {message}, {}, was {}, it is {} now: the bytes of keys with it would be others",
+                        was[2],
+                        typed(was),
+                        typed(is)
+                    ));
+                }
                 Some(is) if may_become(was, is) => {}
                 Some(is) => {
                     return Err(format!(
@@ -192,9 +254,47 @@ impl StepSchema {
                             was[2]
                         ));
                     }
+                    if let (true, Some(_)) = (is_current, key) {
+                        return Err(format!(
+                            "field {number} of {message}, {}, is part of a key: it cannot go",
+                            was[2]
+                        ));
+                    }
                     self.gone_fields.insert(at, was.clone());
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Keys of ordered maps are written by the program: a field more would make others of them.
+    fn ordered_after(&self, before: &Self, keys: &BTreeMap<&str, bool>) -> Result<(), String> {
+        let is_ordered = |message: &str| keys.get(message) == Some(&true);
+        let mut added = self
+            .fields
+            .iter()
+            .filter(|(at, _)| is_ordered(&at.0) && !before.fields.contains_key(*at));
+        match added.next() {
+            Some(((message, number), is)) => Err(format!(
+                "field {number} of {message}, {}, is new, and that is a key of an ordered map",
+                is[2]
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn enums_after(&mut self, before: &Self) -> Result<(), String> {
+        for (at, value) in before.gone_enums.iter().chain(&before.enums) {
+            if self.enums.contains_key(at) {
+                continue;
+            }
+            let (name, number) = at;
+            if self.enums.keys().any(|(other, _)| other == name) {
+                return Err(format!(
+                    "{name} had the value {value}, {number}: it may have another name, but it cannot go"
+                ));
+            }
+            self.gone_enums.insert(at.clone(), value.clone());
         }
         Ok(())
     }
@@ -212,6 +312,11 @@ fn typed(field: &[String; 3]) -> String {
         NONE => field[1].clone(),
         label => format!("{label} {}", field[1]),
     }
+}
+
+/// Whether equal values of both have equal bytes.
+fn may_become_in_key(was: &[String; 3], is: &[String; 3], is_ordered: bool) -> bool {
+    was[..2] == is[..2] || (!is_ordered && was[0] == is[0] && may_become(was, is))
 }
 
 /// Whether bytes written as one are read as the other without loss.

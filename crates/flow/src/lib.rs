@@ -1,24 +1,6 @@
-//! Stream programs in Rust: typed events, keyed state, timers and windows, in a node or beside any Kafka-API cluster.
+//! Stream programs in Rust: typed events, keyed state, timers and windows, in a node or beside a cluster.
 //!
-//! ```no_run
-//! use flow::{App, Cluster, Event};
-//!
-//! #[derive(Clone, Event)]
-//! struct Visit { #[event(1)] page: String }
-//!
-//! #[derive(Clone, Event)]
-//! struct Visits { #[event(1)] page: String, #[event(2)] count: u64 }
-//!
-//! fn main() -> Result<(), flow::RunError> {
-//!     let app = App::new("visits");
-//!     app.topic::<Visit>("visits")
-//!         .key_by(|visit| visit.page.clone())
-//!         .count("visits_by_page")
-//!         .map(|(page, count)| Visits { page, count })
-//!         .to_topic_by("visits_by_page", |visits| visits.page.clone());
-//!     app.run(Cluster::new("127.0.0.1:9092", "data/visits"))
-//! }
-//! ```
+//! `examples/counting.rs` is a whole program, and the tests run it with the other examples.
 //!
 //! What is promised, and why it is so, stands in docs/decisions (typed API).
 

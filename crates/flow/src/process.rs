@@ -61,7 +61,10 @@ pub struct Context<'a, K, O> {
     pub(crate) watermark: Option<i64>,
     pub(crate) out: &'a mut Vec<(O, i64)>,
     pub(crate) timers: &'a mut Timers,
-    pub(crate) late: &'a mut u64,
+    pub(crate) has_time: bool,
+    pub(crate) output: &'a mut streams::Output,
+    /// Of the step and this call.
+    pub(crate) seed: u64,
     pub(crate) draws: u64,
 }
 
@@ -98,7 +101,15 @@ impl<K, O> Context<'_, K, O> {
         self.out.push((output, time.0));
     }
 
+    /// A timer of the event time is none, and a fault, where a topic that leads here has no `event_time`: it would never be
+    /// due.
     pub fn set_timer(&mut self, clock: Clock, at: Timestamp) {
+        if clock == Clock::Event && !self.has_time {
+            return self.output.fault(streams::Fault {
+                sqlstate: *b"55000",
+                message: "a timer of the event time was set where no time was declared".to_owned(),
+            });
+        }
         self.timers.set(clock, at.0, self.key_bytes);
     }
 
@@ -113,13 +124,14 @@ impl<K, O> Context<'_, K, O> {
 
     /// Counts the event as late: it came when it could change nothing any more.
     pub fn count_late(&mut self) {
-        *self.late += 1;
+        self.output.late_rows += 1;
     }
 
-    /// The same numbers whenever the epoch is gone through.
+    /// Numbers of this call alone, the same whenever the epoch is gone through.
     pub fn random_u64(&mut self) -> u64 {
         self.draws += 1;
-        let mut seed = mix(self.now.cast_unsigned());
+        let mut seed = mix(self.seed);
+        seed = mix(seed ^ self.now.cast_unsigned());
         seed = mix(seed ^ self.origin.offset.cast_unsigned());
         seed = mix(seed
             ^ self.origin.time.cast_unsigned()

@@ -131,23 +131,34 @@ impl RowsBuilder {
 }
 
 /// The columns of rows that came.
-pub struct RowsView<'a> {
-    pub key: &'a BinaryArray,
-    pub value: &'a BinaryArray,
-    time: &'a TimestampMicrosecondArray,
-    partition: &'a Int32Array,
-    offset: &'a Int64Array,
+#[derive(Clone)]
+pub struct RowsView {
+    pub key: BinaryArray,
+    pub value: BinaryArray,
+    time: TimestampMicrosecondArray,
+    partition: Int32Array,
+    offset: Int64Array,
 }
 
-impl<'a> RowsView<'a> {
-    pub fn of(rows: &'a RecordBatch) -> Self {
+impl RowsView {
+    pub fn of(rows: &RecordBatch) -> Self {
+        let time = rows.column(TIME).as_primitive::<TimestampMicrosecondType>();
         Self {
-            key: rows.column(KEY).as_binary(),
-            value: rows.column(VALUE).as_binary(),
-            time: rows.column(TIME).as_primitive::<TimestampMicrosecondType>(),
-            partition: rows.column(PARTITION).as_primitive::<Int32Type>(),
-            offset: rows.column(OFFSET).as_primitive::<Int64Type>(),
+            key: rows.column(KEY).as_binary().clone(),
+            value: rows.column(VALUE).as_binary().clone(),
+            time: time.clone(),
+            partition: rows.column(PARTITION).as_primitive::<Int32Type>().clone(),
+            offset: rows.column(OFFSET).as_primitive::<Int64Type>().clone(),
         }
+    }
+
+    /// Of keys and values.
+    pub fn bytes(&self) -> usize {
+        let of = |column: &BinaryArray| match column.value_offsets() {
+            [first, .., last] => (last - first) as usize,
+            _ => 0,
+        };
+        of(&self.key) + of(&self.value)
     }
 
     pub fn origin(&self, row: usize) -> Origin {

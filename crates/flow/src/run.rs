@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
@@ -19,7 +18,7 @@ use streams::{
 
 use crate::{
     app::{App, AppError, Relations},
-    cluster::ClusterLog,
+    cluster::{ClusterLog, PlantedBugs},
 };
 
 /// Between two looks at whether everything still runs.
@@ -33,6 +32,7 @@ pub struct Cluster {
     pub client: ClientConfig,
     /// One app's own; with it goes all that the app knows.
     pub state_dir: PathBuf,
+    pub planted: PlantedBugs,
 }
 
 impl Cluster {
@@ -40,18 +40,12 @@ impl Cluster {
     #[must_use]
     pub fn new(brokers: &str, state_dir: impl AsRef<Path>) -> Self {
         let brokers = brokers.split(',').map(|broker| broker.trim().to_owned());
-        let mut client = ClientConfig::new(brokers.collect());
-        client.resolve = resolve;
         Self {
-            client,
+            client: ClientConfig::new(brokers.collect()),
             state_dir: state_dir.as_ref().to_owned(),
+            planted: PlantedBugs::default(),
         }
     }
-}
-
-/// By the system's resolver; it blocks a shard that serves nobody else.
-fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    (host, port).to_socket_addrs().map(Iterator::collect)
 }
 
 /// Why an app does not run, or not any more.
@@ -76,6 +70,14 @@ pub enum RunError {
          would write everything again; give the app another name, or delete its outbox, if that is wanted"
     )]
     StateLost { path: String, start: Offset },
+    #[error(
+        "{path} holds state of an older copy: it stands at offset {saved} of the app's outbox, which begins at {start}"
+    )]
+    StateOld {
+        path: String,
+        saved: Offset,
+        start: Offset,
+    },
     #[error("{part} has stopped: {why}")]
     Stopped { part: String, why: String },
 }
@@ -111,23 +113,38 @@ impl Deployed {
             Err(error) => return Err(io(error)),
         };
         let client = Client::connect(cluster.client).await?;
-        let log = Rc::new(ClusterLog::new(&client, name));
-        for topic in &relations.reads {
+        let log = Rc::new(ClusterLog::new(&client, name, cluster.planted));
+        for topic in &relations.reads() {
             log.learn(topic, None).await?;
         }
-        for topic in &relations.writes {
+        for topic in &relations.writes() {
             log.learn(topic, Some(-1)).await?;
         }
-        let start = log.open_outbox().await?;
-        let has_state = streams::engine::has_checkpoint(&dir).await.map_err(io)?;
-        if start > Offset::ZERO && !has_state {
-            return Err(RunError::StateLost {
-                path: path(),
-                start,
-            });
+        let saved = streams::engine::saved_outbox(&dir).await;
+        let saved = saved.map_err(EngineError::from)?;
+        let start = log.outbox_start().await?;
+        match saved {
+            None if start > Offset::ZERO => {
+                return Err(RunError::StateLost {
+                    path: path(),
+                    start,
+                });
+            }
+            Some(saved) if start > saved => {
+                return Err(RunError::StateOld {
+                    path: path(),
+                    saved,
+                    start,
+                });
+            }
+            _ => {}
         }
+        // A copy with the state that is wanted may run: only one that could go on for it takes over.
+        log.open_outbox().await?;
         let none = streams::engine::PlantedBugs::default();
-        let engine = Engine::start(log.clone(), &dir, relations.relations, none).await?;
+        // Its process is an app's own: whoever runs it knows what memory it may have.
+        let limit = usize::MAX;
+        let engine = Engine::start(log.clone(), &dir, relations.relations, none, limit).await?;
         let deployed = Self {
             engine,
             log,

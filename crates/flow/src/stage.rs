@@ -99,15 +99,6 @@ where
     }
 }
 
-impl<S: Stage> Stage for Arc<S> {
-    type In = S::In;
-    type Out = S::Out;
-
-    fn run<F: FnMut(S::Out)>(&self, item: S::In, out: &mut F) {
-        (**self).run(item, out);
-    }
-}
-
 /// One way that items of an origin go: a stage, and what becomes of the items as rows.
 pub(crate) trait Branch<T>: Send + Sync {
     fn run(&self, item: T, origin: Origin, rows: &mut RowsBuilder);

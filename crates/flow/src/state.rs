@@ -57,7 +57,8 @@ pub struct Shape {
     pub entry: Option<(String, &'static str)>,
     /// Message of the value.
     pub value: String,
-    pub schema: Schema,
+    /// Adds all types of it.
+    pub describe: fn(&mut Schema),
 }
 
 impl Shape {
@@ -66,13 +67,17 @@ impl Shape {
             kind,
             entry: None,
             value: V::name(),
-            schema: Schema::of::<V>(),
+            describe: V::describe,
         }
     }
 
-    pub(crate) fn by<K: Event>(mut self, column: &'static str) -> Self {
+    /// Of values `V` by `K`.
+    pub(crate) fn by<K: Event, V: Event>(mut self, column: &'static str) -> Self {
         self.entry = Some((K::name(), column));
-        K::describe(&mut self.schema);
+        self.describe = |schema| {
+            K::describe(schema);
+            V::describe(schema);
+        };
         self
     }
 }
@@ -106,8 +111,9 @@ pub trait Keyed: Send {
     /// From here on it is about this key.
     fn enter(&mut self, key: &[u8]);
 
-    /// Gives what went and what came since the epoch began; or, `everything`, what there is.
-    fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>);
+    /// Gives some of what went and what came since the epoch began; or, `everything`, of what there is. True while there is
+    /// more.
+    fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>) -> bool;
 
     fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>);
 

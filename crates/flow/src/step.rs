@@ -12,18 +12,22 @@
 //! Table 255, key `schema`: text of `evolution`. Table 0: timers, a byte for the clock, the time with its sign turned,
 //! big-endian, and the key; no value. Table n: entries of the state with that number.
 
+mod waiting;
+
 use std::{collections::BTreeMap, fmt, ops::Bound, sync::Arc};
 
 use streams::{Custom, Delta, End, Output, Running, Write, delta::CHUNK_ROWS, row::Corrupt};
 
 use crate::{
-    event::{DecodeError, Event},
+    event::{DecodeError, Event, put_counted},
     evolution::StepSchema,
     process::{Clock, Context, Process, Timer},
-    rows::{NOBODY, Origin, RowsBuilder, RowsView},
+    rows::{NOBODY, Origin, RowsBuilder},
     stage::{Branches, run_all},
     state::{State, Store},
 };
+use base::hash::fnv1a;
+use waiting::Waiting;
 
 const SCHEMA_TABLE: u8 = 255;
 const SCHEMA_KEY: &[u8] = b"schema";
@@ -43,6 +47,8 @@ pub(crate) struct Step<P: Process> {
     pub branches: Branches<P::Output>,
     /// Of each state: its number, and the output that its rows are.
     pub tables: BTreeMap<u8, i32>,
+    /// Whether a watermark speaks of its rows.
+    pub has_time: bool,
 }
 
 /// The name is all that stays when a program changes.
@@ -67,6 +73,8 @@ impl<P: Process> Custom for Step<P> {
     fn start(&self) -> Box<dyn Running> {
         Box::new(StepRun::<P> {
             process: self.process.clone(),
+            seed: fnv1a(self.name.as_bytes()),
+            has_time: self.has_time,
             ports: self.ports.clone(),
             branches: self.branches.clone(),
             tables: self.tables.clone(),
@@ -76,36 +84,32 @@ impl<P: Process> Custom for Step<P> {
             is_schema_new: true,
             is_evolved: false,
             refusal: None,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            next: 0,
+            waiting: Waiting::default(),
             phase: Phase::Rows,
             rows: RowsBuilder::default(),
             out: Vec::new(),
             number: 0,
+            calls: 0,
             state_entries: 0,
             state_bytes: 0,
         })
     }
 }
 
-/// A row that waits for the epoch's end.
-struct Waiting {
-    port: usize,
-    origin: Origin,
-    key: Box<[u8]>,
-    value: Box<[u8]>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Rows,
     Timers(Clock),
-    State,
+    /// Rows of the state at that place.
+    State(usize),
+    EndTimers,
 }
 
 struct StepRun<P: Process> {
     process: Arc<P>,
+    /// Of its random numbers.
+    seed: u64,
+    has_time: bool,
     ports: Vec<DecodeInput<P>>,
     branches: Branches<P::Output>,
     tables: BTreeMap<u8, i32>,
@@ -117,14 +121,14 @@ struct StepRun<P: Process> {
     /// The views of the state begin anew: they are to be told all of it.
     is_evolved: bool,
     refusal: Option<String>,
-    waiting: Vec<Waiting>,
-    waiting_bytes: usize,
-    next: usize,
+    waiting: Waiting,
     phase: Phase,
     rows: RowsBuilder,
     out: Vec<(P::Output, i64)>,
     /// Of rows that this epoch has put out: their place in it.
     number: i64,
+    /// Of the function, in this epoch.
+    calls: u64,
     state_entries: usize,
     state_bytes: usize,
 }
@@ -149,11 +153,12 @@ impl<P: Process> StepRun<P> {
     fn call(
         &mut self,
         call: &Call<'_>,
-        late: &mut u64,
+        output: &mut Output,
         function: impl FnOnce(&P, &mut P::State, &mut Context<'_, P::Key, P::Output>),
     ) -> Result<(), DecodeError> {
         let key = P::Key::decode(call.key)?;
         self.state.each(&mut |_, state| state.enter(call.key));
+        self.calls += 1;
         let mut context = Context {
             key: &key,
             key_bytes: call.key,
@@ -162,7 +167,9 @@ impl<P: Process> StepRun<P> {
             watermark: self.timers.watermark.max(call.watermark),
             out: &mut self.out,
             timers: &mut self.timers,
-            late,
+            has_time: self.has_time,
+            output,
+            seed: self.seed ^ self.calls,
             draws: 0,
         };
         function(&self.process, &mut self.state, &mut context);
@@ -178,25 +185,23 @@ impl<P: Process> StepRun<P> {
         Ok(())
     }
 
+    /// A piece of the rows that wait; true while there are more.
     fn work_rows(&mut self, end: &End, out: &mut Output) -> bool {
-        if self.next == 0 {
-            self.waiting
-                .sort_by_key(|row| (row.port, row.origin.partition, row.origin.offset));
-        }
-        let until = (self.next + CHUNK_ROWS).min(self.waiting.len());
-        for at in self.next..until {
-            let row = &mut self.waiting[at];
-            let (key, value) = (std::mem::take(&mut row.key), std::mem::take(&mut row.value));
-            let (port, origin) = (row.port, row.origin);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for _ in 0..CHUNK_ROWS {
+            let Some(next) = waiting.take_next() else {
+                break;
+            };
+            let (key, value, origin) = waiting.row(&next);
             let call = Call {
-                key: &key,
+                key,
                 origin,
                 end,
                 watermark: None,
             };
-            let decoded = self.ports[port](&value);
+            let decoded = self.ports[next.port](value);
             let done = decoded.and_then(|event| {
-                self.call(&call, &mut out.late_rows, |process, state, context| {
+                self.call(&call, out, |process, state, context| {
                     process.on_event(state, event, context);
                 })
             });
@@ -209,13 +214,10 @@ impl<P: Process> StepRun<P> {
             }
             self.give_if_full(out);
         }
-        self.next = until;
-        if self.next == self.waiting.len() {
-            self.waiting.clear();
-            self.waiting_bytes = 0;
-            self.next = 0;
+        if waiting.is_empty() {
             return false;
         }
+        self.waiting = waiting;
         true
     }
 
@@ -246,7 +248,7 @@ impl<P: Process> StepRun<P> {
                 end,
                 watermark: end.watermark,
             };
-            let done = self.call(&call, &mut out.late_rows, |process, state, context| {
+            let done = self.call(&call, out, |process, state, context| {
                 process.on_timer(state, timer, context);
             });
             if let Err(error) = done {
@@ -260,12 +262,18 @@ impl<P: Process> StepRun<P> {
         true
     }
 
-    fn work_state(&mut self, end: &End, out: &mut Output) {
-        let everything = std::mem::take(&mut self.is_evolved);
+    /// A piece of the rows of the state at a place; true while it has more.
+    fn work_state(&mut self, at: usize, out: &mut Output) -> bool {
+        let everything = self.is_evolved;
         let (rows, tables) = (&mut self.rows, &self.tables);
+        let (mut place, mut has_more) = (0, false);
         self.state.each(&mut |number, state| {
+            place += 1;
+            if place != at + 1 {
+                return;
+            }
             let output = tables.get(&number).copied().unwrap_or(NOBODY);
-            state.end_epoch(everything, &mut |key, entry, value, weight| {
+            has_more = state.end_epoch(everything, &mut |key, entry, value, weight| {
                 let row = state_row(key, entry, value);
                 let origin = Origin {
                     time: 0,
@@ -278,15 +286,24 @@ impl<P: Process> StepRun<P> {
                 }
             });
         });
-        self.timers.end_epoch(end.watermark);
+        has_more
+    }
+
+    /// Ends the epoch, once all of the state has.
+    fn end_state(&mut self) {
+        self.is_evolved = false;
         let mut counts = (0, 0);
         self.state.each(&mut |_, state| {
             counts = (counts.0 + state.entries(), counts.1 + state.bytes());
         });
         (self.state_entries, self.state_bytes) = counts;
-        if !self.rows.is_empty() {
-            out.deltas.push(self.rows.finish());
-        }
+        (self.number, self.calls) = (0, 0);
+    }
+
+    fn state_count(&mut self) -> usize {
+        let mut count = 0;
+        self.state.each(&mut |_, _| count += 1);
+        count
     }
 
     fn give_if_full(&mut self, out: &mut Output) {
@@ -316,11 +333,9 @@ impl<P: Process> StepRun<P> {
 /// The message of which a state's rows are made: key, entry, value, numbers 1 to 3.
 fn state_row(key: &[u8], entry: Option<&[u8]>, value: &[u8]) -> Vec<u8> {
     let mut row = Vec::with_capacity(key.len() + value.len() + 16);
-    for (number, part) in [(1u8, Some(key)), (2, entry), (3, Some(value))] {
+    for (number, part) in [(1, Some(key)), (2, entry), (3, Some(value))] {
         if let Some(part) = part {
-            row.push(number << 3 | 2);
-            crate::event::put_varint(part.len() as u64, &mut row);
-            row.extend_from_slice(part);
+            put_counted(number, part, &mut row);
         }
     }
     row
@@ -328,21 +343,12 @@ fn state_row(key: &[u8], entry: Option<&[u8]>, value: &[u8]) -> Vec<u8> {
 
 impl<P: Process> Running for StepRun<P> {
     fn take(&mut self, port: usize, delta: &Delta, _out: &mut Output) {
-        let rows = RowsView::of(delta.rows());
-        for row in 0..delta.len() {
-            let (key, value) = (rows.key.value(row), rows.value.value(row));
-            self.waiting_bytes += key.len() + value.len() + size_of::<Waiting>();
-            self.waiting.push(Waiting {
-                port,
-                origin: rows.origin(row),
-                key: key.into(),
-                value: value.into(),
-            });
-        }
+        self.waiting.push(port, delta);
     }
 
     fn finish(&mut self, end: &End, out: &mut Output) -> bool {
-        match self.phase {
+        let phase = self.phase;
+        match phase {
             Phase::Rows => {
                 if !self.work_rows(end, out) {
                     self.timers.begin();
@@ -354,16 +360,32 @@ impl<P: Process> Running for StepRun<P> {
                 if !self.work_timers(clock, end, out) {
                     self.phase = match clock {
                         Clock::Event => Phase::Timers(Clock::Processing),
-                        Clock::Processing => Phase::State,
+                        Clock::Processing => Phase::State(0),
                     };
                 }
                 true
             }
-            Phase::State => {
-                self.work_state(end, out);
-                self.phase = Phase::Rows;
-                self.number = 0;
-                false
+            Phase::State(at) if at < self.state_count() => {
+                if !self.work_state(at, out) {
+                    self.phase = Phase::State(at + 1);
+                }
+                true
+            }
+            Phase::State(_) => {
+                if !self.rows.is_empty() {
+                    out.deltas.push(self.rows.finish());
+                }
+                self.timers.end_epoch(end.watermark);
+                self.end_state();
+                self.phase = Phase::EndTimers;
+                true
+            }
+            Phase::EndTimers => {
+                let has_more = self.timers.store.end_epoch(false, |_, _, _| {});
+                if !has_more {
+                    self.phase = Phase::Rows;
+                }
+                has_more
             }
         }
     }
@@ -414,7 +436,7 @@ impl<P: Process> Running for StepRun<P> {
     }
 
     fn bytes(&self) -> usize {
-        self.timers.store.bytes() + self.state_bytes + self.waiting_bytes
+        self.timers.store.bytes() + self.state_bytes + self.waiting.bytes()
     }
 }
 
@@ -504,6 +526,7 @@ impl Timers {
         self.store.restore(key, value).map_err(|_| Corrupt)
     }
 
+    /// What is left is to end the epoch of the store.
     fn end_epoch(&mut self, watermark: Option<i64>) {
         if watermark > self.watermark {
             if let Some(old) = self.watermark {
@@ -519,6 +542,8 @@ impl Timers {
         for name in std::mem::take(&mut self.deferred) {
             self.store.insert(&name, ());
         }
-        self.store.end_epoch(false, |_, _, _| {});
     }
 }
+
+#[cfg(test)]
+mod tests;

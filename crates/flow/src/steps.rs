@@ -61,6 +61,9 @@ where
     }
 }
 
+/// Times are no closer.
+const INSTANT: Duration = Duration::from_micros(1);
+
 /// Which windows a time is in; windows begin at multiples of their size or slide since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
@@ -122,8 +125,9 @@ impl Window {
                 return vec![bounds(time, time.saturating_add(micros(gap)))];
             }
         };
-        let last = time.div_euclid(slide).saturating_mul(slide);
-        let starts = (0..).map(|back: i64| last.saturating_sub(back.saturating_mul(slide)));
+        // At the end of all times, windows that would begin before it are none.
+        let last = time.div_euclid(slide).checked_mul(slide);
+        let starts = std::iter::successors(last, |start| start.checked_sub(slide));
         let holding = starts.take_while(|start| start.saturating_add(size) > time);
         let mut windows: Vec<Bounds> = holding
             .map(|start| bounds(start, start.saturating_add(size)))
@@ -149,28 +153,30 @@ where
     A: Aggregate,
     F: Fn(&T) -> A::Input,
 {
+    /// The window that the event is in then, and those that are part of it from now on.
     fn add(
         &self,
         windows: &mut OrderedMapState<Bounds, A::State>,
         window: Bounds,
         event: &T,
-    ) -> Bounds {
+    ) -> (Bounds, Vec<Bounds>) {
         let Window::Session { .. } = self.window else {
             A::add(windows.change(&window), (self.input)(event));
-            return window;
+            return (window, Vec::new());
         };
         // Sessions that the event's own overlaps become one with it.
         let from = bounds(i64::MIN, window.window_start.0.saturating_add(1));
+        // Sessions of a key lie apart, so they begin in the order in which they end.
         let touching = windows
             .range(from..)
-            .filter(|(known, _)| known.window_start < window.window_end);
+            .take_while(|(known, _)| known.window_start < window.window_end);
         let touching: Vec<Bounds> = touching.map(|(known, _)| known).collect();
         let mut whole = window;
         let mut merged: Option<A::State> = None;
-        for known in touching {
+        for known in &touching {
             whole.window_start = whole.window_start.min(known.window_start);
             whole.window_end = whole.window_end.max(known.window_end);
-            match (&mut merged, windows.remove(&known)) {
+            match (&mut merged, windows.remove(known)) {
                 (Some(merged), Some(state)) => A::merge(merged, &state),
                 (merged, state) => *merged = merged.take().or(state),
             }
@@ -178,7 +184,7 @@ where
         let mut state = merged.unwrap_or_else(A::State::empty);
         A::add(&mut state, (self.input)(event));
         windows.insert(&whole, state);
-        whole
+        (whole, touching)
     }
 }
 
@@ -202,13 +208,19 @@ where
         context: &mut Context<'_, K, Self::Output>,
     ) {
         let closed = context.watermark();
-        let mut is_late = true;
-        for window in self.window.holding(context.time().0) {
+        let windows = self.window.holding(context.time().0);
+        // Between windows that are further apart than they are long, nothing is late.
+        let mut is_late = !windows.is_empty();
+        for window in windows {
             if closed.is_some_and(|closed| window.window_end <= closed) {
                 continue;
             }
             is_late = false;
-            let window = self.add(&mut state.0, window, &event);
+            let (window, merged) = self.add(&mut state.0, window, &event);
+            let ends = merged.iter().map(|known| known.window_end);
+            for end in ends.filter(|end| *end != window.window_end) {
+                context.clear_timer(Clock::Event, end);
+            }
             context.set_timer(Clock::Event, window.window_end);
         }
         if is_late {
@@ -233,7 +245,8 @@ where
                 window,
                 value: A::output(&value),
             };
-            context.emit(closed);
+            // The end is not in the window.
+            context.emit_at(closed, window.window_end.minus(INSTANT));
         }
     }
 }
@@ -317,8 +330,8 @@ impl<K: Event, L: Event, R: Event> Process for JoinStep<K, L, R> {
                 add(&mut state.right, time, right);
             }
         }
-        // One microsecond behind the last that it can meet.
-        context.set_timer(Clock::Event, until.plus(Duration::from_micros(1)));
+        // Behind the last that it can meet.
+        context.set_timer(Clock::Event, until.plus(INSTANT));
     }
 
     fn on_timer(
@@ -332,3 +345,6 @@ impl<K: Event, L: Event, R: Event> Process for JoinStep<K, L, R> {
         forget(&mut state.right, before);
     }
 }
+
+#[cfg(test)]
+mod tests;

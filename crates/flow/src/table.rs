@@ -29,8 +29,8 @@ pub(crate) struct Table {
 impl Table {
     pub fn of<K: Event>(field: &StateField) -> Result<Self, FormatError> {
         let shape = &field.shape;
-        let mut schema: Schema = shape.schema.clone();
-        K::describe(&mut schema);
+        let mut schema = Schema::of::<K>();
+        (shape.describe)(&mut schema);
         let mut text = schema.to_proto();
         let mut parts = vec![("key", K::name(), "key")];
         if let Some((entry, column)) = &shape.entry {
@@ -79,7 +79,7 @@ impl Table {
 
 fn protobuf(text: &str, message: &str, paths: Vec<Vec<String>>) -> Format {
     Format::Protobuf {
-        schema: text.to_owned(),
+        schema: text.into(),
         message: message.to_owned(),
         paths,
         framing: Framing::None,

@@ -17,6 +17,7 @@
 //! # Limits
 //! Compressed records are decompressed in chunks and never yield more than [`output_bytes_max`].
 
+mod aborted;
 mod builder;
 mod compression;
 mod door;
@@ -31,6 +32,7 @@ use std::borrow::Cow;
 
 use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 
+pub use aborted::without_aborted;
 pub use builder::BatchBuilder;
 pub use door::{DoorRules, ValidBatch, Validation, validate, validate_batch};
 pub use records::{Record, RecordHeader, Records, for_each_record};
@@ -364,6 +366,24 @@ pub fn batches(bytes: &[u8]) -> impl Iterator<Item = Result<(BatchHeader, &[u8])
 pub fn assign(batch: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
     batch[..8].copy_from_slice(&base_offset.0.to_be_bytes());
     batch[12..16].copy_from_slice(&leader_epoch.0.to_be_bytes());
+}
+
+/// Makes a sound batch part of its producer's transaction, with a new checksum.
+///
+/// Panics when `batch` is shorter than a header.
+pub fn stamp_transactional(
+    batch: &mut [u8],
+    id: ProducerId,
+    epoch: ProducerEpoch,
+    base_sequence: i32,
+) {
+    let attributes = i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]);
+    let attributes = (attributes | TRANSACTIONAL).to_be_bytes();
+    batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes);
+    batch[43..51].copy_from_slice(&id.0.to_be_bytes());
+    batch[51..53].copy_from_slice(&epoch.0.to_be_bytes());
+    batch[53..57].copy_from_slice(&base_sequence.to_be_bytes());
+    seal(batch);
 }
 
 /// Records compressed as [`BatchBuilder`] does it, without a batch around them.

@@ -1,17 +1,30 @@
 //! Message types from the text of a `.proto` file.
 //!
 //! Read is what tells how messages lie on the wire: messages, enums, scalars, repeated fields, maps, oneofs, nested
-//! types, packages. Options, services, extensions, reserved numbers are passed over. Of imports only Google's well-known
-//! types are known, and those without being imported. Groups are refused.
+//! types, packages. Options, services, extensions, reserved numbers are passed over. Files that it imports come beside it;
+//! Google's well-known types are known without being imported. Groups are refused.
+//!
+//! # Limits
+//! Nesting, the number of messages and enums, and the length of their names.
 //!
 //! # Instead of
 //! `protox` with `prost-reflect`: a compiler of the whole language and a dynamic message type, several times the code of
 //! this crate to build, of which names, numbers and types of fields would be used.
 
-use std::collections::BTreeSet;
+mod descriptor;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use descriptor::DescriptorError;
 
 /// Levels that messages may be declared within each other.
 const DEPTH_MAX: usize = 32;
+/// Messages, and enums, of all files together.
+const TYPES_MAX: usize = 4096;
+/// Of a name with all that stands before it.
+const NAME_BYTES_MAX: usize = 512;
 /// Field numbers end here.
 const NUMBER_MAX: u32 = (1 << 29) - 1;
 
@@ -24,12 +37,17 @@ pub enum SchemaError {
     Type { line: usize, name: String },
 }
 
-/// What a file declares.
+/// What a file declares, and what it imports.
 #[derive(Debug, Default)]
 pub struct Schema {
-    package: String,
+    /// Of the file itself, which may have none.
+    pub package: String,
+    pub imports: Vec<String>,
+    is_proto3: bool,
     pub messages: Vec<Message>,
     pub enums: Vec<Enum>,
+    /// Types by their names, when all are declared.
+    names: BTreeMap<String, Kind>,
 }
 
 #[derive(Debug)]
@@ -37,14 +55,19 @@ pub struct Message {
     /// With package and the messages around it.
     pub name: String,
     pub fields: Vec<Field>,
-    /// Its place among the messages of the file, and then within them, from the outermost on.
+    /// Its place among the messages of the file, and then within them, from the outermost on. None: it is a map's entry.
     pub place: Vec<i64>,
+    /// Whether the file itself declares it, and no import.
+    pub is_own: bool,
 }
 
 #[derive(Debug)]
 pub struct Enum {
     pub name: String,
     pub values: Vec<(i32, String)>,
+    /// Place of the message that it is declared in.
+    pub scope: Vec<i64>,
+    pub is_own: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +78,8 @@ pub struct Field {
     pub is_repeated: bool,
     /// Whether a message tells that it was left out; if not, it has its default value then.
     pub has_presence: bool,
+    pub is_required: bool,
+    pub one_of: Option<String>,
     line: usize,
 }
 
@@ -121,6 +146,22 @@ const WELL_KNOWN: &str = r#"
     message BoolValue { bool value = 1; }
     message StringValue { string value = 1; }
     message BytesValue { bytes value = 1; }
+    message Any { string type_url = 1; bytes value = 2; }
+    message Empty {}
+    message FieldMask { repeated string paths = 1; }
+    message Struct { map<string, Value> fields = 1; }
+    message ListValue { repeated Value values = 1; }
+    message Value {
+        oneof kind {
+            NullValue null_value = 1;
+            double number_value = 2;
+            string string_value = 3;
+            bool bool_value = 4;
+            Struct struct_value = 5;
+            ListValue list_value = 6;
+        }
+    }
+    enum NullValue { NULL_VALUE = 0; }
 "#;
 
 /// Ways that a value lies on the wire.
@@ -150,13 +191,26 @@ impl Scalar {
 
 impl Schema {
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
+        Self::parse_with(&[], text)
+    }
+
+    /// A file that names types of others, which come in any order.
+    pub fn parse_with(imported: &[&str], text: &str) -> Result<Self, SchemaError> {
         let mut schema = Self::default();
-        for text in [text, WELL_KNOWN] {
-            let mut file = File::new(text, &mut schema);
-            file.read()?;
+        let mut own = File::new(text, &mut schema, true);
+        own.read()?;
+        (schema.is_proto3, schema.package) = (own.is_proto3, own.package);
+        for text in imported.iter().chain([&WELL_KNOWN]) {
+            File::new(text, &mut schema, false).read()?;
         }
         schema.resolve()?;
         Ok(schema)
+    }
+
+    /// The messages that the file itself declares, maps' entries left out.
+    pub fn own_messages(&self) -> impl Iterator<Item = &Message> {
+        let own = |message: &&Message| message.is_own && !message.place.is_empty();
+        self.messages.iter().filter(own)
     }
 
     /// By full name, or by the last part of it if only one message has that.
@@ -175,6 +229,16 @@ impl Schema {
     }
 
     fn resolve(&mut self) -> Result<(), SchemaError> {
+        let messages = (0..).zip(&self.messages);
+        let messages = messages.map(|(at, message)| (&message.name, Kind::Message(at)));
+        let enums = (0..).zip(&self.enums);
+        let enums = enums.map(|(at, declared)| (&declared.name, Kind::Enum(at)));
+        let mut names = BTreeMap::new();
+        for (name, kind) in messages.chain(enums) {
+            // The file's own come first: what they declare is not declared anew by what stands behind.
+            names.entry(name.clone()).or_insert(kind);
+        }
+        self.names = names;
         for at in 0..self.messages.len() {
             for field in 0..self.messages[at].fields.len() {
                 let message = &self.messages[at];
@@ -189,7 +253,7 @@ impl Schema {
                         name: name.clone(),
                     })?;
                 let field = &mut self.messages[at].fields[field];
-                field.has_presence |= matches!(kind, Kind::Message(_));
+                field.has_presence |= matches!(kind, Kind::Message(_)) && !field.is_repeated;
                 field.kind = kind;
             }
         }
@@ -199,29 +263,18 @@ impl Schema {
     /// From the innermost scope outwards.
     fn find(&self, scope: &str, name: &str) -> Option<Kind> {
         if let Some(name) = name.strip_prefix('.') {
-            return self.named(name);
+            return self.names.get(name).cloned();
         }
         let mut scope = scope;
         loop {
-            if let Some(kind) = self.named(&join(scope, name)) {
-                return Some(kind);
+            if let Some(kind) = self.names.get(&join(scope, name)) {
+                return Some(kind.clone());
             }
             if scope.is_empty() {
                 return None;
             }
             scope = scope.rsplit_once('.').map_or("", |(outer, _)| outer);
         }
-    }
-
-    fn named(&self, name: &str) -> Option<Kind> {
-        let message = self
-            .messages
-            .iter()
-            .position(|message| message.name == name);
-        let an_enum = || self.enums.iter().position(|declared| declared.name == name);
-        message
-            .map(Kind::Message)
-            .or_else(|| an_enum().map(Kind::Enum))
     }
 }
 
@@ -248,18 +301,22 @@ struct File<'a, 's> {
     line: usize,
     token: Token<'a>,
     schema: &'s mut Schema,
-    /// Fields without a label have presence, before and after proto3.
-    has_presence: bool,
+    package: String,
+    /// Fields without a label have no presence; before and after, they have.
+    is_proto3: bool,
+    is_own: bool,
 }
 
 impl<'a, 's> File<'a, 's> {
-    fn new(text: &'a str, schema: &'s mut Schema) -> Self {
+    fn new(text: &'a str, schema: &'s mut Schema, is_own: bool) -> Self {
         Self {
             rest: text,
             line: 1,
             token: Token::End,
             schema,
-            has_presence: true,
+            package: String::new(),
+            is_proto3: false,
+            is_own,
         }
     }
 
@@ -373,7 +430,6 @@ impl<'a, 's> File<'a, 's> {
 
     fn read(&mut self) -> Result<(), SchemaError> {
         self.advance()?;
-        self.schema.package.clear();
         let mut messages = 0;
         while self.token != Token::End {
             if self.accept(Token::Symbol(b';'))? {
@@ -383,24 +439,34 @@ impl<'a, 's> File<'a, 's> {
                 Token::Word("syntax") => {
                     self.advance()?;
                     self.symbol(b'=', "=")?;
-                    self.has_presence = self.token != Token::Text("proto3");
+                    self.is_proto3 = self.token == Token::Text("proto3");
                     self.skip_statement()?;
                 }
                 Token::Word("package") => {
                     self.advance()?;
-                    self.schema.package = self.word("a package's name")?.to_owned();
+                    self.package = self.word("a package's name")?.to_owned();
                     self.skip_statement()?;
                 }
                 Token::Word("message") => {
-                    let scope = self.schema.package.clone();
+                    let scope = self.package.clone();
                     self.message(&scope, vec![messages])?;
                     messages += 1;
                 }
                 Token::Word("enum") => {
-                    let scope = self.schema.package.clone();
-                    self.enumeration(&scope)?;
+                    let scope = self.package.clone();
+                    self.enumeration(&scope, &[])?;
                 }
-                Token::Word("import" | "option" | "service" | "extend" | "edition") => {
+                Token::Word("import") => {
+                    self.advance()?;
+                    if matches!(self.token, Token::Word("public" | "weak")) {
+                        self.advance()?;
+                    }
+                    if let (Token::Text(name), true) = (self.token, self.is_own) {
+                        self.schema.imports.push(name.to_owned());
+                    }
+                    self.skip_statement()?;
+                }
+                Token::Word("option" | "service" | "extend" | "edition") => {
                     self.skip_statement()?;
                 }
                 _ => return self.expected("a declaration"),
@@ -412,6 +478,7 @@ impl<'a, 's> File<'a, 's> {
     fn message(&mut self, scope: &str, place: Vec<i64>) -> Result<(), SchemaError> {
         self.advance()?;
         let name = join(scope, self.word("a message's name")?);
+        self.check_declared(&name, self.schema.messages.len())?;
         if place.len() > DEPTH_MAX {
             return self.expected("less nesting");
         }
@@ -428,7 +495,7 @@ impl<'a, 's> File<'a, 's> {
                     self.message(&name, place)?;
                     messages += 1;
                 }
-                Token::Word("enum") => self.enumeration(&name)?,
+                Token::Word("enum") => self.enumeration(&name, &place)?,
                 Token::Word("option" | "reserved" | "extensions" | "extend") => {
                     self.skip_statement()?;
                 }
@@ -452,33 +519,46 @@ impl<'a, 's> File<'a, 's> {
             name,
             fields,
             place,
+            is_own: self.is_own,
         });
+        Ok(())
+    }
+
+    fn check_declared(&self, name: &str, count: usize) -> Result<(), SchemaError> {
+        if name.len() > NAME_BYTES_MAX {
+            return self.expected("a shorter name");
+        }
+        if count >= TYPES_MAX {
+            return self.expected("fewer types");
+        }
         Ok(())
     }
 
     fn one_of(&mut self, fields: &mut Vec<Field>) -> Result<(), SchemaError> {
         self.advance()?;
-        self.word("a name")?;
+        let name = self.word("a name")?;
         self.symbol(b'{', "{")?;
         while !self.accept(Token::Symbol(b'}'))? {
             if self.token == Token::Word("option") {
                 self.skip_statement()?;
             } else if !self.accept(Token::Symbol(b';'))? {
-                let field = self.field(Some(true))?;
+                let field = self.field(Some(name))?;
                 fields.push(field);
             }
         }
         Ok(())
     }
 
-    fn field(&mut self, presence: Option<bool>) -> Result<Field, SchemaError> {
+    fn field(&mut self, one_of: Option<&str>) -> Result<Field, SchemaError> {
         let mut is_repeated = false;
-        let mut has_presence = presence.unwrap_or(self.has_presence);
+        let mut is_required = false;
+        let mut has_presence = one_of.is_some() || !self.is_proto3;
         let mut first = self.word("a field")?;
         if let (None, "repeated" | "optional" | "required", Token::Word(next)) =
-            (presence, first, self.token)
+            (one_of, first, self.token)
         {
             is_repeated = first == "repeated";
+            is_required = first == "required";
             has_presence = !is_repeated;
             self.advance()?;
             first = next;
@@ -487,7 +567,12 @@ impl<'a, 's> File<'a, 's> {
             return self.expected("a field that is no group");
         }
         let kind = kind(first);
-        self.numbered(kind, is_repeated, has_presence)
+        let field = self.numbered(kind, is_repeated, has_presence)?;
+        Ok(Field {
+            is_required,
+            one_of: one_of.map(str::to_owned),
+            ..field
+        })
     }
 
     /// Name, number and options.
@@ -512,6 +597,8 @@ impl<'a, 's> File<'a, 's> {
             kind,
             is_repeated,
             has_presence: has_presence && !is_repeated,
+            is_required: false,
+            one_of: None,
             line,
         })
     }
@@ -533,19 +620,23 @@ impl<'a, 's> File<'a, 's> {
             kind,
             is_repeated: false,
             has_presence: false,
+            is_required: false,
+            one_of: None,
             line,
         };
         self.schema.messages.push(Message {
             name: entry.clone(),
             fields: vec![of_entry("key", 1, key), of_entry("value", 2, value)],
             place: Vec::new(),
+            is_own: self.is_own,
         });
         self.numbered(Kind::Named(format!(".{entry}")), true, false)
     }
 
-    fn enumeration(&mut self, scope: &str) -> Result<(), SchemaError> {
+    fn enumeration(&mut self, scope: &str, place: &[i64]) -> Result<(), SchemaError> {
         self.advance()?;
         let name = join(scope, self.word("an enum's name")?);
+        self.check_declared(&name, self.schema.enums.len())?;
         self.symbol(b'{', "{")?;
         let mut values = Vec::new();
         while !self.accept(Token::Symbol(b'}'))? {
@@ -567,7 +658,12 @@ impl<'a, 's> File<'a, 's> {
             }
             self.skip_statement()?;
         }
-        self.schema.enums.push(Enum { name, values });
+        self.schema.enums.push(Enum {
+            name,
+            values,
+            scope: place.to_vec(),
+            is_own: self.is_own,
+        });
         Ok(())
     }
 }
@@ -606,4 +702,26 @@ fn integer(text: &str) -> Option<i64> {
         Some(digits) if !digits.is_empty() => i64::from_str_radix(digits, 8).ok(),
         _ => text.parse().ok(),
     }
+}
+
+/// The words of a file with one space between them: equal for files that differ in space and comments only.
+pub fn words(text: &str) -> Result<String, SchemaError> {
+    let mut schema = Schema::default();
+    let mut file = File::new(text, &mut schema, true);
+    file.advance()?;
+    let mut out = String::with_capacity(text.len());
+    while file.token != Token::End {
+        match file.advance()? {
+            Token::Word(word) => out.push_str(word),
+            Token::Text(text) => {
+                out.push('"');
+                out.push_str(text);
+                out.push('"');
+            }
+            Token::Symbol(symbol) => out.push(char::from(symbol)),
+            Token::End => {}
+        }
+        out.push(' ');
+    }
+    Ok(out)
 }

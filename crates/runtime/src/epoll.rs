@@ -153,6 +153,7 @@ impl Epoll {
             | Op::Space { .. }
             | Op::Lock { .. }
             | Op::Touch { .. } => offload::submit(Lane::Metadata, key, op, &self.remote),
+            Op::LookUp { .. } => offload::submit(Lane::Names, key, op, &self.remote),
         }
     }
 

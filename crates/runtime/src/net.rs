@@ -5,7 +5,12 @@ use crate::{
     shard::Shard,
 };
 use iobuf::{BufMut, IoBuf};
-use std::{cell::Cell, io, net::SocketAddr, rc::Rc};
+use std::{
+    cell::Cell,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    rc::Rc,
+};
 
 /// A socket that closes when it is dropped, unless it was handed on.
 struct Owned {
@@ -30,6 +35,32 @@ impl Drop for Owned {
             self.shard.submit_detached(Op::Close { fd: self.fd });
         }
     }
+}
+
+/// Addresses of a host, IPv4 first: servers on the loopback rarely listen on `::1`. Names are looked up by the system's
+/// resolver, on a thread of its own; `localhost` and addresses need none.
+pub async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if host == "localhost" {
+        return Ok(vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)]);
+    }
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let op = Op::LookUp {
+        host: host.to_owned(),
+        port,
+    };
+    let (_, outcome) = ops::run(op).await;
+    let mut found = match outcome? {
+        Value::Addresses(found) => found,
+        other => unreachable!("the driver answered with {other:?}"),
+    };
+    if found.is_empty() {
+        let error = format!("no address is known of the name '{host}'");
+        return Err(io::Error::new(io::ErrorKind::NotFound, error));
+    }
+    found.sort_by_key(SocketAddr::is_ipv6);
+    Ok(found)
 }
 
 async fn run_socket(op: Op) -> io::Result<(Fd, SocketAddr)> {

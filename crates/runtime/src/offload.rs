@@ -1,4 +1,4 @@
-//! Helper threads for operations that block: metadata, memory, and with epoll all file I/O.
+//! Helper threads for operations that block: metadata, memory, names of hosts, and with epoll all file I/O.
 //!
 //! # Place       one set per process, started at first use, never ended
 //! # Limits      jobs are operations in flight, which the shards' slabs bound
@@ -15,6 +15,7 @@ use std::{
     ffi::CString,
     fs, io,
     mem::MaybeUninit,
+    net::ToSocketAddrs,
     os::{
         fd::IntoRawFd,
         unix::{ffi::OsStrExt, fs::OpenOptionsExt},
@@ -37,6 +38,8 @@ pub(crate) enum Lane {
     Metadata,
     /// Reads, writes and syncs where io_uring is refused.
     Data,
+    /// Names of hosts: a resolver may take its time, and nothing of the disk waits for it.
+    Names,
 }
 
 /// Threads for `Lane::Data`: the depth at which the disk of a small machine is busy.
@@ -45,6 +48,7 @@ const DATA_THREADS: usize = 4;
 struct Lanes {
     metadata: mpsc::Sender<Job>,
     data: OnceLock<mpsc::Sender<Job>>,
+    names: OnceLock<mpsc::Sender<Job>>,
 }
 
 static LANES: OnceLock<Lanes> = OnceLock::new();
@@ -83,12 +87,14 @@ pub(crate) fn submit(lane: Lane, key: OpKey, op: Op, from: &Arc<Remote>) {
     let lanes = LANES.get_or_init(|| Lanes {
         metadata: start_threads("metadata", 1),
         data: OnceLock::new(),
+        names: OnceLock::new(),
     });
     let sender = match lane {
         Lane::Metadata => &lanes.metadata,
         Lane::Data => lanes
             .data
             .get_or_init(|| start_threads("file-io", DATA_THREADS)),
+        Lane::Names => lanes.names.get_or_init(|| start_threads("names", 1)),
     };
     let job = Job {
         key,
@@ -228,6 +234,12 @@ fn perform_once(op: &mut Op) -> Outcome {
             Err(error) => Err(Errno::from(&error)),
         },
         Op::Space { path } => space(path),
+        Op::LookUp { host, port } => {
+            let found = (host.as_str(), *port).to_socket_addrs();
+            Ok(Value::Addresses(
+                found.map(Iterator::collect).unwrap_or_default(),
+            ))
+        }
         Op::Lock { path } => lock(path),
         Op::Touch { buf } => {
             buf.touch();

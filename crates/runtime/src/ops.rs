@@ -119,6 +119,11 @@ pub(crate) enum Op {
     Space {
         path: PathBuf,
     },
+    /// Asks the system's resolver. Gives `Value::Addresses`, none for a name that it does not know.
+    LookUp {
+        host: String,
+        port: u16,
+    },
     /// Has the kernel give a buffer its memory. Gives `Value::Done`.
     Touch {
         buf: AppendBuf,
@@ -175,6 +180,7 @@ pub(crate) enum Value {
     Exists(bool),
     Entries(Vec<DirEntry>),
     Space(Space),
+    Addresses(Vec<SocketAddr>),
 }
 
 /// A system error number.

@@ -197,6 +197,10 @@ impl Uring {
                 offload::submit(Lane::Metadata, key, op, &self.remote);
                 return;
             }
+            Op::LookUp { .. } => {
+                offload::submit(Lane::Names, key, op, &self.remote);
+                return;
+            }
             _ => None,
         };
         if let Some(outcome) = at_once {

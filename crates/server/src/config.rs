@@ -69,6 +69,8 @@ settings! {
     http_addr: SocketAddr, "ADDR", "127.0.0.1:9644";
     /// Where Postgres clients connect (psql, drivers, Grafana). Port 0 picks a free one. The database is called forebay.
     pg_addr: SocketAddr, "ADDR", "127.0.0.1:5433";
+    /// Where the schema registry answers, as Confluent's does. Port 0 picks a free one; empty: nowhere.
+    registry_addr: Option<SocketAddr>, "ADDR", "127.0.0.1:8081";
     /// Listen without encryption beyond loopback. Anyone who reaches the port can read and write everything.
     allow_plaintext: bool, "BOOL", "false";
     /// Shards, each one pinned thread with its own memory. 0: one per CPU the process may use.
@@ -96,6 +98,9 @@ settings! {
     network_bytes: Bytes, "SIZE", "256MiB";
     /// Memory of each shard for records on their way to clients.
     fetch_bytes: Bytes, "SIZE", "256MiB";
+    /// Memory of all views, tables and sinks together: their rows and what their operators keep. Who needs more stops and
+    /// says so. 0: half of what the process may use.
+    state_bytes: Bytes, "SIZE", "0";
     /// Client connections of the node; one more is closed at once.
     connections_max: u32, "N", "10000";
     /// A connection without requests for so long is closed.
@@ -266,12 +271,14 @@ impl Loaded {
     fn check(&self) -> Result<(), ConfigError> {
         let s = &self.settings;
         if !s.allow_plaintext {
-            for (setting, addr) in [
-                ("kafka_addr", s.kafka_addr),
-                ("http_addr", s.http_addr),
-                ("pg_addr", s.pg_addr),
-            ] {
-                if !addr.ip().is_loopback() {
+            let listeners = [
+                ("kafka_addr", Some(s.kafka_addr)),
+                ("http_addr", Some(s.http_addr)),
+                ("pg_addr", Some(s.pg_addr)),
+                ("registry_addr", s.registry_addr),
+            ];
+            for (setting, addr) in listeners {
+                if let Some(addr) = addr.filter(|addr| !addr.ip().is_loopback()) {
                     return Err(ConfigError::Plaintext { setting, addr });
                 }
             }

@@ -135,11 +135,15 @@ fn choose_dir(loaded: &mut Loaded) -> anyhow::Result<Dir> {
 fn adapt(loaded: &mut Loaded) {
     let settings = &mut loaded.settings;
     let addrs = [
-        ("kafka_addr", &mut settings.kafka_addr),
-        ("http_addr", &mut settings.http_addr),
-        ("pg_addr", &mut settings.pg_addr),
+        ("kafka_addr", Some(&mut settings.kafka_addr)),
+        ("http_addr", Some(&mut settings.http_addr)),
+        ("pg_addr", Some(&mut settings.pg_addr)),
+        ("registry_addr", settings.registry_addr.as_mut()),
     ];
     for (name, addr) in addrs {
+        let Some(addr) = addr else {
+            continue;
+        };
         if loaded.origins[name] == Origin::Default && TcpListener::bind(*addr).is_err() {
             addr.set_port(0);
         }

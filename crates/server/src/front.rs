@@ -1,4 +1,4 @@
-//! The front thread: HTTP for people and monitoring, apart from the shards.
+//! The front thread: HTTP for people, monitoring and serialisers, apart from the shards.
 //!
 //! # Place   one thread with an executor of its own; it asks the shards by messages and may be slow unnoticed
 //! # Limits  connections, header size, time for a request's head, and time for the shards' answers
@@ -7,11 +7,14 @@ mod metrics;
 #[cfg(feature = "pipelines")]
 mod postgres;
 pub mod prometheus;
+mod registry;
 
 use std::{
     convert::Infallible,
+    future::Future,
     io,
     net::{SocketAddr, TcpListener},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,22 +26,34 @@ use std::{
 use base::ShardId;
 use broker::Broker;
 use http_body_util::Full;
-use hyper::{Method, Request, Response, StatusCode, body::Bytes, header, service::service_fn};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use runtime::{Class, ShardsHandle};
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::timeout,
+};
 
-use crate::Programs;
 #[cfg(feature = "pipelines")]
 use crate::pipelines::NodeBackend;
+use crate::{Programs, registry::SchemaStore};
 
 /// One more waits in the listener's queue. So many that slow ones, which end after `HEAD_TIME_MAX`, do not keep probes
 /// out; one costs a task and a buffer of some KiB.
 const CONNECTIONS_MAX: usize = 1024;
+/// Those of the schema registry.
+const REGISTRY_CONNECTIONS_MAX: usize = 256;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
-/// Idle or busy, a connection ends after this: scrapers connect again.
+/// Idle or busy, a connection ends after this: scrapers and serialisers connect again.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(300);
+/// What was asked before that is answered within this.
+const LAST_ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 /// A shard that does not answer within this is reported as such.
 const SHARD_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -65,6 +80,8 @@ pub struct Listeners {
     pub http: TcpListener,
     /// `None`: the node is built without SQL.
     pub postgres: Option<TcpListener>,
+    /// `None`: the schema registry answers nowhere.
+    pub registry: Option<TcpListener>,
 }
 
 /// Why it does not come up.
@@ -72,9 +89,6 @@ pub struct Listeners {
 pub enum FrontError {
     #[error("the front thread does not start: {0}")]
     Thread(#[from] io::Error),
-    #[cfg(feature = "pipelines")]
-    #[error("the stream engine does not start: {0}")]
-    Pipelines(#[from] crate::pipelines::StartError),
 }
 
 /// Binds before the node starts, so that a taken port is known at once.
@@ -85,11 +99,12 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Front {
-    /// Serves until stopped; once the node serves.
+    /// Serves until stopped; once the node serves. `state_bytes`: of all pipelines, as it is set.
     pub fn start(
         listeners: Listeners,
         shards: ShardsHandle,
         programs: Programs,
+        state_bytes: u64,
     ) -> Result<Self, FrontError> {
         let shared = Arc::new(Shared {
             shards,
@@ -97,27 +112,48 @@ impl Front {
             stop: Notify::new(),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         });
-        let executor = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let mut executor = tokio::runtime::Builder::new_current_thread();
+        // Of the threads that plan statements.
         #[cfg(feature = "pipelines")]
-        let backend = executor.block_on(NodeBackend::start(shared.shards.clone(), programs))?;
+        executor.thread_stack_size(sql::STACK_BYTES);
+        let executor = executor.enable_all().build()?;
+        // Before the engine, whose sources ask for schemas by their numbers.
+        let schemas = executor.block_on(SchemaStore::start(shared.shards.clone()));
+        #[cfg(feature = "pipelines")]
+        let backend = executor.block_on(NodeBackend::start(
+            shared.shards.clone(),
+            programs,
+            state_bytes,
+            schemas.clone(),
+        ));
         #[cfg(not(feature = "pipelines"))]
-        let Programs {} = programs;
+        let (Programs {}, _) = (programs, state_bytes);
         let here = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("front".into())
-            .spawn(move || {
-                executor.block_on(async {
-                    // Dropped with the executor, and every connection with it.
-                    tokio::spawn(accept(listeners.http, here.clone()));
-                    #[cfg(feature = "pipelines")]
-                    if let Some(listener) = listeners.postgres {
-                        tokio::spawn(postgres::accept(listener, backend));
-                    }
-                    here.stop.notified().await;
-                });
-            })?;
+        let thread = std::thread::Builder::new().name("front".into());
+        // It reads statements, and lets them go.
+        #[cfg(feature = "pipelines")]
+        let thread = thread.stack_size(sql::STACK_BYTES);
+        let thread = thread.spawn(move || {
+            executor.block_on(async {
+                // Dropped with the executor, and every connection with it.
+                let connections = here.connections.clone();
+                let shared = here.clone();
+                let pages = move |request| answer(request, shared.clone());
+                tokio::spawn(accept("HTTP", listeners.http, connections, pages));
+                if let Some(listener) = listeners.registry {
+                    let subjects = registry::Subjects::new(schemas);
+                    let answered = move |request| subjects.clone().answer(request);
+                    // Of their own: who registers schemas is not to keep probes out.
+                    let connections = Arc::new(Semaphore::new(REGISTRY_CONNECTIONS_MAX));
+                    tokio::spawn(accept("the registry", listener, connections, answered));
+                }
+                #[cfg(feature = "pipelines")]
+                if let Some(listener) = listeners.postgres {
+                    tokio::spawn(postgres::accept(listener, backend));
+                }
+                here.stop.notified().await;
+            });
+        })?;
         Ok(Self { shared, thread })
     }
 
@@ -135,34 +171,47 @@ impl Front {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept<A, F>(
+    name: &'static str,
+    listener: TcpListener,
+    connections: Arc<Semaphore>,
+    answer: A,
+) where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "HTTP does not start"),
+        Err(error) => return tracing::error!(%error, "{name} does not start"),
     };
     loop {
-        let Ok(permit) = shared.connections.clone().acquire_owned().await else {
+        let Ok(permit) = connections.clone().acquire_owned().await else {
             return;
         };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "accepting an HTTP connection failed");
+                tracing::warn!(%error, "accepting a connection of {name} failed");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let shared = shared.clone();
+        let answer = answer.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, shared.clone()));
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIME_MAX)
                 .max_buf_size(HEAD_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(stream), service_fn(answer));
+            let mut connection = pin!(connection);
+            let mut ended = timeout(CONNECTION_TIME_MAX, connection.as_mut()).await;
+            if ended.is_err() {
+                connection.as_mut().graceful_shutdown();
+                ended = timeout(LAST_ANSWER_TIME_MAX, connection).await;
+            }
             // Whatever the peer did wrong concerns nobody else.
-            if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIME_MAX, connection).await {
-                tracing::debug!(%error, "an HTTP connection ended");
+            if let Ok(Err(error)) = ended {
+                tracing::debug!(%error, "a connection of {name} ended");
             }
             drop(permit);
         });
@@ -170,7 +219,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn answer(
-    request: Request<hyper::body::Incoming>,
+    request: Request<Incoming>,
     shared: Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -199,7 +248,7 @@ async fn metrics(shared: &Shared) -> Response<Full<Bytes>> {
             .call(shard, Class::Admin, "metrics", || async {
                 metrics::ShardReport::take()
             });
-        match tokio::time::timeout(SHARD_TIME_MAX, asked).await {
+        match timeout(SHARD_TIME_MAX, asked).await {
             Ok(report) => reports.push(report),
             Err(_) => {
                 let said = format!("shard {shard} does not answer\n");
@@ -220,7 +269,7 @@ async fn health(shared: &Shared) -> Response<Full<Bytes>> {
         let asked = shared.shards.call(shard, Class::Admin, "health", || async {
             runtime::local::<Broker>().is_some()
         });
-        match tokio::time::timeout(SHARD_TIME_MAX, asked).await {
+        match timeout(SHARD_TIME_MAX, asked).await {
             Ok(true) => {}
             Ok(false) => return text(StatusCode::SERVICE_UNAVAILABLE, "stopped\n"),
             Err(_) => {

@@ -13,6 +13,7 @@ pub mod node;
 #[cfg(feature = "pipelines")]
 pub mod pipelines;
 mod programs;
+pub mod registry;
 pub mod start;
 pub mod time;
 pub mod trace;

@@ -9,9 +9,14 @@ pub struct Programs {
 
 #[cfg(feature = "pipelines")]
 impl Programs {
-    /// One app more. Fails when it contradicts itself.
-    pub fn with(mut self, app: flow::App) -> Result<Self, flow::AppError> {
-        self.relations.extend(app.into_relations()?.relations);
-        Ok(self)
+    /// One app more. Fails when it contradicts itself, or has a part that is called as one of another app is.
+    pub fn with(self, app: flow::App) -> Result<Self, flow::AppError> {
+        let before = flow::Relations {
+            relations: self.relations,
+        };
+        let all = before.with(app.into_relations()?)?;
+        Ok(Self {
+            relations: all.relations,
+        })
     }
 }

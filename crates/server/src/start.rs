@@ -90,6 +90,7 @@ pub struct Process {
     pub http_addr: SocketAddr,
     /// Unless the node is built without SQL.
     pub pg_addr: Option<SocketAddr>,
+    pub registry_addr: Option<SocketAddr>,
     pub report: OpenReport,
     pub shards: u16,
     ready_file: Option<PathBuf>,
@@ -181,6 +182,12 @@ impl Process {
         let postgres = postgres.transpose()?;
         let pg_addr = postgres.as_ref().map(std::net::TcpListener::local_addr);
         let pg_addr = pg_addr.transpose().map_err(StartError::Shards)?;
+        let registry = settings
+            .registry_addr
+            .map(|addr| bind("registry_addr", addr));
+        let registry = registry.transpose()?;
+        let registry_addr = registry.as_ref().map(std::net::TcpListener::local_addr);
+        let registry_addr = registry_addr.transpose().map_err(StartError::Shards)?;
         let shards = shard_count(settings);
         check_open_files(settings);
         let config = runtime::Config {
@@ -213,7 +220,13 @@ impl Process {
                 });
             }
         };
-        let front = match Front::start(Listeners { http, postgres }, running.handle(), programs) {
+        let listeners = Listeners {
+            http,
+            postgres,
+            registry,
+        };
+        let state_bytes = settings.state_bytes.0;
+        let front = match Front::start(listeners, running.handle(), programs, state_bytes) {
             Ok(front) => front,
             Err(error) => {
                 ask_to_stop(&running);
@@ -227,6 +240,7 @@ impl Process {
             kafka_addr: serving.kafka_addr,
             http_addr,
             pg_addr,
+            registry_addr,
             report: serving.report,
             shards,
             ready_file: settings.ready_file.clone(),
@@ -251,6 +265,7 @@ impl Process {
             "kafka_addr": self.kafka_addr.to_string(),
             "http_addr": self.http_addr.to_string(),
             "pg_addr": self.pg_addr.map(|addr| addr.to_string()),
+            "registry_addr": self.registry_addr.map(|addr| addr.to_string()),
             "pid": std::process::id(),
             "cluster_id": self.report.cluster_id,
             "shards": self.shards,
@@ -299,6 +314,7 @@ impl Process {
              \x20 Kafka    {kafka}{advertised}\n\
              \x20 HTTP     http://{http}  (/metrics /health /ready)\n\
              {postgres}\
+             {registry}\
              \x20 data     {dir}: {found}\n\
              \x20 durable  every batch is written past the page cache (O_DIRECT) and synced to disk before it is \
              acknowledged\n\
@@ -319,6 +335,10 @@ impl Process {
                     addr.ip(),
                     addr.port()
                 ))
+                .unwrap_or_default(),
+            registry = self
+                .registry_addr
+                .map(|addr| format!("  schemas  http://{addr}  (Confluent's registry API)\n"))
                 .unwrap_or_default(),
             dir = settings.data_dir.display(),
             shards = self.shards,

@@ -24,7 +24,7 @@ const SEED_VARIABLE: &str = "FOREBAY_SEED";
 const COUNT: u64 = 2000;
 /// Simulated time over the CPU time of the threads that simulate (their real time, on a machine that does nothing else):
 /// what every suite must reach over all its seeds.
-pub const RATIO_MIN: f64 = 50.0;
+const RATIO_MIN: f64 = 50.0;
 /// A suite gives up after so many failing seeds: enough to see whether they have one cause.
 const FAILURES_MAX: usize = 12;
 
@@ -35,8 +35,6 @@ pub struct Suite {
     pub name: &'static str,
     /// One of so many seeds is for this suite: runs of whole nodes take longer than runs of one store.
     pub share: u64,
-    /// Simulated time over CPU time that it must reach over all its seeds.
-    pub ratio_min: f64,
 }
 
 /// What a run tells of itself.
@@ -164,10 +162,9 @@ impl Suite {
         assert!(total.crashes > 0, "nothing was crashed");
         let ratio = total.simulated.as_secs_f64() / total.cpu.as_secs_f64();
         assert!(
-            ratio >= self.ratio_min,
-            "{}: simulated time is {ratio:.0} times real time, not {}",
+            ratio >= RATIO_MIN,
+            "{}: simulated time is {ratio:.0} times real time, not {RATIO_MIN}",
             self.name,
-            self.ratio_min,
         );
     }
 }

@@ -292,6 +292,7 @@ async fn start_engine(shared: &Rc<Shared>, broker: &Rc<Broker>) {
         &data_dir,
         shared.relations(),
         shared.planted,
+        usize::MAX,
     );
     let engine = started.await.expect("a checkpoint is whole or not there");
     runtime::set_local(engine.clone());
@@ -364,8 +365,25 @@ async fn check_everything(shared: &Shared, engine: &Engine, topics: &Watched) {
 /// # Panics
 /// When it is not there or cannot be read.
 pub async fn read_topic(topics: &dyn TopicLog, name: &str) -> Content {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let record = |record: batch::Record<'_>| Record {
+        key: record.key.as_deref().map(text),
+        value: record.value.as_deref().map(text),
+    };
+    read_records(topics, name, record).await
+}
+
+/// What is made of each record that a topic holds, by partition.
+///
+/// # Panics
+/// When it is not there or cannot be read.
+pub async fn read_records<T>(
+    topics: &dyn TopicLog,
+    name: &str,
+    mut each: impl FnMut(batch::Record<'_>) -> T,
+) -> Vec<Vec<T>> {
     let shape = topics.topic(name).expect("the topic was made");
-    let mut content = Content::new();
+    let mut content = Vec::new();
     for partition in 0..shape.partitions {
         let key = PartitionKey {
             topic: shape.id,
@@ -379,31 +397,22 @@ pub async fn read_topic(topics: &dyn TopicLog, name: &str) -> Content {
             if bytes.is_empty() {
                 break;
             }
-            next = take_records(&bytes, next, &mut records);
+            let from = next;
+            for item in batch::batches(&bytes) {
+                let (header, bytes) = item.expect("the log holds whole batches");
+                batch::for_each_record(bytes, 64 << 20, |record| {
+                    if record.offset >= from {
+                        records.push(each(record));
+                    }
+                    true
+                })
+                .expect("the log holds whole records");
+                next = Offset(header.last_offset().0 + 1);
+            }
         }
         content.push(records);
     }
     content
-}
-
-fn take_records(bytes: &[u8], from: Offset, records: &mut Vec<Record>) -> Offset {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut next = from;
-    for item in batch::batches(bytes) {
-        let (header, bytes) = item.expect("the log holds whole batches");
-        batch::for_each_record(bytes, 64 << 20, |record| {
-            if record.offset >= from {
-                records.push(Record {
-                    key: record.key.as_deref().map(text),
-                    value: record.value.as_deref().map(text),
-                });
-            }
-            true
-        })
-        .expect("the log holds whole records");
-        next = Offset(header.last_offset().0 + 1);
-    }
-    next
 }
 
 /// Writes transfers, and counts those that are acknowledged.
@@ -716,6 +725,10 @@ impl TopicLog for Watched {
         keeps_all: bool,
     ) -> LocalFuture<'_, Result<TopicShape, LogError>> {
         self.topics.ensure_topic(name, partitions, keeps_all)
+    }
+
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>> {
+        self.topics.delete_topic(name)
     }
 
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {

@@ -47,19 +47,26 @@ const AIMS: [Aim; 8] = [
     Aim::Creation,
 ];
 
-/// How many crashes hit what they were aimed at, in the order of the aims.
+/// What the runs of a suite came upon.
 #[derive(Debug, Default)]
-pub struct Hits([AtomicU64; AIMS.len()]);
+pub struct Hits {
+    /// How many crashes hit what they were aimed at, in the order of the aims.
+    crashes: [AtomicU64; AIMS.len()],
+    /// Rows that were written when their window had been seen closed.
+    late_rows: AtomicU64,
+}
 
 impl Hits {
-    /// Panics when there is an await that no crash has hit.
+    /// Panics when there is an await that no crash has hit, or nothing was late.
     pub fn check(&self) {
-        for (aim, hits) in AIMS.iter().zip(&self.0) {
+        for (aim, hits) in AIMS.iter().zip(&self.crashes) {
             println!("crashes at {aim:?}: {}", hits.load(Ordering::Relaxed));
         }
-        for (aim, hits) in AIMS.iter().zip(&self.0) {
+        for (aim, hits) in AIMS.iter().zip(&self.crashes) {
             assert!(hits.load(Ordering::Relaxed) > 0, "no crash hit {aim:?}");
         }
+        let late_rows = self.late_rows.load(Ordering::Relaxed);
+        assert!(late_rows > 0, "no row was late");
     }
 }
 
@@ -128,7 +135,7 @@ impl Run<'_> {
         }
         let at = self.sim.draw(AIMS.len() as u64) as usize;
         if self.run_to(AIMS[at]) {
-            self.hits.0[at].fetch_add(1, Ordering::Relaxed);
+            self.hits.crashes[at].fetch_add(1, Ordering::Relaxed);
             // Not always at the first moment of it.
             let more = self.sim.draw(2) * self.sim.draw(400);
             self.sim.run_for(Duration::from_micros(more));
@@ -233,5 +240,7 @@ impl Run<'_> {
             "{acknowledged} acknowledged, {shown} shown"
         );
         assert!(shared.answers.get() > 3, "hardly anything was asked");
+        let late_rows = shared.late_rows.get();
+        self.hits.late_rows.fetch_add(late_rows, Ordering::Relaxed);
     }
 }

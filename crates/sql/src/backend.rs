@@ -26,6 +26,16 @@ pub struct SqlError {
     pub location: Option<(u64, u64)>,
 }
 
+/// A schema that the registry has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredSchema {
+    /// `AVRO`, `PROTOBUF` or `JSON`.
+    pub format: &'static str,
+    pub text: Arc<str>,
+    /// Those that it names types of: what it calls them, and their texts, each behind what it names itself.
+    pub others: Vec<(String, Arc<str>)>,
+}
+
 /// Rows of several relations as of one epoch.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -54,6 +64,19 @@ pub struct Changes {
 pub trait Subscription: Send + Sync {
     /// `None` when the relation is gone.
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Changes, SqlError>>>;
+}
+
+/// How much memory a question takes: most need little, and are not to wait for those that need much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PermitSize {
+    Small,
+    Large,
+}
+
+/// Memory of one question; another one may have it once this is dropped.
+pub struct Permit {
+    pub bytes: usize,
+    pub held: Box<dyn Send>,
 }
 
 /// See the module head.
@@ -122,6 +145,12 @@ pub trait Backend: Send + Sync {
     /// Rows of a system table of the node: pipelines, operators, watermarks, lag, state sizes, epochs, late rows.
     fn system(&self, table: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>>;
 
-    /// Runs what computes for long where it disturbs nobody.
+    /// Returns when there is memory for one more question.
+    fn permit(&self, size: PermitSize) -> BoxFuture<'_, Permit>;
+
+    /// The newest schema of a subject of the registry.
+    fn schema(&self, subject: String) -> BoxFuture<'_, Result<RegisteredSchema, SqlError>>;
+
+    /// Runs what computes for long where it disturbs nobody, on a stack of [`crate::STACK_BYTES`].
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()>;
 }

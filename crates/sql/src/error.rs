@@ -29,6 +29,7 @@ pub mod sqlstate {
     pub const UNDEFINED_OBJECT: [u8; 5] = *b"42704";
     pub const DATATYPE_MISMATCH: [u8; 5] = *b"42804";
     pub const GROUPING_ERROR: [u8; 5] = *b"42803";
+    pub const WINDOWING_ERROR: [u8; 5] = *b"42P20";
     pub const WRONG_OBJECT_TYPE: [u8; 5] = *b"42809";
     pub const UNDEFINED_FUNCTION: [u8; 5] = *b"42883";
     pub const INVALID_COLUMN_REFERENCE: [u8; 5] = *b"42P10";
@@ -269,24 +270,6 @@ fn type_name(written: &str) -> &str {
         "List" => "anyarray",
         "Null" => "unknown",
         _ => word,
-    }
-}
-
-/// The name in SQL of a type by its short one.
-#[must_use]
-pub fn sql_name(short: &'static str) -> &'static str {
-    match short {
-        "bool" => "boolean",
-        "int2" => "smallint",
-        "int4" => "integer",
-        "int8" => "bigint",
-        "float4" => "real",
-        "float8" => "double precision",
-        "varchar" => "character varying",
-        "timestamp" => "timestamp without time zone",
-        "timestamptz" => "timestamp with time zone",
-        "time" => "time without time zone",
-        other => other,
     }
 }
 

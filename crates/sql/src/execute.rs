@@ -12,6 +12,7 @@ use arrow::{
 };
 use streams::{
     Delta, Plan,
+    delta::column_bytes,
     graph::{EpochEnd, Graph, PlanError},
     plan::{Input, SortKey},
 };
@@ -21,31 +22,21 @@ use crate::{
     column_type::canonical,
     error::sqlstate,
     planner::{Bindings, Planned},
-    stack::with_room,
 };
 
 /// Rows an answer holds at most before it is refused.
 pub const ANSWER_ROWS_MAX: usize = 50_000_000;
 
-/// What the operators of one question may hold.
-const STATE_BYTES_MAX: usize = 4 << 30;
-
-/// Runs it. `rows` has those of every relation that it reads, in all of their columns.
+/// Runs it. `rows` has those of every relation that it reads, in all of their columns; `bytes_max` is for what the operators
+/// hold, and for the answer, which is copied once.
 pub fn execute(
     planned: &Planned,
     bindings: &Bindings,
     rows: &BTreeMap<String, Vec<RecordBatch>>,
-) -> Result<Vec<RecordBatch>, SqlError> {
-    with_room(|| answer(planned, bindings, rows))
-}
-
-fn answer(
-    planned: &Planned,
-    bindings: &Bindings,
-    rows: &BTreeMap<String, Vec<RecordBatch>>,
+    bytes_max: usize,
 ) -> Result<Vec<RecordBatch>, SqlError> {
     let bound = planned.bind(bindings)?;
-    let deltas = run(&bound.plan, bindings.now_us, rows)?;
+    let deltas = run(&bound.plan, bindings.now_us, rows, bytes_max)?;
     let all = expanded(&bound.plan.result().schema, &deltas)?;
     let all = sliced(ordered(all, &bound.order)?, bound.offset, bound.limit);
     let shown: Vec<usize> = (0..bound.fields.len()).collect();
@@ -62,14 +53,19 @@ fn run(
     plan: &Plan,
     now_us: i64,
     rows: &BTreeMap<String, Vec<RecordBatch>>,
+    bytes_max: usize,
 ) -> Result<Vec<Delta>, SqlError> {
     let mut graph = Graph::new(plan).map_err(|error| plan_error(&error))?;
-    graph.set_state_bytes_max(STATE_BYTES_MAX);
+    graph.set_state_bytes_max(bytes_max);
+    let mut answer = Collected {
+        deltas: Vec::new(),
+        bytes_left: bytes_max / 2,
+    };
     for (node, input) in plan.inputs() {
         let schema = plan.nodes[node.0].schema.clone();
         for batch in rows.get(&input.relation).into_iter().flatten() {
             graph.push(node, Delta::insert(read(batch, input, &schema)?));
-            while graph.work() {}
+            answer.take(&mut graph)?;
         }
     }
     graph.end_epoch(EpochEnd {
@@ -77,7 +73,7 @@ fn run(
         now: now_us,
         watermarks: BTreeMap::new(),
     });
-    while graph.work() {}
+    answer.take(&mut graph)?;
     if let Some(fault) = graph.failure() {
         return Err(fault.clone().into());
     }
@@ -85,7 +81,35 @@ fn run(
     if let Some(fault) = graph.stats().into_iter().find_map(|stats| stats.last_fault) {
         return Err(fault.into());
     }
-    Ok(graph.take_output())
+    Ok(answer.deltas)
+}
+
+/// What the graph has put out, as long as there is memory for it.
+struct Collected {
+    deltas: Vec<Delta>,
+    bytes_left: usize,
+}
+
+impl Collected {
+    /// Lets it work until there is nothing to do.
+    fn take(&mut self, graph: &mut Graph) -> Result<(), SqlError> {
+        loop {
+            let has_more = graph.work();
+            for delta in graph.take_output() {
+                let columns = delta.rows().columns().iter();
+                let bytes = columns.map(column_bytes).fold(0, usize::saturating_add);
+                let left = self.bytes_left.checked_sub(bytes);
+                self.bytes_left = left.ok_or_else(|| {
+                    let message = "the answer needs more memory than one question may use";
+                    SqlError::new(sqlstate::OUT_OF_MEMORY, message)
+                })?;
+                self.deltas.push(delta);
+            }
+            if !has_more {
+                return Ok(());
+            }
+        }
+    }
 }
 
 fn plan_error(error: &PlanError) -> SqlError {

@@ -24,6 +24,7 @@ use datafusion_expr::{
 };
 
 use crate::planner::{AS_OF_MARK, SYSTEM_TIME_MARK, as_of_misplaced};
+pub use bounded::{bounded, spread};
 
 /// By name.
 pub type Functions = BTreeMap<String, Arc<ScalarUDF>>;
@@ -56,7 +57,7 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         if LEFT_OUT.contains(&function.name()) {
             continue;
         }
-        add_scalar(&mut found, bounded::bounded(function));
+        add_scalar(&mut found, bounded(function));
     }
     let own = clock::all()
         .into_iter()

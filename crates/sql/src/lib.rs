@@ -14,6 +14,10 @@ mod pg_catalog;
 pub mod planner;
 pub mod postgres;
 pub mod session;
-mod stack;
 pub mod statement;
 pub mod text;
+
+/// What planning and binding a statement takes of the stack: the query engine's passes recurse over expressions and queries,
+/// some ten kilobytes a level in the worst case, of which `statement` lets a bounded number through. With room to spare for
+/// the frames around them; only touched pages count.
+pub const STACK_BYTES: usize = 128 << 20;

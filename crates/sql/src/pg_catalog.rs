@@ -16,6 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::array::RecordBatch;
 
+pub use objects::{quote_ident, quote_literal};
 pub use rewrite::rewrite;
 
 use crate::{

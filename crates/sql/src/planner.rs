@@ -16,6 +16,7 @@ mod interval;
 mod lookups;
 mod lower;
 mod names;
+mod node;
 mod operands;
 mod properties;
 mod semantics;
@@ -38,7 +39,7 @@ use datafusion_expr::LogicalPlan;
 use datafusion_sql::sqlparser::ast;
 use streams::{Plan, plan::SortKey};
 
-use crate::{backend::SqlError, catalog::Catalog, error::sqlstate, stack::with_room};
+use crate::{backend::SqlError, catalog::Catalog, error::sqlstate};
 
 pub(crate) use as_of::{MARK as AS_OF_MARK, SYSTEM_TIME_MARK, misplaced as as_of_misplaced};
 pub use change::{EXCLUDED, PlannedChange, PlannedConflict, plan_change};
@@ -78,13 +79,13 @@ pub struct Bindings {
     pub now_us: i64,
 }
 
-/// Plans a query. `types` are those that a client has named for its parameters; the others are inferred.
+/// Plans a query, on a stack of [`crate::STACK_BYTES`]. `types` are those that a client has named for its parameters; the others are inferred.
 pub fn plan_query(
     catalog: &Catalog,
     query: &ast::Query,
     types: &[Option<FieldRef>],
 ) -> Result<Planned, SqlError> {
-    with_room(|| planned(engine::analyzed(catalog, query, types)?, types))
+    planned(engine::analyzed(catalog, query, types)?, types)
 }
 
 fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, SqlError> {
@@ -130,7 +131,7 @@ impl Planned {
     pub fn bind(&self, bindings: &Bindings) -> Result<Self, SqlError> {
         match &self.template {
             None => Ok(self.clone()),
-            Some(template) => with_room(|| self.bound(template, bindings)),
+            Some(template) => self.bound(template, bindings),
         }
     }
 

@@ -152,10 +152,11 @@ impl Session {
         statement: Option<Statement>,
         types: &[u32],
     ) -> Result<Prepared, SqlError> {
-        let own = statement.clone();
+        let own = statement.as_ref();
+        let own = own.map(|own| (own.text.clone(), own.start, own.first));
         let prepared = self.prepare_statement(statement, types).await;
         prepared.map_err(|error| match &own {
-            Some(own) => own.placed(error),
+            Some((text, start, first)) => statement::placed(error, text, *start, *first),
             None => error,
         })
     }

@@ -8,7 +8,9 @@
 
 mod cursor;
 mod definition;
+mod depth;
 mod place;
+mod registered;
 mod rewrite;
 mod source_text;
 #[cfg(test)]
@@ -26,7 +28,7 @@ use cursor::{Cursor, position_of};
 /// Planning recurses over what was written; this keeps its stack bounded.
 pub const STATEMENT_TOKENS_MAX: usize = 20_000;
 
-/// So are the levels of an expression: a chain of operators is as deep as it is long.
+/// So are the levels of an expression or query: a chain of operators, or of joins, is as deep as it is long.
 pub const OPERATORS_MAX: usize = 250;
 
 /// A statement, and the text it was read from.
@@ -36,7 +38,7 @@ pub struct Statement {
     /// Characters before it in what it was read from.
     pub start: usize,
     /// Where its first word stands there.
-    first: Location,
+    pub(crate) first: Location,
     pub kind: StatementKind,
 }
 
@@ -148,6 +150,9 @@ pub struct CreateSource {
     pub watermark: Option<WatermarkFor>,
     /// In upper case.
     pub format: String,
+    /// `USING SCHEMA REGISTRY`: the characters of the text that say so, from 0. Whoever creates the source puts the schema
+    /// in their place.
+    pub registry: Option<std::ops::Range<usize>>,
     /// Names in lower case.
     pub options: Vec<(String, String)>,
 }
@@ -267,25 +272,30 @@ impl Statement {
     /// The error with its place, where its words say what is meant.
     #[must_use]
     pub fn placed(&self, error: SqlError) -> SqlError {
-        let place = match (error.position, error.location) {
-            (Some(_), _) => None,
-            (None, Some(location)) => self.position_of(location),
-            (None, None) => place::of(&error, &self.text),
-        };
-        error.at(place.map(|place| self.start + place))
+        placed(error, &self.text, self.start, self.first)
     }
+}
 
-    /// In characters of its own text, from 1.
-    fn position_of(&self, (line, column): (u64, u64)) -> Option<usize> {
-        let line = line.checked_sub(self.first.line)? + 1;
-        let before = if line == 1 {
-            self.first.column.saturating_sub(1)
-        } else {
-            0
-        };
-        let column = column.checked_sub(before)?;
-        position_of(&self.text, Location { line, column })
-    }
+/// The error with its place in a statement's text, and in what that begins in, where its first word is at `first`.
+pub(crate) fn placed(error: SqlError, text: &str, start: usize, first: Location) -> SqlError {
+    let place = match (error.position, error.location) {
+        (Some(_), _) => None,
+        (None, Some(location)) => place_in(text, first, location),
+        (None, None) => place::of(&error, text),
+    };
+    error.at(place.map(|place| start + place))
+}
+
+/// In characters of a statement's own text, from 1.
+fn place_in(text: &str, first: Location, (line, column): (u64, u64)) -> Option<usize> {
+    let line = line.checked_sub(first.line)? + 1;
+    let before = if line == 1 {
+        first.column.saturating_sub(1)
+    } else {
+        0
+    };
+    let column = column.checked_sub(before)?;
+    position_of(text, Location { line, column })
 }
 
 /// The statements of a text, in order; empty ones are left out.
@@ -308,10 +318,12 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
                 format!("a statement has at most {STATEMENT_TOKENS_MAX} words"),
             ));
         }
-        if operators_deep(words) > OPERATORS_MAX {
+        if depth::depth(words) > OPERATORS_MAX {
             return Err(SqlError::new(
                 sqlstate::STATEMENT_TOO_COMPLEX,
-                format!("an expression has at most {OPERATORS_MAX} operators"),
+                format!(
+                    "an expression has at most {OPERATORS_MAX} operators, a query as many parts"
+                ),
             )
             .with_hint("IN (…) takes any number of values."));
         }
@@ -330,77 +342,6 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
         });
     }
     Ok(statements)
-}
-
-/// No less than the levels of the deepest expression: commas begin new ones, what stands in parentheses adds to what it
-/// stands in.
-fn operators_deep(words: &[TokenWithSpan]) -> usize {
-    // Of each open parenthesis: operators since the last comma, and the most between two of them.
-    let mut open = vec![(0_usize, 0_usize)];
-    for word in words {
-        match &word.token {
-            Token::LParen => open.push((0, 0)),
-            Token::RParen if open.len() > 1 => {
-                let (count, most) = open.pop().unwrap_or_default();
-                if let Some((outer, _)) = open.last_mut() {
-                    *outer += most.max(count);
-                }
-            }
-            Token::Comma => {
-                if let Some((count, most)) = open.last_mut() {
-                    *most = std::mem::take(count).max(*most);
-                }
-            }
-            token if is_operator(token) => {
-                if let Some((count, _)) = open.last_mut() {
-                    *count += 1;
-                }
-            }
-            _ => {}
-        }
-    }
-    open.into_iter().map(|(count, most)| most.max(count)).sum()
-}
-
-/// Whatever makes an expression deeper without parentheses, which the parser counts itself.
-fn is_operator(token: &Token) -> bool {
-    match token {
-        Token::Word(word) if word.quote_style.is_none() => {
-            let word = word.value.to_ascii_lowercase();
-            matches!(
-                word.as_str(),
-                "and"
-                    | "or"
-                    | "is"
-                    | "in"
-                    | "not"
-                    | "like"
-                    | "ilike"
-                    | "similar"
-                    | "between"
-                    | "collate"
-                    | "at"
-                    | "union"
-                    | "except"
-                    | "intersect"
-                    | "join"
-                    | "when"
-            )
-        }
-        Token::Comma
-        | Token::Period
-        | Token::LParen
-        | Token::RParen
-        | Token::SemiColon
-        | Token::Whitespace(_)
-        | Token::EOF
-        | Token::Number(..)
-        | Token::SingleQuotedString(_)
-        | Token::EscapedStringLiteral(_)
-        | Token::Placeholder(_)
-        | Token::Word(_) => false,
-        _ => true,
-    }
 }
 
 /// The parser would stumble over it without saying what to write instead.
@@ -580,16 +521,9 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         let relation = cursor.name()?;
         return Ok(StatementKind::ExplainRelation { analyze, relation });
     }
-    let (text, first) = (cursor.rest_text(), cursor.here());
-    let kind = statement(cursor)?;
     Ok(StatementKind::Explain {
         analyze,
-        statement: Box::new(Statement {
-            text,
-            start: 0,
-            first,
-            kind,
-        }),
+        statement: Box::new(inner(cursor)?),
     })
 }
 
@@ -653,18 +587,25 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         cursor.expect_token(&Token::RParen)?;
     }
     cursor.expect_word("as")?;
-    let (text, first) = (cursor.rest_text(), cursor.here());
-    let kind = statement(cursor)?;
-    let statement = Box::new(Statement {
-        text,
-        start: 0,
-        first,
-        kind,
-    });
     Ok(StatementKind::Prepare {
         name,
         types,
-        statement,
+        statement: Box::new(inner(cursor)?),
+    })
+}
+
+/// The statement that another one is about; that goes one level deep.
+fn inner(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    if matches!(cursor.peek_word().as_deref(), Some("explain" | "prepare")) {
+        return Err(cursor.error_here());
+    }
+    let ((start, text), first) = (cursor.rest_text(), cursor.here());
+    let kind = statement(cursor)?;
+    Ok(Statement {
+        text,
+        start,
+        first,
+        kind,
     })
 }
 

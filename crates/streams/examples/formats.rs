@@ -169,7 +169,7 @@ fn run() {
     measure("CSV, 3 of 7 columns", &csv, &[0, 2, 5], &lines);
 
     let protobuf = Format::Protobuf {
-        schema: BID.to_owned(),
+        schema: BID.into(),
         message: "Bid".to_owned(),
         paths: Vec::new(),
         framing: Framing::None,

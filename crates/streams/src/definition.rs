@@ -17,6 +17,27 @@ pub enum Definition {
     Stream(Stream),
 }
 
+impl Definition {
+    /// The topic that it reads itself.
+    #[must_use]
+    pub fn topic_read(&self) -> Option<&str> {
+        match self {
+            Self::Source(source) => Some(&source.topic),
+            Self::Stream(stream) => Some(&stream.topic.as_ref()?.topic),
+            _ => None,
+        }
+    }
+
+    /// The topic that it writes to.
+    #[must_use]
+    pub fn topic_written(&self) -> Option<&str> {
+        match self {
+            Self::Sink(sink) => sink.topic.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// Records of a topic as rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {

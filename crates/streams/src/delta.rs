@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, cast::AsArray};
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::{filter, take};
 
@@ -159,4 +159,19 @@ impl Delta {
     pub fn bytes(&self) -> usize {
         self.rows.get_array_memory_size() + self.weights.as_ref().map_or(0, |w| w.len() * 8)
     }
+}
+
+/// Bytes that a column's own rows would take by themselves, whatever it shares memory with.
+#[must_use]
+pub fn column_bytes(column: &ArrayRef) -> usize {
+    let data = match column.as_list_opt::<i32>() {
+        Some(lists) => {
+            let offsets = lists.value_offsets();
+            let from = usize::try_from(offsets[0]).expect("offsets begin at zero or behind it");
+            let until = usize::try_from(offsets[lists.len()]).expect("offsets only grow");
+            lists.values().slice(from, until - from).to_data()
+        }
+        None => column.to_data(),
+    };
+    data.get_slice_memory_size().unwrap_or(usize::MAX)
 }

@@ -19,20 +19,24 @@
 //! nothing else needs to be kept; what sinks put out goes through the outbox (`sink`).
 //!
 //! # Yields
-//! Between chunks of work. While rows are applied to views (`applying`) readers wait.
+//! Between chunks of work. While rows are applied to views (`applying`) readers wait, also for a checkpoint that must have them.
 //!
 //! # Limits
-//! `RECORDS_PER_EPOCH` of each partition; subscribers are ended when they are `CHANGES_MAX` epochs behind.
+//! `RECORDS_PER_EPOCH` of each partition; subscribers are ended when they are `CHANGES_MAX` epochs behind; memory of all
+//! pipelines (`budget`).
 
 pub mod arrangement;
+mod budget;
 mod checkpoint;
 mod deciding;
+mod delivery;
 mod outbox;
 mod pipeline;
 mod questions;
 mod relation;
 mod replace;
 mod report;
+mod restore;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -50,11 +54,15 @@ use std::{
 use base::{Offset, PartitionKey};
 use runtime::{Class, Fatal, Instant, sync::Notify};
 
-use crate::{Definition, NodeId, log::TopicLog};
+use crate::{Definition, log::TopicLog};
 use arrangement::NotThere;
+use budget::Budget;
+pub use budget::OverBudget;
 pub use checkpoint::CheckpointError;
-use checkpoint::{Checkpoint, CheckpointDir, PipelineState, ROWS, RunWriter};
+use checkpoint::{Checkpoint, CheckpointDir, PipelineState, RunWriter};
 use deciding::Outbox;
+use delivery::Deliveries;
+pub use delivery::DeliveryReport;
 pub use outbox::OUTBOX_TOPIC;
 use outbox::{Decided, Watermarks};
 pub use pipeline::PipelineError;
@@ -64,7 +72,10 @@ pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
 use replace::Beside;
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
+use waiting::Turn;
+
 pub(crate) use waiting::all;
+pub use waiting::first;
 
 /// Records of one partition that an epoch takes in at most: a second's work is never one epoch.
 const RECORDS_PER_EPOCH: i64 = 32 << 10;
@@ -81,12 +92,16 @@ const EPOCH_MAX: Duration = Duration::from_millis(100);
 /// Between two checkpoints while something changes.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The same after a full disk, while readers see what must be saved.
+const SAVE_AGAIN: Duration = Duration::from_secs(1);
+
 /// Runs of one pipeline before all of its state is written anew.
 const RUNS_MAX: usize = 8;
 
-/// Whether an engine has ever saved something there.
-pub async fn has_checkpoint(data_dir: &Path) -> io::Result<bool> {
-    CheckpointDir::new(data_dir).exists().await
+/// Up to where in its outbox an engine's checkpoint stands; `None` if it has never saved one there.
+pub async fn saved_outbox(data_dir: &Path) -> Result<Option<Offset>, CheckpointError> {
+    let saved = CheckpointDir::new(data_dir).load().await?;
+    Ok(saved.map(|saved| saved.outbox))
 }
 
 /// What is subscribed to, and by whom.
@@ -111,6 +126,10 @@ pub struct PlantedBugs {
     pub forget_late_rows: bool,
     /// What a run says of an entry first, that it is gone, stands against what it says later.
     pub believe_removals: bool,
+    /// What is written elsewhere is written again after a restart.
+    pub ignore_marks: bool,
+    /// The outbox keeps only what a checkpoint needs, also where something is not written elsewhere yet.
+    pub trim_undelivered: bool,
 }
 
 /// See the module head.
@@ -145,8 +164,10 @@ pub struct Engine {
     progressed: Notify,
     /// There is something for the loop to do.
     wake: Notify,
-    /// Of one pipeline: its operators' state and its rows.
-    state_bytes_max: Cell<usize>,
+    budget: Budget,
+    /// To change the rows of views that are there, or to go through them while nobody does.
+    rows_turn: Rc<Turn>,
+    deliveries: Deliveries,
     stopping: Cell<bool>,
     stopped: Notify,
 }
@@ -156,6 +177,8 @@ pub struct Engine {
 pub enum EngineError {
     #[error("{0}")]
     Checkpoint(#[from] CheckpointError),
+    #[error("the state of {relation} does not fit: {error}")]
+    Budget { relation: String, error: OverBudget },
 }
 
 struct Stream {
@@ -164,10 +187,15 @@ struct Stream {
     saved_at: Instant,
     run_number: u64,
     changed: bool,
+    /// What is shown must be in a checkpoint: what was late while a view caught up, no other way tells.
+    must_save: bool,
+    /// The next checkpoint writes all there is: the last one was cut short, and what had changed was said to it only.
+    saves_all: bool,
     outbox: Outbox,
     /// The epoch before, where it was not decided and somebody drops late rows.
     previous: Option<Decided>,
-    /// An epoch could not be decided, or not be written: what is in memory is ahead of what a restart could know.
+    /// An epoch was broken off, could not be decided, or not be written: what is in memory is ahead of what a restart could
+    /// know.
     is_void: bool,
 }
 
@@ -181,6 +209,8 @@ impl Stream {
             saved,
             saved_at: runtime::now(),
             changed: false,
+            must_save: false,
+            saves_all: false,
             previous: None,
             is_void: false,
         }
@@ -197,12 +227,14 @@ struct Cut {
 }
 
 impl Engine {
-    /// Takes up the work of all relations where the last checkpoint stands.
+    /// Takes up the work of all relations where the last checkpoint stands. `state_bytes_max`: what they may hold in memory,
+    /// all together and about; who needs more stops and says so.
     pub async fn start(
         log: Rc<dyn TopicLog>,
         data_dir: &Path,
         relations: Vec<NewRelation>,
         planted: PlantedBugs,
+        state_bytes_max: usize,
     ) -> Result<Rc<Self>, EngineError> {
         let checkpoints = CheckpointDir::new(data_dir);
         let saved = checkpoints.load().await?.unwrap_or_default();
@@ -228,7 +260,9 @@ impl Engine {
             next_subscription: Cell::new(0),
             progressed: Notify::new(),
             wake: Notify::new(),
-            state_bytes_max: Cell::new(usize::MAX),
+            budget: Budget::new(state_bytes_max),
+            rows_turn: Rc::default(),
+            deliveries: Deliveries::default(),
             stopping: Cell::new(false),
             stopped: Notify::new(),
         });
@@ -244,6 +278,7 @@ impl Engine {
             engine.take_up(&mut stream, relation, &mut anew).await?;
         }
         engine.replay_outbox(&mut stream).await?;
+        engine.start_deliveries(stream.outbox.end);
         let running = engine.clone();
         runtime::spawn(Class::Streams, "streams", async move {
             running.run(stream).await;
@@ -258,24 +293,39 @@ impl Engine {
         relation: Rc<Relation>,
         anew: &mut BTreeSet<u64>,
     ) -> Result<(), EngineError> {
+        self.budget.count(&relation);
+        let mut written = None;
         if relation.has_pipeline() {
             let made = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
             let mut states = stream.saved.pipelines.iter();
             let state = states.find(|state| state.id == relation.id);
+            written = state.and_then(|state| u64::try_from(state.producer?).ok());
             match (made, state) {
                 (Err(error), _) => relation.fail(&error.to_string()),
-                (_, Some(state)) if state.has_stopped => {
-                    relation.fail("it had stopped before this start");
-                }
+                (_, Some(state)) if state.has_stopped => relation.fail(match relation.definition {
+                    Definition::Stream(_) => {
+                        "it had stopped before this start; under another name it begins anew"
+                    }
+                    _ => "it had stopped before this start",
+                }),
                 (Ok(pipeline), None) => {
                     anew.insert(relation.id);
                     stream.pipelines.push(pipeline);
                 }
                 (Ok(mut pipeline), Some(state)) => match why_anew(&pipeline, state, anew) {
                     None => {
-                        let mut pipeline = self.restored(state, pipeline).await?;
-                        self.permit(&mut pipeline);
-                        stream.pipelines.push(pipeline);
+                        let pipeline = self.restored(state, pipeline).await?;
+                        match self.budget.check() {
+                            Ok(()) => stream.pipelines.push(pipeline),
+                            Err(error) if relation.keeps_rows() => {
+                                relation.fail(&error.to_string());
+                            }
+                            // It would have stopped for good, where more memory is all that it needs.
+                            Err(error) => {
+                                let relation = relation.name.clone();
+                                return Err(EngineError::Budget { relation, error });
+                            }
+                        }
                     }
                     Some(why) if pipeline.sink.is_some() => {
                         relation.fail(&format!("{why}: what it wrote cannot be continued"));
@@ -300,75 +350,30 @@ impl Engine {
                 },
             }
         }
+        if let Err(error) = self.index(&relation).await {
+            relation.fail(&error.to_string());
+        }
+        if relation.failure().is_none() {
+            self.delivery_of(&relation, written, Offset::ZERO);
+        }
         self.insert(relation);
         Ok(())
     }
 
-    async fn restored(
-        self: &Rc<Self>,
-        state: &PipelineState,
-        mut pipeline: Pipeline,
-    ) -> Result<Pipeline, EngineError> {
-        let relation = pipeline.relation.clone();
-        let mut rows = relation.restorer();
-        // The newest run has the word on each entry; the oldest has all there were.
-        let mut known: BTreeSet<(NodeId, u8, Vec<u8>)> = BTreeSet::new();
-        for (age, run) in state.runs.iter().rev().enumerate() {
-            let is_oldest = age + 1 == state.runs.len();
-            if self.planted.skip_newest_run && age == 0 && !is_oldest {
-                continue;
-            }
-            // A run names what is gone first: what went and came again stands in it twice, and the second time counts.
-            let mut gone: BTreeSet<(NodeId, u8, Vec<u8>)> = BTreeSet::new();
-            let read = self.checkpoints.read_run(relation.id, *run, |key, value| {
-                let restored = if key.node == ROWS {
-                    rows.put(key.key, value.unwrap_or_default())
-                } else {
-                    let name = (key.node, key.table, key.key.to_vec());
-                    let is_known = known.contains(&name);
-                    match value {
-                        _ if is_known => Ok(()),
-                        None if self.planted.believe_removals => {
-                            known.insert(name);
-                            Ok(())
-                        }
-                        None => {
-                            gone.insert(name);
-                            Ok(())
-                        }
-                        Some(value) => {
-                            if !is_oldest {
-                                known.insert(name);
-                            }
-                            let restored = pipeline.restore(key, value);
-                            restored.map_err(|error| match error {
-                                PipelineError::Restore(why) => why,
-                                other => other.to_string(),
-                            })
-                        }
-                    }
-                };
-                restored.map_err(|found| CheckpointError::State {
-                    relation: relation.name.clone(),
-                    found,
-                })
-            });
-            read.await?;
-            known.append(&mut gone);
-        }
-        rows.finish().map_err(|found| CheckpointError::State {
-            relation: relation.name.clone(),
-            found,
-        })?;
-        pipeline.restore_positions(state, self.planted);
-        Ok(pipeline)
-    }
-
     /// The loop; ends when the node stops.
     async fn run(self: Rc<Self>, mut stream: Stream) {
+        let mut must_save = false;
+        let mut seen_before = Vec::new();
         while !self.stopping.get() && !stream.is_void {
             let began = runtime::now();
-            let must_save = self.admit(&mut stream);
+            must_save |= self.admit(&mut stream).await;
+            // Before that nobody gets an answer.
+            if self.is_ready.get() && self.holds_back() {
+                self.make_report(&stream, &seen_before);
+                self.progressed.notify_all();
+                waiting::first(self.wake.notified(), runtime::sleep(EPOCH_MAX)).await;
+                continue;
+            }
             let Cut {
                 cuts,
                 seen,
@@ -382,13 +387,19 @@ impl Engine {
             }
             if !stream.is_void {
                 self.cuts.replace(cuts);
-                if must_save {
+                if std::mem::take(&mut must_save) {
                     self.checkpoint(&mut stream).await;
                 }
             }
+            self.applying.set(false);
             self.make_report(&stream, &seen);
+            seen_before.clone_from(&seen);
             self.progressed.notify_all();
-            let is_due = runtime::now().since(stream.saved_at) >= CHECKPOINT_INTERVAL;
+            let interval = match stream.must_save {
+                true => SAVE_AGAIN,
+                false => CHECKPOINT_INTERVAL,
+            };
+            let is_due = runtime::now().since(stream.saved_at) >= interval;
             if stream.changed && is_due && !stream.is_void {
                 self.checkpoint(&mut stream).await;
             }
@@ -415,13 +426,11 @@ impl Engine {
         self.progressed.notify_all();
     }
 
-    /// Takes up new pipelines and lets go of old ones. Whether the state must be saved with the next epoch: what was late
-    /// while a view caught up, no other way tells.
-    fn admit(&self, stream: &mut Stream) -> bool {
-        let mut joining = self.joining.borrow_mut();
-        let must_save = joining.iter().any(Pipeline::drops_late);
+    /// Takes up new pipelines and lets go of old ones. Whether the state must be saved with the next epoch.
+    async fn admit(&self, stream: &mut Stream) -> bool {
+        let mut joining = self.joining.take();
+        let mut must_save = joining.iter().any(Pipeline::drops_late);
         stream.pipelines.append(&mut joining);
-        drop(joining);
         stream
             .pipelines
             .sort_by_key(|pipeline| rank(pipeline.relation.id));
@@ -433,8 +442,9 @@ impl Engine {
             stream.changed = true;
         }
         self.repoint(stream);
-        let has_replaced = self.begin_swaps(stream);
-        must_save || has_replaced
+        must_save |= self.begin_swaps(stream).await;
+        stream.must_save |= must_save;
+        must_save
     }
 
     /// One epoch; what it read.
@@ -443,7 +453,9 @@ impl Engine {
         let now = (runtime::wall().0.saturating_mul(1000)).max(self.now.get());
         let number = self.epoch.get() + 1;
         let late_rows = self.work_off(stream, number, now, &cut.cuts, None).await;
-        self.decide(stream, number, now, &cut.cuts, late_rows).await;
+        if !stream.is_void {
+            self.decide(stream, number, now, &cut.cuts, late_rows).await;
+        }
         if !stream.is_void {
             self.show(stream, number, now).await;
         }
@@ -485,9 +497,15 @@ impl Engine {
                 watermarks: watermarks
                     .filter(|_| !pipeline.swap.is_of_another_plan)
                     .map(|decided| &decided.watermarks),
+                is_stopping: &self.stopping,
             };
+            self.budget.permit(pipeline);
             match pipeline.run_epoch(epoch, &*self.log).await {
                 Ok(read) => records += read,
+                Err(error) if error.is_of_the_node() => {
+                    stream.is_void = true;
+                    break;
+                }
                 Err(error) => pipeline.relation.fail(&error.to_string()),
             }
             late_rows += pipeline.take_late_rows();
@@ -539,6 +557,7 @@ impl Engine {
     /// Up to where this epoch reads every partition, and the high watermarks.
     async fn cut(&self, pipelines: &mut [Pipeline], records_max: i64) -> Cut {
         let mut furthest: BTreeMap<PartitionKey, Offset> = BTreeMap::new();
+        let mut nearest = BTreeMap::new();
         for pipeline in pipelines.iter_mut() {
             if let Err(error) = pipeline.note_partitions(&*self.log) {
                 pipeline.relation.fail(&error.to_string());
@@ -547,8 +566,11 @@ impl Engine {
             for position in pipeline.positions() {
                 let known = furthest.entry(position.key).or_default();
                 *known = position.next_offset.max(*known);
+                let known = nearest.entry(position.key).or_insert(position.next_offset);
+                *known = position.next_offset.min(*known);
             }
         }
+        self.log.note_read(&nearest);
         let keys: Vec<PartitionKey> = furthest.keys().copied().collect();
         let extents = self.log.extents(keys.clone()).await;
         let extents = keys.into_iter().zip(extents);
@@ -580,10 +602,11 @@ impl Engine {
         }
     }
 
-    /// Lets readers see what the epoch has changed.
+    /// Lets readers see what the epoch has changed, as soon as `applying` says no more that they have to wait.
     async fn apply(&self, pipelines: &mut [Pipeline], number: u64) {
+        let _turn = self.rows_turn.take().await;
         self.applying.set(true);
-        self.end_swaps();
+        self.end_swaps(pipelines).await;
         for pipeline in pipelines {
             let told = pipeline.told();
             pipeline.swap.difference.clear();
@@ -599,6 +622,11 @@ impl Engine {
                 if let Err(NotThere) = pipeline.relation.apply(delta) {
                     pipeline.relation.fail(&NotThere.to_string());
                 }
+                if pipeline.relation.keeps_rows()
+                    && let Err(error) = self.budget.check()
+                {
+                    pipeline.relation.fail(&error.to_string());
+                }
                 if runtime::should_yield() {
                     runtime::yield_now().await;
                 }
@@ -610,24 +638,13 @@ impl Engine {
             if pipeline.relation.keeps_rows() && !pipeline.swap.is_beside {
                 pipeline.unsaved.extend(output);
             }
-            self.permit(pipeline);
-        }
-        self.applying.set(false);
-    }
-
-    /// A pipeline's operators may hold what its rows leave of what it is permitted.
-    pub(super) fn permit(&self, pipeline: &mut Pipeline) {
-        let rows = pipeline.relation.with_arrangement(|rows| rows.bytes());
-        let (rows, permitted) = (rows.unwrap_or(0), self.state_bytes_max.get());
-        pipeline.set_state_bytes_max(permitted.saturating_sub(rows));
-        if rows > permitted {
-            let why = format!("its rows need {rows} bytes, and {permitted} are permitted");
-            pipeline.relation.fail(&why);
         }
     }
 
     /// Writes what changed since the last one, and makes it the one to restart from.
     async fn checkpoint(&self, stream: &mut Stream) {
+        // What of them is in memory may be ahead of what they did.
+        let_go_of_failed(stream);
         stream.saved_at = runtime::now();
         stream.changed = false;
         let mut next = Checkpoint {
@@ -640,9 +657,12 @@ impl Engine {
         for pipeline in shown.filter(|pipeline| !pipeline.swap.is_beside) {
             let relation = pipeline.relation.clone();
             let mut state = pipeline.save();
+            if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {
+                state.producer = delivery.written().map(u64::cast_signed);
+            }
             let before = stream.saved.pipelines.iter().find(|p| p.id == state.id);
             let before = before.map_or(&[][..], |before| &before.runs);
-            let everything = before.is_empty() || before.len() >= RUNS_MAX;
+            let everything = before.is_empty() || before.len() >= RUNS_MAX || stream.saves_all;
             let mut run = RunWriter::default();
             pipeline.checkpoint(everything, &mut |key, value| run.put(key, value));
             let unsaved = std::mem::take(&mut pipeline.unsaved);
@@ -663,11 +683,13 @@ impl Engine {
             }
             next.pipelines.push(state);
         }
-        next.pipelines.extend(self.stopped_sinks());
+        next.pipelines.extend(self.stopped(&stream.saved));
         if let Err(error) = self.checkpoints.save(&next).await {
             return self.not_saved(stream, &error);
         }
         stream.saved = next;
+        stream.must_save = false;
+        stream.saves_all = false;
         // A restart knows where the epoch before this one ended.
         stream.previous = None;
         self.trim_outbox(stream).await;
@@ -676,18 +698,28 @@ impl Engine {
         }
     }
 
-    /// A sink that has stopped must not begin anew at the next start: it would write everything twice.
-    fn stopped_sinks(&self) -> Vec<PipelineState> {
+    /// A sink that has stopped must not begin anew at the next start: it would write everything twice. Nor must a stream:
+    /// what it has seen may be gone from its topic. What was saved of it last stays.
+    fn stopped(&self, saved: &Checkpoint) -> Vec<PipelineState> {
         let relations = self.relations.borrow();
-        let stopped = relations.values().filter(|relation| {
-            matches!(relation.definition, Definition::Sink(_)) && relation.failure().is_some()
-        });
-        let state = |relation: &Rc<Relation>| PipelineState {
-            id: relation.id,
-            has_stopped: true,
-            ..PipelineState::default()
+        let stopped = relations
+            .values()
+            .filter(|relation| relation.failure().is_some());
+        let stays = |relation: &&Rc<Relation>| {
+            matches!(
+                relation.definition,
+                Definition::Sink(_) | Definition::Stream(_)
+            )
         };
-        stopped.map(state).collect()
+        let state = |relation: &Rc<Relation>| {
+            let kept = saved.pipelines.iter().find(|kept| kept.id == relation.id);
+            PipelineState {
+                id: relation.id,
+                has_stopped: true,
+                ..kept.cloned().unwrap_or_default()
+            }
+        };
+        stopped.filter(stays).map(state).collect()
     }
 
     /// A full disk is waited out: the last checkpoint stays, and the next writes everything. Any other failed write is never
@@ -700,15 +732,8 @@ impl Engine {
             });
         }
         tracing::warn!("the disk is full: a restart would begin with an older checkpoint");
-        for pipeline in &mut stream.saved.pipelines {
-            pipeline.runs.clear();
-        }
+        stream.saves_all = true;
         stream.changed = true;
-    }
-
-    /// What a pipeline may hold, in bytes, about; one that needs more stops and says so.
-    pub fn set_state_bytes_max(&self, bytes: usize) {
-        self.state_bytes_max.set(bytes);
     }
 
     /// Saves everything and ends the loop.

@@ -22,6 +22,7 @@ mod protobuf;
 mod raw;
 mod scalar;
 mod text;
+pub mod writers;
 
 use std::{fmt, sync::Arc};
 
@@ -31,12 +32,13 @@ use arrow_schema::{DataType, Schema, SchemaRef};
 use crate::delta::CHUNK_ROWS;
 use column::Column;
 pub use framing::Framing;
+pub use writers::{Known, SchemaText, WriterSchemas};
 
 /// Levels that arrays and objects may nest, the record itself being the first.
 pub const DEPTH_MAX: usize = 127;
 
 /// A chunk is full with this much, whatever its rows: a record of ordinary size never comes near.
-const CHUNK_BYTES: usize = 4 << 20;
+pub(crate) const CHUNK_BYTES: usize = 4 << 20;
 
 /// See the module head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +55,10 @@ pub enum Format {
     Raw,
     /// A message; a column is the field of its name, or what stands at its path if there are paths.
     Protobuf {
-        /// Text of a `.proto` file.
-        schema: String,
-        /// The type of the records: a name with package, or without if only one message has it.
+        /// A `.proto` file.
+        schema: SchemaText,
+        /// The type of the records: a name with package, or without if only one message has it. Empty: the first that the
+        /// file declares.
         message: String,
         paths: Vec<Vec<String>>,
         framing: Framing,
@@ -63,13 +66,24 @@ pub enum Format {
     /// A record in binary; a column is the field of its name, or what stands at its path if there are paths.
     Avro {
         /// JSON.
-        schema: String,
+        schema: SchemaText,
         paths: Vec<Vec<String>>,
         framing: Framing,
     },
 }
 
 impl Format {
+    /// Whether each record tells which schema it was written with.
+    #[must_use]
+    pub fn names_writers(&self) -> bool {
+        match self {
+            Self::Json { .. } | Self::Csv { .. } | Self::Raw => false,
+            Self::Protobuf { framing, .. } | Self::Avro { framing, .. } => {
+                *framing == Framing::Registry
+            }
+        }
+    }
+
     /// Columns for all that its schema declares, if it has one.
     pub fn implied_schema(&self) -> Result<Option<SchemaRef>, FormatError> {
         match self {
@@ -136,6 +150,8 @@ pub enum FormatError {
     SchemaSize { bytes_max: usize },
     #[error("{0}")]
     Schema(#[from] proto_schema::SchemaError),
+    #[error("the schema: {0}")]
+    Avro(#[from] avro_schema::SchemaError),
     #[error("the schema: {expected} is expected")]
     SchemaJson { expected: &'static str },
     #[error("the schema has no message {name}, or several")]
@@ -202,6 +218,7 @@ pub enum Reason {
     Branch,
     NoSize,
     UnknownSchema(u32),
+    OtherSchema(u32),
     TooLarge,
 }
 
@@ -232,7 +249,15 @@ impl fmt::Display for Reason {
             Self::WireType => "a field of another type on the wire",
             Self::Branch => "no such branch or symbol",
             Self::NoSize => "an element that takes no bytes",
-            Self::UnknownSchema(number) => return write!(f, "written with schema {number}"),
+            Self::UnknownSchema(number) => {
+                return write!(f, "written with schema {number}, which is not known");
+            }
+            Self::OtherSchema(number) => {
+                return write!(
+                    f,
+                    "written with schema {number}, which the columns do not fit"
+                );
+            }
             Self::TooLarge => "too large",
             Self::NotA(wanted) => return write!(f, "not a value of type {wanted}"),
             Self::Range(wanted) => return write!(f, "out of the range of {wanted}"),
@@ -312,18 +337,17 @@ impl Decoder {
                 paths,
                 framing,
             } => {
-                let definition = (&**text, &**message, &**paths, *framing);
+                let definition = (text, &**message, &**paths, *framing);
                 Records::Protobuf(protobuf::Messages::new(definition, schema, columns)?)
             }
             Format::Avro {
                 schema: text,
                 paths,
                 framing,
-            } => Records::Avro(avro::Records::new(
-                (text, paths, *framing),
-                schema,
-                columns,
-            )?),
+            } => {
+                let definition = (text, &**paths, *framing);
+                Records::Avro(avro::Records::new(definition, schema, columns)?)
+            }
             Format::Csv { delimiter } => {
                 Records::Csv(csv::Fields::new(*delimiter, schema, columns)?)
             }
@@ -394,12 +418,12 @@ impl Decoder {
         }
     }
 
-    /// Records that name this number in front were written with that schema. Of use where writers' schemas must be known:
-    /// with Avro, after [`Reason::UnknownSchema`].
-    pub fn add_schema(&mut self, number: u32, schema: &str) -> Result<(), FormatError> {
+    /// What is known of the schemas that records name by their numbers; without it, none is.
+    pub fn know_writers(&mut self, writers: Known) {
         match &mut self.records {
-            Records::Avro(records) => records.add_schema(number, schema),
-            _ => Ok(()),
+            Records::Avro(records) => records.know_writers(writers),
+            Records::Protobuf(messages) => messages.know_writers(writers),
+            Records::Json(_) | Records::Csv(_) | Records::Raw => {}
         }
     }
 
@@ -465,7 +489,7 @@ impl Encoder {
                 paths,
                 framing: Framing::None,
             } => {
-                let definition = (&**text, &**message, &**paths);
+                let definition = (text, &**message, &**paths);
                 Writer::Protobuf(protobuf::Writer::new(definition, schema, columns)?)
             }
             Format::Protobuf { .. } | Format::Avro { .. } => return Err(FormatError::NotWritten),

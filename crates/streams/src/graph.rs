@@ -276,7 +276,8 @@ impl Graph {
         self.write_state(true, write);
     }
 
-    /// Puts back an entry that a checkpoint wrote, into a graph of the same plan that has not worked yet, in any order.
+    /// Puts back an entry that a checkpoint wrote, into a graph of the same plan that has not worked yet: the entries of
+    /// each run in its order, the runs in any.
     pub fn restore(&mut self, key: StateKey<'_>, value: &[u8]) -> Result<(), RestoreError> {
         let StateKey { node, table, key } = key;
         let node = node.0;
@@ -297,6 +298,12 @@ impl Graph {
                 source,
             },
         })
+    }
+
+    /// Memory of all nodes' state, about.
+    #[must_use]
+    pub fn state_bytes(&self) -> usize {
+        self.nodes.iter().map(|node| node.running.bytes()).sum()
     }
 
     /// How many rows were dropped for being late.

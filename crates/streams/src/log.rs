@@ -2,9 +2,9 @@
 //!
 //! Two things stand behind it: the partitions of this node, and (for pipelines against other clusters) the Kafka client.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, rc::Rc, sync::Arc};
 
-use base::{Offset, PartitionKey, TopicId};
+use base::{Offset, PartitionIndex, PartitionKey, TopicId};
 use runtime::Instant;
 
 use crate::source::{Decoded, SourceReader};
@@ -40,17 +40,100 @@ pub enum LogError {
     Stopping,
 }
 
+impl LogError {
+    /// Nobody did anything wrong: the node is stopping, or has no room; what was to be done can be done later.
+    #[must_use]
+    pub fn is_of_the_node(&self) -> bool {
+        matches!(self, Self::Full | Self::Stopping)
+    }
+}
+
+/// A topic of another cluster, as a name that no topic of the log's own can have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalTopic {
+    /// `host:port` of brokers to ask first, with commas between them.
+    pub brokers: String,
+    pub topic: String,
+}
+
+const EXTERNAL: &str = "kafka://";
+
+impl ExternalTopic {
+    /// `None`: it is a topic of the log's own.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let (brokers, topic) = name.strip_prefix(EXTERNAL)?.split_once('/')?;
+        Some(Self {
+            brokers: brokers.to_owned(),
+            topic: topic.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for ExternalTopic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{EXTERNAL}{}/{}", self.brokers, self.topic)
+    }
+}
+
+/// Why nothing was written into another cluster, or perhaps not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Trying again may help.
+    #[error("{0}")]
+    Passing(String),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Writes into a topic of another cluster, whole epochs at a time.
+pub trait EpochWriter {
+    /// Shuts out whoever wrote under the same name before, ends what they had begun, and says up to which epoch everything
+    /// is written, if anything is.
+    fn take_over(&self) -> LocalFuture<'_, Result<Option<u64>, WriteError>>;
+
+    /// Writes these batches and that everything is written up to this epoch: both or neither. After an error `take_over`
+    /// comes first, and tells which it was.
+    fn write(
+        &self,
+        epoch: u64,
+        batches: Vec<(PartitionIndex, Vec<u8>)>,
+    ) -> LocalFuture<'_, Result<(), WriteError>>;
+}
+
 /// See the module head.
 pub trait TopicLog {
     fn topic(&self, name: &str) -> Option<TopicShape>;
 
-    /// The topic of that name, made when there is none, with so many partitions (0: as many as is usual). `keeps_all`: nothing of it is removed by age or size.
+    /// As `topic`, and asks who may know, where that takes time.
+    fn find_topic(&self, name: String) -> LocalFuture<'_, Result<Option<TopicShape>, LogError>> {
+        Box::pin(async move { Ok(self.topic(&name)) })
+    }
+
+    /// How that sink writes into a topic of another cluster; `None` where the topic is the log's own.
+    fn epoch_writer(&self, _topic: &str, _sink: u64) -> Option<Rc<dyn EpochWriter>> {
+        None
+    }
+
+    /// Nobody reads these partitions before these offsets again, unless a new reader comes.
+    fn note_read(&self, _positions: &BTreeMap<PartitionKey, Offset>) {}
+
+    /// Why nothing more of a topic comes, if something is wrong.
+    fn trouble(&self, _topic: &str) -> Option<String> {
+        None
+    }
+
+    /// The topic of that name, made when there is none, with so many partitions (0: as many as is usual). `keeps_all`:
+    /// nothing of it is removed by age or size.
     fn ensure_topic(
         &self,
         name: String,
         partitions: i32,
         keeps_all: bool,
     ) -> LocalFuture<'_, Result<TopicShape, LogError>>;
+
+    /// Removes a topic that nobody but the engine uses, if it is there.
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>>;
 
     /// Of each partition; `None` where it is gone.
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>>;

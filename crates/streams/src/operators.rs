@@ -21,6 +21,7 @@ use arrow_select::concat::concat;
 
 use crate::{
     Delta, ExpressionRef, Fault, Operator, Plan,
+    delta::column_bytes,
     graph::PlanError,
     plan::{Ages, Closes, JoinKind},
     row::{Corrupt, RowCodec, Unsupported},
@@ -258,6 +259,10 @@ pub(crate) fn nullable(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<Field>>()))
 }
 
+/// Of what is computed row by row because it is too much, or fails, for all rows at once: each row may be fine by itself, and
+/// offsets of all of them end at 2 GiB.
+const VALUES_BYTES_MAX: usize = 512 << 20;
+
 /// The expression's values for all rows: for a row that it fails for, null, and counted.
 pub(crate) fn evaluate(
     expression: &ExpressionRef,
@@ -273,15 +278,31 @@ pub(crate) fn evaluate(
         }
         Err(_) => {}
     }
-    let values = (0..rows.num_rows()).map(|row| {
-        checked(expression, &rows.slice(row, 1), data_type).unwrap_or_else(|fault| {
+    let mut values: Vec<ArrayRef> = Vec::with_capacity(rows.num_rows());
+    let mut bytes = 0_usize;
+    for row in 0..rows.num_rows() {
+        let value = checked(expression, &rows.slice(row, 1), data_type).and_then(|value| {
+            let all = bytes.saturating_add(column_bytes(&value));
+            if all > VALUES_BYTES_MAX {
+                return Err(too_large());
+            }
+            bytes = all;
+            Ok(value)
+        });
+        values.push(value.unwrap_or_else(|fault| {
             out.fault(fault);
             new_null_array(data_type, 1)
-        })
-    });
-    let values: Vec<ArrayRef> = values.collect();
+        }));
+    }
     let values: Vec<&dyn arrow_array::Array> = values.iter().map(AsRef::as_ref).collect();
     concat(&values).expect("all are of one type")
+}
+
+fn too_large() -> Fault {
+    Fault {
+        sqlstate: *b"54000",
+        message: format!("values of some rows together take more than {VALUES_BYTES_MAX} bytes"),
+    }
 }
 
 fn checked(

@@ -17,13 +17,16 @@ use crate::{
     Delta,
     changes::{ChangesDecoder, Damaged},
     definition::{Metadata, OnMalformed, Source, Watermark},
-    format::{Format, FormatError, Malformed, RecordView},
+    format::{Format, FormatError, Malformed, RecordView, WriterSchemas},
 };
 use metadata::RowDecoder;
 pub use metadata::check;
 
 /// A batch may not expand beyond.
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
+
+/// A stretch ends behind the record with which those that hold no row have grown to this, where they are kept.
+const MALFORMED_BYTES: usize = 4 << 20;
 
 /// Records between two looks at the clock.
 const CHECK_EVERY: usize = 64;
@@ -86,6 +89,7 @@ pub struct Decoded {
     pub malformed_first: Option<(Offset, String)>,
     /// All of them, if they are wanted.
     pub malformed_records: Vec<MalformedRecord>,
+    pub malformed_bytes: usize,
 }
 
 /// A record that holds no row, as it lies in the log.
@@ -163,7 +167,15 @@ impl SourceReader {
         until: Offset,
     ) -> Result<Decoded, DecodeError> {
         let mut decoder = match &self.content {
-            Content::Rows(format) => Values::Rows(RowDecoder::new(self, format)?),
+            Content::Rows(format) => {
+                let mut rows = RowDecoder::new(self, format)?;
+                if format.names_writers()
+                    && let Some(writers) = runtime::local::<WriterSchemas>()
+                {
+                    rows.know_writers(writers.known());
+                }
+                Values::Rows(rows)
+            }
             Content::Changes => Values::Changes(ChangesDecoder::new(&self.schema)?),
             Content::Own(reader) => Values::Own(reader.start()),
         };
@@ -176,27 +188,32 @@ impl SourceReader {
             malformed: 0,
             malformed_first: None,
             malformed_records: Vec::new(),
+            malformed_bytes: 0,
         };
         for item in batch::batches(batches) {
             let (header, bytes) = item?;
-            decoded.bytes += bytes.len() as u64;
+            if header.base_offset >= until {
+                decoded.next_offset = until;
+                break;
+            }
             if !header.is_control() {
                 let mut records = Records::new(bytes, OUTPUT_BYTES_MAX)?;
-                while self.decode_some(
-                    &mut decoder,
-                    &mut decoded,
-                    partition,
-                    &mut records,
-                    from..until,
-                )? {
+                let (decoder, decoded) = (&mut decoder, &mut decoded);
+                while self.decode_some(decoder, decoded, partition, &mut records, from..until)? {
                     if runtime::should_yield() {
                         runtime::yield_now().await;
                     }
                 }
             }
-            decoded.next_offset = Offset(header.last_offset().0 + 1)
-                .min(until)
-                .max(decoded.next_offset);
+            if decoded.malformed_bytes >= MALFORMED_BYTES {
+                break;
+            }
+            let behind = Offset(header.last_offset().0 + 1);
+            // One that goes on behind the end is read again, and counts then.
+            if behind <= until {
+                decoded.bytes += bytes.len() as u64;
+            }
+            decoded.next_offset = behind.min(until).max(decoded.next_offset);
         }
         self.take_rows(&mut decoder, &mut decoded)?;
         // Or it would be asked for again and again.
@@ -206,7 +223,7 @@ impl SourceReader {
         }
     }
 
-    /// Some more records; `false` when there are no more.
+    /// Some more records; `false` when there are no more, or when the stretch ends: behind `next_offset` then.
     fn decode_some(
         &self,
         decoder: &mut Values,
@@ -250,6 +267,10 @@ impl SourceReader {
             };
             if is_full {
                 self.take_rows(decoder, decoded)?;
+            }
+            if decoded.malformed_bytes >= MALFORMED_BYTES {
+                decoded.next_offset = record.offset.plus(1);
+                return Ok(false);
             }
         }
         Ok(true)
@@ -297,6 +318,15 @@ impl SourceReader {
         if !self.keeps_malformed {
             return;
         }
+        let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let headers = record.headers.iter();
+        let headers_bytes: usize = headers
+            .map(|(key, value)| key.len() + length(value.as_deref()))
+            .sum();
+        decoded.malformed_bytes += size_of::<MalformedRecord>()
+            + length(record.key.as_deref())
+            + length(record.value.as_deref())
+            + headers_bytes;
         let headers = record.headers.iter();
         decoded.malformed_records.push(MalformedRecord {
             offset: record.offset,
@@ -310,3 +340,6 @@ impl SourceReader {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

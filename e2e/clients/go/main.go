@@ -54,6 +54,7 @@ type command struct {
 	Parts       []part             `json:"parts"`
 	File        string             `json:"file"`
 	Keep        bool               `json:"keep"`
+	Committed   bool               `json:"committed"`
 	TimeoutMs   int                `json:"timeout_ms"`
 }
 
@@ -262,9 +263,14 @@ func (w *worker) committed(ctx context.Context, c command) (answer, error) {
 }
 
 // dump reads the whole topic from its start to where it ends now, as lines "partition offset value" in a file, and
-// gives their number. Partitions are read in offset order.
+// gives their number. Partitions are read in offset order. With "committed" they end at the last stable offset, and
+// what was aborted is left out.
 func (w *worker) dump(ctx context.Context, c command) (answer, error) {
-	ends, err := w.admin.ListEndOffsets(ctx, c.Topic)
+	list, isolation := w.admin.ListEndOffsets, kgo.ReadUncommitted()
+	if c.Committed {
+		list, isolation = w.admin.ListCommittedOffsets, kgo.ReadCommitted()
+	}
+	ends, err := list(ctx, c.Topic)
 	if err != nil {
 		return nil, err
 	}
@@ -284,6 +290,8 @@ func (w *worker) dump(ctx context.Context, c command) (answer, error) {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(w.bootstrap), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.Topic: from}),
 		kgo.FetchMaxPartitionBytes(4<<20), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		// A partition of transactions ends with the marker of one.
+		kgo.FetchIsolationLevel(isolation), kgo.KeepControlRecords(),
 	)
 	if err != nil {
 		return nil, err
@@ -301,7 +309,7 @@ func (w *worker) dump(ctx context.Context, c command) (answer, error) {
 			return nil, err
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			if r.Offset < last[r.Partition] {
+			if r.Offset < last[r.Partition] && !r.Attrs.IsControl() {
 				fmt.Fprintf(out, "%d %d %s\n", r.Partition, r.Offset, r.Value)
 				n++
 			}

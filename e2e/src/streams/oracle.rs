@@ -22,6 +22,8 @@ pub type Window = (i64, i64, i64);
 pub struct Oracle {
     transfers: Vec<Transfer>,
     owners: BTreeMap<i64, i64>,
+    /// As they were shown before the sinks were looked at, and behind that.
+    before: BTreeSet<Window>,
     windows: BTreeSet<Window>,
 }
 
@@ -29,6 +31,7 @@ impl Oracle {
     pub fn new(
         log: &[String],
         owners: BTreeMap<i64, i64>,
+        before: BTreeSet<Window>,
         windows: BTreeSet<Window>,
     ) -> Result<Self> {
         let transfers = log.iter().map(|value| {
@@ -44,12 +47,13 @@ impl Oracle {
         Ok(Self {
             transfers: transfers.collect::<Result<_>>()?,
             owners,
+            before,
             windows,
         })
     }
 
-    /// Each closed window has exactly its rows: none is later than the watermark waits.
-    pub fn check_windows(&self) -> Result<()> {
+    /// Each closed window has exactly its rows: none is later than the watermark waits. `all`: only the newest is open.
+    pub fn check_windows(&self, all: bool) -> Result<()> {
         let mut windows: BTreeMap<i64, Window> = BTreeMap::new();
         for transfer in &self.transfers {
             let window = windows.entry(transfer.ms / WINDOW_MS).or_default();
@@ -65,6 +69,10 @@ impl Oracle {
                 expected == Some(window),
                 "a window is closed as {window:?}, the log has {expected:?}"
             );
+        }
+        if all {
+            windows.pop_last();
+            same(&self.windows, &windows.into_values().collect())?;
         }
         Ok(())
     }
@@ -86,7 +94,13 @@ impl Oracle {
                     let (newest, rows) = (integer(value, "newest")?, integer(value, "n")?);
                     Ok((newest, rows, integer(value, "total")?))
                 })?;
-                same(&found, &self.windows)
+                ensure!(
+                    self.before.is_subset(&found) && found.is_subset(&self.windows),
+                    "{:?} of {:?} were written",
+                    found.len(),
+                    self.windows.len()
+                );
+                Ok(())
             }
             "balances_out" => same(&chained(values)?, &self.balances()),
             "owned_out" => {

@@ -71,7 +71,7 @@ impl Shared {
     /// Whether somebody may write now; then `end` follows.
     pub fn begin(&self) -> bool {
         self.writing.fetch_add(1, Ordering::SeqCst);
-        let may = !self.is_paused.load(Ordering::SeqCst);
+        let may = !self.is_paused.load(Ordering::SeqCst) && !self.is_stopped();
         if !may {
             self.end();
         }
@@ -95,9 +95,10 @@ impl Shared {
         looked
     }
 
-    pub fn wait_for_answers(&self, count: u64) -> Result<()> {
+    /// Until there are so many answers, or changes.
+    pub fn wait_for(&self, of: impl Fn(&Self) -> u64, count: u64) -> Result<()> {
         let end = Instant::now() + ANSWERS_WITHIN;
-        while self.answers() < count {
+        while of(self) < count {
             self.check()?;
             ensure!(Instant::now() < end, "no answers a minute after the start");
             thread::sleep(Duration::from_millis(5));
@@ -173,6 +174,11 @@ impl Session {
         }
     }
 
+    pub fn execute(&mut self, statement: &str) -> Result<()> {
+        let done = self.client.batch_execute(statement);
+        done.with_context(|| statement.to_owned())
+    }
+
     /// Asks several views in one statement, again and again.
     pub fn ask(&mut self, shared: &Shared) -> Result<()> {
         const QUESTION: &str = "SELECT CAST(sum(b.balance) AS BIGINT), CAST(sum(b.moves) AS BIGINT), min(m.transfers) \
@@ -195,23 +201,38 @@ impl Session {
         Ok(())
     }
 
-    /// Listens to the view that must always say 0.
+    /// Listens to all balances: after each epoch every account is there once, and they add up to 0.
     pub fn listen(&mut self, shared: &Shared) -> Result<()> {
         let nothing: [i32; 0] = [];
-        let mut rows = self
+        let mut changes = self
             .client
-            .query_raw("SUBSCRIBE TO total WITH SNAPSHOT", nothing)?;
-        while let Some(row) = rows.next()? {
-            let total = row.get::<_, Option<i64>>("total");
-            if total.is_some_and(|total| total != 0) {
-                return Err(Wrong(format!("the total was {total:?} once")).into());
+            .query_raw("SUBSCRIBE TO balances WITH SNAPSHOT", nothing)?;
+        let (mut rows, mut last) = (BTreeMap::new(), None);
+        while let Some(change) = changes.next()? {
+            let epoch: i64 = change.get("epoch");
+            if last.is_some_and(|last| last != epoch) {
+                check_balances(&rows)?;
+            }
+            last = Some(epoch);
+            let row: (i32, i64, i64) = (
+                change.get("account"),
+                change.get("balance"),
+                change.get("moves"),
+            );
+            let weight = rows.entry(row).or_insert(0);
+            *weight += change.get::<_, i64>("weight");
+            if *weight == 0 {
+                rows.remove(&row);
             }
             shared.changes.fetch_add(1, Ordering::SeqCst);
             if shared.is_stopped() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        match shared.is_stopped() {
+            true => Ok(()),
+            false => Err(Wrong("the subscription ended".to_owned()).into()),
+        }
     }
 
     /// Counts up versions in the table that a view joins.
@@ -254,4 +275,14 @@ impl Session {
         let row = |row: &postgres::Row| (row.get(0), row.get(1), row.get(2));
         Ok(rows.iter().map(row).collect())
     }
+}
+
+/// Rows by account, balance and moves, with how often they are there.
+fn check_balances(rows: &BTreeMap<(i32, i64, i64), i64>) -> Result<()> {
+    let accounts: BTreeSet<i32> = rows.keys().map(|(account, ..)| *account).collect();
+    let sum: i64 = rows.keys().map(|(_, balance, _)| balance).sum();
+    if accounts.len() == rows.len() && rows.values().all(|times| *times == 1) && sum == 0 {
+        return Ok(());
+    }
+    Err(Wrong(format!("an epoch left {sum} in {rows:?}")).into())
 }

@@ -1,9 +1,9 @@
 //! Record batches: the door with every codec, and iteration.
 
-use base::TimestampMs;
+use base::{Offset, TimestampMs};
 use kafka::batch::{
     BATCH_HEADER_BYTES, BatchBuilder, BatchHeader, Compression, DoorRules, TimestampType,
-    Validation, batches, for_each_record, output_bytes_max, validate_batch,
+    Validation, batches, for_each_record, output_bytes_max, validate_batch, without_aborted,
 };
 
 const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
@@ -188,4 +188,18 @@ pub fn iterate(input: &[u8]) {
         });
         assert!(read.is_err() || records == header.record_count.max(0));
     }
+}
+
+/// Every batch is still there, and only the mark of one is another.
+pub fn aborted(input: &[u8]) {
+    let transactions = [(Offset(0), 1), (Offset(i64::from(input.len() as u32)), -1)];
+    let marked = without_aborted(input, transactions.to_vec());
+    assert_eq!(marked.len(), input.len());
+    let attributes = |bytes: &[u8]| -> Vec<i16> {
+        let headers = batches(bytes).map_while(Result::ok);
+        headers
+            .map(|(header, _)| header.attributes & !0x20)
+            .collect()
+    };
+    assert_eq!(attributes(&marked), attributes(input));
 }

@@ -231,7 +231,7 @@ pub fn protobuf_seeds() -> Vec<Vec<u8>> {
 
 pub fn protobuf_records(input: &[u8]) {
     let format = Format::Protobuf {
-        schema: PROTO.to_owned(),
+        schema: PROTO.into(),
         message: "Order".to_owned(),
         paths: Vec::new(),
         framing: Framing::None,
@@ -255,7 +255,7 @@ pub fn avro_seeds() -> Vec<Vec<u8>> {
 
 pub fn avro_records(input: &[u8]) {
     let format = Format::Avro {
-        schema: AVRO.to_owned(),
+        schema: AVRO.into(),
         paths: Vec::new(),
         framing: Framing::None,
     };
@@ -273,13 +273,13 @@ pub fn schemas(input: &[u8]) {
     };
     let formats = [
         Format::Protobuf {
-            schema: text.to_owned(),
+            schema: text.into(),
             message: "Order".to_owned(),
             paths: Vec::new(),
             framing: Framing::None,
         },
         Format::Avro {
-            schema: text.to_owned(),
+            schema: text.into(),
             paths: Vec::new(),
             framing: Framing::None,
         },

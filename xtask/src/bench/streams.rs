@@ -8,6 +8,7 @@
 mod flink;
 mod forebay;
 mod report;
+mod serving;
 
 use std::{
     collections::BTreeMap,
@@ -51,6 +52,11 @@ const QUERIES: [(&str, u64); 23] = [
     ("q22", 46),
 ];
 
+/// What can be left out.
+const PARTS: [&str; 7] = [
+    "flink", "forebay", "json", "protobuf", "serving", "rocksdb", "hashmap",
+];
+
 /// One query on one engine.
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -59,7 +65,7 @@ pub struct Sample {
     pub rows: u64,
     pub seconds: f64,
     pub cpu_s: f64,
-    pub peak_mib: f64,
+    pub resident_mib: f64,
 }
 
 impl Sample {
@@ -97,6 +103,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
     let _ = std::fs::remove_dir_all(&home);
     let loader = Loader::build(root, &wanted)?;
     let mut samples = Samples::new();
+    let mut served = None;
     if !is_skipped("forebay") {
         let binary = match &wanted.binary {
             Some(binary) => binary.clone(),
@@ -105,14 +112,18 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
         let server = Server::Forebay { binary };
         let mut node = Node::with_java(&server, None, &home.join("forebay"))?;
         node.start()?;
+        forebay::side_input(&node)?;
         for (engine, format) in [
             (Engine::ForebayJson, "json"),
             (Engine::ForebayProtobuf, "protobuf"),
         ] {
             if !is_skipped(format) {
-                loader.load(&node, format)?;
+                loader.load(&node, format, "LogAppendTime")?;
                 forebay::measure(root, &node, engine, format, &wanted, &mut samples)?;
             }
+        }
+        if !is_skipped("serving") {
+            served = Some(serving::measure(&mut node, &loader)?);
         }
         node.stop()?;
     }
@@ -121,11 +132,11 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
         let java = (jars, root.join("e2e/clients/java/log4j2.properties"));
         let mut node = Node::with_java(&Server::Kafka, Some(java), &home.join("kafka"))?;
         node.start()?;
-        loader.load(&node, "json")?;
+        loader.load(&node, "json", "CreateTime")?;
         flink::measure(root, &node, &home, &wanted, &mut samples)?;
         node.kill()?;
     }
-    let text = report::markdown(&samples, &wanted)?;
+    let text = report::markdown(&samples, served.as_ref(), &wanted)?;
     println!("{text}");
     if wanted.skipped.is_empty() && wanted.queries.len() == QUERIES.len() {
         let path = root.join("docs/benchmarks-streams.md");
@@ -160,10 +171,11 @@ fn parse(args: &[String]) -> Result<Wanted> {
                 let query = query.with_context(|| format!("no query {value:?}: q0 to q22"))?;
                 wanted.queries.push(query.0);
             }
-            "--skip" => wanted.skipped.push(value.clone()),
+            "--skip" if PARTS.contains(&value.as_str()) => wanted.skipped.push(value.clone()),
             other => bail!(
-                "no flag {other:?}: [--events N] [--runs N] [--partitions N] [--only QUERY]... \
-                 [--skip flink|forebay|json|protobuf|rocksdb|hashmap]... [--binary FOREBAY]"
+                "{other} {value}? [--events N] [--runs N] [--partitions N] [--only QUERY]... [--skip {}]... \
+                 [--binary FOREBAY]",
+                PARTS.join("|")
             ),
         }
     }
@@ -198,14 +210,16 @@ impl Loader {
         })
     }
 
-    /// Topics of the name `nexmark_FORMAT_…`.
-    fn load(&self, node: &Node, format: &str) -> Result<()> {
+    /// Topics of the name `nexmark_FORMAT_…`, their records stamped by who is said.
+    fn load(&self, node: &Node, format: &str, stamps: &str) -> Result<()> {
         println!("loading {} events as {format}", self.events);
         let status = Command::new(&self.program)
+            .arg("load")
             .arg(node.bootstrap())
             .arg(format)
             .arg(prefix(format))
             .args([self.events, RATE, self.partitions.into()].map(|number| number.to_string()))
+            .arg(stamps)
             .status()?;
         ensure!(status.success(), "the loader: {status}");
         Ok(())

@@ -21,7 +21,9 @@ const EDGES: &[(&str, &[&str])] = &[
             "base", "iobuf", "kafka", "runtime", "storage", "raft", "cluster",
         ],
     ),
+    ("avro_schema", &[]),
     ("proto_schema", &[]),
+    ("registry", &["avro_schema", "proto_schema"]),
     (
         "streams",
         &[
@@ -30,6 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "kafka",
             "runtime",
             "client",
+            "avro_schema",
             "proto_schema",
         ],
     ),
@@ -42,6 +45,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "kafka",
             "runtime",
             "client",
+            "proto_schema",
             "streams",
             "event_derive",
         ],
@@ -51,7 +55,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "server",
         &[
             "base", "iobuf", "kafka", "runtime", "client", "raft", "cluster", "storage", "broker",
-            "streams", "flow", "sql",
+            "registry", "streams", "flow", "sql",
         ],
     ),
     (
@@ -64,8 +68,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker", "streams",
-            "sql",
+            "base", "iobuf", "kafka", "storage", "runtime", "raft", "cluster", "broker",
+            "registry", "streams", "flow", "sql",
         ],
     ),
     ("e2e", &[]),

@@ -11,7 +11,7 @@ use kafka::{
 };
 use runtime::{Class, Instant};
 
-use super::{Fetched, Shared, TopicPartition};
+use super::{Fetched, Isolation, Shared, TopicPartition, without_aborted};
 use crate::ClientError;
 
 /// From here on topics are named by id only (KIP-516).
@@ -52,7 +52,7 @@ pub(super) async fn start(shared: &Rc<Shared>) -> Option<Instant> {
         arrived.iter().map(|a| a.partition.clone()).collect()
     };
     for (partition, position) in shared.positions.borrow().iter() {
-        if position.fetching || arrived.contains(partition) {
+        if position.fetching || position.is_paused || arrived.contains(partition) {
             continue;
         }
         if let Some(at) = position.not_before
@@ -178,7 +178,10 @@ async fn request(
         max_wait_ms: i32::try_from(config.fetch_wait.as_millis()).unwrap_or(i32::MAX),
         min_bytes: config.fetch_bytes_min,
         max_bytes: config.fetch_bytes_max,
-        isolation_level: 0,
+        isolation_level: match config.isolation {
+            Isolation::ReadUncommitted => 0,
+            Isolation::ReadCommitted => 1,
+        },
         session_id: 0,
         // No session: every request names all its partitions.
         session_epoch: -1,
@@ -199,12 +202,29 @@ async fn request(
         };
         for partition in &topic.partitions {
             let what = || format!("fetching from {name}/{}", partition.partition_index);
-            let result = ClientError::check(partition.error_code, what, None).map(|()| Arrived {
-                high_watermark: Offset(partition.high_watermark),
-                records: partition
-                    .records
-                    .as_wire()
-                    .map_or_else(Buf::new, |bytes| answer.frame.slice_ref(bytes)),
+            let checked = ClientError::check(partition.error_code, what, None);
+            let result = checked.map(|()| {
+                let bytes = partition.records.as_wire().unwrap_or_default();
+                let aborted = partition.aborted_transactions.iter().flatten();
+                let aborted: Vec<_> = aborted
+                    .map(|t| (Offset(t.first_offset), t.producer_id))
+                    .collect();
+                let (end, records) = match config.isolation {
+                    Isolation::ReadCommitted if !aborted.is_empty() => {
+                        let kept = without_aborted(bytes, aborted);
+                        (partition.last_stable_offset, Buf::from(kept))
+                    }
+                    Isolation::ReadCommitted => {
+                        (partition.last_stable_offset, answer.frame.slice_ref(bytes))
+                    }
+                    Isolation::ReadUncommitted => {
+                        (partition.high_watermark, answer.frame.slice_ref(bytes))
+                    }
+                };
+                Arrived {
+                    high_watermark: Offset(end),
+                    records,
+                }
             });
             let key = (name.clone(), PartitionIndex(partition.partition_index));
             arrivals.insert(key, result);

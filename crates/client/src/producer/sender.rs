@@ -645,7 +645,8 @@ fn give_up_unknown(shared: &Shared) {
     }
 }
 
-async fn init_producer_id(client: &Client) -> Result<(ProducerId, ProducerEpoch), ClientError> {
+/// An id for a producer without transactions.
+pub async fn init_producer_id(client: &Client) -> Result<(ProducerId, ProducerEpoch), ClientError> {
     let request = InitProducerIdRequest {
         transactional_id: None,
         transaction_timeout_ms: i32::MAX,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use base::{BrokerId, Offset, PartitionIndex, PartitionKey, ProducerEpoch, ProducerId, TopicId};
+use base::{BrokerId, Offset, PartitionIndex, PartitionKey, TopicId};
 use client::{ClientError, Connection, Lane};
 use iobuf::IoBuf;
 use kafka::{
@@ -13,7 +13,6 @@ use kafka::{
             DescribeProducersRequest, DescribeProducersResponse, TopicRequest as ProducersTopic,
         },
         fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic},
-        init_producer_id::{InitProducerIdRequest, InitProducerIdResponse},
         list_offsets::{
             ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
         },
@@ -23,7 +22,7 @@ use kafka::{
 };
 use streams::log::LogError;
 
-use super::{ClusterLog, RETRY};
+use super::{ClusterLog, RETRY, writer::unreadable};
 
 pub(super) const LATEST: i64 = -1;
 pub(super) const EARLIEST: i64 = -2;
@@ -38,11 +37,6 @@ const FETCH_WAIT_MS: i32 = 500;
 
 /// For the acknowledgement of all replicas.
 const PRODUCE_WAIT_MS: i32 = 30_000;
-
-/// What the broker says to a batch.
-pub(super) struct Produced {
-    pub base_offset: Offset,
-}
 
 impl ClusterLog {
     fn leader(&self, name: &str, partition: PartitionIndex) -> Result<BrokerId, ClientError> {
@@ -77,7 +71,7 @@ impl ClusterLog {
         result
     }
 
-    /// Offsets of those partitions that answer.
+    /// Offsets of those partitions that answer; topics that the cluster says it has not are noted as gone.
     pub(super) async fn list_offsets(
         &self,
         keys: &[PartitionKey],
@@ -87,10 +81,16 @@ impl ClusterLog {
         let mut found = BTreeMap::new();
         for key in keys {
             let Ok(name) = self.name(*key) else { continue };
-            if (self.client.cached_topic(&name).is_none() || self.client.is_stale(&name))
-                && self.client.refresh(&[&*name]).await.is_err()
-            {
-                continue;
+            if self.client.cached_topic(&name).is_none() || self.client.is_stale(&name) {
+                let refreshed = self.client.refresh(&[&*name]).await;
+                let is_gone = refreshed.as_ref().is_err_and(is_unknown_topic);
+                match is_gone {
+                    true => self.gone.borrow_mut().insert(key.topic),
+                    false => self.gone.borrow_mut().remove(&key.topic),
+                };
+                if refreshed.is_err() {
+                    continue;
+                }
             }
             if let Ok(leader) = self.leader(&name, key.partition) {
                 by_leader.entry(leader).or_default().push((name, *key));
@@ -171,27 +171,49 @@ impl ClusterLog {
             let fetched = self.fetch(&name, key, from, bytes_max).await;
             match self.noted(&name, fetched) {
                 Ok(batches) if !batches.is_empty() => return Ok(batches),
+                _ if self.stopping.get() => return Err(LogError::Stopping),
                 Err(error) if error.code() == Some(ErrorCode::OffsetOutOfRange) => {
                     let starts = self.list_offsets(&[key], EARLIEST).await;
-                    let start = starts.get(&key).copied().unwrap_or(Offset::ZERO);
-                    return Err(match start > from {
-                        true => LogError::Trimmed {
-                            wanted: from,
-                            start,
-                        },
-                        false => LogError::Refused(error.to_string()),
-                    });
+                    match starts.get(&key).copied() {
+                        Some(start) if start > from => {
+                            return Err(LogError::Trimmed {
+                                wanted: from,
+                                start,
+                            });
+                        }
+                        Some(_) => return Err(LogError::Refused(error.to_string())),
+                        // Who leads is not known now; it is asked again.
+                        None => runtime::sleep(RETRY).await,
+                    }
                 }
                 Err(error) if !error.is_retriable() => {
                     return Err(LogError::Refused(error.to_string()));
                 }
-                _ if self.stopping.get() => return Err(LogError::Stopping),
                 Err(error) => {
                     tracing::debug!(%error, "fetching again");
                     runtime::sleep(RETRY).await;
                 }
-                Ok(_) => {}
+                Ok(_) => runtime::sleep(RETRY).await,
             }
+        }
+    }
+
+    /// As `fetch_some`, with the offset behind the last whole batch. Fails when there is none.
+    pub(super) async fn fetch_whole(
+        &self,
+        key: PartitionKey,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Result<(Vec<u8>, Offset), LogError> {
+        let found = self.fetch_some(key, from, bytes_max).await?;
+        let mut behind = from;
+        for item in batch::batches(&found) {
+            let (header, _) = item.map_err(|error| unreadable(&error))?;
+            behind = behind.max(header.last_offset().plus(1));
+        }
+        match behind > from {
+            true => Ok((found, behind)),
+            false => Err(unreadable(&"no whole batch")),
         }
     }
 
@@ -244,7 +266,7 @@ impl ClusterLog {
             let aborted = partition.aborted_transactions.iter().flatten();
             let aborted = aborted.map(|t| (Offset(t.first_offset), t.producer_id));
             let bytes = partition.records.as_wire().unwrap_or_default();
-            return Ok(without_aborted(bytes, aborted.collect()));
+            return Ok(batch::without_aborted(bytes, aborted.collect()));
         }
         Ok(Vec::new())
     }
@@ -252,23 +274,6 @@ impl ClusterLog {
     fn topic_id(&self, name: &str) -> TopicId {
         let topic = self.client.cached_topic(name);
         topic.map_or(TopicId::ZERO, |topic| topic.id)
-    }
-
-    pub(super) async fn init_producer(&self) -> Result<(ProducerId, ProducerEpoch), ClientError> {
-        let request = InitProducerIdRequest {
-            transactional_id: None,
-            transaction_timeout_ms: i32::MAX,
-            producer_id: -1,
-            producer_epoch: -1,
-        };
-        let connection = self.client.any_broker().await?;
-        let answer = connection.call(&request, i16::MAX).await?;
-        let response: InitProducerIdResponse = answer.decode()?;
-        ClientError::check(response.error_code, || "InitProducerId".into(), None)?;
-        Ok((
-            ProducerId(response.producer_id),
-            ProducerEpoch(response.producer_epoch),
-        ))
     }
 
     /// The last sequence that a partition has of a producer, if it has any.
@@ -304,13 +309,13 @@ impl ClusterLog {
         Ok(None)
     }
 
-    /// Sends a batch and waits until all replicas have it.
+    /// Sends a batch and waits until all replicas have it; its offset, or -1 when the broker has had it and forgot where.
     pub(super) async fn send(
         &self,
         name: &str,
         partition: PartitionIndex,
-        batch: Vec<u8>,
-    ) -> Result<Produced, ClientError> {
+        batch: IoBuf,
+    ) -> Result<Offset, ClientError> {
         let connection = self.connection(name, partition, self.lane).await?;
         let id = self.topic_id(name);
         let request = ProduceRequest {
@@ -322,7 +327,7 @@ impl ClusterLog {
                 topic_id: id,
                 partition_data: vec![PartitionProduceData {
                     index: partition.0,
-                    records: Records::Chain(IoBuf::from(batch)),
+                    records: Records::Chain(batch),
                 }]
                 .into(),
             }]
@@ -337,9 +342,7 @@ impl ClusterLog {
         if let Some(answered) = parts.next() {
             let what = || format!("producing to {name}/{partition}");
             ClientError::check(answered.error_code, what, None)?;
-            return Ok(Produced {
-                base_offset: Offset(answered.base_offset),
-            });
+            return Ok(Offset(answered.base_offset));
         }
         Err(ClientError::UnknownPartition {
             topic: name.to_owned(),
@@ -358,6 +361,7 @@ impl ClusterLog {
         let header = header.map_err(|error| LogError::Refused(error.to_string()))?;
         let (producer, first) = (header.producer_id.0, header.base_sequence);
         let last = first.wrapping_add(header.last_offset_delta) & i32::MAX;
+        let batch = IoBuf::from(batch);
         loop {
             let known = self.known.borrow().get(&(key, producer)).copied();
             let known = match known {
@@ -396,6 +400,12 @@ impl ClusterLog {
     }
 }
 
+/// The cluster has answered, and has no such topic.
+fn is_unknown_topic(error: &ClientError) -> bool {
+    matches!(error, ClientError::UnknownTopic(_))
+        || error.code() == Some(ErrorCode::UnknownTopicOrPartition)
+}
+
 /// Whether a batch that ends there was there when the producer's last sequence was `known`. Sequences begin again behind the
 /// greatest: which of two is later shows in the shorter way between them.
 fn is_behind(known: i32, last: i32) -> bool {
@@ -408,34 +418,6 @@ fn version_max(id: TopicId) -> i16 {
         TopicId::ZERO => BY_ID - 1,
         _ => i16::MAX,
     }
-}
-
-/// Attributes of a batch: bit 5 says that it holds no records for clients.
-const ATTRIBUTES_LOW: usize = 22;
-const CONTROL: u8 = 1 << 5;
-
-/// Whole batches, those of aborted transactions marked so that nobody looks into them.
-fn without_aborted(bytes: &[u8], mut aborted: Vec<(Offset, i64)>) -> Vec<u8> {
-    aborted.sort_unstable();
-    let mut aborted = aborted.into_iter().peekable();
-    let mut open: Vec<i64> = Vec::new();
-    let mut out = Vec::with_capacity(bytes.len());
-    for item in batch::batches(bytes) {
-        // What cannot be read fails where it is decoded.
-        let Ok((header, bytes)) = item else { break };
-        while let Some((_, producer)) = aborted.next_if(|(first, _)| *first <= header.last_offset())
-        {
-            open.push(producer);
-        }
-        let at = out.len();
-        out.extend_from_slice(bytes);
-        if header.is_control() {
-            open.retain(|producer| *producer != header.producer_id.0);
-        } else if header.is_transactional() && open.contains(&header.producer_id.0) {
-            out[at + ATTRIBUTES_LOW] |= CONTROL;
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! What a single value of a field may be.
 
-use super::{DecodeError, Event, Input, Schema, Timestamp, fields::plain, input::put_varint};
+use super::{
+    DecodeError, Event, Input, Schema, Timestamp,
+    fields::plain,
+    input::{put_bytes, put_varint},
+};
+use proto_schema::{COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT};
 use streams::format::Reason;
-
-const VARINT: u8 = 0;
-const EIGHT_BYTES: u8 = 1;
-const COUNTED: u8 = 2;
-const FOUR_BYTES: u8 = 5;
 
 /// The usual way of a type on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -336,11 +336,6 @@ scalar!(
     |input| input.counted()?.to_vec()
 );
 
-fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    put_varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
-}
-
 fn text(input: &mut Input<'_>) -> Result<String, DecodeError> {
     let bytes = input.counted()?;
     match std::str::from_utf8(bytes) {
@@ -376,7 +371,8 @@ impl Element for Timestamp {
 
     fn merge_value(&mut self, input: &mut Input<'_>) -> Result<(), DecodeError> {
         let mut within = input.within()?;
-        let (mut seconds, mut nanos) = (self.0.div_euclid(1_000_000), 0i32);
+        let mut seconds = self.0.div_euclid(1_000_000);
+        let mut nanos = self.0.rem_euclid(1_000_000) as i32 * 1000;
         while let Some((number, wire)) = within.tag()? {
             match number {
                 1 => plain::merge::<i64, Plain>(&mut seconds, wire, &mut within)?,

@@ -2,12 +2,11 @@
 
 use super::{
     DecodeError, Element, Input,
-    input::{put_tag, put_varint},
+    input::{put_counted, put_tag},
     schema::Message,
 };
+use proto_schema::COUNTED;
 use streams::format::Reason;
-
-const COUNTED: u8 = 2;
 
 fn merge_one<T: Element<E>, E>(
     value: &mut T,
@@ -85,9 +84,7 @@ pub mod optional {
 
 /// Any number of values; numbers lie together.
 pub mod repeated {
-    use super::{
-        COUNTED, DecodeError, Element, Input, Message, merge_one, put_one, put_tag, put_varint,
-    };
+    use super::{COUNTED, DecodeError, Element, Input, Message, merge_one, put_counted, put_one};
 
     pub fn describe<T: Element<E>, E>(message: &mut Message<'_>, number: u32, name: &str) {
         let kind = T::kind(message.schema());
@@ -105,9 +102,7 @@ pub mod repeated {
         } else if !values.is_empty() {
             let mut packed = Vec::new();
             values.iter().for_each(|value| value.put_value(&mut packed));
-            put_tag(number, COUNTED, out);
-            put_varint(packed.len() as u64, out);
-            out.extend_from_slice(&packed);
+            put_counted(number, &packed, out);
         }
     }
 
@@ -117,7 +112,7 @@ pub mod repeated {
         input: &mut Input<'_>,
     ) -> Result<(), DecodeError> {
         if T::PACKS && wire == COUNTED {
-            let mut packed = Input::new(input.counted()?);
+            let mut packed = input.packed()?;
             while !packed.is_empty() {
                 let mut value = T::zero();
                 value.merge_value(&mut packed)?;
@@ -125,6 +120,7 @@ pub mod repeated {
             }
             return Ok(());
         }
+        input.allow(size_of::<T>())?;
         let mut value = T::zero();
         merge_one(&mut value, wire, input)?;
         values.push(value);
@@ -136,9 +132,7 @@ pub mod repeated {
 pub mod map {
     use std::collections::BTreeMap;
 
-    use super::{
-        COUNTED, DecodeError, Element, Input, Message, Reason, plain, put_tag, put_varint,
-    };
+    use super::{COUNTED, DecodeError, Element, Input, Message, Reason, plain, put_counted};
 
     pub fn describe<K: Element, V: Element>(message: &mut Message<'_>, number: u32, name: &str) {
         let key = K::kind(message.schema());
@@ -161,9 +155,7 @@ pub mod map {
             entry.clear();
             plain::put(key, 1, &mut entry);
             plain::put(value, 2, &mut entry);
-            put_tag(number, COUNTED, out);
-            put_varint(entry.len() as u64, out);
-            out.extend_from_slice(&entry);
+            put_counted(number, &entry, out);
         }
     }
 
@@ -175,6 +167,7 @@ pub mod map {
         if wire != COUNTED {
             return input.fail(Reason::WireType);
         }
+        input.allow(size_of::<(K, V)>())?;
         let mut within = input.within()?;
         let (mut key, mut value) = (K::zero(), V::zero());
         while let Some((number, wire)) = within.tag()? {

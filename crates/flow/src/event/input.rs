@@ -1,16 +1,19 @@
 //! Bytes of a message while they are read.
 
+use std::cell::Cell;
+
+use proto_schema::{COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT};
 use streams::format::{Malformed, Reason};
 
 /// Messages within messages.
 const DEPTH_MAX: u32 = 100;
 
-const VARINT: u8 = 0;
-const EIGHT_BYTES: u8 = 1;
-const COUNTED: u8 = 2;
 const GROUP: u8 = 3;
 const GROUP_END: u8 = 4;
-const FOUR_BYTES: u8 = 5;
+
+/// Of the elements of lists and maps in a message: so many bytes of memory, and so many times its own.
+const MEMORY_BYTES: usize = 64 << 10;
+const MEMORY_RATIO: usize = 64;
 
 /// Why bytes are no such message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,21 +32,46 @@ impl From<DecodeError> for Malformed {
     }
 }
 
+/// What a message with all that is in it may still take of memory.
+#[derive(Debug)]
+pub struct Allowance(Cell<usize>);
+
+impl Allowance {
+    #[must_use]
+    pub fn for_message(bytes: &[u8]) -> Self {
+        let allowed = bytes.len().saturating_mul(MEMORY_RATIO);
+        Self(Cell::new(allowed.saturating_add(MEMORY_BYTES)))
+    }
+}
+
 /// See the module head. Nothing behind the message is seen.
 #[derive(Clone, Debug)]
 pub struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: u32,
+    allowance: &'a Allowance,
 }
 
 impl<'a> Input<'a> {
     #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub fn new(bytes: &'a [u8], allowance: &'a Allowance) -> Self {
         Self {
             bytes,
             at: 0,
             depth: 0,
+            allowance,
+        }
+    }
+
+    /// An element of a list is about to be made. Two bytes may say that there is one, whatever it takes.
+    pub(super) fn allow(&self, bytes: usize) -> Result<(), DecodeError> {
+        match self.allowance.0.get().checked_sub(bytes) {
+            Some(left) => {
+                self.allowance.0.set(left);
+                Ok(())
+            }
+            None => self.fail(Reason::TooLarge),
         }
     }
 
@@ -116,10 +144,20 @@ impl<'a> Input<'a> {
         if self.depth >= DEPTH_MAX {
             return self.fail(Reason::Depth);
         }
+        let depth = self.depth + 1;
+        Ok(Self {
+            depth,
+            ..self.packed()?
+        })
+    }
+
+    /// Values without tags, with their length in front.
+    pub(super) fn packed(&mut self) -> Result<Self, DecodeError> {
         Ok(Self {
             bytes: self.counted()?,
             at: 0,
-            depth: self.depth + 1,
+            depth: self.depth,
+            allowance: self.allowance,
         })
     }
 
@@ -156,6 +194,25 @@ pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+pub(super) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    put_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// A field that is bytes, or a message as such.
+pub(crate) fn put_counted(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    put_tag(number, COUNTED, out);
+    put_bytes(bytes, out);
+}
+
+/// Bytes with their length in front, and those behind them.
+pub(crate) fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let allowance = Allowance::for_message(&[]);
+    let mut input = Input::new(bytes, &allowance);
+    let length = usize::try_from(input.varint().ok()?).ok()?;
+    bytes[input.at..].split_at_checked(length)
 }
 
 pub(super) fn put_tag(number: u32, wire: u8, out: &mut Vec<u8>) {

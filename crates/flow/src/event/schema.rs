@@ -104,6 +104,10 @@ impl Schema {
         &self.messages
     }
 
+    pub(crate) fn enums(&self) -> &BTreeMap<String, Vec<(String, i32)>> {
+        &self.enums
+    }
+
     /// As a `.proto` file.
     #[must_use]
     pub fn to_proto(&self) -> String {

@@ -120,6 +120,45 @@ fn no_bytes_make_it_panic_and_every_beginning_is_refused_or_read() {
 }
 
 #[test]
+fn a_message_that_stands_twice_is_merged() {
+    // Seconds 5 and nanoseconds 7000, and behind them seconds 9 only.
+    let twice = [
+        [0x0A_u8, 5, 8, 5, 16, 0xD8, 0x36].as_slice(),
+        &[0x0A, 2, 8, 9],
+    ]
+    .concat();
+    assert_eq!(Timestamp::decode(&twice), Ok(Timestamp(9_000_007)));
+}
+
+#[test]
+fn a_short_message_does_not_take_much_memory() {
+    #[derive(Clone, Debug, PartialEq, crate::Event)]
+    struct Lists {
+        #[event(1)]
+        large: Vec<All>,
+        #[event(2)]
+        map: BTreeMap<i32, All>,
+        #[event(3)]
+        inner: Option<Box<Lists>>,
+    }
+    for element in [[0x0A, 0], [0x12, 0]] {
+        let few = element.repeat(100);
+        let list = Lists::decode(&few).expect("some may be empty");
+        assert_eq!(
+            list.large.len() + list.map.len(),
+            if element[0] == 0x0A { 100 } else { 1 }
+        );
+        let many = element.repeat(100_000);
+        let refused = Lists::decode(&many).expect_err("that is not all that it takes");
+        assert_eq!(refused.reason, streams::format::Reason::TooLarge);
+        // Nor within another one.
+        let mut within = Vec::new();
+        crate::event::put_counted(3, &many, &mut within);
+        assert!(Lists::decode(&within).is_err());
+    }
+}
+
+#[test]
 fn a_schema_is_a_proto_file() {
     let schema = Schema::of::<All>();
     assert!(schema.clashes().is_empty());

@@ -61,9 +61,9 @@ impl<V: Event> Keyed for ValueState<V> {
         self.key.extend_from_slice(key);
     }
 
-    fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>) {
+    fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>) -> bool {
         let row = |key: &[u8], value: &[u8], weight| take(key, None, value, weight);
-        self.store.end_epoch(everything, row);
+        self.store.end_epoch(everything, row)
     }
 
     fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
@@ -122,8 +122,8 @@ impl<A: Aggregate> Keyed for AggregateState<A> {
         self.value.enter(key);
     }
 
-    fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>) {
-        self.value.end_epoch(everything, take);
+    fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>) -> bool {
+        self.value.end_epoch(everything, take)
     }
 
     fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
@@ -242,14 +242,14 @@ macro_rules! keyed_entries {
             self.entries.enter(key);
         }
 
-        fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>) {
+        fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>) -> bool {
             self.entries
                 .store
                 .end_epoch(everything, |composed, value, weight| {
                     let (key, entry) = split(composed);
                     let entry: Result<Vec<u8>, DecodeError> = $entry(entry);
                     take(key, Some(&entry.expect(OWN)), value, weight);
-                });
+                })
         }
 
         fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
@@ -317,7 +317,7 @@ impl<K: Event, V: Event> MapState<K, V> {
 
 impl<K: Event, V: Event> Keyed for MapState<K, V> {
     fn shape() -> Shape {
-        Shape::new::<V>("map").by::<K>("map_key")
+        Shape::new::<V>("map").by::<K, V>("map_key")
     }
 
     keyed_entries!(|entry| K::decode(entry).map(|_| <[u8]>::to_vec(entry)));
@@ -401,7 +401,7 @@ impl<K: OrderedKey, V: Event> OrderedMapState<K, V> {
 
 impl<K: OrderedKey, V: Event> Keyed for OrderedMapState<K, V> {
     fn shape() -> Shape {
-        Shape::new::<V>("ordered map").by::<K>("map_key")
+        Shape::new::<V>("ordered map").by::<K, V>("map_key")
     }
 
     keyed_entries!(|entry| from_ordered::<K>(entry).map(|key| key.to_bytes()));
@@ -450,7 +450,7 @@ impl<V: Event> ListState<V> {
 
 impl<V: Event> Keyed for ListState<V> {
     fn shape() -> Shape {
-        Shape::new::<V>("list").by::<u64>("position")
+        Shape::new::<V>("list").by::<u64, V>("position")
     }
 
     keyed_entries!(|entry| from_ordered::<u64>(entry).map(|place| place.to_bytes()));

@@ -77,15 +77,19 @@ impl OrderedKey for bool {
     }
 }
 
+fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    for byte in bytes {
+        out.push(*byte);
+        if *byte == 0 {
+            out.push(0xFF);
+        }
+    }
+    out.extend([0, 0]);
+}
+
 impl OrderedKey for Vec<u8> {
     fn put_ordered(&self, out: &mut Vec<u8>) {
-        for byte in self {
-            out.push(*byte);
-            if *byte == 0 {
-                out.push(0xFF);
-            }
-        }
-        out.extend([0, 0]);
+        put_bytes(self, out);
     }
 
     fn take_ordered(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
@@ -105,7 +109,7 @@ impl OrderedKey for Vec<u8> {
 
 impl OrderedKey for String {
     fn put_ordered(&self, out: &mut Vec<u8>) {
-        self.as_bytes().to_vec().put_ordered(out);
+        put_bytes(self.as_bytes(), out);
     }
 
     fn take_ordered(bytes: &mut &[u8]) -> Result<Self, DecodeError> {

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use streams::state::{Keys, Slot};
+use streams::{
+    delta::CHUNK_ROWS,
+    state::{Keys, Slot},
+};
 
 use super::WriteEntry;
-use crate::event::{DecodeError, Event, put_varint};
+use crate::event::{DecodeError, Event, counted, put_varint};
 
 /// See the module head.
 pub(crate) struct Store<V> {
@@ -18,6 +21,9 @@ pub(crate) struct Store<V> {
     order: Option<BTreeMap<Vec<u8>, Slot>>,
     /// Of values as a checkpoint writes them.
     value_bytes: usize,
+    /// While an epoch ends: how far that is, and whether everything is listed now.
+    next: usize,
+    is_listing: bool,
 }
 
 impl<V: Event> Store<V> {
@@ -29,6 +35,8 @@ impl<V: Event> Store<V> {
             old: Vec::new(),
             order: None,
             value_bytes: 0,
+            next: 0,
+            is_listing: false,
         }
     }
 
@@ -105,12 +113,42 @@ impl<V: Event> Store<V> {
         })
     }
 
-    pub fn end_epoch(&mut self, everything: bool, mut take: impl FnMut(&[u8], &[u8], i64)) {
+    /// A piece of what an epoch's end has to do: gives what went and what came since it began, or, `everything`, what there
+    /// is. True while there is more.
+    pub fn end_epoch(&mut self, everything: bool, mut take: impl FnMut(&[u8], &[u8], i64)) -> bool {
+        if !self.is_listing {
+            if self.tell_touched(!everything, &mut take) {
+                return true;
+            }
+            let values = &self.values;
+            self.keys.end_epoch(|slot| values[slot.index()].is_some());
+            self.old.clear();
+            self.is_listing = everything;
+            return everything;
+        }
+        let until = (self.next + CHUNK_ROWS).min(self.keys.slots());
+        for slot in self.keys.live(self.next..until) {
+            if let Some(value) = &self.values[slot.index()] {
+                take(self.keys.key(slot), &value.to_bytes(), 1);
+            }
+        }
+        self.next = until;
+        if until < self.keys.slots() {
+            return true;
+        }
+        (self.next, self.is_listing) = (0, false);
+        false
+    }
+
+    fn tell_touched(&mut self, is_told: bool, take: &mut impl FnMut(&[u8], &[u8], i64)) -> bool {
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        for (place, slot) in self.keys.touched().iter().enumerate() {
+        let touched = self.keys.touched();
+        let until = (self.next + CHUNK_ROWS).min(touched.len());
+        let piece = self.next..until;
+        for (slot, old) in touched[piece.clone()].iter().zip(&self.old[piece]) {
             before.clear();
             after.clear();
-            let (old, new) = (&self.old[place], &self.values[slot.index()]);
+            let new = &self.values[slot.index()];
             if let Some(old) = old {
                 old.put(&mut before);
             }
@@ -118,7 +156,7 @@ impl<V: Event> Store<V> {
                 new.put(&mut after);
             }
             self.value_bytes = (self.value_bytes + after.len()).saturating_sub(before.len());
-            if everything || (old.is_some() && new.is_some() && before == after) {
+            if !is_told || (old.is_some() && new.is_some() && before == after) {
                 continue;
             }
             let key = self.keys.key(*slot);
@@ -129,33 +167,22 @@ impl<V: Event> Store<V> {
                 take(key, &after, 1);
             }
         }
-        let values = &self.values;
-        self.keys.end_epoch(|slot| values[slot.index()].is_some());
-        self.old.clear();
-        if everything {
-            for slot in self.keys.live(0..self.keys.slots()) {
-                if let Some(value) = &self.values[slot.index()] {
-                    take(self.keys.key(slot), &value.to_bytes(), 1);
-                }
-            }
-        }
+        let has_more = until < touched.len();
+        self.next = if has_more { until } else { 0 };
+        has_more
     }
 
     pub fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
         let values = &self.values;
-        let mut bytes = Vec::new();
-        let mut put = |slot: Slot| {
-            bytes.clear();
+        let put = |slot: Slot| {
             let value = values[slot.index()].as_ref();
-            value
-                .expect("between two epochs every entry is there")
-                .put(&mut bytes);
-            std::mem::take(&mut bytes)
+            let value = value.expect("between two epochs every entry is there");
+            value.to_bytes()
         };
         match all {
             true => self.keys.each(|key, slot| write(key, Some(&put(slot)))),
             false => self.keys.drain_dirty(|key, slot| {
-                write(key, slot.map(&mut put).as_deref());
+                write(key, slot.map(put).as_deref());
             }),
         }
     }
@@ -195,17 +222,7 @@ pub(crate) fn compose(key: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The two parts of what `compose` began.
+/// The two parts of what `compose` began; of other bytes, nothing.
 pub(crate) fn split(composed: &[u8]) -> (&[u8], &[u8]) {
-    let mut length = 0usize;
-    let mut at = 0;
-    for byte in composed.iter().take(9) {
-        length |= usize::from(byte & 0x7f) << (7 * at);
-        at += 1;
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    let (key, entry) = composed[at..].split_at_checked(length).unwrap_or_default();
-    (key, entry)
+    counted(composed).unwrap_or_default()
 }

@@ -152,7 +152,7 @@ type Rows = BTreeMap<(u8, Vec<u8>, Option<Vec<u8>>, Vec<u8>), i64>;
 
 fn end_epoch(state: &mut Kinds, everything: bool, rows: &mut Rows) {
     state.each(&mut |number, state| {
-        state.end_epoch(everything, &mut |key, entry, value, weight| {
+        let mut take = |key: &[u8], entry: Option<&[u8]>, value: &[u8], weight| {
             let row = (
                 number,
                 key.to_vec(),
@@ -160,7 +160,8 @@ fn end_epoch(state: &mut Kinds, everything: bool, rows: &mut Rows) {
                 value.to_vec(),
             );
             *rows.entry(row).or_default() += weight;
-        });
+        };
+        while state.end_epoch(everything, &mut take) {}
     });
     rows.retain(|_, weight| *weight != 0);
     assert!(
@@ -232,6 +233,31 @@ fn run(seed: u64) {
 fn state_is_what_a_plain_map_is() {
     for seed in 0..200 {
         run(seed);
+    }
+}
+
+#[test]
+fn an_epoch_ends_piece_by_piece() {
+    let count = streams::delta::CHUNK_ROWS * 5 / 2;
+    let mut state = MapState::<u64, u64>::new();
+    state.enter(b"key");
+    for key in 0..count as u64 {
+        state.insert(&key, key);
+    }
+    for everything in [false, true, true] {
+        let (mut pieces, mut rows) = (0, 0);
+        let mut has_more = true;
+        while has_more {
+            let mut in_piece = 0;
+            has_more = state.end_epoch(everything, &mut |_, _, _, weight| {
+                in_piece += 1;
+                rows += weight;
+            });
+            assert!(in_piece <= streams::delta::CHUNK_ROWS, "of {in_piece} rows");
+            pieces += 1;
+        }
+        assert_eq!(rows, count as i64);
+        assert!(pieces >= 3);
     }
 }
 

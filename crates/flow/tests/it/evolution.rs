@@ -151,3 +151,76 @@ fn fields_come_and_go_but_numbers_keep_their_types() {
         "each is written once through all deployments"
     );
 }
+
+mod before {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Event)]
+    pub enum Colour {
+        Green,
+        Red,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Event)]
+    pub struct Light {
+        #[event(1)]
+        pub colour: Colour,
+    }
+}
+
+mod after {
+    use super::*;
+
+    /// A value has another name.
+    #[derive(Clone, Debug, PartialEq, Event)]
+    pub enum Colour {
+        Green,
+        Crimson,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Event)]
+    pub struct Light {
+        #[event(1)]
+        pub colour: Colour,
+    }
+}
+
+version!(Before, before::Light, |light, event| {
+    light.colour = match event.cents {
+        0 => before::Colour::Green,
+        _ => before::Colour::Red,
+    };
+});
+version!(After, after::Light, |light, event| {
+    light.colour = match event.cents {
+        0 => after::Colour::Green,
+        _ => after::Colour::Crimson,
+    };
+});
+
+#[test]
+fn values_of_enums_get_other_names_in_rows_that_are_there() {
+    let world = World::new(12, &[("moves", 1), ("moved", 1)]);
+    world.deploy(|| app(Before));
+    world.wait_started().expect("it runs");
+    world.produce("moves", [moves("a", 1), moves("b", 0)].concat());
+    world.flush();
+    assert_eq!(
+        world.table("accounts_total"),
+        [["a", "COLOUR_RED"], ["b", "COLOUR_GREEN"]]
+    );
+    world.sim.run_for(std::time::Duration::from_secs(7));
+    world.deploy(|| app(After));
+    world.wait_started().expect("the change is allowed");
+    world.flush();
+    assert_eq!(
+        world.table("accounts_total"),
+        [["a", "COLOUR_CRIMSON"], ["b", "COLOUR_GREEN"]]
+    );
+    world.produce("moves", [moves("a", 0), moves("b", 1)].concat());
+    world.flush();
+    assert_eq!(
+        world.table("accounts_total"),
+        [["a", "COLOUR_GREEN"], ["b", "COLOUR_CRIMSON"]]
+    );
+}

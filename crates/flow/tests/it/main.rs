@@ -1,7 +1,10 @@
-//! Apps against a simulated cluster: what they put out, through crashes, and what their state is.
+//! Apps against a cluster: what they put out, through crashes, and what their state is.
 
+mod copies;
 mod counting;
 mod evolution;
 mod examples;
+mod real;
+mod timers;
 mod windows;
 mod world;

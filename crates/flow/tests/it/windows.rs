@@ -113,3 +113,61 @@ fn every_window_closes_once() {
         }
     }
 }
+
+/// Readings by ten seconds, and those by minute.
+fn by_minute() -> App {
+    let app = App::new("minutes");
+    let window = |seconds| Window::Tumbling(Duration::from_secs(seconds));
+    app.topic::<Reading>("readings")
+        .event_time(WAIT, |reading| reading.at)
+        .key_by(|reading| reading.sensor)
+        .window(window(10))
+        .count("ten_seconds")
+        .map(|closed| Summed {
+            sensor: closed.key,
+            end: closed.window.window_end,
+            sum: closed.value as i64,
+        })
+        .key_by(|summed| summed.sensor)
+        .window(window(60))
+        .aggregate::<Sum, _>("minutes", |summed| summed.sum)
+        .map(|closed| Summed {
+            sensor: closed.key,
+            end: closed.window.window_end,
+            sum: closed.value,
+        })
+        .to_topic("summed");
+    app
+}
+
+#[test]
+fn a_window_counts_in_the_window_around_it() {
+    let world = World::new(31, &[("readings", 1), ("summed", 1)]);
+    world.deploy(by_minute);
+    world.wait_started().expect("nothing is wrong with it");
+    let reading = |second: i64| {
+        let at = Timestamp::from_secs(1_700_000_040 + second);
+        (
+            0,
+            Reading {
+                sensor: 1,
+                value: 1,
+                at,
+            }
+            .to_bytes(),
+        )
+    };
+    // 1,700,000,040 begins a minute; the last reading closes the third.
+    let seconds: Vec<i64> = (0..180).chain([400]).collect();
+    for seconds in seconds.chunks(7) {
+        world.produce(
+            "readings",
+            seconds.iter().map(|second| reading(*second)).collect(),
+        );
+        world.flush();
+    }
+    world.sim.run_for(Duration::from_secs(1));
+    let told = world.consume::<Summed>("summed");
+    let sums: Vec<i64> = told.into_values().flatten().map(|told| told.sum).collect();
+    assert_eq!(sums, [60, 60, 60]);
+}

@@ -13,10 +13,10 @@ use broker::{Broker, Settings, open::leading_shard};
 use client::{
     Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, ProducerRecord, Start,
 };
-use flow::{App, Cluster, Deployed, Event, RunError};
+use flow::{App, Cluster, Deployed, Event, RunError, cluster::PlantedBugs};
 use runtime::{
     net::TcpListener,
-    sim::{HostId, Sim, SimConfig},
+    sim::{DiskImage, HostId, Sim, SimConfig},
 };
 
 const PORT: u16 = 9092;
@@ -31,10 +31,12 @@ pub struct Shared {
     /// Why the app does not run, if it will never.
     pub refused: RefCell<Option<String>>,
     pub is_running: Cell<bool>,
+    pub planted: Cell<PlantedBugs>,
 }
 
+/// Of a world with several machines for apps: as one of those sees it.
 pub struct World {
-    pub sim: Sim,
+    pub sim: Rc<Sim>,
     pub node: HostId,
     pub app: HostId,
     pub clients: HostId,
@@ -75,6 +77,7 @@ async fn run_app(shared: Rc<Shared>) {
         let cluster = Cluster {
             client: config(&shared),
             state_dir: "/state".into(),
+            planted: shared.planted.get(),
         };
         match Deployed::start(&name, relations, cluster).await {
             Ok(deployed) => {
@@ -92,7 +95,7 @@ async fn run_app(shared: Rc<Shared>) {
     }
 }
 
-async fn connect(shared: &Shared) -> Client {
+pub async fn connect(shared: &Shared) -> Client {
     loop {
         match Client::connect(config(shared)).await {
             Ok(client) => return client,
@@ -111,7 +114,7 @@ pub fn config(shared: &Shared) -> ClientConfig {
 
 impl World {
     pub fn new(seed: u64, topics: &[(&str, i32)]) -> Self {
-        let sim = Sim::new(SimConfig::new(seed));
+        let sim = Rc::new(Sim::new(SimConfig::new(seed)));
         let topics = topics
             .iter()
             .map(|(name, count)| ((*name).to_owned(), *count));
@@ -121,6 +124,7 @@ impl World {
             build: RefCell::default(),
             refused: RefCell::default(),
             is_running: Cell::new(false),
+            planted: Cell::default(),
         });
         let slot = shared.clone();
         let node = sim.host("node", 2, move || serve(slot.clone()));
@@ -135,6 +139,43 @@ impl World {
             clients,
             shared,
         }
+    }
+
+    /// The same world with another machine for the app.
+    pub fn second(&self) -> Self {
+        let shared = Rc::new(Shared {
+            ip: self.shared.ip.clone(),
+            topics: self.shared.topics.clone(),
+            build: RefCell::default(),
+            refused: RefCell::default(),
+            is_running: Cell::new(false),
+            planted: Cell::default(),
+        });
+        let slot = shared.clone();
+        Self {
+            sim: self.sim.clone(),
+            node: self.node,
+            app: self.sim.host("second", 1, move || run_app(slot.clone())),
+            clients: self.clients,
+            shared,
+        }
+    }
+
+    /// This machine is down and has the state of another from now on.
+    pub fn take_state(&self, image: &DiskImage) {
+        self.sim.kill(self.app);
+        self.sim.set_disk_image(self.app, image);
+        // With the disk came the locks of those who had its files open.
+        self.sim.power_cut(self.app);
+    }
+
+    /// Why a part of the app has stopped, if one has.
+    pub fn failure(&self) -> Option<String> {
+        let checked = self.sim.run_on(self.app, LIMIT, async {
+            let deployed = runtime::local::<Deployed>().expect("the app runs");
+            deployed.check().err().map(|error| error.to_string())
+        });
+        checked.expect("asking ends")
     }
 
     /// Stops the app that runs, however that was to end, and starts this one.

@@ -7,7 +7,7 @@ use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 use super::{
     ATTRIBUTES_AT, BATCH_HEADER_BYTES, BatchBuilder, BatchError, BatchHeader, Compression,
     DoorRules, RecordFault, RecordTimes, Search, TimestampType, Validation, assemble, assign,
-    batches, compress, for_each_record, seal, validate, validate_batch,
+    batches, compress, for_each_record, seal, stamp_transactional, validate, validate_batch,
     varint::{put, size, varint, varlong},
 };
 use crate::error::ErrorCode;
@@ -537,6 +537,21 @@ fn the_leaders_fields_lie_outside_the_checksum() {
     assert_eq!(after.leader_epoch, LeaderEpoch(9));
     assert_eq!(after.crc, before.crc);
     assert_eq!(iobuf::crc32c(&batch[ATTRIBUTES_AT..]), after.crc);
+}
+
+#[test]
+fn a_batch_becomes_part_of_a_transaction_and_stays_sound() {
+    let mut batch = build(Compression::Lz4);
+    let before = BatchHeader::decode(&batch).expect("a header");
+    stamp_transactional(&mut batch, ProducerId(7), ProducerEpoch(3), 41);
+    let after = validate_batch(&batch, &rules()).expect("valid").header;
+    assert!(after.is_transactional() && !before.is_transactional());
+    assert_eq!(
+        (after.producer_id, after.producer_epoch, after.base_sequence),
+        (ProducerId(7), ProducerEpoch(3), 41)
+    );
+    assert_eq!(after.compression(), before.compression());
+    assert_eq!(after.record_count, before.record_count);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::world::conformance;
 use iobuf::{Buf, BufMut, IoBuf};
 use runtime::{
     Class,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, look_up},
 };
 use std::{io::ErrorKind, path::PathBuf, rc::Rc, time::Duration};
 
@@ -14,6 +14,7 @@ conformance!(
     both_ends_see_the_end,
     shutdown_wakes_a_reader,
     connecting_to_nobody_is_refused,
+    hosts_have_addresses_or_are_unknown,
     a_dropped_accept_takes_no_connection,
     a_dropped_read_ends,
     many_connections_at_once;
@@ -134,6 +135,21 @@ async fn connecting_to_nobody_is_refused(_: PathBuf) {
     runtime::sleep(Duration::from_millis(50)).await;
     let refused = TcpStream::connect(addr).await.err().expect("nobody there");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+async fn hosts_have_addresses_or_are_unknown(_: PathBuf) {
+    for (host, address) in [
+        ("localhost", "127.0.0.1:7"),
+        ("10.1.2.3", "10.1.2.3:7"),
+        ("::1", "[::1]:7"),
+    ] {
+        let found = look_up(host, 7).await.expect("no name to look up");
+        assert_eq!(found, [address.parse().expect("an address")]);
+    }
+    let unknown = look_up("no name", 7)
+        .await
+        .expect_err("nobody is called so");
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
 }
 
 async fn a_dropped_accept_takes_no_connection(_: PathBuf) {

@@ -1,10 +1,6 @@
 //! A shard for a command: where its client runs, and how its failures are told.
 
-use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs},
-    rc::Rc,
-};
+use std::rc::Rc;
 
 use anyhow::Context;
 use base::ShardId;
@@ -96,17 +92,7 @@ pub fn client_config(cluster: &ClusterArgs) -> ClientConfig {
     config.client_id = "forebay-cli".into();
     config.request_timeout = cluster.timeout;
     config.api_timeout = cluster.timeout;
-    config.resolve = resolve;
     config
-}
-
-/// Host names by the system's resolver. It blocks this command's shard, which serves nobody else.
-fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let found: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-    // IPv4 first: brokers on loopback rarely listen on ::1.
-    let (mut first, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(SocketAddr::is_ipv4);
-    first.extend(rest);
-    Ok(first)
 }
 
 /// The error with its causes, and what to do about it where that is known.

@@ -5,7 +5,7 @@
 use std::{
     future::Future,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -15,18 +15,22 @@ use broker::{broker::Broker, metadata_log::CommitError};
 use cluster::{Change, Command, Refusal};
 use runtime::{Class, ShardsHandle};
 use sql::{
-    backend::{Backend, BoxFuture, Changes, ReadAt, Snapshot, SqlError, Subscription},
+    backend::{
+        Backend, BoxFuture, Changes, Permit, PermitSize, ReadAt, RegisteredSchema, Snapshot,
+        SqlError, Subscription,
+    },
     catalog::{Catalog, Relation, RelationId, RelationKind},
     planner,
     statement::parse,
 };
 use streams::{
     Definition, Delta,
-    engine::{Engine, EngineError, NewRelation, QuestionError, RowsOf},
+    engine::{Engine, NewRelation, QuestionError, RowsOf},
 };
+use tokio::sync::Semaphore;
 
 use super::{engine_shard, start_on_shard, system};
-use crate::Programs;
+use crate::{Programs, registry::SchemaStore};
 
 /// A subscription asks the engine again after this long without news.
 const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
@@ -34,23 +38,60 @@ const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(1);
 /// Admin shutdown.
 const STOPPING: [u8; 5] = *b"57P01";
 
-/// Why the engine does not come up.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("{0}")]
-    Engine(#[from] EngineError),
+/// See the module head.
+pub struct NodeBackend {
+    /// Itself: what is begun for a session ends without it.
+    this: Weak<Self>,
+    shards: ShardsHandle,
+    schemas: Arc<SchemaStore>,
+    catalog: Mutex<Arc<Catalog>>,
+    /// Why the engine did not start, if it did not: the answer to whatever it is asked. The log is served all the same.
+    failure: Option<String>,
+    permits: Permits,
 }
 
-/// See the module head.
-#[derive(Clone)]
-pub struct NodeBackend {
-    shards: ShardsHandle,
-    catalog: Arc<Mutex<Arc<Catalog>>>,
+/// Memory for questions: a quarter of what the process may use, half of it for small ones.
+struct Permits {
+    bytes: usize,
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+/// Questions that run at once. Others wait, so that all of them together stay within their memory.
+const SMALL_MAX: usize = 16;
+const LARGE_MAX: usize = 2;
+
+impl Permits {
+    fn new(memory_bytes: usize) -> Self {
+        Self {
+            bytes: memory_bytes / 4,
+            small: Arc::new(Semaphore::new(SMALL_MAX)),
+            large: Arc::new(Semaphore::new(LARGE_MAX)),
+        }
+    }
+
+    async fn take(&self, size: PermitSize) -> Permit {
+        let (places, count) = match size {
+            PermitSize::Small => (&self.small, SMALL_MAX),
+            PermitSize::Large => (&self.large, LARGE_MAX),
+        };
+        let held = places.clone().acquire_owned().await;
+        Permit {
+            bytes: self.bytes / 2 / count,
+            held: Box::new(held.expect("it is never closed")),
+        }
+    }
 }
 
 impl NodeBackend {
-    /// Plans what the metadata holds, and starts the engine with it.
-    pub async fn start(shards: ShardsHandle, programs: Programs) -> Result<Arc<Self>, StartError> {
+    /// Plans what the metadata holds, and starts the engine with it. `state_bytes_max`: what all pipelines together may
+    /// hold; 0: half of what the process may use.
+    pub async fn start(
+        shards: ShardsHandle,
+        programs: Programs,
+        state_bytes_max: u64,
+        schemas: Arc<SchemaStore>,
+    ) -> Arc<Self> {
         let metadata = broker::broker::METADATA_SHARD;
         let kept = shards.call(metadata, Class::Admin, "relations", || async {
             Broker::local().with_metadata(|image| {
@@ -62,50 +103,43 @@ impl NodeBackend {
                 relations
             })
         });
-        let mut catalog = Catalog::default();
-        for relation in system::relations() {
-            catalog.insert(relation);
-        }
-        let mut relations = programs.relations;
-        for relation in tables_of(&relations) {
-            catalog.insert(relation);
-        }
-        for (id, name, statement) in kept.await {
-            if catalog.get(&name).is_some() {
-                tracing::error!(relation = name, "a table of a program has this name now");
-                continue;
-            }
-            let defined = define(&catalog, &statement);
-            let (relation, definition) = match defined {
-                Ok(defined) => defined,
-                // The log and the other relations are served all the same; dropping it and making it anew is the way out.
-                Err(error) => {
-                    tracing::error!(relation = name, %error, "its statement cannot be planned");
-                    continue;
-                }
-            };
-            catalog.insert(Relation {
-                id: RelationId(id),
-                ..relation
-            });
-            relations.push(NewRelation {
-                id,
-                name,
-                definition,
-            });
-        }
+        let kept = kept.await;
+        // On a thread that has the stack for it.
+        let planned = tokio::task::spawn_blocking(|| planned(kept, programs.relations));
+        let (catalog, relations) = planned.await.expect("planning ends");
         let engine = engine_shard(shards.shard_count());
-        let permitted = memory_bytes() / 2;
+        let memory_bytes = memory_bytes();
+        let permitted = match state_bytes_max {
+            0 => memory_bytes / 2,
+            set => usize::try_from(set).unwrap_or(usize::MAX),
+        };
         let started = shards.call(engine, Class::Admin, "start streams", move || async move {
-            let engine = start_on_shard(relations).await?;
-            engine.set_state_bytes_max(permitted);
-            Ok::<_, EngineError>(())
+            let started = start_on_shard(relations, permitted).await;
+            started.map(drop).map_err(|error| error.to_string())
         });
-        started.await?;
-        Ok(Arc::new(Self {
+        let failure = started.await.err();
+        if let Some(error) = &failure {
+            tracing::error!(error, "the stream engine does not start");
+        }
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             shards,
-            catalog: Arc::new(Mutex::new(Arc::new(catalog))),
-        }))
+            schemas,
+            catalog: Mutex::new(Arc::new(catalog)),
+            failure,
+            permits: Permits::new(memory_bytes),
+        })
+    }
+
+    /// Does something to its end, also when nobody waits for it any more: a relation that one part of the node knows and
+    /// another does not could be neither used nor dropped.
+    async fn to_the_end<F>(&self, work: impl FnOnce(Arc<Self>) -> F) -> Result<(), SqlError>
+    where
+        F: Future<Output = Result<(), SqlError>> + Send + 'static,
+    {
+        let this = self.this.upgrade().expect("whoever asks holds it");
+        let done = tokio::spawn(work(this)).await;
+        done.unwrap_or_else(|error| Err(of_the_engine(error.to_string())))
     }
 
     fn copy_of_catalog(&self) -> Arc<Catalog> {
@@ -125,6 +159,11 @@ impl NodeBackend {
         Fut: Future<Output = Result<R, QuestionError>> + 'static,
         R: Send + 'static,
     {
+        if let Some(why) = &self.failure {
+            return Err(of_the_engine(format!(
+                "the stream engine did not start: {why}"
+            )));
+        }
         let shard = engine_shard(self.shards.shard_count());
         let asked = self.shards.call(shard, Class::Query, kind, || async move {
             match runtime::local::<Engine>() {
@@ -210,12 +249,82 @@ impl NodeBackend {
         });
         Ok(())
     }
+
+    async fn remove_relation(&self, name: String) -> Result<(), SqlError> {
+        let dropped = name.clone();
+        self.ask("prepare drop", |engine| async move {
+            engine.prepare_drop(&dropped)
+        })
+        .await?;
+        let (kept, dropped) = (name.clone(), name.clone());
+        let committed = self.commit(Command::DropRelation { name: name.clone() });
+        if let Err(error) = committed.await {
+            self.tell("keep", move |engine| engine.keep_relation(&kept))
+                .await?;
+            return Err(error);
+        }
+        self.ask("drop", move |engine| async move {
+            engine.drop_relation(&dropped).await;
+            Ok(())
+        })
+        .await?;
+        self.change_catalog(|catalog| _ = catalog.remove(&name));
+        Ok(())
+    }
+}
+
+fn of_the_engine(message: String) -> SqlError {
+    SqlError {
+        sqlstate: *b"58000",
+        message,
+        detail: None,
+        hint: None,
+        position: None,
+        location: None,
+    }
+}
+
+/// The catalog, and what the engine starts with: programs' relations and those that the metadata keeps by id, name and
+/// statement.
+fn planned(
+    kept: Vec<(u64, String, String)>,
+    programs: Vec<NewRelation>,
+) -> (Catalog, Vec<NewRelation>) {
+    let mut catalog = Catalog::default();
+    let mut relations = programs;
+    for relation in system::relations().chain(tables_of(&relations)) {
+        catalog.insert(relation);
+    }
+    for (id, name, statement) in kept {
+        if catalog.get(&name).is_some() {
+            tracing::error!(relation = name, "a table of a program has this name now");
+            continue;
+        }
+        let (relation, definition) = match define(&catalog, &statement) {
+            Ok(defined) => defined,
+            // The log and the other relations are served all the same; dropping it and making it anew is the way out.
+            Err(error) => {
+                tracing::error!(relation = name, %error, "its statement cannot be planned");
+                continue;
+            }
+        };
+        catalog.insert(Relation {
+            id: RelationId(id),
+            ..relation
+        });
+        relations.push(NewRelation {
+            id,
+            name,
+            definition,
+        });
+    }
+    (catalog, relations)
 }
 
 impl NodeBackend {
     /// Builds the new view beside the old one, makes the metadata say so, and lets readers see it.
     async fn replace_view(
-        self,
+        &self,
         relation: Relation,
         definition: Definition,
     ) -> Result<(), SqlError> {
@@ -242,7 +351,7 @@ impl NodeBackend {
     }
 
     async fn alter_source(
-        self,
+        &self,
         name: String,
         relation: Relation,
         definition: Definition,
@@ -285,23 +394,6 @@ fn altered_id(change: &Change) -> RelationId {
         Change::RelationAltered(id) => RelationId(*id),
         _ => unreachable!("the command alters a relation"),
     }
-}
-
-/// To the end, whether or not somebody waits for it: a client that goes must leave no half.
-async fn whole(
-    work: impl Future<Output = Result<(), SqlError>> + Send + 'static,
-) -> Result<(), SqlError> {
-    let done = tokio::spawn(work).await;
-    done.unwrap_or_else(|error| {
-        Err(SqlError {
-            sqlstate: STOPPING,
-            message: error.to_string(),
-            detail: None,
-            hint: None,
-            position: None,
-            location: None,
-        })
-    })
 }
 
 /// What the machine has, or what the process may use of it where that is less.
@@ -368,6 +460,7 @@ fn sql_error(error: QuestionError) -> SqlError {
         QuestionError::TooLarge { .. } => *b"54000",
         QuestionError::Stopping => STOPPING,
         QuestionError::Pipeline(_) => *b"55000",
+        QuestionError::Budget(_) => *b"53200",
         QuestionError::Failed { .. } | QuestionError::Log(_) => *b"58000",
     };
     SqlError {
@@ -432,7 +525,9 @@ impl Backend for NodeBackend {
         relation: Relation,
         definition: Definition,
     ) -> BoxFuture<'_, Result<(), SqlError>> {
-        Box::pin(self.create_relation(relation, definition))
+        let create =
+            |this: Arc<Self>| async move { this.create_relation(relation, definition).await };
+        Box::pin(self.to_the_end(create))
     }
 
     fn replace(
@@ -440,7 +535,9 @@ impl Backend for NodeBackend {
         relation: Relation,
         definition: Definition,
     ) -> BoxFuture<'_, Result<(), SqlError>> {
-        Box::pin(whole(self.clone().replace_view(relation, definition)))
+        let replace =
+            |this: Arc<Self>| async move { this.replace_view(relation, definition).await };
+        Box::pin(self.to_the_end(replace))
     }
 
     fn alter(
@@ -449,28 +546,13 @@ impl Backend for NodeBackend {
         relation: Relation,
         definition: Definition,
     ) -> BoxFuture<'_, Result<(), SqlError>> {
-        Box::pin(whole(self.clone().alter_source(name, relation, definition)))
+        let alter =
+            |this: Arc<Self>| async move { this.alter_source(name, relation, definition).await };
+        Box::pin(self.to_the_end(alter))
     }
 
     fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
-        Box::pin(async move {
-            let dropped = name.clone();
-            self.ask("prepare drop", |engine| async move {
-                engine.prepare_drop(&dropped)
-            })
-            .await?;
-            let (kept, dropped) = (name.clone(), name.clone());
-            let committed = self.commit(Command::DropRelation { name: name.clone() });
-            if let Err(error) = committed.await {
-                self.tell("keep", move |engine| engine.keep_relation(&kept))
-                    .await?;
-                return Err(error);
-            }
-            self.tell("drop", move |engine| engine.drop_relation(&dropped))
-                .await?;
-            self.change_catalog(|catalog| _ = catalog.remove(&name));
-            Ok(())
-        })
+        Box::pin(self.to_the_end(|this: Arc<Self>| async move { this.remove_relation(name).await }))
     }
 
     fn snapshot(
@@ -540,6 +622,26 @@ impl Backend for NodeBackend {
             let report = self.ask("report", |engine| async move { engine.report().await });
             let rows = system::rows(&format!("forebay.{table}"), &report.await?);
             Ok(rows.into_iter().collect())
+        })
+    }
+
+    fn permit(&self, size: PermitSize) -> BoxFuture<'_, Permit> {
+        Box::pin(self.permits.take(size))
+    }
+
+    fn schema(&self, subject: String) -> BoxFuture<'_, Result<RegisteredSchema, SqlError>> {
+        Box::pin(async move {
+            let found = self.schemas.latest(&subject);
+            let found = found.map_err(|error| SqlError::new(*b"58000", error.to_string()))?;
+            let found = found.ok_or_else(|| {
+                let message = format!("the schema registry has no subject \"{subject}\"");
+                SqlError::new(*b"42704", message)
+            })?;
+            Ok(RegisteredSchema {
+                format: found.kind.name(),
+                text: found.text,
+                others: found.others,
+            })
         })
     }
 

@@ -29,7 +29,7 @@ enum Value {
     Number(Option<i64>),
 }
 
-const TABLES: [SystemTable; 4] = [
+const TABLES: [SystemTable; 5] = [
     SystemTable {
         name: "forebay.pipelines",
         columns: &[
@@ -78,8 +78,22 @@ const TABLES: [SystemTable; 4] = [
             ("next_offset", Kind::Bigint),
             ("high_watermark", Kind::Bigint),
             ("lag", Kind::Bigint),
+            ("trouble", Kind::Text),
         ],
         rows: positions,
+    },
+    SystemTable {
+        name: "forebay.sinks",
+        columns: &[
+            ("name", Kind::Text),
+            ("topic", Kind::Text),
+            ("state", Kind::Text),
+            ("trouble", Kind::Text),
+            ("written_epoch", Kind::Bigint),
+            ("waiting_epochs", Kind::Bigint),
+            ("waiting_bytes", Kind::Bigint),
+        ],
+        rows: sinks,
     },
     SystemTable {
         name: "forebay.epochs",
@@ -247,8 +261,36 @@ fn positions(report: &Report) -> Vec<Vec<Value>> {
                 Value::Number(Some(next)),
                 Value::Number(Some(end)),
                 Value::Number(Some(end - next)),
+                Value::Text(position.trouble.clone()),
             ]);
         }
     }
     rows
+}
+
+/// Those into external clusters: others have written what is decided.
+fn sinks(report: &Report) -> Vec<Vec<Value>> {
+    let with = report
+        .pipelines
+        .iter()
+        .filter_map(|pipeline| Some((pipeline, pipeline.delivery.as_ref()?)));
+    let rows = with.map(|(pipeline, delivery)| {
+        let state = match (&pipeline.failure, &delivery.trouble) {
+            (Some(_), _) => "stopped",
+            _ if delivery.holds_back => "holding back",
+            (None, Some(_)) => "waiting",
+            (None, None) => "running",
+        };
+        let trouble = pipeline.failure.clone().or(delivery.trouble.clone());
+        vec![
+            text(&pipeline.name),
+            text(&delivery.topic),
+            text(state),
+            Value::Text(trouble),
+            delivery.epoch.map_or(Value::Number(None), count),
+            count(delivery.backlog_epochs),
+            count(delivery.backlog_bytes),
+        ]
+    });
+    rows.collect()
 }

@@ -11,7 +11,7 @@ use broker::{
     raft_log::RaftAppendError,
     topics::WantedTopic,
 };
-use kafka::batch::BatchHeader;
+use kafka::{batch::BatchHeader, error::ErrorCode};
 use runtime::{Class, Instant};
 use storage::AppendError;
 use streams::{
@@ -74,7 +74,13 @@ async fn produce(broker: &Rc<Broker>, key: PartitionKey, batch: &[u8]) -> Result
     }
 }
 
+/// Of what the metadata log was asked for: it has one replica, so that only the disk keeps it from answering.
 fn refused(failure: Failure) -> LogError {
+    match failure.code {
+        ErrorCode::NotEnoughReplicas => return LogError::Full,
+        ErrorCode::BrokerNotAvailable => return LogError::Stopping,
+        _ => {}
+    }
     let text = failure.message;
     LogError::Refused(text.unwrap_or_else(|| format!("{:?}", failure.code)))
 }
@@ -117,6 +123,19 @@ impl TopicLog for BrokerTopics {
                 (_, Some(shape)) => Ok(shape),
                 (Some(Err(failure)), None) => Err(refused(failure)),
                 (_, None) => Err(LogError::Deleted),
+            }
+        })
+    }
+
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>> {
+        Box::pin(async move {
+            let Some(shape) = self.topic(&name) else {
+                return Ok(());
+            };
+            let deleted = self.broker.delete_topics(vec![shape.id]).await.pop();
+            match deleted {
+                Some(Err(failure)) if self.topic(&name).is_some() => Err(refused(failure)),
+                _ => Ok(()),
             }
         })
     }
@@ -212,20 +231,10 @@ impl TopicLog for BrokerTopics {
             let owner = self.owner(partition)?;
             let there = move |broker: Rc<Broker>| async move {
                 let found = broker.partition(partition).ok_or(LogError::Deleted)?;
-                let refused = |error: String| LogError::Refused(error);
-                let proposed = match found.append_own(&batch).await {
-                    Err(RaftAppendError::Log(AppendError::Full { .. })) => {
-                        return Err(LogError::Full);
-                    }
-                    proposed => proposed.map_err(|error| refused(error.to_string()))?,
-                };
-                let raft = found.raft();
-                match raft
-                    .wait_committed(proposed.leader_epoch, proposed.index)
-                    .await
-                {
-                    true => Ok(proposed.next_offset),
-                    false => Err(LogError::Stopping),
+                match found.append_own_for_good(&batch).await {
+                    Err(RaftAppendError::Log(AppendError::Full { .. })) => Err(LogError::Full),
+                    Err(error) => Err(LogError::Refused(error.to_string())),
+                    Ok(next_offset) => next_offset.ok_or(LogError::Stopping),
                 }
             };
             self.broker

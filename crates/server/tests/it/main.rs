@@ -1,3 +1,6 @@
-//! Integration tests of the binary: what a running process takes.
+//! Integration tests of the binary: what a running process takes, and what it does without its stream engine.
 
+mod damage;
 mod memory;
+mod node;
+mod sessions;

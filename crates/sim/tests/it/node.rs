@@ -3,7 +3,7 @@
 use sim::{
     node_plan::NodeBugs,
     node_run,
-    seeds::{RATIO_MIN, Seed, Suite},
+    seeds::{Seed, Suite},
 };
 
 /// First of all tests: without it no seed means anything.
@@ -24,7 +24,6 @@ fn a_node_keeps_its_promises() {
     let suite = Suite {
         name: "a_node_keeps_its_promises",
         share: 10,
-        ratio_min: RATIO_MIN,
     };
     suite.run(|seed| node_run::run(seed, NodeBugs::default()));
 }

@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use arrow_array::{cast::AsArray, types::Int64Type};
-use base::{Offset, PartitionIndex, PartitionKey, TimestampMs};
+use base::{PartitionIndex, PartitionKey, TimestampMs};
 use broker::{Broker, Settings, open::leading_shard};
 use flow::{App, Event};
-use kafka::batch::{BatchBuilder, Compression, batches, for_each_record};
+use kafka::batch::{BatchBuilder, Compression, Record};
 use runtime::{
     Class,
     sim::{HostId, Sim, SimConfig},
 };
 use server::pipelines::{self, BrokerTopics};
+use sim::streams_node::read_records;
 use sql::{catalog::Catalog, planner, statement};
 use streams::{
     engine::{Engine, NewRelation, ReadAt, RowsOf},
@@ -40,7 +41,7 @@ fn relations() -> Vec<NewRelation> {
         .key_by(|visit| visit.page.clone())
         .fold("visits_by_page", |count: &mut i64, _| *count += 1)
         .map(|(page, count)| Visits { page, count })
-        .to_topic("counts");
+        .to_topic_by("counts", |visits| visits.page.clone());
     let mut relations = app.into_relations().expect("the app is one").relations;
     let mut catalog = Catalog::default();
     for table in pipelines::tables_of(&relations) {
@@ -68,7 +69,9 @@ async fn serve() {
     if runtime::shard() == leading_shard() {
         let shard = pipelines::engine_shard(runtime::shard_count());
         let started = runtime::invoke_on(shard, Class::Admin, "start streams", || async {
-            pipelines::start_on_shard(relations()).await.map(drop)
+            pipelines::start_on_shard(relations(), usize::MAX)
+                .await
+                .map(drop)
         });
         started.await.expect("a checkpoint is whole or not there");
     }
@@ -122,48 +125,20 @@ async fn visit(pages: Vec<u64>) -> BTreeMap<String, i64> {
     table
 }
 
-/// What the topic says: each count of a page is one more than the one before it.
+/// What the topic says: each count of a page is one more than the one before it in its partition.
 async fn told(log: &BrokerTopics) -> BTreeMap<String, i64> {
-    let shape = log.topic("counts").expect("the app's topic was made");
-    let mut counts: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for partition in 0..shape.partitions {
-        let key = PartitionKey {
-            topic: shape.id,
-            partition: PartitionIndex(partition),
-        };
-        let mut from = Offset::ZERO;
-        loop {
-            let (_, bytes) = log
-                .batches(key, from, 1 << 20)
-                .await
-                .expect("it is readable");
-            if bytes.is_empty() {
-                break;
-            }
-            for item in batches(&bytes) {
-                let (header, batch) = item.expect("whole batches");
-                from = header.last_offset().plus(1);
-                for_each_record(batch, 1 << 20, |record| {
-                    let value = record.value.expect("there is one");
-                    let visits = Visits::decode(&value).expect("a message");
-                    counts.entry(visits.page).or_default().push(visits.count);
-                    true
-                })
-                .expect("sound records");
-            }
-        }
+    let count = |record: Record<'_>| {
+        let value = record.value.expect("there is one");
+        let visits = Visits::decode(&value).expect("a message");
+        (visits.page, visits.count)
+    };
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    for (page, count) in read_records(log, "counts", count).await.concat() {
+        let known = counts.entry(page).or_default();
+        assert_eq!(count, *known + 1);
+        *known = count;
     }
     counts
-        .into_iter()
-        .map(|(page, mut told)| {
-            told.sort_unstable();
-            assert!(
-                told.iter().copied().eq(1..=told.len() as i64),
-                "{page}: {told:?}"
-            );
-            (page, told.len() as i64)
-        })
-        .collect()
 }
 
 fn ask(sim: &Sim, node: HostId, pages: Vec<u64>) -> BTreeMap<String, i64> {

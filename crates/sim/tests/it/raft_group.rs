@@ -2,7 +2,7 @@
 
 use sim::{
     raft_run,
-    seeds::{RATIO_MIN, Seed, Suite},
+    seeds::{Seed, Suite},
 };
 
 #[test]
@@ -21,7 +21,6 @@ fn a_raft_group_keeps_its_promises() {
     let suite = Suite {
         name: "a_raft_group_keeps_its_promises",
         share: 1,
-        ratio_min: RATIO_MIN,
     };
     suite.run(raft_run::run);
 }

@@ -3,7 +3,7 @@
 use sim::{
     replication_plan::ReplicationBugs,
     replication_run,
-    seeds::{self, RATIO_MIN, Seed, Suite},
+    seeds::{self, Seed, Suite},
 };
 
 /// No planted bug may need more.
@@ -24,7 +24,6 @@ fn replicas_keep_their_promises() {
     let suite = Suite {
         name: "replicas_keep_their_promises",
         share: 10,
-        ratio_min: RATIO_MIN,
     };
     suite.run(|seed| replication_run::run(seed, &ReplicationBugs::default()));
 }

@@ -1,7 +1,7 @@
 //! The real storage on a simulated host, over many seeds.
 
 use sim::{
-    seeds::{RATIO_MIN, Seed, Suite},
+    seeds::{Seed, Suite},
     storage_run,
 };
 use storage::PlantedBugs;
@@ -24,7 +24,6 @@ fn storage_keeps_its_promises() {
     let suite = Suite {
         name: "storage_keeps_its_promises",
         share: 1,
-        ratio_min: RATIO_MIN,
     };
     suite.run(|seed| storage_run::run(seed, PlantedBugs::default()));
 }

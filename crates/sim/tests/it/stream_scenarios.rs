@@ -45,7 +45,8 @@ fn world(topics: &'static [&'static str], statements: &[(&'static str, &str)]) -
             let log = Rc::new(BrokerTopics::new(broker.clone()));
             let data_dir = broker.settings.data_dir.clone();
             let relations = wanted.borrow().clone();
-            let started = Engine::start(log, &data_dir, relations, PlantedBugs::default());
+            let none = PlantedBugs::default();
+            let started = Engine::start(log, &data_dir, relations, none, usize::MAX);
             runtime::set_local(started.await.expect("a sound disk"));
             broker.stopped().await;
         }
@@ -286,6 +287,40 @@ fn what_went_and_came_again_is_there_after_a_restart() {
     });
 }
 
+/// A reader saw a window close in an epoch that nobody had decided; after the crash it closed with one row more.
+#[test]
+fn a_window_that_was_seen_closed_stays_closed() {
+    let timed = (
+        "timed",
+        "CREATE SOURCE timed FROM TOPIC numbers (n BIGINT, at TIMESTAMP, \
+         WATERMARK FOR at AS at - INTERVAL '2 seconds') FORMAT JSON",
+    );
+    let windows = (
+        "windows",
+        "CREATE MATERIALIZED VIEW windows AS SELECT window_end, count(*) AS count, max(n) AS newest \
+         FROM TUMBLE(timed, at, INTERVAL '2 seconds') GROUP BY window_end EMIT ON WINDOW CLOSE",
+    );
+    let world = world(&["numbers"], &[timed, windows]);
+    let closed = || vec![vec![None, Some(2), Some(2)]];
+    world.run(async move {
+        append(
+            "numbers",
+            &[
+                r#"{"n":1,"at":"1970-01-01 00:00:01"}"#,
+                r#"{"n":2,"at":"1970-01-01 00:00:01"}"#,
+            ],
+        )
+        .await;
+        append("numbers", &[r#"{"n":3,"at":"1970-01-01 00:01:00"}"#]).await;
+        assert_eq!(rows("windows").await, Ok(closed()));
+        append("numbers", &[r#"{"n":9,"at":"1970-01-01 00:00:01"}"#]).await;
+        assert_eq!(rows("windows").await, Ok(closed()));
+    });
+    world.sim.power_cut(world.node);
+    world.start();
+    world.run(async move { assert_eq!(rows("windows").await, Ok(closed())) });
+}
+
 /// A view that somebody was about to read could go in between.
 #[test]
 fn what_is_about_to_be_read_stays() {
@@ -447,11 +482,12 @@ fn a_view_whose_readers_could_not_follow_is_not_replaced() {
     );
     let world = self::world(&["numbers", "out"], &[SOURCE, VIEW, TOTAL]);
     world.run(async {
-        let built = engine().await.build_beside(other_view(&[SOURCE, MORE]));
+        let engine = engine().await;
+        let built = engine.build_beside(other_view(&[SOURCE, MORE]));
         let words = "cannot replace view because total reads it: it counts on rows that only come";
         assert_eq!(built.await.expect_err("a view reads it").to_string(), words);
     });
-    let world = world(&["numbers", "out"], &[SOURCE, COUNTED, CHANGES]);
+    let world = self::world(&["numbers", "out"], &[SOURCE, COUNTED, CHANGES]);
     world.run(async {
         append("numbers", &["{\"n\":1}"]).await;
         let engine = engine().await;

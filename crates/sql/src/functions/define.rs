@@ -12,6 +12,8 @@ use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::bounded::spread;
+
 type Answer = fn(&[DataType]) -> Result<DataType, DataFusionError>;
 type Body = fn(&[ArrayRef], &DataType) -> Result<ArrayRef, DataFusionError>;
 
@@ -113,7 +115,7 @@ pub fn on_arrays(
     let arrays = args
         .args
         .iter()
-        .map(|value| value.to_array(rows))
+        .map(|value| spread(value, rows))
         .collect::<Result<Vec<_>, _>>()?;
     let array = body(&arrays)?;
     if is_constant {

@@ -11,8 +11,14 @@ use base::calendar::{civil_from_days, days_from_civil};
 use datafusion_common::DataFusionError;
 use datafusion_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
 
-use super::define::Function;
-use crate::column_type::timestamptz;
+use super::{bounded::column_holds, define::Function};
+use crate::{
+    column_type::timestamptz,
+    error::{raise, sqlstate},
+};
+
+/// It is taken apart letter by letter.
+const PATTERN_BYTES_MAX: usize = 64 << 10;
 
 const MICROS: i64 = 1_000_000;
 const DAY: i64 = 86_400 * MICROS;
@@ -52,6 +58,10 @@ fn formatted(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
         }
         let pattern = patterns.value(row);
         if template.pattern != pattern {
+            if pattern.len() > PATTERN_BYTES_MAX {
+                let message = format!("a pattern of to_char has at most {PATTERN_BYTES_MAX} bytes");
+                return Err(raise(sqlstate::PROGRAM_LIMIT_EXCEEDED, message));
+            }
             template = Template::new(pattern);
             last = None;
         }
@@ -62,6 +72,7 @@ fn formatted(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
             template.write(&Moment::new(at), &mut text);
             last = Some(stretch);
         }
+        column_holds(builder.values_slice().len() + text.len())?;
         builder.append_value(&text);
     }
     Ok(Arc::new(builder.finish()))

@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int32Array},
-    compute::{cast, kernels::numeric},
+    compute::{
+        cast,
+        kernels::{concat_elements::concat_elements_dyn, numeric},
+    },
     datatypes::{DataType, Int64Type},
 };
 use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::{
-    Expr, ExprSchemable, GetFieldAccess, ScalarUDF, Signature, Volatility,
+    Expr, ExprSchemable, GetFieldAccess, ScalarUDF, Signature, TypeSignature, Volatility,
     expr::ScalarFunction,
     lit,
     planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr},
 };
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
-use super::define::Function;
+use super::{bounded::column_holds, define::Function};
 use crate::error::{raise, sqlstate};
 
 pub fn all() -> Vec<Arc<ScalarUDF>> {
@@ -49,6 +52,18 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
         )
         .build(),
         Function::new(
+            "textcat",
+            Signature::one_of(
+                [DataType::Utf8, DataType::Binary]
+                    .map(|side| TypeSignature::Exact(vec![side; 2]))
+                    .to_vec(),
+                Volatility::Immutable,
+            ),
+            |types| Ok(types[0].clone()),
+            |arrays, _| joined(arrays),
+        )
+        .build(),
+        Function::new(
             "single_value",
             any,
             |types| Ok(types[1].clone()),
@@ -66,6 +81,18 @@ type Kernel = fn(
 fn shifted(dates: &ArrayRef, days: &ArrayRef, kernel: Kernel) -> Result<ArrayRef, DataFusionError> {
     let whole = cast(dates, &DataType::Int32)?;
     Ok(cast(&kernel(&whole, days)?, &DataType::Date32)?)
+}
+
+/// `a || b`, whose kernel takes for granted that there is room.
+fn joined(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
+    let bytes = arrays.iter().map(|side| match side.data_type() {
+        DataType::Utf8 => side.as_string::<i32>().value_offsets(),
+        _ => side.as_binary::<i32>().value_offsets(),
+    });
+    let bytes = bytes.map(|offsets| offsets[offsets.len() - 1] - offsets[0]);
+    let bytes: i64 = bytes.map(i64::from).sum();
+    column_holds(usize::try_from(bytes).unwrap_or(usize::MAX))?;
+    Ok(concat_elements_dyn(&arrays[0], &arrays[1])?)
 }
 
 /// Of how many rows the value is one.

@@ -10,8 +10,11 @@ use arrow::{
 use datafusion_common::DataFusionError;
 use datafusion_expr::{ScalarUDF, Signature, Volatility};
 
-use super::define::Function;
-use crate::error::{raise, sqlstate};
+use super::{bounded::column_holds, define::Function};
+use crate::{
+    error::{raise, sqlstate},
+    pg_catalog::{quote_ident, quote_literal},
+};
 
 pub fn all() -> Vec<Arc<ScalarUDF>> {
     let any = Signature::variadic_any(Volatility::Immutable);
@@ -48,6 +51,7 @@ fn filled(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
             value.is_valid(row).then(|| value.value(row))
         });
         let text = with_values(format.as_string::<i32>().value(row), values)?;
+        column_holds(out.values_slice().len() + text.len())?;
         out.append_value(text);
     }
     Ok(Arc::new(out.finish()))
@@ -69,6 +73,7 @@ fn with_values<'v>(
             out.push('%');
             continue;
         }
+        column_holds(out.len())?;
         let value = values.next().ok_or_else(|| {
             raise(
                 sqlstate::INVALID_PARAMETER_VALUE,
@@ -77,14 +82,12 @@ fn with_values<'v>(
         })?;
         match (kind, value) {
             (Some('s'), value) => out.push_str(value.unwrap_or_default()),
-            (Some('I'), Some(value)) => out.push_str(&identifier(value)),
+            (Some('I'), Some(value)) => out.push_str(&quote_ident(value)),
             (Some('I'), None) => {
                 let message = "null values cannot be formatted as an SQL identifier";
                 return Err(raise(*b"22004", message));
             }
-            (Some('L'), Some(value)) => {
-                out.push_str(&format!("'{}'", value.replace('\'', "''")));
-            }
+            (Some('L'), Some(value)) => out.push_str(&quote_literal(value)),
             (Some('L'), None) => out.push_str("NULL"),
             _ => {
                 let message = "unrecognized format() type specifier";
@@ -93,18 +96,4 @@ fn with_values<'v>(
         }
     }
     Ok(out)
-}
-
-/// In quotes where it has to be.
-fn identifier(name: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let begins_well = name
-        .bytes()
-        .next()
-        .is_some_and(|byte| !byte.is_ascii_digit());
-    if begins_well && name.bytes().all(is_plain) {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
 }

@@ -15,7 +15,7 @@ use datafusion_expr::{
 
 use super::{
     OWNER, SCHEMAS,
-    objects::{Object, find, find_type, format_type, quote_ident},
+    objects::{Object, find, find_type, format_type, quote_ident, quote_literal},
     relations::constraint_definition,
 };
 use crate::{backend::SqlError, error::carried, functions::Functions};
@@ -164,9 +164,7 @@ pub fn all(objects: &Arc<Vec<Object>>) -> Functions {
             Ok(text(string(values, 0).map(quote_ident)))
         }),
         ("quote_literal", |_, values| {
-            Ok(text(
-                string(values, 0).map(|value| format!("'{}'", value.replace('\'', "''"))),
-            ))
+            Ok(text(string(values, 0).map(quote_literal)))
         }),
     ];
     let numbers: [(&'static str, Body); 5] = [

@@ -235,6 +235,11 @@ pub fn quote_ident(name: &str) -> String {
     }
 }
 
+/// A text as it must be written.
+pub fn quote_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// A type by the text of its name, as `regtype` reads it.
 pub fn find_type(text: &str) -> Option<PostgresType> {
     let text = text.trim();

@@ -374,12 +374,11 @@ impl Rewriter<'_> {
             return array_of(query);
         }
         let arguments = arguments(function);
-        if name == "_pg_expandarray" {
+        if name == "_pg_expandarray"
+            && let [list, ..] = arguments[..]
+        {
             // Of the columns of an index, that one whose row it is (see `expanded`).
-            return Ok(Some(parsed(&format!(
-                "array_has({}, a.attnum)",
-                arguments[0]
-            ))?));
+            return Ok(Some(parsed(&format!("array_has({list}, a.attnum)"))?));
         }
         if name == "set_config"
             && let [name, value, _] = arguments[..]

@@ -4,7 +4,10 @@
 
 use std::{fmt, hash::Hash, sync::Arc};
 
-use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, tree_node::Transformed};
+use datafusion_common::{
+    DFSchema, DFSchemaRef, DataFusionError,
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+};
 use datafusion_expr::{
     BinaryExpr, Expr, ExprSchemable, Extension, Join, JoinType, LogicalPlan, Operator,
     UserDefinedLogicalNodeCore, logical_plan::builder::build_join_schema,
@@ -36,17 +39,7 @@ pub struct AsOf {
     pub schema: DFSchemaRef,
 }
 
-impl PartialOrd for AsOf {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        self.times.partial_cmp(&other.times)
-    }
-}
-
-impl fmt::Debug for AsOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fmt_for_explain(f)
-    }
-}
+super::node::plan_node!(AsOf, times);
 
 impl UserDefinedLogicalNodeCore for AsOf {
     fn name(&self) -> &'static str {
@@ -126,7 +119,21 @@ pub fn joins(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
             node: Arc::new(as_of),
         })))
     })?;
+    refuse_marks(&done.data)?;
     Ok(done.data)
+}
+
+/// Where the mark is still there, its join's condition is no conjunction.
+fn refuse_marks(logical: &LogicalPlan) -> Result<(), SqlError> {
+    logical.apply_with_subqueries(|node| {
+        node.apply_expressions(
+            |expression| match expression.exists(|part| Ok(is_mark(part)))? {
+                true => Err(misplaced()),
+                false => Ok(TreeNodeRecursion::Continue),
+            },
+        )
+    })?;
+    Ok(())
 }
 
 fn is_mark(condition: &Expr) -> bool {

@@ -2,7 +2,7 @@
 
 mod joined;
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use arrow::{
     array::{Array, RecordBatch},
@@ -10,7 +10,7 @@ use arrow::{
 };
 use datafusion_common::{Column, TableReference};
 use datafusion_expr::{DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, WriteOp};
-use datafusion_sql::sqlparser::ast;
+use datafusion_sql::sqlparser::ast::{self, Visit};
 
 use super::{Planned, context, engine, plan_query, planned, undefined_table};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     catalog::{Catalog, Relation, RelationKind},
     column_type::NOT_NULL_KEY,
     error::sqlstate,
-    stack::with_room,
+    functions,
     statement::StatementKind,
 };
 
@@ -100,26 +100,24 @@ pub fn plan_change(
         }
         _ => return Err(SqlError::unsupported("this statement changes no rows")),
     };
-    with_room(|| {
-        let returned = match returning {
-            Some(items) => Some(planned_returning(catalog, &statement, items)?),
-            None => None,
-        };
-        let change = match (&statement, &conflict) {
-            (ast::Statement::Update(update), _) if update.from.is_some() => {
-                joined::update(catalog, update, types)?
-            }
-            (ast::Statement::Delete(delete), _) if delete.using.is_some() => {
-                joined::delete(catalog, delete, types)?
-            }
-            (ast::Statement::Insert(insert), Some(on)) => {
-                let insert = insert.clone();
-                joined::insert(catalog, insert, on, types)?
-            }
-            _ => of_statement(catalog, statement, types)?,
-        };
-        Ok(PlannedChange { returned, ..change })
-    })
+    let returned = match returning {
+        Some(items) => Some(planned_returning(catalog, &statement, items)?),
+        None => None,
+    };
+    let change = match (&statement, &conflict) {
+        (ast::Statement::Update(update), _) if update.from.is_some() => {
+            joined::update(catalog, update, types)?
+        }
+        (ast::Statement::Delete(delete), _) if delete.using.is_some() => {
+            joined::delete(catalog, delete, types)?
+        }
+        (ast::Statement::Insert(insert), Some(on)) => {
+            let insert = insert.clone();
+            joined::insert(catalog, insert, on, types)?
+        }
+        _ => of_statement(catalog, statement, types)?,
+    };
+    Ok(PlannedChange { returned, ..change })
 }
 
 /// `RETURNING a, b` of a change as `SELECT a, b FROM` its table.
@@ -130,7 +128,7 @@ fn planned_returning(
 ) -> Result<Planned, SqlError> {
     let table = match statement {
         ast::Statement::Insert(insert) => match &insert.table {
-            ast::TableObject::TableName(name) => plain_table(name),
+            ast::TableObject::TableName(name) => Some(plain_table(name)),
             _ => None,
         },
         ast::Statement::Update(update) => Some(update.table.clone()),
@@ -145,29 +143,60 @@ fn planned_returning(
     let (Some(table), Some(mut query)) = (table, query) else {
         return Err(SqlError::unsupported("RETURNING is not supported here"));
     };
+    if let ControlFlow::Break(error) = items.visit(&mut OfOneRow) {
+        return Err(error);
+    }
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         select.projection = items;
         select.from = vec![table];
     }
     let planned = plan_query(catalog, &query, &[])?;
-    if planned.reads.len() > 1 || !planned.parameters.is_empty() {
-        return Err(SqlError::unsupported(
-            "RETURNING with subqueries or parameters is not supported",
-        ));
-    }
+    refuse(!planned.parameters.is_empty(), "RETURNING with parameters")?;
     Ok(planned)
 }
 
-fn plain_table(name: &ast::ObjectName) -> Option<ast::TableWithJoins> {
-    let parsed = crate::statement::parse(&format!("SELECT 1 FROM {name}"))
-        .ok()?
-        .pop()?;
-    let StatementKind::Query(query) = parsed.kind else {
-        return None;
-    };
-    match *query.body {
-        ast::SetExpr::Select(mut select) => select.from.pop(),
-        _ => None,
+/// Refuses what says something of other rows: RETURNING is planned over those that change as if they were all.
+struct OfOneRow;
+
+impl ast::Visitor for OfOneRow {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, _query: &ast::Query) -> ControlFlow<SqlError> {
+        ControlFlow::Break(SqlError::unsupported(
+            "RETURNING with subqueries is not supported",
+        ))
+    }
+
+    fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<SqlError> {
+        let ast::Expr::Function(call) = expression else {
+            return ControlFlow::Continue(());
+        };
+        let (sqlstate, what) = match column_name(&call.name).as_str() {
+            _ if call.over.is_some() => (sqlstate::WINDOWING_ERROR, "window"),
+            "generate_series" | "unnest" => (sqlstate::FEATURE_NOT_SUPPORTED, "set-returning"),
+            name if functions::aggregate(name).is_some() => (sqlstate::GROUPING_ERROR, "aggregate"),
+            _ => return ControlFlow::Continue(()),
+        };
+        let message = format!("{what} functions are not allowed in RETURNING");
+        ControlFlow::Break(SqlError::new(sqlstate, message))
+    }
+}
+
+fn plain_table(name: &ast::ObjectName) -> ast::TableWithJoins {
+    ast::TableWithJoins {
+        relation: ast::TableFactor::Table {
+            name: name.clone(),
+            alias: None,
+            args: None,
+            with_hints: Vec::new(),
+            version: None,
+            with_ordinality: false,
+            partitions: Vec::new(),
+            json_path: None,
+            sample: None,
+            index_hints: Vec::new(),
+        },
+        joins: Vec::new(),
     }
 }
 

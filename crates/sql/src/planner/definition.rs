@@ -15,7 +15,8 @@ use datafusion_sql::{
 use streams::{
     Definition, NodeId, Operator, Plan,
     definition::{Envelope, Index, Metadata, OnMalformed, Sink, Source, Table, View, Watermark},
-    format::{Format, Framing},
+    format::{Format, Framing, SchemaText},
+    log::ExternalTopic,
 };
 
 use super::{
@@ -31,7 +32,6 @@ use crate::{
     catalog::{Catalog, Relation, RelationId, RelationKind},
     column_type::{NOT_NULL_KEY, field_of},
     error::sqlstate,
-    stack::with_room,
     statement::{
         CreateIndex, CreateSink, CreateSource, CreateTable, CreateView, Statement, StatementKind,
     },
@@ -42,10 +42,6 @@ pub fn define(
     catalog: &Catalog,
     statement: &Statement,
 ) -> Result<(Relation, Definition), SqlError> {
-    with_room(|| defined(catalog, statement))
-}
-
-fn defined(catalog: &Catalog, statement: &Statement) -> Result<(Relation, Definition), SqlError> {
     let text = &statement.text;
     match &statement.kind {
         StatementKind::CreateSource(create) => source(catalog, create, text),
@@ -147,13 +143,16 @@ fn source(
     text: &str,
 ) -> Result<(Relation, Definition), SqlError> {
     refuse_twice(create.columns.iter().map(|column| column.name.as_str()))?;
-    let fields = create
-        .columns
-        .iter()
-        .map(|column| field_of(&column.name, &column.data_type))
-        .collect::<Result<Vec<Field>, _>>()?;
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    if create.registry.is_some() {
+        return Err(SqlError::unsupported(
+            "the schema registry is asked when a source is created",
+        ));
+    }
     let options = source_options(catalog, create)?;
+    let (future_us_max, on_malformed) = (options.future_us_max, options.on_malformed.clone());
+    let brokers = options.brokers.clone();
+    let format = source_format(create, options)?;
+    let schema = source_columns(create, &format)?;
     let watermark = match &create.watermark {
         Some(written) => {
             let column = place_of(&schema, &written.column)?;
@@ -166,13 +165,12 @@ fn source(
             Some(Watermark {
                 column,
                 delay_us: delay(catalog, &written.delay)?,
-                future_us_max: options.future_us_max,
+                future_us_max,
             })
         }
         None => None,
     };
-    let on_malformed = options.on_malformed.clone();
-    let format = source_format(create, options)?;
+    let topic = topic_at(&create.topic, brokers.as_deref());
     let mut metadata = BTreeMap::new();
     for (at, column) in create.columns.iter().enumerate() {
         if let Some(name) = &column.metadata {
@@ -182,7 +180,6 @@ fn source(
     let mut made = relation(&create.name, RelationKind::Source, text, schema.clone());
     made.is_append_only = true;
     made.time = watermark.map(|watermark| watermark.column);
-    let topic = create.topic.clone();
     let source = Source {
         topic,
         schema,
@@ -197,15 +194,47 @@ fn source(
     Ok((made, Definition::Source(source)))
 }
 
+/// Those that are written, or else all that the schema has.
+fn source_columns(create: &CreateSource, format: &Format) -> Result<SchemaRef, SqlError> {
+    let invalid = |message: String| SqlError::new(sqlstate::INVALID_DEFINITION, message);
+    if !create.columns.is_empty() {
+        let fields = create.columns.iter();
+        let fields = fields.map(|column| field_of(&column.name, &column.data_type));
+        let fields = fields.collect::<Result<Vec<Field>, _>>()?;
+        return Ok(Arc::new(Schema::new(fields)));
+    }
+    let implied = format.implied_schema();
+    let implied = implied.map_err(|error| invalid(error.to_string()))?;
+    implied.ok_or_else(|| {
+        invalid(format!("FORMAT {} needs columns", create.format)).with_hint(format!(
+            "CREATE SOURCE {} FROM TOPIC {} (name TEXT, …)",
+            create.name, create.topic
+        ))
+    })
+}
+
 /// What stands behind FORMAT and WITH.
 struct SourceOptions {
     on_malformed: OnMalformed,
     delimiter: u8,
     schema: Option<String>,
+    references: Vec<(String, Arc<str>)>,
     message: Option<String>,
     framing: Framing,
     future_us_max: i64,
+    /// Of the external cluster that has the topic.
+    brokers: Option<String>,
 }
+
+/// Options that only some formats have, and those formats.
+const FORMAT_OPTIONS: &[(&str, &[&str])] = &[
+    ("delimiter", &["CSV"]),
+    ("framing", &["AVRO", "PROTOBUF"]),
+    ("message", &["PROTOBUF"]),
+    ("references", &["AVRO", "PROTOBUF"]),
+    ("subject", &["AVRO", "PROTOBUF"]),
+    ("schema", &["AVRO", "PROTOBUF"]),
+];
 
 fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOptions, SqlError> {
     let written = &create.options;
@@ -213,12 +242,21 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
         on_malformed: OnMalformed::Skip,
         delimiter: b',',
         schema: None,
+        references: Vec::new(),
         message: None,
         framing: Framing::None,
         future_us_max: Watermark::FUTURE_US_MAX,
+        brokers: None,
     };
     let mut dead_letters = format!("{}.dead_letters", create.topic);
     for (name, value) in written {
+        let of = FORMAT_OPTIONS.iter().find(|(known, _)| known == name);
+        if of.is_some_and(|(_, formats)| !formats.contains(&create.format.as_str())) {
+            return Err(SqlError::new(
+                sqlstate::INVALID_PARAMETER_VALUE,
+                format!("FORMAT {} has no option \"{name}\"", create.format),
+            ));
+        }
         match (name.as_str(), value.as_str()) {
             ("on_malformed", "skip") => options.on_malformed = OnMalformed::Skip,
             ("on_malformed", "stop") => options.on_malformed = OnMalformed::Stop,
@@ -227,26 +265,77 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
                 options.on_malformed = OnMalformed::DeadLetter { topic };
             }
             ("on_malformed", other) => {
-                return Err(SqlError::new(
-                    sqlstate::INVALID_PARAMETER_VALUE,
-                    format!("on_malformed is not \"{other}\""),
-                )
-                .with_hint("It is skip, dead_letter or stop."));
+                return Err(invalid_value(name, other, "skip, dead_letter or stop"));
             }
             ("dead_letter_topic", topic) => topic.clone_into(&mut dead_letters),
+            ("bootstrap_servers", value) => options.brokers = Some(brokers(value)?),
             ("max_future", value) => options.future_us_max = interval_us(catalog, value)?,
             ("delimiter", value) if value.len() == 1 => options.delimiter = value.as_bytes()[0],
             ("schema", value) => options.schema = Some(value.to_owned()),
             ("message", value) => options.message = Some(value.to_owned()),
             ("framing", "none") => options.framing = Framing::None,
             ("framing", "confluent") => options.framing = Framing::Confluent,
+            ("framing", "registry") => options.framing = Framing::Registry,
+            // Where the schema came from, for whoever reads the statement.
+            ("subject", _) => {}
+            ("references", value) => options.references = references(value)?,
+            ("framing", _) => return Err(invalid_value(name, value, "none or confluent")),
+            ("delimiter", _) => return Err(invalid_value(name, value, "one character of ASCII")),
             _ => return Err(unknown_option(name)),
         }
     }
     if let OnMalformed::DeadLetter { topic } = &mut options.on_malformed {
+        if dead_letters == create.topic {
+            return Err(SqlError::new(
+                sqlstate::INVALID_PARAMETER_VALUE,
+                format!("dead letters of topic \"{dead_letters}\" cannot go there again"),
+            )
+            .with_hint("Each of them would be malformed, too, and never the last."));
+        }
         *topic = dead_letters;
     }
     Ok(options)
+}
+
+/// `host:port, host:port`, without the spaces.
+fn brokers(written: &str) -> Result<String, SqlError> {
+    let brokers: Vec<&str> = written.split(',').map(str::trim).collect();
+    let is_broker = |broker: &&str| {
+        let (host, port) = broker.rsplit_once(':').unwrap_or((broker, "9092"));
+        let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        !host.is_empty() && host.chars().all(is_host) && port.parse::<u16>().is_ok()
+    };
+    if !brokers.iter().all(is_broker) {
+        return Err(SqlError::new(
+            sqlstate::INVALID_PARAMETER_VALUE,
+            format!("bootstrap_servers is not \"{written}\""),
+        )
+        .with_hint("It is host:port, or several with commas between them."));
+    }
+    Ok(brokers.join(","))
+}
+
+/// A topic of this node, or of the external cluster with these brokers.
+fn topic_at(topic: &str, brokers: Option<&str>) -> String {
+    match brokers {
+        None => topic.to_owned(),
+        Some(brokers) => {
+            let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+            ExternalTopic { brokers, topic }.to_string()
+        }
+    }
+}
+
+/// `[["name", "text"], …]`.
+fn references(text: &str) -> Result<Vec<(String, Arc<str>)>, SqlError> {
+    let pairs: Vec<(String, String)> = serde_json::from_str(text).map_err(|_| {
+        SqlError::new(
+            sqlstate::INVALID_PARAMETER_VALUE,
+            "references are a JSON array of pairs of a name and a schema",
+        )
+    })?;
+    let pairs = pairs.into_iter();
+    Ok(pairs.map(|(name, text)| (name, text.into())).collect())
 }
 
 fn source_format(create: &CreateSource, options: SourceOptions) -> Result<Format, SqlError> {
@@ -275,13 +364,22 @@ fn source_format(create: &CreateSource, options: SourceOptions) -> Result<Format
         }),
         "RAW" => Ok(Format::Raw),
         "PROTOBUF" => Ok(Format::Protobuf {
-            schema: required(options.schema, "schema")?,
-            message: required(options.message, "message")?,
+            schema: SchemaText {
+                text: required(options.schema, "schema")?.into(),
+                others: options.references,
+            },
+            message: match options.framing {
+                Framing::Registry => options.message.unwrap_or_default(),
+                _ => required(options.message, "message")?,
+            },
             paths,
             framing: options.framing,
         }),
         "AVRO" => Ok(Format::Avro {
-            schema: required(options.schema, "schema")?,
+            schema: SchemaText {
+                text: required(options.schema, "schema")?.into(),
+                others: options.references,
+            },
             paths,
             framing: options.framing,
         }),
@@ -290,6 +388,14 @@ fn source_format(create: &CreateSource, options: SourceOptions) -> Result<Format
                 .with_hint("Formats are JSON, CSV, RAW, PROTOBUF and AVRO."),
         ),
     }
+}
+
+fn invalid_value(name: &str, value: &str, valid: &str) -> SqlError {
+    SqlError::new(
+        sqlstate::INVALID_PARAMETER_VALUE,
+        format!("invalid value for option \"{name}\": \"{value}\""),
+    )
+    .with_hint(format!("It is {valid}."))
 }
 
 fn unknown_option(name: &str) -> SqlError {
@@ -431,6 +537,12 @@ fn standing(
     let mut lowering = Lowering::default();
     let mut node = lowering.node(&optimized)?;
     if late == Late::Final {
+        let mut nodes = lowering.plan.nodes.iter();
+        if nodes.any(|node| matches!(node.operator, Operator::Valid { .. })) {
+            return Err(SqlError::unsupported(
+                "EMIT ON WINDOW CLOSE with now() is not supported: rows come and go after their windows are closed",
+            ));
+        }
         node = emitted_on_close(&mut lowering, node, &schema)?;
     }
     top_level::ensure_last(&mut lowering, node);
@@ -549,8 +661,12 @@ fn sink(
     text: &str,
 ) -> Result<(Relation, Definition), SqlError> {
     let standing = standing(catalog, &create.query, &[], Late::Corrects)?;
-    if let Some((name, _)) = create.options.first() {
-        return Err(unknown_option(name));
+    let mut at = None;
+    for (name, value) in &create.options {
+        match name.as_str() {
+            "bootstrap_servers" if create.topic.is_some() => at = Some(brokers(value)?),
+            _ => return Err(unknown_option(name)),
+        }
     }
     let envelope = match create.envelope.as_str() {
         "APPEND" => Envelope::Append,
@@ -600,9 +716,9 @@ fn sink(
     made.key = (!key.is_empty()).then(|| key.clone());
     made.is_append_only = known.is_append_only;
     made.reads = standing.reads;
-    let topic = create.topic.clone();
+    let topic = create.topic.as_deref();
     let sink = Sink {
-        topic,
+        topic: topic.map(|topic| topic_at(topic, at.as_deref())),
         plan: standing.plan,
         format,
         envelope,

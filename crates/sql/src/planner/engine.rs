@@ -71,6 +71,7 @@ pub fn planned_statement(
     mut statement: ast::Statement,
     types: &[Option<FieldRef>],
 ) -> Result<LogicalPlan, SqlError> {
+    names::refuse_ordinality(&statement)?;
     names::name_columns(&mut statement);
     let context = Context::new(catalog, &OPTIONS);
     let options = ParserOptions::new()

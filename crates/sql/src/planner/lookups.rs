@@ -13,9 +13,6 @@ use super::context::relation_of;
 /// By column, the values it may have.
 pub type Values = BTreeMap<usize, Vec<ScalarValue>>;
 
-/// Values of one column; more are not looked up one by one.
-const VALUES_MAX: usize = 256;
-
 /// By relation: of each place where it is read, what its rows must have. Relations that are read without such a condition are
 /// not among them.
 #[must_use]
@@ -59,10 +56,11 @@ fn collect(
 fn values_of(predicate: &Expr, scan: &TableScan) -> Values {
     let mut values = Values::new();
     for condition in split_conjunction(predicate) {
-        if let Some((column, one_of)) = values_in(condition, scan)
-            && one_of.len() <= VALUES_MAX
-        {
-            values.entry(column).or_insert(one_of);
+        if let Some((column, one_of)) = values_in(condition, scan) {
+            let known = values.entry(column).or_insert_with(|| one_of.clone());
+            if one_of.len() < known.len() {
+                *known = one_of;
+            }
         }
     }
     values

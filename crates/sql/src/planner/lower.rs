@@ -19,8 +19,8 @@ use arrow::{
 };
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::{
-    Cast, Distinct, Expr, Extension, FetchType, Limit, LogicalPlan, Projection, SkipType, SortExpr,
-    TableScan, Unnest, Values,
+    Cast, ColumnarValue, Distinct, Expr, Extension, FetchType, Limit, LogicalPlan, Projection,
+    SkipType, SortExpr, TableScan, Unnest, Values,
 };
 use streams::{
     Expression, NodeId, Operator, Plan,
@@ -36,7 +36,7 @@ use super::{
     temporal::Valid,
     windows::Windowed,
 };
-use crate::{backend::SqlError, column_type::canonical_schema, error::sqlstate};
+use crate::{backend::SqlError, column_type::canonical_schema, error::sqlstate, functions::spread};
 
 /// A dataflow in the making.
 #[derive(Default)]
@@ -67,7 +67,6 @@ impl Lowering {
                 let node = self.node(input)?;
                 Ok(self.distinct(node))
             }
-            LogicalPlan::Distinct(Distinct::On(on)) => self.distinct_on(on),
             LogicalPlan::Sort(sort) => match sort.fetch {
                 // Rows of a dataflow have no order.
                 None => self.node(&sort.input),
@@ -246,29 +245,6 @@ impl Lowering {
             self.project(input, all, Arc::new(Schema::new(fields))),
             places,
         ))
-    }
-
-    fn distinct_on(&mut self, on: &datafusion_expr::DistinctOn) -> Result<NodeId, SqlError> {
-        let input = self.node(&on.input)?;
-        let order = on.sort_expr.as_deref().unwrap_or(&[]);
-        let schema = on.input.schema();
-        let mut expressions = on.on_expr.clone();
-        expressions.extend(order.iter().map(|key| key.expr.clone()));
-        expressions.extend(on.select_expr.iter().cloned());
-        let (input, places) = self.extended(input, &expressions, schema)?;
-        let (partition, rest) = places.split_at(on.on_expr.len());
-        let (keys, select) = rest.split_at(order.len());
-        let operator = Operator::Top {
-            partition: partition.to_vec(),
-            order: sort_keys(order, keys),
-            ties: Ties::Numbered,
-            offset: 0,
-            limit: Some(1),
-            emits_number: false,
-        };
-        let schema = self.schema(input);
-        let top = self.plan.add(operator, &[input], schema);
-        Ok(self.pick(top, select))
     }
 
     fn limit(&mut self, limit: &Limit) -> Result<NodeId, SqlError> {
@@ -513,7 +489,8 @@ pub struct Same {
 
 impl Expression for Same {
     fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, streams::Fault> {
-        let array = self.value.to_array_of_size(rows.num_rows());
+        let value = ColumnarValue::Scalar(self.value.clone());
+        let array = spread(&value, rows.num_rows());
         let array = array.map_err(|error| crate::error::evaluation_fault(&error))?;
         cast(&array, &self.data_type).map_err(|error| crate::error::evaluation_fault(&error.into()))
     }

@@ -8,6 +8,8 @@ use datafusion_sql::sqlparser::ast::{
     self, Expr, Ident, Query, SelectItem, SetExpr, VisitMut, VisitorMut,
 };
 
+use crate::backend::SqlError;
+
 /// No identifier of a statement holds it: the tokenizer takes control characters only inside of quotes.
 const MARK: char = '\u{1}';
 
@@ -23,6 +25,36 @@ pub fn name_columns(statement: &mut ast::Statement) {
     debug_assert!(flow.is_continue());
     let flow = statement.visit(&mut Numbers);
     debug_assert!(flow.is_continue());
+}
+
+/// Rows of a dataflow have no order that could be counted.
+pub fn refuse_ordinality(statement: &ast::Statement) -> Result<(), SqlError> {
+    match ast::Visit::visit(statement, &mut Ordinality) {
+        std::ops::ControlFlow::Break(()) => {
+            Err(SqlError::unsupported("WITH ORDINALITY is not supported"))
+        }
+        std::ops::ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Ordinality;
+
+impl ast::Visitor for Ordinality {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> std::ops::ControlFlow<()> {
+        match factor {
+            ast::TableFactor::Table {
+                with_ordinality: true,
+                ..
+            }
+            | ast::TableFactor::UNNEST {
+                with_ordinality: true,
+                ..
+            } => std::ops::ControlFlow::Break(()),
+            _ => std::ops::ControlFlow::Continue(()),
+        }
+    }
 }
 
 /// Whole numbers are `integer` where they fit; the engine takes all of them for `bigint`.
@@ -251,6 +283,7 @@ fn series_in_from(factor: &ast::TableFactor) -> Option<ast::TableFactor> {
         name,
         alias,
         args: Some(arguments),
+        with_ordinality: false,
         ..
     } = factor
     else {

@@ -93,7 +93,7 @@ fn comparable(binary: &BinaryExpr, schema: &DFSchema) -> Result<(), DataFusionEr
     if (is_text(&left) && is_other(&right)) || (is_other(&left) && is_text(&right)) {
         let name = |data_type: &DataType| {
             let found = postgres_type(&Field::new("", data_type.clone(), true));
-            crate::error::sql_name(found.name)
+            found.long_name
         };
         let error = undefined_operator(name(&left), &binary.op.to_string(), name(&right));
         return Err(carried(error));

@@ -286,7 +286,9 @@ fn of_node(
             times: Vec::new(),
             state: StateClass::ByRows,
         },
+        // Rows come and go by the clock, long after the watermark has passed them.
         Operator::Valid { from, until } => Properties {
+            times: Vec::new(),
             is_append_only: inputs[0].is_append_only && until.is_none(),
             state: if until.is_none() && from.is_none() {
                 StateClass::None
@@ -376,6 +378,10 @@ fn times_of_join(
         found.map(|time| time.after_us)
     };
     let mut times = Vec::new();
+    if join.kind == JoinKind::LeftAntiNullAware {
+        // A null on the right takes all rows away, whatever their times.
+        return times;
+    }
     let mut pairs = join.keys.clone();
     let is_as_of = if let JoinKind::AsOf { left, right } = join.kind {
         pairs.push((left, right));

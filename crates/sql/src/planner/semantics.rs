@@ -7,13 +7,17 @@ use std::{fmt, hash::Hash, sync::Arc};
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::{
-    DFSchema, DFSchemaRef, DataFusionError, NullEquality, ScalarValue,
+    Column, DFSchema, DFSchemaRef, DataFusionError, NullEquality, ScalarValue,
     config::ConfigOptions,
     tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{
-    BinaryExpr, Cast, Expr, ExprSchemable, Extension, JoinType, LogicalPlan, Operator, TryCast,
-    UserDefinedLogicalNodeCore, expr::ScalarFunction, expr_rewriter::NamePreserver,
+    BinaryExpr, Cast, Distinct, DistinctOn, Expr, ExprFunctionExt, ExprSchemable, Extension,
+    JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, UserDefinedLogicalNodeCore,
+    WindowFunctionDefinition,
+    expr::{ScalarFunction, WindowFunction},
+    expr_rewriter::NamePreserver,
+    lit,
     utils::merge_schema,
 };
 use datafusion_optimizer::AnalyzerRule;
@@ -33,17 +37,7 @@ pub struct SetCount {
     pub is_intersection: bool,
 }
 
-impl PartialOrd for SetCount {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        self.is_intersection.partial_cmp(&other.is_intersection)
-    }
-}
-
-impl fmt::Debug for SetCount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fmt_for_explain(f)
-    }
-}
+super::node::plan_node!(SetCount, is_intersection);
 
 impl UserDefinedLogicalNodeCore for SetCount {
     fn name(&self) -> &'static str {
@@ -95,6 +89,9 @@ pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
     let logical = subqueries::with_three_values(logical)?;
     let logical = subqueries::single_values(logical)?;
     let done = logical.transform_up_with_subqueries(|node| {
+        if let LogicalPlan::Distinct(Distinct::On(on)) = &node {
+            return Ok(Transformed::yes(first_rows(on)?));
+        }
         let LogicalPlan::Join(join) = &node else {
             return Ok(Transformed::no(node));
         };
@@ -110,6 +107,25 @@ pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         })))
     })?;
     Ok(done.data)
+}
+
+/// The name of the number that DISTINCT ON goes by.
+const ON_NUMBER: &str = "$distinct_on";
+
+/// DISTINCT ON as the first row of each partition: passes move conditions below DISTINCT ON as if it were DISTINCT, where
+/// another row would be the first.
+fn first_rows(on: &DistinctOn) -> Result<LogicalPlan, DataFusionError> {
+    let number = functions::window("row_number").expect("it is one of ours");
+    let number = WindowFunctionDefinition::WindowUDF(number);
+    let number = Expr::from(WindowFunction::new(number, Vec::new()))
+        .partition_by(on.on_expr.clone())
+        .order_by(on.sort_expr.clone().unwrap_or_default())
+        .build()?;
+    LogicalPlanBuilder::from(on.input.as_ref().clone())
+        .window(vec![number.alias(ON_NUMBER)])?
+        .filter(Expr::Column(Column::new_unqualified(ON_NUMBER)).eq(lit(1_i64)))?
+        .project(on.select_expr.clone())?
+        .build()
 }
 
 /// Types of functions may depend on constants, so those are ones before types are looked at.
@@ -233,6 +249,9 @@ fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
         binary.op,
         Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo
     );
+    if binary.op == Operator::StringConcat {
+        return joined(binary, schema);
+    }
     if !is_arithmetic {
         return in_canonical_type(Expr::BinaryExpr(binary), schema);
     }
@@ -245,6 +264,22 @@ fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
     Ok(Transformed::yes(Expr::ScalarFunction(
         ScalarFunction::new_udf(function, vec![*binary.left, *binary.right]),
     )))
+}
+
+/// Texts and bytes by a function that knows when there is no room.
+fn joined(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
+    let sides = [
+        binary.left.get_type(schema)?,
+        binary.right.get_type(schema)?,
+    ];
+    let is_plain =
+        sides == [DataType::Utf8, DataType::Utf8] || sides == [DataType::Binary, DataType::Binary];
+    match functions::scalar("textcat") {
+        Some(function) if is_plain => Ok(Transformed::yes(Expr::ScalarFunction(
+            ScalarFunction::new_udf(function, vec![*binary.left, *binary.right]),
+        ))),
+        _ => in_canonical_type(Expr::BinaryExpr(binary), schema),
+    }
 }
 
 fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {

@@ -20,17 +20,7 @@ pub struct Sessioned {
     pub schema: DFSchemaRef,
 }
 
-impl PartialOrd for Sessioned {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        self.time.partial_cmp(&other.time)
-    }
-}
-
-impl fmt::Debug for Sessioned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fmt_for_explain(f)
-    }
-}
+super::node::plan_node!(Sessioned, time);
 
 impl Sessioned {
     pub fn new(

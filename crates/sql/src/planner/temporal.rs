@@ -27,17 +27,7 @@ pub struct Valid {
     pub until: Option<Expr>,
 }
 
-impl PartialOrd for Valid {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        self.from.partial_cmp(&other.from)
-    }
-}
-
-impl fmt::Debug for Valid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fmt_for_explain(f)
-    }
-}
+super::node::plan_node!(Valid, from);
 
 impl UserDefinedLogicalNodeCore for Valid {
     fn name(&self) -> &'static str {
@@ -212,7 +202,7 @@ fn shifted(value: &Expr, us: i64) -> Expr {
     const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
     let interval = IntervalMonthDayNano {
         months: 0,
-        days: i32::try_from(us / DAY_US).unwrap_or(if us < 0 { i32::MIN } else { i32::MAX }),
+        days: i32::try_from(us / DAY_US).expect("no i64 of microseconds has so many days"),
         nanoseconds: us % DAY_US * 1000,
     };
     let interval = ScalarValue::IntervalMonthDayNano(Some(interval));

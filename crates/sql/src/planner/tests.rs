@@ -222,6 +222,40 @@ fn an_append_sink_of_changing_rows() {
 }
 
 #[test]
+fn topics_of_external_clusters_are_told_from_own_ones() {
+    let topic = |text: &str| {
+        let mut statements = parse(text).expect("a statement");
+        let catalog = catalog("CREATE TABLE t (a INT)");
+        match define(&catalog, &statements.pop().expect("one")) {
+            Ok((_, streams::Definition::Source(source))) => source.topic,
+            Ok((_, streams::Definition::Sink(sink))) => sink.topic.unwrap_or_default(),
+            Ok(_) => "neither".to_owned(),
+            Err(error) => error.message,
+        }
+    };
+    let found = [
+        "CREATE SOURCE s FROM TOPIC x (a BIGINT) WITH (bootstrap_servers = 'one:9092, 10.0.0.2')",
+        "CREATE SINK k INTO TOPIC x WITH (bootstrap_servers = 'one:9092') AS SELECT a FROM t FORMAT UPSERT KEY (a)",
+        "CREATE SINK k INTO TOPIC x AS SELECT a FROM t FORMAT UPSERT KEY (a) WITH (bootstrap_servers = '[::1]:9092')",
+        "CREATE SINK k INTO TOPIC x AS SELECT a FROM t FORMAT UPSERT KEY (a)",
+        "CREATE SINK k INTO TOPIC x WITH (bootstrap_servers = 'one/two') AS SELECT a FROM t",
+        "CREATE SINK k INTO BLACKHOLE WITH (bootstrap_servers = 'one:9092') AS SELECT a FROM t",
+    ]
+    .map(topic);
+    expect![[r#"
+        [
+            "kafka://one:9092,10.0.0.2/x",
+            "kafka://one:9092/x",
+            "kafka://[::1]:9092/x",
+            "x",
+            "bootstrap_servers is not \"one/two\"",
+            "unrecognized option \"bootstrap_servers\" or value of it",
+        ]
+    "#]]
+    .assert_debug_eq(&found);
+}
+
+#[test]
 fn sources_have_the_format_they_name() {
     let proto =
         "syntax = \"proto3\"; message M { int64 a = 1; N b = 2; message N { string c = 1; } }";
@@ -287,7 +321,7 @@ fn sources_have_the_format_they_name() {
         (
             "a BIGINT",
             "JSON WITH (on_malformed = 'ignore')".to_owned(),
-            Some("on_malformed is not \"ignore\""),
+            Some("invalid value for option \"on_malformed\": \"ignore\""),
         ),
         (
             "a TEXT, written TIMESTAMPTZ METADATA FROM 'timestamp', \"offset\" BIGINT METADATA",
@@ -313,6 +347,26 @@ fn sources_have_the_format_they_name() {
             "a INTERVAL",
             "JSON".to_owned(),
             Some("column a: this format holds no Interval(MonthDayNano)"),
+        ),
+        (
+            "a BIGINT",
+            "JSON WITH (on_malformed = 'dead_letter', dead_letter_topic = 's')".to_owned(),
+            Some("dead letters of topic \"s\" cannot go there again"),
+        ),
+        (
+            "a BIGINT",
+            "JSON WITH (framing = 'confluent')".to_owned(),
+            Some("FORMAT JSON has no option \"framing\""),
+        ),
+        (
+            "a BIGINT",
+            format!("AVRO WITH (schema = '{avro}', framing = 'x')"),
+            Some("invalid value for option \"framing\": \"x\""),
+        ),
+        (
+            "a BIGINT, b TEXT",
+            "CSV WITH (delimiter = '||')".to_owned(),
+            Some("invalid value for option \"delimiter\": \"||\""),
         ),
         (
             "a BIGINT",
@@ -361,6 +415,27 @@ fn state_of_closed_windows_goes_where_late_rows_are_dropped() {
             expect![[r#"
                 Aggregate by [k, window_end]: Count()  (node 4, state: bounded by watermark)
                 -> Sessions of [k] by at  (node 2, state: bounded by watermark)"#]],
+        ),
+        // Rows come and go by the clock when their windows are long closed.
+        (
+            "WITH (late_rows = 'drop') AS SELECT window_end, count(*) FROM TUMBLE(s, at, INTERVAL '1 minute') \
+             WHERE at < now() - INTERVAL '1 hour' GROUP BY 1"
+                .to_owned(),
+            expect![[""]],
+        ),
+        (
+            "AS SELECT window_end, k FROM TUMBLE(s, at, INTERVAL '1 minute') \
+             WHERE at < now() - INTERVAL '1 hour' EMIT ON WINDOW CLOSE"
+                .to_owned(),
+            expect![[
+                "EMIT ON WINDOW CLOSE with now() is not supported: rows come and go after their windows are closed"
+            ]],
+        ),
+        (
+            "WITH (late_rows = 'drop') AS SELECT at, count(*) FROM s WHERE at NOT IN (SELECT at FROM s WHERE v > 1) \
+             GROUP BY at"
+                .to_owned(),
+            expect![[""]],
         ),
         (
             "WITH (late_rows = 'drop') AS SELECT a.k, a.v + b.v AS v FROM s AS a JOIN s AS b ON a.k = b.k \

@@ -30,17 +30,7 @@ pub struct Windowed {
     pub schema: DFSchemaRef,
 }
 
-impl PartialOrd for Windowed {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        self.time.partial_cmp(&other.time)
-    }
-}
-
-impl fmt::Debug for Windowed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fmt_for_explain(f)
-    }
-}
+super::node::plan_node!(Windowed, time);
 
 impl Windowed {
     fn new(input: LogicalPlan, time: Expr, windows: WindowKind) -> Result<Self, DataFusionError> {

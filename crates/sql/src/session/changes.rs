@@ -1,7 +1,7 @@
 //! INSERT, UPDATE and DELETE: rows that go and come, at once or when the transaction commits.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -17,7 +17,6 @@ use super::{Answer, Rows, Session, Tag, query::Query};
 use crate::{
     backend::SqlError,
     column_type::{field_of_oid, postgres_type},
-    execute::execute,
     planner::{self, Bindings, Planned, PlannedChange, PlannedConflict},
     statement::{Statement, StatementKind},
 };
@@ -169,17 +168,15 @@ impl Session {
             parameters: values.to_vec(),
             now_us: self.transaction_time(),
         };
-        let conflict = conflict.clone();
-        let run = move || {
-            let mut removed = Vec::new();
-            let mut added = execute(&conflict.inserted, &bindings, &rows)?;
-            if let Some((gone, come)) = &conflict.updated {
-                removed = execute(gone, &bindings, &rows)?;
-                added.extend(execute(come, &bindings, &rows)?);
-            }
-            Ok((removed, added))
-        };
-        let (removed, added) = self.compute(run).await?;
+        let mut removed = Vec::new();
+        let inserted = conflict.inserted.clone();
+        let mut added = self
+            .execute(inserted, bindings.clone(), rows.clone())
+            .await?;
+        if let Some((gone, come)) = conflict.updated.clone() {
+            removed = self.execute(gone, bindings.clone(), rows.clone()).await?;
+            added.extend(self.execute(come, bindings, rows).await?);
+        }
         added.iter().try_for_each(|rows| change.check(rows))?;
         let touched = Touched {
             count: count(&added),
@@ -231,8 +228,7 @@ impl Session {
         };
         let rows = BTreeMap::from([(change.table.clone(), rows.to_vec())]);
         let (schema, planned) = (columns(returned), returned.clone());
-        let run = move || execute(&planned, &bindings, &rows);
-        let batches = self.compute(run).await?;
+        let batches = self.execute(planned, bindings, rows).await?;
         let words = match tag {
             Tag::Counted(words, _) | Tag::Fixed(words) => words,
         };
@@ -273,7 +269,7 @@ fn one_per_key(
     let fields = keys.columns().iter();
     let fields = fields.map(|column| SortField::new(column.data_type().clone()));
     let converter = RowConverter::new(fields.collect())?;
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     let keep: BooleanArray = converter
         .convert_columns(keys.columns())?
         .iter()
@@ -346,7 +342,7 @@ fn without(rows: &[RecordBatch], gone: &RecordBatch) -> Result<Vec<RecordBatch>,
         .collect();
     let converter = RowConverter::new(fields)?;
     let gone = converter.convert_columns(gone.columns())?;
-    let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut counts: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     for row in &gone {
         *counts.entry(row.as_ref().to_vec()).or_default() += 1;
     }

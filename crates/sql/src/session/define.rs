@@ -72,7 +72,13 @@ impl Session {
             return Err(SqlError::new(*b"42P07", message));
         }
         let over = catalog.clone();
-        let own = statement.clone();
+        let own = match statement.subject() {
+            Some(subject) => {
+                let found = self.backend.schema(subject).await?;
+                statement.with_schema(&found)?
+            }
+            None => statement.clone(),
+        };
         let (relation, definition) = self.compute(move || planner::define(&over, &own)).await?;
         self.backend.create(relation, definition).await?;
         done
@@ -231,6 +237,12 @@ impl Session {
             }
             AlterChange::AddColumns(columns) => {
                 let had = create.columns.len();
+                if had == 0 {
+                    let message =
+                        format!("the columns of \"{}\" are those of its schema", create.name);
+                    let hint = "Create another source over the topic.";
+                    return Err(SqlError::unsupported(message).with_hint(hint));
+                }
                 for (column, may_exist) in columns {
                     let known = create.columns.iter().any(|known| known.name == column.name);
                     let message = format!(

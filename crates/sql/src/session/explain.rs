@@ -28,11 +28,14 @@ impl Session {
                     parameters: Vec::new(),
                     now_us: (self.now)(),
                 };
-                let bound = planned.planned.bind(&bindings)?;
+                let planned = planned.planned;
+                let bound = self.compute(move || planned.bind(&bindings)).await?;
                 planner::explain(&bound.plan, &system.all)
             }
             StatementKind::CreateView(_) | StatementKind::CreateSink(_) => {
-                let (_, definition) = planner::define(&system.all, statement)?;
+                let (over, own) = (system.clone(), statement.clone());
+                let define = move || planner::define(&over.all, &own);
+                let (_, definition) = self.compute(define).await?;
                 match definition {
                     streams::Definition::View(view) => planner::explain(&view.plan, &system.all),
                     streams::Definition::Sink(sink) => planner::explain(&sink.plan, &system.all),
@@ -78,7 +81,9 @@ impl Session {
                 work.extend(work_of(&batch, &relation.name));
             }
         }
-        let plan = plan_of(&system.all, &relation);
+        let over = system.clone();
+        let made = relation.clone();
+        let plan = self.compute(move || Ok(plan_of(&over.all, &made))).await?;
         let mut lines = match plan {
             Some(plan) => {
                 let notes = work.iter().map(|work| (work.node, work.to_string()));

@@ -1,22 +1,25 @@
 //! Queries of a session: planned over the catalog with its system relations, run over one snapshot.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arrow::{
-    array::RecordBatch,
+    array::{BooleanArray, RecordBatch},
+    compute::filter_record_batch,
     datatypes::{DataType, Field, Schema, SchemaRef},
+    row::{RowConverter, SortField},
 };
 use datafusion_common::ScalarValue;
 use datafusion_sql::sqlparser::ast;
 
 use super::{Rows, Session, changes::as_it_stands, rows::changes_schema};
 use crate::{
-    backend::{ReadAt, Snapshot, SqlError},
+    backend::{PermitSize, ReadAt, Snapshot, SqlError},
     catalog::{Catalog, Relation, RelationKind},
     column_type::{field_of, field_of_oid, postgres_type},
+    error::sqlstate,
     execute::execute,
     pg_catalog::{self, Asker, SystemCatalog},
     planner::{self, Bindings, Planned},
@@ -24,6 +27,9 @@ use crate::{
 
 /// Rows of relations, and the epoch they are of where they are of one.
 type Found = (BTreeMap<String, Vec<RecordBatch>>, Option<u64>);
+
+/// What is run: over the rows of what it reads.
+type Question = (Planned, Bindings, BTreeMap<String, Vec<RecordBatch>>);
 
 /// A query that is planned, for as long as the catalog stays as it was.
 #[derive(Clone, Debug)]
@@ -195,8 +201,40 @@ impl Session {
             Some(found) => found,
             None => self.read(query).await?,
         };
-        let run = move || execute(&planned, &bindings, &rows);
-        Ok((self.compute(run).await?, epoch))
+        Ok((self.execute(planned, bindings, rows).await?, epoch))
+    }
+
+    /// Runs it over these rows; what is too much for a small permit is tried again with a large one.
+    pub(super) async fn execute(
+        &self,
+        planned: Planned,
+        bindings: Bindings,
+        rows: BTreeMap<String, Vec<RecordBatch>>,
+    ) -> Result<Vec<RecordBatch>, SqlError> {
+        let question = Arc::new((planned, bindings, rows));
+        match self.execute_in(PermitSize::Small, &question).await {
+            Err(error) if error.sqlstate == sqlstate::OUT_OF_MEMORY => {
+                self.execute_in(PermitSize::Large, &question).await
+            }
+            done => done,
+        }
+    }
+
+    async fn execute_in(
+        &self,
+        size: PermitSize,
+        question: &Arc<Question>,
+    ) -> Result<Vec<RecordBatch>, SqlError> {
+        let permit = self.backend.permit(size).await;
+        let question = question.clone();
+        let run = move || {
+            let (planned, bindings, rows) = &*question;
+            let answer = execute(planned, bindings, rows, permit.bytes);
+            // Only now, also when nobody waits for the answer any more.
+            drop(permit);
+            answer
+        };
+        self.compute(run).await
     }
 
     /// The rows that the query can see, if it reads one relation whose rows are found by what it asks of them.
@@ -360,7 +398,7 @@ fn check_columns(catalog: &Catalog, snapshot: &Snapshot) -> Result<(), SqlError>
     Ok(())
 }
 
-/// Keys looked up for one question; for more all rows are read.
+/// Keys looked up for one question, those that it names twice among them; for more all rows are read.
 const LOOKUPS_MAX: usize = 1024;
 
 /// Columns by which all rows that a query can see are found, and their values, one row for each combination.
@@ -377,33 +415,11 @@ fn lookup_keys(
         places.iter().all(all_of)
     };
     // The key first: what it finds is one row.
-    let Some(columns) = catalog.lookup_columns(name).find(is_given) else {
+    let mut usable = catalog.lookup_columns(name).filter(is_given);
+    let found = usable.find_map(|columns| Some((columns, combinations(columns, places)?)));
+    let Some((columns, rows)) = found else {
         return Ok(None);
     };
-    let mut rows: Vec<Vec<ScalarValue>> = Vec::new();
-    for values in places {
-        let mut combined: Vec<Vec<ScalarValue>> = vec![Vec::new()];
-        for at in columns {
-            let one_of = &values[at];
-            if combined.len() * one_of.len() > LOOKUPS_MAX {
-                return Ok(None);
-            }
-            combined = combined
-                .iter()
-                .flat_map(|row| {
-                    one_of
-                        .iter()
-                        .map(|value| [&row[..], std::slice::from_ref(value)].concat())
-                })
-                .collect();
-        }
-        rows.extend(
-            combined
-                .into_iter()
-                .filter(|row| !rows.contains(row))
-                .collect::<Vec<_>>(),
-        );
-    }
     let mut arrays = Vec::with_capacity(columns.len());
     for (place, at) in columns.iter().enumerate() {
         let values = rows.iter().map(|row| row[place].clone());
@@ -419,7 +435,41 @@ fn lookup_keys(
         .map(|field| field.as_ref().clone().with_nullable(true))
         .collect();
     let keys = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
-    Ok(Some((columns.to_vec(), keys)))
+    Ok(Some((columns.to_vec(), once_each(&keys)?)))
+}
+
+/// Of the values that these columns have in all places; `None`: they are too many.
+fn combinations(columns: &[usize], places: &[planner::Values]) -> Option<Vec<Vec<ScalarValue>>> {
+    let mut rows: Vec<Vec<ScalarValue>> = Vec::new();
+    for values in places {
+        let mut combined: Vec<Vec<ScalarValue>> = vec![Vec::new()];
+        for at in columns {
+            let one_of = &values[at];
+            if rows.len() + combined.len() * one_of.len() > LOOKUPS_MAX {
+                return None;
+            }
+            combined = combined
+                .iter()
+                .flat_map(|row| {
+                    one_of
+                        .iter()
+                        .map(|value| [&row[..], std::slice::from_ref(value)].concat())
+                })
+                .collect();
+        }
+        rows.extend(combined);
+    }
+    Some(rows)
+}
+
+/// What is asked for twice is there once: an IN list may repeat a value, and several places may name the same one.
+fn once_each(keys: &RecordBatch) -> Result<RecordBatch, SqlError> {
+    let types = keys.columns().iter();
+    let types = types.map(|column| SortField::new(column.data_type().clone()));
+    let rows = RowConverter::new(types.collect())?.convert_columns(keys.columns())?;
+    let mut seen = BTreeSet::new();
+    let first: BooleanArray = rows.iter().map(|row| Some(seen.insert(row))).collect();
+    Ok(filter_record_batch(keys, &first)?)
 }
 
 /// `$1::int` says what the parameter is, where nobody else has.

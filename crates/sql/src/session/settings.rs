@@ -134,12 +134,6 @@ pub const SETTINGS: &[Setting] = &[
         "Reads wait until these records were read: topic/partition@offset, with commas.",
     ),
     setting(
-        "forebay.read",
-        "committed",
-        Kind::OneOf(&["committed", "live"]),
-        "What reads see: the newest committed epoch, or live state.",
-    ),
-    setting(
         "idle_in_transaction_session_timeout",
         "0",
         Kind::Span,

@@ -210,7 +210,7 @@ impl<'a> Cursor<'a> {
         Ok(names)
     }
 
-    /// `datestyle`, `forebay.read`.
+    /// `datestyle`, `forebay.after`.
     pub fn setting_name(&mut self) -> Result<String, SqlError> {
         let mut name = self.ident()?.to_lowercase();
         while self.take_token(&Token::Period) {
@@ -263,10 +263,10 @@ impl<'a> Cursor<'a> {
         self.parser.peek_token_ref().span.start
     }
 
-    pub fn rest_text(&self) -> String {
+    pub fn rest_text(&self) -> (usize, String) {
         let start = self.parser.peek_token_ref().span.start;
         let from = position_of(self.text, start).unwrap_or(1) - 1;
-        self.text.chars().skip(from).collect()
+        (from, self.text.chars().skip(from).collect())
     }
 
     /// Reads a query from what comes before one of these words, or symbols, outside of parentheses.
@@ -342,6 +342,18 @@ impl<'a> Cursor<'a> {
         }
         self.expect_token(&Token::RParen)?;
         Ok(arguments)
+    }
+
+    /// Where the next token begins, in characters from 0.
+    pub fn start_of_next(&self) -> usize {
+        let next = self.parser.peek_token_ref().span.start;
+        position_of(self.text, next).map_or(0, |at| at - 1)
+    }
+
+    /// Where the token just read ends.
+    pub fn end_of_previous(&self) -> usize {
+        let previous = self.parser.get_current_token().span.end;
+        position_of(self.text, previous).map_or(0, |at| at - 1)
     }
 
     /// The next token does not belong here.

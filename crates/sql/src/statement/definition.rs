@@ -60,7 +60,7 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     } else if kind == DropKind::Source && cursor.take_word("set") {
         let mut set = Vec::new();
         cursor.expect_token(&Token::LParen)?;
-        options_until_end(cursor, &mut set)?;
+        options_until_end(cursor, Sign::Needed, &mut set)?;
         AlterChange::Set(set)
     } else if kind == DropKind::Source && cursor.peek_word().as_deref() == Some("add") {
         AlterChange::AddColumns(added_columns(cursor)?)
@@ -116,24 +116,37 @@ fn source(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let topic = cursor.topic()?;
     let mut columns = Vec::new();
     let mut watermark = None;
-    cursor.expect_token(&Token::LParen)?;
-    loop {
-        if cursor.take_words(&["watermark", "for"]) {
-            watermark = Some(watermark_for(cursor)?);
-        } else {
-            columns.push(source_column(cursor)?);
+    // Without columns it has those of its schema.
+    if cursor.peek_word().as_deref() != Some("format") {
+        cursor.expect_token(&Token::LParen)?;
+        loop {
+            if cursor.take_words(&["watermark", "for"]) {
+                watermark = Some(watermark_for(cursor)?);
+            } else {
+                columns.push(source_column(cursor)?);
+            }
+            if !cursor.take_token(&Token::Comma) {
+                break;
+            }
         }
-        if !cursor.take_token(&Token::Comma) {
-            break;
-        }
+        cursor.expect_token(&Token::RParen)?;
     }
-    cursor.expect_token(&Token::RParen)?;
     let mut format = "JSON".to_owned();
     let mut written = Vec::new();
+    let mut registry = None;
     if cursor.take_word("format") {
         format = cursor.ident()?.to_uppercase();
-        if cursor.take_token(&Token::LParen) {
-            options_until_end(cursor, &mut written)?;
+        let start = cursor.start_of_next();
+        if cursor.take_word("using") {
+            cursor.take_word("confluent");
+            cursor.expect_word("schema")?;
+            cursor.expect_word("registry")?;
+            if cursor.take_token(&Token::LParen) {
+                options_until_end(cursor, Sign::Optional, &mut written)?;
+            }
+            registry = Some(start..cursor.end_of_previous());
+        } else if cursor.take_token(&Token::LParen) {
+            options_until_end(cursor, Sign::Optional, &mut written)?;
         }
     }
     written.extend(options(cursor)?);
@@ -145,6 +158,7 @@ fn source(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         columns,
         watermark,
         format,
+        registry,
         options,
     }))
 }
@@ -260,18 +274,29 @@ fn options(cursor: &mut Cursor<'_>) -> Result<Vec<(String, String)>, SqlError> {
         return Ok(options);
     }
     cursor.expect_token(&Token::LParen)?;
-    options_until_end(cursor, &mut options)?;
+    options_until_end(cursor, Sign::Needed, &mut options)?;
     Ok(options)
 }
 
-/// `name = 'value', …)`; behind FORMAT the sign may be missing.
+/// The one between an option's name and its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Needed,
+    /// Behind FORMAT.
+    Optional,
+}
+
+/// `name = 'value', …)`
 fn options_until_end(
     cursor: &mut Cursor<'_>,
+    sign: Sign,
     options: &mut Vec<(String, String)>,
 ) -> Result<(), SqlError> {
     loop {
         let name = cursor.setting_name()?;
-        cursor.take_token(&Token::Eq);
+        if !cursor.take_token(&Token::Eq) && sign == Sign::Needed {
+            return Err(cursor.error_here());
+        }
         let value = match cursor.take_string() {
             Some(text) => text,
             None => match cursor.take_number() {
@@ -310,6 +335,7 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             Some(cursor.topic()?)
         }
     };
+    let mut written = options(cursor)?;
     let query = if cursor.take_word("from") {
         query_of(&cursor.name()?, &[])?
     } else {
@@ -324,7 +350,8 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if cursor.take_word("key") {
         key = cursor.idents()?;
     }
-    let options = options(cursor)?;
+    written.extend(options(cursor)?);
+    let options = written;
     Ok(StatementKind::CreateSink(CreateSink {
         name,
         if_not_exists,

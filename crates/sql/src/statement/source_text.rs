@@ -38,12 +38,14 @@ impl fmt::Display for CreateSource {
         }
         write!(
             f,
-            "CREATE SOURCE {} FROM TOPIC {} ({}) FORMAT {}",
+            "CREATE SOURCE {} FROM TOPIC {}",
             quoted(&self.name),
             literal(&self.topic),
-            parts.join(", "),
-            self.format
         )?;
+        if !parts.is_empty() {
+            write!(f, " ({})", parts.join(", "))?;
+        }
+        write!(f, " FORMAT {}", self.format)?;
         if !self.options.is_empty() {
             let options = self.options.iter();
             let options = options.map(|(name, value)| format!("{name} = {}", literal(value)));

@@ -1,6 +1,7 @@
 //! Statements as they are read, and places of errors.
 
 use super::{DropKind, FetchCount, StatementKind, parse};
+use crate::backend::RegisteredSchema;
 
 fn one(text: &str) -> StatementKind {
     let mut statements = parse(text).expect("a statement that parses");
@@ -86,8 +87,8 @@ fn small_statements() {
         StatementKind::Subscribe { relation, with_snapshot: true } if relation == "v"
     ));
     assert!(matches!(
-        one("SET forebay.read = live"),
-        StatementKind::Set { name, values, is_local: false } if name == "forebay.read" && values == ["live"]
+        one("SET forebay.after = live"),
+        StatementKind::Set { name, values, is_local: false } if name == "forebay.after" && values == ["live"]
     ));
     assert!(matches!(
         one("EXPLAIN (ANALYZE) SELECT 1"),
@@ -140,6 +141,38 @@ fn errors_name_the_word_and_its_place() {
 }
 
 #[test]
+fn a_registered_schema_is_written_into_the_statement() {
+    let found = RegisteredSchema {
+        format: "PROTOBUF",
+        text: "// it's\nmessage Order {}".into(),
+        others: vec![("m.proto".to_owned(), "message M {}".into())],
+    };
+    let text = "SELECT 'é'; CREATE SOURCE s FROM TOPIC t (a INT) FORMAT protobuf USING SCHEMA REGISTRY (MESSAGE 'Order') \
+                WITH (on_malformed = 'stop'); SELECT 2";
+    let statement = parse(text).expect(text).remove(1);
+    assert_eq!(statement.subject().as_deref(), Some("t-value"));
+    let resolved = statement
+        .with_schema(&found)
+        .expect("a schema of its format");
+    assert_eq!(
+        resolved.text,
+        "CREATE SOURCE s FROM TOPIC t (a INT) FORMAT protobuf (SUBJECT 't-value', FRAMING REGISTRY, \
+         SCHEMA '// it''s\nmessage Order {}', REFERENCES '[[\"m.proto\",\"message M {}\"]]', MESSAGE 'Order') \
+         WITH (on_malformed = 'stop')"
+    );
+    assert_eq!(resolved.subject(), None);
+    let named =
+        "CREATE SOURCE s FROM TOPIC t FORMAT AVRO USING CONFLUENT SCHEMA REGISTRY (SUBJECT 'x')";
+    let named = parse(named).expect(named).remove(0);
+    assert_eq!(named.subject().as_deref(), Some("x"));
+    let refused = named.with_schema(&found).expect_err("another format");
+    assert_eq!(
+        refused.message,
+        "subject \"x\" has a schema of type PROTOBUF, not AVRO"
+    );
+}
+
+#[test]
 fn nesting_and_length_are_bounded() {
     let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
     assert_eq!(parse(&deep).expect_err("too deep").sqlstate, *b"54001");
@@ -150,6 +183,36 @@ fn nesting_and_length_are_bounded() {
     );
     let list = format!("INSERT INTO t VALUES (0){}", ", (-1::int)".repeat(1_500));
     parse(&list).expect("a list is not deep");
+    // Deep in spite of commas, or by words.
+    let relations: Vec<String> = (0..300).map(|number| format!("t t{number}")).collect();
+    let tables: Vec<String> = (0..300).map(|n| format!("c{n} AS (SELECT 1)")).collect();
+    for deep in [
+        format!("SELECT 1{}", " NOTNULL".repeat(9_000)),
+        format!("SELECT 1{}", " OVERLAPS 1".repeat(300)),
+        format!("SELECT 1{}", " DIV 1".repeat(300)),
+        format!("SELECT {}1", "1 + ARRAY[1, 1] + ".repeat(300)),
+        format!("SELECT 1, 2{}", " UNION ALL SELECT 1, 2".repeat(300)),
+        format!("SELECT 1 FROM {}", relations.join(", ")),
+        format!("SELECT DISTINCT FROM t AS select, {}", relations.join(", ")),
+        format!("WITH {} SELECT 1", tables.join(", ")),
+    ] {
+        let error = parse(&deep).expect_err(&deep[..60]);
+        assert_eq!(error.sqlstate, *b"54001", "{}", &deep[..60]);
+    }
+    let columns = "a IS NOT DISTINCT FROM b, (ARRAY[1, 2])[1] + 1, ".repeat(300);
+    for flat in [
+        format!(
+            "SELECT {columns}1 FROM t, u GROUP BY {}b",
+            "a, ".repeat(300)
+        ),
+        format!(
+            "SELECT a, b + 1 FROM t{}",
+            " UNION ALL SELECT a, b + 1 FROM t".repeat(200)
+        ),
+        format!("SELECT 1 FROM t UNION VALUES {}(1)", "(1), ".repeat(300)),
+    ] {
+        parse(&flat).unwrap_or_else(|error| panic!("{}: {error}", &flat[..60]));
+    }
     let long = format!("SELECT {}1", "1 + ".repeat(20_000));
     assert_eq!(parse(&long).expect_err("too long").sqlstate, *b"54001");
 }

@@ -1,8 +1,12 @@
-//! A database in memory: tables as rows, views as running dataflows.
+//! A database in memory: tables and what has arrived of sources as rows, views as running dataflows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, thread};
 
-use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
+use arrow::{
+    array::{AsArray, RecordBatch},
+    compute::{cast, concat_batches},
+    datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType},
+};
 use sql::{
     backend::SqlError,
     catalog::{Catalog, RelationKind},
@@ -11,28 +15,79 @@ use sql::{
     statement::{Statement, StatementKind, parse},
 };
 use streams::{
-    Definition, Delta, Plan,
-    graph::{EpochEnd, Graph},
+    Definition, Delta, NodeId, Plan,
+    definition::Watermark,
+    graph::{EpochEnd, Graph, StateKey},
 };
 
-/// 2020-01-01, for `now()`.
+/// 2020-01-01, for `now()` until a clock is set.
 pub const NOW_US: i64 = 1_577_836_800_000_000;
+
+/// Epochs between two that begin with a graph out of a checkpoint.
+const RESTORES_EVERY: u64 = 3;
 
 struct View {
     plan: Plan,
     graph: Graph,
     output: Vec<Delta>,
+    /// What checkpoints have written.
+    state: BTreeMap<(NodeId, u8, Vec<u8>), Vec<u8>>,
+    watermark: Option<i64>,
+}
+
+/// How far the time among a source's rows has come, by the rule that docs/sql.md tells.
+struct Arrivals {
+    watermark: Option<Watermark>,
+    /// Of each partition.
+    times: Vec<Option<i64>>,
+    said: Option<i64>,
+}
+
+impl Arrivals {
+    fn see(&mut self, partitions: usize, rows: &RecordBatch, now_us: i64) {
+        self.times.resize(partitions, None);
+        let Some(known) = self.watermark else {
+            return;
+        };
+        let at = rows.column(0).as_primitive::<Int64Type>();
+        let times = rows
+            .column(1 + known.column)
+            .as_primitive::<TimestampMicrosecondType>();
+        for (partition, time) in at.values().iter().zip(times) {
+            let seen = &mut self.times[usize::try_from(*partition).expect("a partition")];
+            let ahead = now_us.saturating_add(known.future_us_max);
+            *seen = (*seen).max(time.filter(|time| *time <= ahead));
+        }
+        let all: Option<Vec<i64>> = self.times.iter().copied().collect();
+        let least = all.and_then(|times| times.into_iter().min());
+        self.said = self.said.max(least.map(|time| time - known.delay_us));
+    }
 }
 
 /// See the module head.
-#[derive(Default)]
 pub struct Database {
     catalog: Catalog,
     rows: BTreeMap<String, RecordBatch>,
+    sources: BTreeMap<String, Arrivals>,
     views: BTreeMap<String, View>,
     epoch: u64,
+    now_us: i64,
     /// Queries that were asked since the catalog changed, by their text.
     planned: BTreeMap<String, Planned>,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            catalog: Catalog::default(),
+            rows: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            views: BTreeMap::new(),
+            epoch: 0,
+            now_us: NOW_US,
+            planned: BTreeMap::new(),
+        }
+    }
 }
 
 /// What a statement answers.
@@ -53,19 +108,22 @@ impl Database {
         match &statement.kind {
             StatementKind::Query(query) => {
                 if !self.planned.contains_key(&statement.text) {
-                    let planned = plan_query(&self.catalog, query, &[])?;
+                    let catalog = &self.catalog;
+                    let planned = with_stack(|| plan_query(catalog, query, &[]))?;
                     self.planned.insert(statement.text.clone(), planned);
                 }
                 Ok(Answer::Rows(self.ask(&self.planned[&statement.text])?))
             }
             StatementKind::CreateTable(_)
             | StatementKind::CreateView(_)
+            | StatementKind::CreateIndex(_)
             | StatementKind::CreateSource(_) => {
                 self.create(statement)?;
                 Ok(Answer::Done)
             }
             StatementKind::Insert(_) | StatementKind::Update(_) | StatementKind::Delete(_) => {
-                let change = plan_change(&self.catalog, &statement.kind, &[])?;
+                let catalog = &self.catalog;
+                let change = with_stack(|| plan_change(catalog, &statement.kind, &[]))?;
                 let removed = self.ask_all(change.removed.as_ref())?;
                 let added = self.ask_all(change.added.as_ref())?;
                 if let Some(added) = &added {
@@ -77,7 +135,10 @@ impl Database {
             StatementKind::Drop(drop) => {
                 self.planned.clear();
                 for name in &drop.names {
-                    self.catalog.remove(name);
+                    if self.catalog.remove(name).is_none() {
+                        let message = format!("relation \"{name}\" does not exist");
+                        return Err(SqlError::new(*b"42P01", message));
+                    }
                     self.rows.remove(name);
                     self.views.remove(name);
                 }
@@ -111,13 +172,13 @@ impl Database {
     fn ask(&self, planned: &Planned) -> Result<Vec<RecordBatch>, SqlError> {
         let bindings = Bindings {
             parameters: Vec::new(),
-            now_us: NOW_US,
+            now_us: self.now_us,
         };
         let mut rows = BTreeMap::new();
         for name in &planned.reads {
             rows.insert(name.clone(), vec![self.contents(name)?]);
         }
-        execute(planned, &bindings, &rows)
+        with_stack(|| execute(planned, &bindings, &rows, 4 << 30))
     }
 
     /// All rows of a relation.
@@ -130,7 +191,8 @@ impl Database {
 
     fn create(&mut self, statement: &Statement) -> Result<(), SqlError> {
         self.planned.clear();
-        let (relation, definition) = define(&self.catalog, statement)?;
+        let catalog = &self.catalog;
+        let (relation, definition) = with_stack(|| define(catalog, statement))?;
         let name = relation.name.clone();
         match definition {
             Definition::View(view) => {
@@ -140,6 +202,8 @@ impl Database {
                     plan: view.plan,
                     graph,
                     output: Vec::new(),
+                    state: BTreeMap::new(),
+                    watermark: None,
                 };
                 let inputs: Vec<_> = view
                     .plan
@@ -151,10 +215,20 @@ impl Database {
                     deltas.insert(input.clone(), vec![Delta::insert(self.contents(&input)?)]);
                 }
                 self.epoch += 1;
-                step(&mut view, &deltas, self.epoch)?;
+                let end = self.epoch_of(&view);
+                step(&mut view, &deltas, end)?;
                 self.views.insert(name, view);
             }
-            _ => {
+            Definition::Index(_) => {}
+            other => {
+                if let Definition::Source(source) = other {
+                    let arrivals = Arrivals {
+                        watermark: source.watermark,
+                        times: Vec::new(),
+                        said: None,
+                    };
+                    self.sources.insert(name.clone(), arrivals);
+                }
                 let schema = nullable(&relation.schema);
                 self.rows.insert(name, RecordBatch::new_empty(schema));
             }
@@ -190,16 +264,74 @@ impl Database {
             table.to_owned(),
             RecordBatch::try_new(schema, now.columns().to_vec())?,
         );
+        self.end_epoch(BTreeMap::from([(table.to_owned(), deltas)]))
+    }
+
+    fn end_epoch(&mut self, mut changed: BTreeMap<String, Vec<Delta>>) -> Result<(), SqlError> {
         self.epoch += 1;
-        let mut changed: BTreeMap<String, Vec<Delta>> = BTreeMap::new();
-        changed.insert(table.to_owned(), deltas);
-        let names: Vec<String> = self.in_order();
-        for name in names {
+        for name in self.in_order() {
+            let end = self.epoch_of(&self.views[&name]);
             let view = self.views.get_mut(&name).expect("it is there");
-            let out = step(view, &changed, self.epoch)?;
+            let out = step(view, &changed, end)?;
             changed.insert(name, out);
         }
         Ok(())
+    }
+
+    /// A view's watermark is in the epoch in which that of what it reads is.
+    fn epoch_of(&self, view: &View) -> EpochEnd {
+        let of = |relation: &String| match self.sources.get(relation) {
+            Some(source) => source.said,
+            None => self.views.get(relation).and_then(|view| view.watermark),
+        };
+        let known = view.plan.inputs();
+        let known = known.filter_map(|(node, input)| Some((node, of(&input.relation)?)));
+        EpochEnd {
+            epoch: self.epoch,
+            now: self.now_us,
+            watermarks: known.collect(),
+        }
+    }
+
+    /// An epoch in which rows come to a source: in front of their columns stands the partition.
+    pub fn arrive(
+        &mut self,
+        source: &str,
+        partitions: usize,
+        values: &str,
+    ) -> Result<(), SqlError> {
+        let Some(Answer::Rows(batches)) = self.run(values)?.pop() else {
+            return Err(SqlError::unsupported("rows were expected"));
+        };
+        let rows = one(&batches);
+        let schema = self.rows[source].schema();
+        let mut columns = vec![cast(rows.column(0), &arrow::datatypes::DataType::Int64)?];
+        for (field, column) in schema.fields().iter().zip(&rows.columns()[1..]) {
+            columns.push(cast(column, field.data_type())?);
+        }
+        let wide = RecordBatch::try_from_iter_with_nullable(
+            columns
+                .iter()
+                .enumerate()
+                .map(|(at, column)| (format!("c{at}"), column.clone(), true)),
+        )?;
+        let known = self.sources.get_mut(source).expect("a source");
+        known.see(partitions, &wide, self.now_us);
+        let added = RecordBatch::try_new(schema, columns.split_off(1))?;
+        self.change(source, None, Some(added))
+    }
+
+    /// An epoch in which only time goes on.
+    pub fn set_clock(&mut self, now: &str) -> Result<(), SqlError> {
+        let Some(Answer::Rows(batches)) = self.run(now)?.pop() else {
+            return Err(SqlError::unsupported("a timestamp was expected"));
+        };
+        let now = one(&batches);
+        self.now_us = now
+            .column(0)
+            .as_primitive::<TimestampMicrosecondType>()
+            .value(0);
+        self.end_epoch(BTreeMap::new())
     }
 
     /// Views behind the views they read: by the order of creation, which is not kept, so by what they need.
@@ -221,11 +353,34 @@ impl Database {
     }
 }
 
+/// As the node does it.
+fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(sql::STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, work);
+        let done = thread.expect("a thread starts").join();
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 fn step(
     view: &mut View,
     changed: &BTreeMap<String, Vec<Delta>>,
-    epoch: u64,
+    end: EpochEnd,
 ) -> Result<Vec<Delta>, SqlError> {
+    if end.epoch.is_multiple_of(RESTORES_EVERY) {
+        let refused = |error: String| SqlError::unsupported(error);
+        view.graph = Graph::new(&view.plan).map_err(|error| refused(error.to_string()))?;
+        for ((node, table, key), value) in &view.state {
+            let (node, table) = (*node, *table);
+            let key = StateKey { node, table, key };
+            let restored = view.graph.restore(key, value);
+            restored.map_err(|error| refused(error.to_string()))?;
+        }
+    }
+    let timed = view.plan.inputs().filter(|(_, input)| input.time.is_some());
+    let timed = timed.map(|(node, _)| end.watermarks.get(&node).copied());
+    view.watermark = view.watermark.max(timed.min().flatten());
     let inputs: Vec<_> = view
         .plan
         .inputs()
@@ -243,13 +398,16 @@ fn step(
                 .push(node, delta.with_columns(nullable(&schema), columns));
         }
     }
-    view.graph.end_epoch(EpochEnd {
-        epoch,
-        now: NOW_US,
-        watermarks: BTreeMap::new(),
-    });
+    view.graph.end_epoch(end);
     while view.graph.work() {}
-    view.graph.checkpoint(&mut |_, _| {});
+    let state = &mut view.state;
+    view.graph.checkpoint(&mut |key, value| {
+        let place = (key.node, key.table, key.key.to_vec());
+        match value {
+            Some(value) => state.insert(place, value.to_vec()),
+            None => state.remove(&place),
+        };
+    });
     let fault = view
         .graph
         .stats()

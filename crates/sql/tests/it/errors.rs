@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{memory::Memory, wire::rows};
+use crate::{
+    memory::Memory,
+    wire::{failed, rows},
+};
 
 /// A statement, and what it is told: `code message`, then `@place` and `hint` where there are some.
 const ERRORS: &[(&str, &str)] = &[
@@ -113,24 +116,48 @@ const ERRORS: &[(&str, &str)] = &[
         "42703 column \"zzz\" does not exist @32",
     ),
     ("DROP TABLE nope", "42P01 table \"nope\" does not exist @12"),
+    (
+        "PREPARE q AS SELECT nope FROM t",
+        "42703 column \"nope\" does not exist @21 hint Perhaps you meant to reference the column \"t.name\".",
+    ),
+    (
+        "SELECT 1; EXPLAIN SELECT nope FROM t",
+        "42703 column \"nope\" does not exist @26 hint Perhaps you meant to reference the column \"t.name\".",
+    ),
+    (
+        "EXPLAIN EXPLAIN SELECT 1",
+        "42601 syntax error at or near \"EXPLAIN\" @9",
+    ),
+    (
+        "INSERT INTO t VALUES (2) RETURNING (SELECT count(*) FROM t)",
+        "0A000 RETURNING with subqueries is not supported",
+    ),
+    (
+        "INSERT INTO t VALUES (2) RETURNING id IN (SELECT id FROM t)",
+        "0A000 RETURNING with subqueries is not supported",
+    ),
+    (
+        "INSERT INTO t VALUES (2) RETURNING 1 + max(id)",
+        "42803 aggregate functions are not allowed in RETURNING",
+    ),
+    (
+        "DELETE FROM t RETURNING row_number() OVER ()",
+        "42P20 window functions are not allowed in RETURNING",
+    ),
+    (
+        "SELECT * FROM t a ASOF JOIN t b ON a.name = b.name OR a.id >= b.id",
+        "0A000 an as-of join's condition is one of AND",
+    ),
+    (
+        "SELECT * FROM generate_series(1, 3) WITH ORDINALITY",
+        "0A000 WITH ORDINALITY is not supported",
+    ),
+    (
+        "SELECT * FROM t FOR SYSTEM_TIME AS OF now()",
+        "0A000 FOR SYSTEM_TIME AS OF is not supported @17 hint A plain JOIN with a table or view is exact at every moment; \
+         ASOF JOIN goes by times of events.",
+    ),
 ];
-
-/// Its fields are lines that begin with a letter.
-fn shown(error: &str) -> String {
-    let field = |letter: char| error.lines().find_map(|line| line.strip_prefix(letter));
-    let mut text = format!(
-        "{} {}",
-        field('C').unwrap_or_default(),
-        field('M').unwrap_or_default()
-    );
-    if let Some(place) = field('P') {
-        text.push_str(&format!(" @{place}"));
-    }
-    if let Some(hint) = field('H') {
-        text.push_str(&format!(" hint {hint}"));
-    }
-    text
-}
 
 #[test]
 fn errors_are_those_of_postgres() {
@@ -143,15 +170,42 @@ fn errors_are_those_of_postgres() {
     }
     let mut wrong = String::new();
     for (statement, wanted) in ERRORS {
-        let got = match rows(&backend, statement) {
-            Ok(_) => "no error".to_owned(),
-            Err(error) => shown(&error),
-        };
+        let got = failed(&backend, statement);
         if got != *wanted {
             wrong.push_str(&format!("{statement}\n  {got}\ninstead of\n  {wanted}\n"));
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn nothing_is_answered_but_what_was_asked() {
+    let backend = Arc::new(Memory::default());
+    for statement in [
+        "CREATE TABLE generate_series_log (name TEXT)",
+        "INSERT INTO generate_series_log VALUES ('search_path')",
+        "CREATE SOURCE s FROM TOPIC s (system_time TIMESTAMPTZ, \
+         WATERMARK FOR system_time AS system_time - INTERVAL '5 s')",
+    ] {
+        rows(&backend, statement).expect("the statement is right");
+    }
+    for (query, wanted) in [
+        ("SELECT 5 IN (SELECT 5)", "t"),
+        ("SELECT 5 IN (SELECT 5 LIMIT 0)", "f"),
+        (
+            "SELECT name FROM generate_series_log WHERE name = 'search_path'",
+            "search_path",
+        ),
+    ] {
+        let found = rows(&backend, query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(found, [[Some(wanted.to_owned())]], "{query}");
+    }
+    for query in [
+        "SELECT 5 IN (SELECT 5 FETCH FIRST 0 ROWS ONLY)",
+        "SELECT 5 IN (SELECT 5 HAVING false)",
+    ] {
+        rows(&backend, query).expect_err("it is refused");
+    }
 }
 
 #[test]

@@ -22,6 +22,18 @@ fn rows_are_looked_up_where_equality_finds_them() {
     let backend = backend();
     let key = |count| vec![("accounts".to_owned(), vec![0], count)];
     let index = |count| vec![("accounts".to_owned(), vec![1], count)];
+    let one_of = |count: i32| {
+        let values: Vec<String> = (0..count).map(|value| value.to_string()).collect();
+        format!(
+            "SELECT id FROM accounts WHERE id IN ({})",
+            values.join(", ")
+        )
+    };
+    let many = one_of(1000);
+    // All of their keys together are too many.
+    let places = vec![one_of(32); 40].join(" UNION ALL ");
+    let narrow = format!("{} AND id = 2", one_of(1500));
+    let other = format!("{} AND owner = 'ann'", one_of(1500));
     let cases = [
         ("SELECT owner FROM accounts WHERE id = 1", 1, key(1)),
         (
@@ -54,6 +66,21 @@ fn rows_are_looked_up_where_equality_finds_them() {
             1,
             key(1),
         ),
+        (
+            "SELECT owner FROM accounts WHERE id IN (1, 1, 2, 3)",
+            3,
+            key(3),
+        ),
+        (
+            "SELECT id FROM accounts WHERE id IN (1, 2) AND owner <> 'bob' \
+             UNION ALL SELECT id FROM accounts WHERE id IN (2, 1)",
+            3,
+            key(2),
+        ),
+        (many.as_str(), 3, key(1000)),
+        (places.as_str(), 120, vec![]),
+        (narrow.as_str(), 1, key(1)),
+        (other.as_str(), 2, index(1)),
         ("SELECT id FROM accounts WHERE balance = 2", 1, vec![]),
         (
             "SELECT id FROM accounts WHERE id = 1 OR owner = 'bob'",
@@ -73,6 +100,15 @@ fn rows_are_looked_up_where_equality_finds_them() {
         assert_eq!(found.len(), count, "{query}");
         assert_eq!(backend.take_lookups(), lookups, "{query}");
     }
+}
+
+#[test]
+fn a_row_goes_once_however_often_it_is_named() {
+    let backend = backend();
+    let gone = "DELETE FROM accounts WHERE id IN (1, 1, 2, 3) RETURNING id";
+    assert_eq!(rows(&backend, gone).map(|rows| rows.len()), Ok(3));
+    let left = rows(&backend, "SELECT id FROM accounts").expect("the table is there");
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
+    thread,
     time::Duration,
 };
 
@@ -14,7 +15,10 @@ use arrow::{
     row::{RowConverter, SortField},
 };
 use sql::{
-    backend::{Backend, BoxFuture, Changes, ReadAt, Snapshot, SqlError, Subscription},
+    backend::{
+        Backend, BoxFuture, Changes, Permit, PermitSize, ReadAt, RegisteredSchema, Snapshot,
+        SqlError, Subscription,
+    },
     catalog::{Catalog, Relation, RelationId},
     postgres::{Access, Credentials, Peer},
 };
@@ -27,6 +31,7 @@ struct State {
     epoch: u64,
     /// Relation, columns and how many keys.
     lookups: Vec<(String, Vec<usize>, usize)>,
+    permits: Vec<PermitSize>,
 }
 
 /// Keeps tables; whatever else is made has no rows.
@@ -43,6 +48,11 @@ impl Memory {
     /// What was looked up since the last call.
     pub fn take_lookups(&self) -> Vec<(String, Vec<usize>, usize)> {
         self.with(|state| std::mem::take(&mut state.lookups))
+    }
+
+    /// Permits that were asked for since the last call.
+    pub fn take_permits(&self) -> Vec<PermitSize> {
+        self.with(|state| std::mem::take(&mut state.permits))
     }
 }
 
@@ -107,10 +117,22 @@ impl Backend for Memory {
         columns: Vec<usize>,
         keys: RecordBatch,
     ) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
-        let lookup = (name.clone(), columns, keys.num_rows());
-        self.with(|state| state.lookups.push(lookup));
-        // More rows than are asked for are looked at again.
-        self.snapshot(vec![name], ReadAt::default())
+        ready(self.with(|state| {
+            let lookup = (name.clone(), columns.clone(), keys.num_rows());
+            state.lookups.push(lookup);
+            let known = state.rows.get(&name).map_or(&[][..], Vec::as_slice);
+            let of = |row: &&RecordBatch, key: usize| {
+                let own = row.project(&columns).expect("the columns are there");
+                same(&own, &keys.slice(key, 1))
+            };
+            // For each key what it finds, as the node does it.
+            let found = (0..keys.num_rows())
+                .flat_map(|key| known.iter().filter(move |row| of(row, key)).cloned());
+            Ok(Snapshot {
+                epoch: state.epoch,
+                rows: BTreeMap::from([(name.clone(), found.collect())]),
+            })
+        }))
     }
 
     fn write(
@@ -152,8 +174,49 @@ impl Backend for Memory {
         ready(Ok(Vec::new()))
     }
 
+    fn permit(&self, size: PermitSize) -> BoxFuture<'_, Permit> {
+        let bytes = match size {
+            PermitSize::Small => 1 << 20,
+            PermitSize::Large => 64 << 20,
+        };
+        self.with(|state| state.permits.push(size));
+        ready(Permit {
+            bytes,
+            held: Box::new(()),
+        })
+    }
+
+    /// One subject for each format.
+    fn schema(&self, subject: String) -> BoxFuture<'_, Result<RegisteredSchema, SqlError>> {
+        let avro = r#"{"type": "record", "name": "Order", "fields": [
+            {"name": "id", "type": "long"}, {"name": "note", "type": "string", "doc": "what's on it"}]}"#;
+        let proto =
+            "import \"m.proto\"; message Order { int64 id = 1; M money = 2; } message Other {}";
+        let money = (
+            "m.proto".to_owned(),
+            "message M { int64 units = 1; }".into(),
+        );
+        ready(match subject.as_str() {
+            "orders-value" => Ok(RegisteredSchema {
+                format: "AVRO",
+                text: avro.into(),
+                others: Vec::new(),
+            }),
+            "orders" => Ok(RegisteredSchema {
+                format: "PROTOBUF",
+                text: proto.into(),
+                others: vec![money],
+            }),
+            other => Err(SqlError::new(*b"42704", format!("no subject {other}"))),
+        })
+    }
+
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {
-        work();
+        let thread = thread::Builder::new().stack_size(sql::STACK_BYTES);
+        let thread = thread.spawn(work).expect("a thread starts");
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
         ready(())
     }
 }

@@ -1,6 +1,7 @@
 //! Files of sqllogictest: each query as it stands, and as a view made before the rows came.
 //!
 //! `skipif view` before a record leaves it out of the second pass, for queries whose order or clock a view has not.
+//! `arrive SOURCE PARTITIONS` stands before VALUES of which the first is the partition, `clock` before a query for the time.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -17,6 +18,12 @@ enum Expected {
     Ok,
     /// The SQLSTATE, or any.
     Error(Option<String>),
+    /// Rows come to a source with so many partitions.
+    Arrive {
+        source: String,
+        partitions: usize,
+    },
+    Clock,
     Rows {
         sorted: bool,
         lines: Vec<String>,
@@ -45,6 +52,11 @@ fn records(text: &str) -> Vec<Record> {
                 continue;
             }
             ["statement", "ok"] => Expected::Ok,
+            ["clock"] => Expected::Clock,
+            ["arrive", source, partitions] => Expected::Arrive {
+                source: (*source).to_owned(),
+                partitions: partitions.parse().expect("a number of partitions"),
+            },
             ["statement" | "query", "error", rest @ ..] => {
                 Expected::Error(rest.first().map(|code| (*code).to_owned()))
             }
@@ -121,7 +133,7 @@ fn code(error: &SqlError) -> String {
 
 fn compare(failures: &mut String, what: &str, record: &Record, got: Result<Vec<String>, SqlError>) {
     match (&record.expected, got) {
-        (Expected::Ok, Ok(_)) => {}
+        (Expected::Ok | Expected::Arrive { .. } | Expected::Clock, Ok(_)) => {}
         (Expected::Error(wanted), Err(error)) => {
             if let Some(wanted) = wanted
                 && code(&error) != *wanted
@@ -170,7 +182,19 @@ fn compare(failures: &mut String, what: &str, record: &Record, got: Result<Vec<S
     }
 }
 
-fn ask(database: &mut Database, sql: &str) -> Result<Vec<String>, SqlError> {
+fn ask(database: &mut Database, record: &Record) -> Result<Vec<String>, SqlError> {
+    let sql = &record.sql;
+    match &record.expected {
+        Expected::Arrive { source, partitions } => {
+            database.arrive(source, *partitions, sql)?;
+            return Ok(Vec::new());
+        }
+        Expected::Clock => {
+            database.set_clock(sql)?;
+            return Ok(Vec::new());
+        }
+        _ => {}
+    }
     let mut answers = database.run(sql)?;
     match answers.pop() {
         Some(Answer::Rows(batches)) => Ok(lines(&batches)),
@@ -181,7 +205,7 @@ fn ask(database: &mut Database, sql: &str) -> Result<Vec<String>, SqlError> {
 fn ad_hoc(records: &[Record], failures: &mut String) {
     let mut database = Database::default();
     for record in records {
-        let got = ask(&mut database, &record.sql);
+        let got = ask(&mut database, record);
         compare(failures, "query", record, got);
     }
 }
@@ -199,7 +223,7 @@ fn as_views(records: &[Record], failures: &mut String) {
         .iter()
         .filter(|record| is_definition(record))
     {
-        compare(failures, "view", record, ask(&mut database, &record.sql));
+        compare(failures, "view", record, ask(&mut database, record));
     }
     for (at, record) in records.iter().enumerate() {
         if matches!(record.expected, Expected::Rows { .. }) && record.in_view {
@@ -228,8 +252,9 @@ fn as_views(records: &[Record], failures: &mut String) {
                 compare(failures, "view", record, got);
             }
             Some(Err(error)) => compare(failures, "view", record, Err(error)),
-            None if is_definition(record) || !matches!(record.expected, Expected::Ok) => {}
-            None => compare(failures, "view", record, ask(&mut database, &record.sql)),
+            None if is_definition(record) => {}
+            None if matches!(record.expected, Expected::Rows { .. } | Expected::Error(_)) => {}
+            None => compare(failures, "view", record, ask(&mut database, record)),
         }
     }
 }

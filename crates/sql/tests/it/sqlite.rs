@@ -1,11 +1,18 @@
 //! SQLite's sqllogictest files: queries as they stand, and as views made before the rows came.
 //!
-//! A sample runs with every test; `SLT_SQLITE=folder cargo test -p sql sqlite -- --nocapture` runs all `.test` files of a
-//! folder (those of the Maven artifact `net.hydromatic:sql-logic-test`) and tells what did not parse and what was wrong.
+//! A sample runs with every test; `cargo xtask exactness --sqlite` runs all `.test` files of a file or folder that
+//! `SLT_SQLITE` names (those of the Maven artifact `net.hydromatic:sql-logic-test`), tells why how many records were refused,
+//! and fails when an answer is wrong.
 
 use std::{
+    collections::BTreeMap,
     fs,
+    num::NonZero,
     path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use arrow::{
@@ -38,12 +45,38 @@ struct Query {
     expected: Vec<String>,
 }
 
-/// What a file came to.
+/// What files came to.
 #[derive(Default)]
 pub struct Outcome {
     pub right: usize,
-    pub refused: Vec<String>,
+    /// By reason: how often, and one of the places.
+    pub refused: BTreeMap<String, (usize, String)>,
     pub wrong: Vec<String>,
+}
+
+impl Outcome {
+    fn refuse(&mut self, reason: &str, place: String) {
+        // Names and numbers make no other reason.
+        let is_name =
+            |part: &str| part.starts_with('\"') || part.contains(|c: char| c.is_ascii_digit());
+        let words = reason
+            .split(' ')
+            .map(|word| if is_name(word) { "_" } else { word });
+        let reason = words.collect::<Vec<_>>().join(" ");
+        self.refused.entry(reason).or_insert((0, place)).0 += 1;
+    }
+
+    fn refused_count(&self) -> usize {
+        self.refused.values().map(|(count, _)| count).sum()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.right += other.right;
+        self.wrong.extend(other.wrong);
+        for (reason, (count, place)) in other.refused {
+            self.refused.entry(reason).or_insert((0, place)).0 += count;
+        }
+    }
 }
 
 fn records(text: &str) -> Vec<Record> {
@@ -115,6 +148,9 @@ fn values(batches: &[RecordBatch], types: &[char]) -> Vec<Vec<String>> {
             let kind = types.get(at).copied().unwrap_or('T');
             values.push(if column.is_null(row) {
                 "NULL".to_owned()
+            } else if kind == 'I' && *field.data_type() == DataType::Boolean {
+                // SQLite has no truth values.
+                u8::from(column.as_boolean().value(row)).to_string()
             } else if kind == 'R' || kind == 'I' && field.data_type().is_floating() {
                 let number = cast(&column.slice(row, 1), &DataType::Float64).expect("a number");
                 let number = number.as_primitive::<Float64Type>().value(0);
@@ -212,10 +248,10 @@ fn judge(
                     .push(format!("{}\n  gave {all:?}\n  not {expected:?}", place()));
             }
         }
-        (Ok(_), None) if record.fails => outcome.refused.push(format!("{}: no error", place())),
+        (Ok(_), None) if record.fails => outcome.refuse("no error where one was expected", place()),
         (Ok(_), None) => {}
         (Err(_), None) if record.fails => {}
-        (Err(error), _) => outcome.refused.push(format!("{}: {error}", place())),
+        (Err(error), _) => outcome.refuse(&error, place()),
     }
 }
 
@@ -273,6 +309,9 @@ pub fn run(text: &str, outcome: &mut Outcome) {
 }
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    if folder.is_file() {
+        return found.push(folder.to_owned());
+    }
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
@@ -294,29 +333,32 @@ fn sqlite() {
     let mut found = Vec::new();
     files(&folder, &mut found);
     found.sort();
-    let (mut right, mut refused, mut wrong) = (0, 0, Vec::new());
-    for file in found {
-        let text = fs::read_to_string(&file).expect("a file of text");
-        let mut outcome = Outcome::default();
-        run(&text, &mut outcome);
-        println!(
-            "{}: {} right, {} refused, {} wrong",
-            file.display(),
-            outcome.right,
-            outcome.refused.len(),
-            outcome.wrong.len()
-        );
-        outcome
-            .refused
-            .iter()
-            .take(5)
-            .for_each(|line| println!("  {line}"));
-        right += outcome.right;
-        refused += outcome.refused.len();
-        wrong.extend(outcome.wrong);
+    let next = AtomicUsize::new(0);
+    let all = Mutex::new(Outcome::default());
+    let worker = || {
+        while let Some(file) = found.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let text = fs::read_to_string(file).expect("a file of text");
+            let mut outcome = Outcome::default();
+            run(&text, &mut outcome);
+            println!(
+                "{}: {} right, {} refused, {} wrong",
+                file.display(),
+                outcome.right,
+                outcome.refused_count(),
+                outcome.wrong.len()
+            );
+            outcome.wrong.truncate(10);
+            all.lock().expect("no file panics").add(outcome);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(worker))));
+    let all = all.into_inner().expect("no file panics");
+    for (reason, (count, place)) in &all.refused {
+        println!("{count} times {reason}\n  {}", place.replace('\n', " "));
     }
-    println!("{right} right, {refused} refused, {} wrong", wrong.len());
-    let shown: Vec<String> = wrong.into_iter().take(10).collect();
+    println!("{} right, {} refused", all.right, all.refused_count());
+    let shown: Vec<String> = all.wrong.into_iter().take(20).collect();
     assert!(shown.is_empty(), "{}", shown.join("\n"));
-    assert!(right > 0, "nothing was asked");
+    assert!(all.right > 0, "nothing was asked");
 }

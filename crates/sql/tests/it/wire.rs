@@ -115,6 +115,27 @@ pub fn rows(backend: &Arc<Memory>, text: &str) -> Result<Vec<Vec<Option<String>>
     Ok(rows)
 }
 
+/// What a statement is told: `code message`, then `@place` and `hint` where there are some.
+pub fn failed(backend: &Arc<Memory>, text: &str) -> String {
+    let Err(error) = rows(backend, text) else {
+        return "no error".to_owned();
+    };
+    // Its fields are lines that begin with a letter.
+    let field = |letter: char| error.lines().find_map(|line| line.strip_prefix(letter));
+    let mut shown = format!(
+        "{} {}",
+        field('C').unwrap_or_default(),
+        field('M').unwrap_or_default()
+    );
+    if let Some(place) = field('P') {
+        shown.push_str(&format!(" @{place}"));
+    }
+    if let Some(hint) = field('H') {
+        shown.push_str(&format!(" hint {hint}"));
+    }
+    shown
+}
+
 fn values(row: &[u8]) -> Vec<Option<String>> {
     let (count, mut row) = row.split_at(2);
     let count = u16::from_be_bytes(count.try_into().expect("two bytes"));
@@ -225,6 +246,28 @@ fn a_statement_is_prepared_bound_and_run() {
             2
             T ·?next··········?·?????·?word··········???????·?
             D ·?···?···?···?x
+            C SELECT 1·
+            Z I
+        "#]],
+    );
+}
+
+#[test]
+fn types_of_parameters_are_found() {
+    check(
+        &[
+            parse("s", "SELECT $1::int + 1 AS next, $2::text AS word", &[]),
+            message(b'D', b"Ss\0"),
+            bind("s", 0, &[Some(b"41"), None], 0),
+            execute(0),
+            message(b'S', b""),
+        ],
+        expect![[r#"
+            1
+            t ·?···?···?
+            T ·?next··········?·?????··word··········???????··
+            2
+            D ·?···?42????
             C SELECT 1·
             Z I
         "#]],

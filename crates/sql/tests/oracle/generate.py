@@ -5,48 +5,28 @@
 
 FILE is compressed when it ends in .zst. Each case has tables, views on them, and queries over both. Rows come, change and
 go in several statements; after each of several points among them stand the queries with DuckDB's answers over what had come
-by then. The tests ask each query as it stands, and read it as a view that was made before the first row.
+by then. The tests ask each query as it stands, and read it as a view that was made before the first row. Rows of sources
+arrive in partitions, and some of them late: views that drop those are compared with what the rule of watermarks leaves.
 
 Values are chosen so that every answer is one text in both engines: floats are quarters, so their sums are exact, and
 orders are total. Where the dialects differ (`//` is DuckDB's whole division, and it has no `TUMBLE`), both stand in the text
 of a query, see `either`.
 """
 
+import math
 import random
 import re
 import sys
+from datetime import datetime, timedelta
+
+sys.dont_write_bytecode = True
 
 import duckdb
 
-INT, BIG, TEXT, FLOAT, DEC, BOOL, TS = "INT", "BIGINT", "TEXT", "DOUBLE PRECISION", "NUMERIC(10,2)", "BOOLEAN", "TIMESTAMP"
-TYPES = [INT, BIG, TEXT, FLOAT, DEC, BOOL, TS]
-# Lists are only made, handed on and taken apart.
-INTS, TEXTS = "INT[]", "TEXT[]"
-LISTS = {INT: INTS, TEXT: TEXTS}
+from arrivals import NEVER, START, Sessions, Source, minutes, timestamp
+from expressions import BIG, BOOL, DATE, DEC, FLOAT, INT, INTS, LISTS, SMALL, TEXT, TEXTS, TS, TYPES, Expressions, duck, either, postgres
 
 ANSWER_ROWS_MAX = 200
-
-
-def either(postgres, duck):
-    """Words that differ: ours, and DuckDB's."""
-    return f"\x01{postgres}\x02{duck}\x03"
-
-
-BOTH = re.compile("\x01([^\x01\x02\x03]*)\x02([^\x01\x02\x03]*)\x03")
-
-
-def dialect(sql, which):
-    while "\x01" in sql:
-        sql = BOTH.sub(lambda found: found[which], sql)
-    return sql
-
-
-def postgres(sql):
-    return dialect(sql, 1)
-
-
-def duck(sql):
-    return dialect(sql, 2)
 
 
 class Q:
@@ -56,33 +36,18 @@ class Q:
         self.sql, self.cols = sql, cols
 
 
-def literal(r, t):
-    if t in (INT, BIG):
-        return str(r.randint(-3, 6))
-    if t == TEXT:
-        return "'" + r.choice(["a", "b", "c", "ab", "", "z", "Ab", "a,b", "ä"]) + "'"
-    if t == FLOAT:
-        return f"CAST({r.randint(-8, 8) / 4} AS DOUBLE PRECISION)"
-    if t == DEC:
-        return f"CAST({r.randint(-300, 300) / 100} AS NUMERIC(10,2))"
-    if t == BOOL:
-        return r.choice(["true", "false"])
-    if t in (INTS, TEXTS):
-        of = INT if t == INTS else TEXT
-        return f"ARRAY[{', '.join(literal(r, of) for _ in range(r.randint(1, 3)))}]"
-    return f"TIMESTAMP '2020-01-0{r.randint(1, 3)} {r.randint(0, 5):02}:{r.choice([0, 15, 30, 59]):02}:00'"
-
-
-class Generator:
+class Generator(Expressions):
     def __init__(self, seed):
         self.r = random.Random(seed)
         self.n = 0
-        # Relations that queries read: tables, then views.
+        # Relations that queries read: tables, sources, then views.
         self.base = {}
-
-    def name(self, p="c"):
-        self.n += 1
-        return f"{p}{self.n}"
+        self.sources = []
+        self.sessions = []
+        self.has_clock = False
+        k = self.r.random()
+        self.odd = "numbers" if k < 0.08 else "text" if k < 0.16 else None
+        self.nulls = self.r.choice([0.15, 0.15, 0.15, 0.0, 0.5])
 
     def tables(self):
         r = self.r
@@ -94,6 +59,12 @@ class Generator:
             cols = [(f"k{i}{j}", t) for j, t in enumerate(types)]
             self.base[f"t{i}"] = cols
             out.append((f"t{i}", cols))
+        if r.random() < 0.5:
+            for i in range(r.randint(1, 2)):
+                cols = [(f"h{i}", INT), (f"g{i}", r.choice(TYPES))]
+                cols += [(f"f{i}", r.choice([INT, TEXT]))] if r.random() < 0.5 else []
+                self.sources.append(Source(r, i, cols + [("ts", TS)]))
+                self.base[f"s{i}"] = self.sources[-1].cols
         return out
 
     def view(self, at):
@@ -105,116 +76,25 @@ class Generator:
         names = ", ".join(c for c, _ in cols)
         return f"CREATE {either('MATERIALIZED VIEW', 'VIEW')} {name} ({names}) AS {q.sql}"
 
+    def cells(self, cols):
+        return ["NULL" if self.r.random() < self.nulls else self.literal(t) for _, t in cols]
+
     def row(self, cols):
-        r = self.r
-        return "(" + ", ".join("NULL" if r.random() < 0.15 else literal(r, t) for _, t in cols) + ")"
+        return "(" + ", ".join(self.cells(cols)) + ")"
 
-    # Expressions over columns.
-    def value(self, cols, t, depth=2):
+    def arrivals(self, source, step):
+        """Rows of several partitions: most about as late as the step, some long after their time."""
         r = self.r
-        fit = [c for c, ct in cols if ct == t]
-        k = r.random()
-        if fit and (k < 0.6 or depth == 0):
-            return r.choice(fit)
-        if depth == 0 or k < 0.7:
-            return literal(r, t)
-        v = lambda t: self.value(cols, t, depth - 1)
-        any_type = lambda: [
-            lambda: f"coalesce({v(t)}, {v(t)})",
-            lambda: f"CASE WHEN {self.pred(cols, depth - 1)} THEN {v(t)} ELSE {v(t)} END",
-            lambda: f"nullif({v(t)}, {v(t)})",
-        ]
-        if t in (INTS, TEXTS):
-            return f"coalesce({v(t)}, {v(t)})"
-        if t == BOOL:
-            return f"({self.pred(cols, depth - 1)})"
-        if t == INT:
-            of = any_type() + [
-                lambda: f"({v(t)} + {v(t)})",
-                lambda: f"({v(t)} - {v(t)})",
-                lambda: f"abs({v(t)})",
-                lambda: f"({v(t)} % 3)",
-                lambda: f"(- {v(t)})",
-                lambda: f"greatest({v(t)}, {v(t)})",
-                lambda: f"least({v(t)}, {v(t)})",
-                lambda: (lambda a, b: either(f"({a} / {b})", f"({a} // {b})"))(v(t), r.choice([2, 3, -2])),
-                lambda: f"CAST(length({v(TEXT)}) AS INT)",
-                lambda: f"CAST(extract({r.choice(['hour', 'minute', 'day', 'dow'])} FROM {v(TS)}) AS INT)",
-                lambda: f"CAST({v(BOOL)} AS INT)",
-                lambda: f"CAST({v(DEC)} AS INT)",
-                lambda: f"CAST(strpos({v(TEXT)}, {literal(r, TEXT)}) AS INT)",
-            ]
-        elif t == BIG:
-            of = any_type() + [lambda: f"({v(t)} + {v(INT)})", lambda: f"({v(t)} - {v(t)})", lambda: f"CAST({v(INT)} AS BIGINT)"]
-        elif t == FLOAT:
-            of = any_type() + [
-                lambda: f"({v(t)} + {v(t)})",
-                lambda: f"({v(t)} - {v(t)})",
-                lambda: f"({v(t)} * 2)",
-                lambda: f"abs({v(t)})",
-                lambda: f"floor({v(t)})",
-                lambda: f"ceil({v(t)})",
-                lambda: f"greatest({v(t)}, {v(t)})",
-                lambda: f"CAST({v(INT)} AS DOUBLE PRECISION)",
-            ]
-        elif t == DEC:
-            of = any_type() + [
-                lambda: f"CAST({v(t)} + {v(t)} AS NUMERIC(10,2))",
-                lambda: f"CAST({v(t)} - {v(t)} AS NUMERIC(10,2))",
-                lambda: f"CAST({literal(r, t)} * {literal(r, t)} AS NUMERIC(10,2))",
-                lambda: f"CAST(round({v(t)}, 1) AS NUMERIC(10,2))",
-                lambda: f"CAST({v(INT)} AS NUMERIC(10,2))",
-            ]
-        elif t == TEXT:
-            of = any_type() + [
-                lambda: f"({v(t)} || {v(t)})",
-                lambda: f"upper({v(t)})",
-                lambda: f"lower({v(t)})",
-                lambda: f"substr({v(t)}, 1, 1)",
-                lambda: f"CASE {v(INT)} WHEN 1 THEN {v(t)} WHEN 2 THEN {v(t)} END",
-                lambda: f"replace({v(t)}, 'a', 'xy')",
-                lambda: f"trim({v(t)})",
-                lambda: f"reverse({v(t)})",
-                lambda: f"left({v(t)}, 1)",
-                lambda: f"concat({v(t)}, '-', {v(INT)})",
-                lambda: f"split_part({v(t)}, ',', 1)",
-                lambda: f"lpad({v(t)}, 3, '.')",
-                lambda: f"CAST({v(INT)} AS TEXT)",
-                lambda: f"CAST({v(DEC)} AS TEXT)",
-            ]
-        else:
-            of = any_type() + [
-                lambda: f"({v(t)} + INTERVAL '90 minutes')",
-                lambda: f"({v(t)} - INTERVAL '1 day')",
-                lambda: f"date_trunc('{r.choice(['hour', 'day', 'month'])}', {v(t)})",
-            ]
-        return r.choice(of)()
-
-    def pred(self, cols, depth=2):
-        r = self.r
-        k = r.random()
-        if depth > 0 and k < 0.15:
-            return f"({self.pred(cols, depth - 1)} AND {self.pred(cols, depth - 1)})"
-        if depth > 0 and k < 0.3:
-            return f"({self.pred(cols, depth - 1)} OR {self.pred(cols, depth - 1)})"
-        if depth > 0 and k < 0.35:
-            return f"NOT ({self.pred(cols, depth - 1)})"
-        t = r.choice([t for _, t in cols])
-        a = self.value(cols, t, 1)
-        if k < 0.45 or t in (INTS, TEXTS):
-            return f"{a} IS {'NOT ' if r.random() < 0.5 else ''}NULL"
-        if k < 0.55:
-            n = "NOT " if r.random() < 0.3 else ""
-            return f"{a} {n}IN ({', '.join(literal(r, t) for _ in range(r.randint(1, 4)))})"
-        if k < 0.6 and t == TEXT:
-            return f"{a} LIKE '{r.choice(['a%', '%b', '_', '%'])}'"
-        if k < 0.65:
-            return f"{a} IS {'NOT ' if r.random() < 0.5 else ''}DISTINCT FROM {self.value(cols, t, 0)}"
-        if k < 0.72:
-            return f"{a} BETWEEN {self.value(cols, t, 0)} AND {self.value(cols, t, 0)}"
-        if k < 0.75 and t == BOOL:
-            return f"{a} IS {r.choice(['TRUE', 'NOT TRUE', 'FALSE', 'NOT FALSE'])}"
-        return f"{a} {r.choice(['=', '<>', '<', '<=', '>', '>='])} {self.value(cols, t, 1)}"
+        rows = []
+        for _ in range(r.randint(0, 8)):
+            at = START + timedelta(hours=2 * step, minutes=15 * r.randint(-8, 8))
+            at -= timedelta(hours=4) if r.random() < 0.15 else timedelta()
+            at = None if r.random() < 0.05 else at
+            values = self.cells(source.cols[:-1]) + [timestamp(at) if at else "NULL"]
+            rows.append((r.randrange(source.partitions), values, at))
+        rows += r.choices(rows, k=r.randint(0, 2)) if rows else []
+        r.shuffle(rows)
+        return rows
 
     # Relations.
     def rel(self, depth):
@@ -225,7 +105,8 @@ class Generator:
         f = r.choice(
             [self.filter, self.project, self.join, self.join, self.group, self.group, self.distinct, self.setop]
             + [self.subquery, self.subquery, self.top, self.limit, self.windows, self.scalar, self.rollup, self.over]
-            + [self.common, self.values, self.lists, self.distinct_on]
+            + [self.common, self.values, self.lists, self.distinct_on, self.windows, self.sessioned, self.as_of]
+            + [self.nearby, self.moment, self.compared, self.lateral]
         )
         return f(depth)
 
@@ -284,7 +165,7 @@ class Generator:
         cols = [(self.name(), t) for _, t in q.cols]
         w, a, b = self.name("w"), self.name("a"), self.name("b")
         keys = [c for c, t in cols if t not in (FLOAT, INTS, TEXTS)]
-        on = f"{a}.{r.choice(keys)} = {b}.{r.choice(keys)}" if keys else "true"
+        on = "true"
         types = dict(cols)
         if keys:
             x = r.choice(keys)
@@ -306,7 +187,7 @@ class Generator:
             return self.filter(d)
         key, t = r.choice(keys)
         n, m, a = self.name(), self.name(), self.name("q")
-        rows = ", ".join(f"({literal(r, t)}, {literal(r, TEXT)})" for _ in range(r.randint(1, 4)))
+        rows = ", ".join(f"({self.literal(t)}, {self.literal(TEXT)})" for _ in range(r.randint(1, 4)))
         kind = r.choice(["JOIN", "LEFT JOIN", "RIGHT JOIN"])
         sql = f"SELECT {key}, {n}, {m} FROM {q.sql} {kind} (VALUES {rows}) AS {a} ({n}, {m}) ON {key} = {n}"
         return Q(sql, [(key, t), (n, t), (m, TEXT)])
@@ -362,6 +243,18 @@ class Generator:
                 add(f"count({'DISTINCT ' if r.random() < 0.5 and t not in (INTS, TEXTS) else ''}{c}){f}", BIG)
             elif k < 0.6 and t not in (BOOL, INTS, TEXTS):
                 add(f"{r.choice(['min', 'max'])}({c}){f}", t)
+            elif k < 0.7 and t not in (FLOAT, INTS, TEXTS):
+                # The order is total: what is equal in it looks the same.
+                way = f"{r.choice(['ASC', 'DESC'])} NULLS {r.choice(['FIRST', 'LAST'])}"
+                g = r.choice([("first_value", "first"), ("last_value", "last")])
+                add(either(*(f"{name}({c} ORDER BY {c} {way}){f}" for name in g)), t)
+            elif t in (INT, FLOAT) and k > 0.9 and self.odd is None:
+                g = r.choice(["var_pop", "var_samp", "stddev_pop", "stddev_samp"])
+                # The last digits are the engine's own.
+                add(f"CAST(round(CAST({g}({c}){f} * 1000 AS DOUBLE PRECISION)) AS BIGINT)", BIG)
+            elif t in (INT, FLOAT) and k > 0.85:
+                at = r.choice(["0.5", "0.25", "0", "1"])
+                add(either(f"percentile_cont({at}) WITHIN GROUP (ORDER BY {c}){f}", f"quantile_cont(CAST({c} AS DOUBLE), {at}){f}"), FLOAT)
             elif t in (INT, FLOAT):
                 g = r.choice(["sum", "sum", "avg"] + (["bit_and", "bit_or", "bit_xor"] if t == INT else []))
                 distinct = "DISTINCT " if g in ("sum", "avg") and r.random() < 0.2 else ""
@@ -399,6 +292,10 @@ class Generator:
         head = ", ".join([c for c, _ in keys] + items)
         names = ", ".join(c for c, _ in keys)
         sets = r.choice([f"ROLLUP ({names})", f"CUBE ({names})", f"GROUPING SETS (({names}), ({keys[0][0]}), ())"])
+        if r.random() < 0.3:
+            n = self.name()
+            head += f", CAST(grouping({keys[0][0]}) AS INT) AS {n}"
+            out.append((n, INT))
         return Q(f"SELECT {head} FROM {q.sql} GROUP BY {sets}", keys + out)
 
     def distinct(self, d):
@@ -413,7 +310,12 @@ class Generator:
         rest = [(c, t) for c, t in q.cols if c != key]
         order = f"{key}" + (f", {self.order(rest)}" if rest else "")
         inner = f"SELECT DISTINCT ON ({key}) * FROM {q.sql} ORDER BY {order}"
-        return Q(f"SELECT * FROM ({inner}) AS {self.name('q')}", q.cols)
+        # DuckDB moves what joins ask for below its own DISTINCT ON, where another row is the first.
+        n = self.name()
+        names = ", ".join(c for c, _ in q.cols)
+        number = f"row_number() OVER (PARTITION BY {key} ORDER BY {order}) AS {n}"
+        theirs = f"SELECT {names} FROM (SELECT *, {number} FROM {q.sql}) WHERE {n} = 1"
+        return Q(f"SELECT * FROM ({either(inner, theirs)}) AS {self.name('q')}", q.cols)
 
     def setop(self, d):
         r = self.r
@@ -448,7 +350,7 @@ class Generator:
         a, b = self.sub(d), self.sub(d)
         c, t = r.choice(b.cols)
         n = self.name()
-        if t in (INT, FLOAT, TEXT, TS, DEC, BIG):
+        if t in (INT, FLOAT, TEXT, TS, DEC, BIG, DATE, SMALL) and r.random() < 0.7:
             f, out = f"{r.choice(['min', 'max'])}({c})", t
         else:
             f, out = "count(*)", BIG
@@ -487,37 +389,247 @@ class Generator:
         tail = f"ORDER BY {self.order(q.cols)} LIMIT {r.randint(0, 5)}" + (f" OFFSET {r.randint(0, 3)}" if r.random() < 0.3 else "")
         return Q(f"SELECT * FROM (SELECT * FROM {q.sql} {tail}) AS {self.name('q')}", q.cols)
 
+    def spread(self, at, ours, theirs, names, shape=None):
+        """The rows of a relation once for each of their windows, ours and DuckDB's; start and end behind the others."""
+        r = self.r
+        size, count, kind = shape or self.shape()
+        start, end = self.name(), self.name()
+        step = minutes(size // count)
+        shown = f"{names}, window_start AS {start}, window_end AS {end}"
+        known = f"FROM {theirs} WHERE {at} IS NOT NULL"
+        bucket = lambda by: f"time_bucket({by}, {at}, TIMESTAMP '1970-01-01')"
+        whole = minutes(size)
+        if kind == "tumble":
+            ours = f"SELECT {shown} FROM TUMBLE({ours}, {at}, {whole})"
+            parts = [f"SELECT *, {bucket(whole)} AS {start}, {bucket(whole)} + {whole} AS {end} {known}"]
+        elif kind == "hop":
+            ours = f"SELECT {shown} FROM HOP({ours}, {at}, {step}, {whole})"
+            begin = [f"{bucket(step)} - {minutes(n * size // count)}" for n in range(count)]
+            parts = [f"SELECT *, {b} AS {start}, {b} + {whole} AS {end} {known}" for b in begin]
+        else:
+            ours = f"SELECT {shown} FROM CUMULATE({ours}, {at}, {step}, {whole})"
+            ends = [f"{bucket(whole)} + {minutes(n * size // count)}" for n in range(1, count + 1)]
+            parts = [f"SELECT *, {bucket(whole)} AS {start}, {e} AS {end} {known} AND {at} < {e}" for e in ends]
+        return ours, f"({' UNION ALL '.join(parts)})", start, end
+
+    def shape(self):
+        r = self.r
+        return r.choice([30, 60, 360]), r.choice([2, 3, 5]), r.choice(["tumble", "hop", "cumulate"])
+
+    def times(self, of=(TS,)):
+        # Of windows there is one at a time in a row.
+        known = [(t, cs) for t, cs in self.base.items() if ("window_end", TS) not in cs]
+        return [(t, c) for t, cs in known for c, ct in cs if ct in of]
+
+    def over_windows(self, sql, cols, start, end):
+        r = self.r
+        items, out = self.calls(cols)
+        keys = [(start, TS), (end, TS)][: r.randint(1, 2)] + ([r.choice(cols)] if r.random() < 0.5 else [])
+        head = ", ".join([c for c, _ in keys] + items)
+        group = ", ".join(c for c, _ in keys)
+        return Q(f"SELECT {head} FROM ({sql}) AS {self.name('q')} GROUP BY {group}", keys + out)
+
     def windows(self, d):
         r = self.r
-        times = [(t, c) for t, cs in self.base.items() for c, ct in cs if ct == TS]
+        times = self.times()
         if not times:
             return self.group(d)
         t, c = r.choice(times)
         cols = self.base[t]
-        size = r.choice([30, 60, 1440])
-        iv = f"INTERVAL '{size} minutes'"
+        names = ", ".join(c for c, _ in cols)
+        where = f" WHERE {self.pred(cols, 1)}" if r.random() < 0.3 else ""
+        from_ = f"(SELECT * FROM {t}{where})" if where else t
+        ours, theirs, start, end = self.spread(c, from_, from_, names)
+        q = either(ours, f"SELECT * FROM {theirs}")
+        if r.random() < 0.2:
+            return Q(q, cols + [(start, TS), (end, TS)])
+        return self.over_windows(q, cols, start, end)
+
+    def sessioned(self, d):
+        r = self.r
+        times = self.times()
+        if not times:
+            return self.group(d)
+        t, c = r.choice(times)
+        cols = self.base[t]
+        gap = minutes(r.choice([20, 60, 300]))
+        by = [k for k, _ in r.sample(cols, r.randint(0, min(2, len(cols)))) if k != c]
         start, end = self.name(), self.name()
         names = ", ".join(c for c, _ in cols)
-        shown = f"{names}, window_start AS {start}, window_end AS {end}"
-        if r.random() < 0.5:
-            bucket = f"time_bucket({iv}, {c}, TIMESTAMP '1970-01-01')"
-            q = either(
-                f"SELECT {shown} FROM TUMBLE({t}, {c}, {iv})",
-                f"SELECT {names}, {bucket} AS {start}, {bucket} + {iv} AS {end} FROM {t} WHERE {c} IS NOT NULL",
-            )
+        part = f"PARTITION BY {', '.join(by)}" if by else ""
+        more = f", {', '.join(by)}" if by else ""
+        duck = (
+            f"SELECT {names}, min({c}) OVER (PARTITION BY g_{more}) AS {start}, max({c}) OVER (PARTITION BY g_{more}) + {gap} AS {end} FROM "
+            f"(SELECT *, sum(n_) OVER ({part} ORDER BY {c}) AS g_ FROM (SELECT *, CASE WHEN {c} - lag({c}) OVER ({part} ORDER BY {c}) < {gap} "
+            f"THEN 0 ELSE 1 END AS n_ FROM {t} WHERE {c} IS NOT NULL))"
+        )
+        ours = f"SELECT {names}, window_start AS {start}, window_end AS {end} FROM SESSION({t}, {c}, {gap}{', ' + part if by else ''})"
+        q = either(ours, duck)
+        if r.random() < 0.3:
+            return Q(q, cols + [(start, TS), (end, TS)])
+        return self.over_windows(q, cols, start, end)
+
+    def late_view(self, at):
+        """A view of windows that counts and drops what comes when they are closed, and may show them only then."""
+        r = self.r
+        source = r.choice(self.sources)
+        if r.random() < 0.25:
+            return self.late_sessions(at, source)
+        kinds = ["group", "group", "distinct", "top"] + (["join", "semi"] if len(self.sources) > 1 else [])
+        kind = r.choice(kinds)
+        shape = self.shape()
+        closed = f"w{source.name[1]}_" if kind not in ("join", "semi") else "least(w0_, w1_)"
+
+        def open_rows(source):
+            names = ", ".join(c for c, _ in source.cols)
+            ours, theirs, _, end = self.spread("ts", source.name, f"raw_{source.name}", names, shape)
+            cols = [(self.name(), t) for _, t in source.cols] + [(self.name(), TS), (self.name(), TS)]
+            start = re.search(r"window_start AS (\w+)", ours)[1]
+            q = either(ours, f"SELECT {names}, {start}, {end} FROM {theirs} WHERE {end} > {closed}")
+            named = f"({q}) AS {self.name('q')} ({', '.join(c for c, _ in cols)})"
+            return Q(named, cols[:-2]), cols[-1][0]
+
+        q, end = open_rows(source)
+        if kind == "group":
+            items, out = self.calls(q.cols[:-1])
+            keys = r.sample(q.cols[:-1], r.randint(0, 1))
+            group = ", ".join([end] + [c for c, _ in keys])
+            text = f"SELECT {', '.join([f'{end} AS window_end'] + [c for c, _ in keys] + items)} FROM {q.sql} GROUP BY {group}"
+            cols = [("window_end", TS)] + keys + out
+        elif kind == "distinct":
+            keys = r.sample(q.cols[:-1], 1)
+            text = f"SELECT DISTINCT {end} AS window_end, {keys[0][0]} FROM {q.sql}"
+            cols = [("window_end", TS)] + keys
+        elif kind == "top":
+            n = self.name()
+            order = self.order(q.cols)
+            inner = f"SELECT *, row_number() OVER (PARTITION BY {end} ORDER BY {order}) AS {n} FROM {q.sql}"
+            keys = q.cols[:-1]
+            text = f"SELECT {end} AS window_end, {', '.join(c for c, _ in keys)} FROM ({inner}) AS {self.name('q')} WHERE {n} <= {r.randint(1, 2)}"
+            cols = [("window_end", TS)] + keys
         else:
-            slide = f"INTERVAL '{size // 2} minutes'"
-            bucket = f"time_bucket({slide}, {c}, TIMESTAMP '1970-01-01')"
-            q = either(
-                f"SELECT {shown} FROM HOP({t}, {c}, {slide}, {iv})",
-                f"SELECT {names}, b AS {start}, b + {iv} AS {end} FROM (SELECT *, {bucket} AS b FROM {t} WHERE {c} IS NOT NULL "
-                f"UNION ALL SELECT *, {bucket} - {slide} AS b FROM {t} WHERE {c} IS NOT NULL)",
+            other = [s for s in self.sources if s is not source][0]
+            b, other_end = open_rows(other)
+            on = f"{end} = {other_end}" + (f" AND {q.cols[0][0]} = {b.cols[0][0]}" if r.random() < 0.6 else "")
+            if kind == "semi":
+                text = f"SELECT {end} AS window_end, {q.cols[0][0]} FROM {q.sql} WHERE {r.choice(['', 'NOT '])}EXISTS (SELECT 1 FROM {b.sql} WHERE {on})"
+                cols = [("window_end", TS), q.cols[0]]
+            else:
+                text = f"SELECT {end} AS window_end, {q.cols[0][0]}, {b.cols[0][0]} FROM {q.sql} {r.choice(['JOIN', 'LEFT JOIN'])} {b.sql} ON {on}"
+                cols = [("window_end", TS), q.cols[0], b.cols[0]]
+        name = f"m{at}"
+        self.base[name] = cols
+        if r.random() < 0.4:
+            moved = f"getvariable('w{source.name[1]}')" if kind not in ("join", "semi") else "least(getvariable('w0'), getvariable('w1'))"
+            return either(
+                f"CREATE MATERIALIZED VIEW {name} AS {text} EMIT ON WINDOW CLOSE",
+                f"CREATE VIEW {name} AS SELECT * FROM ({text}) WHERE window_end <= {moved}",
             )
-        items, out = self.calls(cols)
-        keys = [(start, TS)] + ([r.choice(self.base[t])] if r.random() < 0.5 else [])
-        head = ", ".join([c for c, _ in keys] + items)
-        group = ", ".join(c for c, _ in keys)
-        return Q(f"SELECT {head} FROM ({q}) AS {self.name('q')} GROUP BY {group}", keys + out)
+        return f"CREATE {either('MATERIALIZED VIEW', 'VIEW')} {name} {either(chr(87) + 'ITH (late_rows = ' + chr(39) + 'drop' + chr(39) + ') ', '')}AS {text}"
+
+    def late_sessions(self, at, source):
+        r = self.r
+        gap, key = r.choice([30, 60, 150]), 0
+        name = f"m{at}"
+        of = Sessions(f"z{at}", source, key, gap)
+        self.sessions.append(of)
+        names = ", ".join(c for c, _ in source.cols)
+        by = source.cols[key][0]
+        items, out = self.calls(source.cols)
+        q = either(
+            f"SELECT {names}, window_start, window_end FROM SESSION({source.name}, ts, {minutes(gap)}, PARTITION BY {by})", f"SELECT * FROM {of.name}"
+        )
+        text = f"SELECT window_start, window_end, {by}, {', '.join(items)} FROM ({q}) AS {self.name('q')} GROUP BY window_start, window_end, {by}"
+        self.base[name] = [("window_start", TS), ("window_end", TS), source.cols[key]] + out
+        return either(
+            f"CREATE MATERIALIZED VIEW {name} WITH (late_rows = 'drop') AS {text}",
+            f"CREATE VIEW {name} AS {text}",
+        )
+
+    def as_of(self, d):
+        """Each row with the newest of another relation; of equal keys and times there is one there."""
+        r = self.r
+        a, b = self.sub(d), self.sub(d)
+        times = [(x, y) for x, t in a.cols for y, u in b.cols if t == u and t in (TS, INT, DATE)]
+        if not times:
+            return self.join(d)
+        x, y = r.choice(times)
+        pairs = [p for p in self.pairs(a.cols, b.cols) if p[0] != x and p[1] != y]
+        rest = [c for c in b.cols if c[0] != y and c[1] in (INT, TEXT, TS, BIG)]
+        if not pairs or not rest:
+            return self.join(d)
+        k, l = r.choice(pairs)
+        value, t = r.choice(rest)
+        n, m, o, alias = self.name(), self.name(), self.name(), self.name("q")
+        one = f"(SELECT {l} AS {n}, {y} AS {m}, max({value}) AS {o} FROM {b.sql} GROUP BY {l}, {y}) AS {alias}"
+        kind = r.choice(["ASOF JOIN", "ASOF LEFT JOIN"])
+        head = ", ".join(c for c, _ in a.cols)
+        return Q(f"SELECT {head}, {o} FROM {a.sql} {kind} {one} ON {k} = {n} AND {x} >= {m}", a.cols + [(o, t)])
+
+    def nearby(self, d):
+        """Rows that are close in time."""
+        r = self.r
+        a, b = self.sub(d), self.sub(d)
+        times = [(x, y) for x, t in a.cols for y, u in b.cols if t == u == TS]
+        if not times:
+            return self.join(d)
+        x, y = r.choice(times)
+        near = f"{x} BETWEEN {y} - {minutes(r.choice([0, 60, 300]))} AND {y} + {minutes(r.choice([15, 300]))}"
+        pairs = self.pairs(a.cols, b.cols)
+        if pairs and r.random() < 0.7:
+            k, l = r.choice(pairs)
+            near += f" AND {k} = {l}"
+        cols = r.sample(a.cols + b.cols, r.randint(1, 3)) if len(a.cols + b.cols) > 2 else a.cols
+        kind = r.choice(["JOIN", "LEFT JOIN"])
+        if kind == "LEFT JOIN" and " = " not in near:
+            kind = "JOIN"
+        return Q(f"SELECT {', '.join(c for c, _ in cols)} FROM {a.sql} {kind} {b.sql} ON {near}", cols)
+
+    def moment(self, d):
+        """Rows of now, or of before or after it."""
+        r = self.r
+        times = self.times()
+        if not times:
+            return self.filter(d)
+        t, c = r.choice(times)
+        self.has_clock = True
+        now = either("CAST(now() AS TIMESTAMP)", "getvariable('now')")
+        first = f"{c} {r.choice(['>', '>=', '<', '<='])} {now} - {minutes(r.choice([0, 90, 600]))}"
+        if r.random() < 0.4:
+            first += f" AND {c} {r.choice(['<', '<='])} {now} + {minutes(r.choice([60, 600]))}"
+        if r.random() < 0.3:
+            first += f" AND {self.pred(self.base[t], 1)}"
+        return Q(f"SELECT * FROM {t} WHERE {first}", list(self.base[t]))
+
+    def compared(self, d):
+        """A comparison with all of some rows, or any."""
+        r = self.r
+        a, b = self.sub(d), self.sub(d)
+        pairs = self.pairs(a.cols, b.cols)
+        if not pairs:
+            return self.filter(d)
+        x, y = r.choice(pairs)
+        where = f"{x} {r.choice(['=', '<>', '<', '<=', '>', '>='])} {r.choice(['ALL', 'ANY'])} (SELECT {y} FROM {b.sql})"
+        return Q(f"SELECT * FROM {a.sql} WHERE {where}", a.cols)
+
+    def lateral(self, d):
+        """A subquery in FROM that reads what stands before it."""
+        r = self.r
+        a, b = self.sub(d), self.sub(d)
+        pairs = self.pairs(a.cols, b.cols)
+        if not pairs:
+            return self.join(d)
+        x, y = r.choice(pairs)
+        items, out = self.calls(b.cols)
+        if r.random() < 0.5:
+            cols = r.sample(b.cols, 1)
+            n = self.name()
+            inner, out = f"SELECT {cols[0][0]} AS {n} FROM {b.sql} WHERE {x} = {y}", [(n, cols[0][1])]
+        else:
+            inner = f"SELECT {', '.join(items)} FROM {b.sql} WHERE {x} = {y}"
+        keep = r.choice(a.cols)
+        q = self.name("q")
+        return Q(f"SELECT {keep[0]}, {', '.join(c for c, _ in out)} FROM {a.sql} CROSS JOIN LATERAL ({inner}) AS {q}", [keep] + out)
 
     def over(self, d):
         r = self.r
@@ -526,6 +638,8 @@ class Generator:
         n = self.name()
         c, t = r.choice(q.cols)
         f, out = ("count(*)", BIG) if t in (BOOL, INTS, TEXTS) else (f"{r.choice(['min', 'max'])}({c})", t)
+        if t == INT and r.random() < 0.5:
+            f, out = f"{r.choice(['sum', 'count'])}({c})", BIG
         part = f"PARTITION BY {k}" if r.random() < 0.8 else ""
         return Q(f"SELECT *, {f} OVER ({part}) AS {n} FROM {q.sql}", q.cols + [(n, out)])
 
@@ -538,8 +652,12 @@ def shown(v, inside=False):
     if v is False:
         return "f"
     if isinstance(v, float):
+        if not math.isfinite(v):
+            return "NaN" if v != v else "Infinity" if v > 0 else "-Infinity"
         v = repr(v)
         return v[:-2] if v.endswith(".0") else v
+    if isinstance(v, datetime) and v.microsecond:
+        return str(v).rstrip("0")
     if isinstance(v, list):
         return "{" + ",".join(shown(x, True) for x in v) + "}"
     if inside:
@@ -552,6 +670,7 @@ class Case:
         self.g = Generator(seed)
         self.r = self.g.r
         self.db = duckdb.connect()
+        self.now = START
         self.lines = [f"# Case {seed}.", "reset", ""]
 
     def statement(self, sql):
@@ -568,12 +687,42 @@ class Case:
                 self.statement(f"DELETE FROM {name} WHERE {g.pred(cols, 0)}")
             elif step > 0 and k < 0.4:
                 c, t = r.choice(cols)
-                self.statement(f"UPDATE {name} SET {c} = {literal(r, t)} WHERE {g.pred(cols, 0)}")
+                self.statement(f"UPDATE {name} SET {c} = {g.value(cols, t, 1)} WHERE {g.pred(cols, 1)}")
+            elif step > 0 and k < 0.45:
+                self.statement(f"INSERT INTO {name} SELECT * FROM {name} WHERE {g.pred(cols, 0)}")
             elif k < 0.95:
                 rows = [g.row(cols) for _ in range(r.randint(1, 9))]
                 rows += r.choices(rows, k=r.randint(0, 2))
                 r.shuffle(rows)
                 self.statement(f"INSERT INTO {name} VALUES {', '.join(rows)}")
+
+    def arrive(self, step):
+        """One epoch for each source's rows: what is late is so by the watermarks before it."""
+        g = self.g
+        for source in g.sources:
+            rows = g.arrivals(source, step)
+            if not rows:
+                continue
+            text = ", ".join(f"({', '.join([str(partition)] + values)})" for partition, values, _ in rows)
+            self.lines.extend([f"arrive {source.name} {source.partitions}", f"VALUES {text}", ""])
+            before = [timestamp(s.watermark) for s in g.sources] + [timestamp(NEVER)]
+            for _, values, _ in rows:
+                self.db.execute(f"INSERT INTO raw_{source.name} VALUES ({', '.join(values + before[:2])})")
+            old = source.watermark
+            source.seen(rows)
+            for of in (s for s in g.sessions if s.source is source):
+                self.db.execute(f"DELETE FROM {of.name}")
+                for values, start, end in of.take(rows, old):
+                    self.db.execute(f"INSERT INTO {of.name} VALUES ({', '.join(values + [timestamp(start), timestamp(end)])})")
+            self.watermarks()
+
+    def watermarks(self):
+        for source in self.g.sources:
+            self.db.execute(f"SET VARIABLE w{source.name[1]} = {timestamp(source.watermark)}")
+
+    def clock(self):
+        self.lines.extend(["clock", f"SELECT {timestamp(self.now)}", ""])
+        self.db.execute(f"SET VARIABLE now = {timestamp(self.now)}")
 
     def ask(self, queries):
         for q in queries:
@@ -590,12 +739,29 @@ class Case:
         tables = g.tables()
         for name, cols in tables:
             self.statement(f"CREATE TABLE {name} (" + ", ".join(f"{c} {t}" for c, t in cols) + ")")
+        for source in g.sources:
+            cols = ", ".join(f"{c} {t}" for c, t in source.cols)
+            self.lines.extend(["statement ok", source.definition(), ""])
+            self.db.execute(f"CREATE TABLE raw_{source.name} ({cols}, w0_ TIMESTAMP, w1_ TIMESTAMP)")
+            self.db.execute(f"CREATE VIEW {source.name} AS SELECT {', '.join(c for c, _ in source.cols)} FROM raw_{source.name}")
+        self.watermarks()
+        self.db.execute(f"SET VARIABLE now = {timestamp(self.now)}")
         for at in range(r.choice([0, 0, 1, 1, 2])):
-            self.statement(g.view(at))
+            is_late = g.sources and r.random() < 0.5
+            made = g.late_view(at) if is_late else g.view(at)
+            for of in g.sessions[-1:] if is_late else []:
+                cols = ", ".join(f"{c} {t}" for c, t in of.source.cols)
+                self.db.execute(f"CREATE TABLE IF NOT EXISTS {of.name} ({cols}, window_start TIMESTAMP, window_end TIMESTAMP)")
+            self.statement(made)
         queries = [g.rel(r.randint(1, 3)) for _ in range(2)]
-        for step in range(r.randint(1, 3)):
+        steps = r.randint(2, 4) if g.sources else r.randint(1, 3)
+        for step in range(steps):
             for part in range(r.randint(1, 2)):
                 self.change(step + part, tables)
+                self.arrive(step + part)
+            if g.has_clock and r.random() < 0.7:
+                self.now += timedelta(minutes=r.choice([15, 60, 137, 700]))
+                self.clock()
             if not self.ask(queries):
                 return None
         return "\n".join(self.lines) + "\n"
@@ -626,4 +792,5 @@ def main():
         out.write(text)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -16,15 +16,17 @@
 //! encoded to compare. Chunks are merged as in a log-structured tree, so a row is copied a logarithmic number of times. A
 //! snapshot copies one reference for each chunk.
 //!
-//! # Limits      a new index goes through all rows at a stretch
-//!
 //! # Instead of
 //! Rows as bytes in a hash table: every question would decode all of them, on this shard. Undo lists for readers: a
 //! reader that pins an epoch for long would make each change longer.
 
 mod index;
 
-use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::BuildHasher,
+    sync::Arc,
+};
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
@@ -32,7 +34,7 @@ use arrow_select::{concat::concat_batches, filter::filter_record_batch, take::ta
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::{Delta, row::RowCodec};
+use crate::{Delta, delta::CHUNK_ROWS, row::RowCodec};
 use index::Index;
 
 /// Chunks are not merged beyond: a merge is work at a stretch.
@@ -55,6 +57,26 @@ struct Chunk {
     rows: RecordBatch,
     weights: Arc<Vec<i64>>,
     living: usize,
+    /// Memory of rows and weights.
+    bytes: usize,
+}
+
+impl Chunk {
+    fn new(rows: RecordBatch, weights: Vec<i64>) -> Self {
+        Self {
+            bytes: rows.get_array_memory_size() + weights.len() * size_of::<i64>(),
+            rows,
+            living: weights.len(),
+            weights: Arc::new(weights),
+        }
+    }
+}
+
+/// An index that has not gone through all rows yet.
+pub struct Building {
+    index: Index,
+    chunk: usize,
+    row: usize,
 }
 
 /// See the module head.
@@ -67,6 +89,8 @@ pub struct Arrangement {
     /// Of all columns.
     rows_codec: RowCodec,
     chunks: Vec<Chunk>,
+    /// Of all chunks.
+    chunks_bytes: usize,
     places: HashTable<Place>,
     rows: u64,
     indexes: Vec<Index>,
@@ -100,10 +124,20 @@ impl Arrangement {
             has_key,
             schema,
             chunks: Vec::new(),
+            chunks_bytes: 0,
             places: HashTable::new(),
             rows: 0,
             indexes: Vec::new(),
         }
+    }
+
+    /// Lets all rows go.
+    pub fn clear(&mut self) {
+        self.chunks = Vec::new();
+        self.chunks_bytes = 0;
+        self.places = HashTable::new();
+        self.rows = 0;
+        self.indexes.iter_mut().for_each(Index::clear);
     }
 
     #[must_use]
@@ -120,12 +154,8 @@ impl Arrangement {
     /// Memory of the rows and their places.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let chunks = self.chunks.iter();
-        let rows: usize = chunks
-            .map(|chunk| chunk.rows.get_array_memory_size() + chunk.weights.len() * 8)
-            .sum();
         let indexes: usize = self.indexes.iter().map(Index::bytes).sum();
-        rows + indexes + self.places.capacity() * size_of::<Place>()
+        self.chunks_bytes + indexes + self.places.capacity() * size_of::<Place>()
     }
 
     /// Applies a change, whatever order its rows are in: what comes and goes within it is set off first.
@@ -163,6 +193,29 @@ impl Arrangement {
         self.put(delta, &coming);
         self.merge();
         Ok(())
+    }
+
+    /// Takes in rows of which it has none; no two of them are alike.
+    pub fn load(&mut self, rows: &Delta) {
+        let keys = self
+            .codec
+            .encode(&self.key_columns(rows.rows()), rows.len());
+        for index in &mut self.indexes {
+            let values = index.values(rows.rows());
+            for row in 0..rows.len() {
+                index.insert(values.row(row), keys.row(row));
+            }
+        }
+        let coming: Vec<(u32, i64, u64)> = (0..rows.len())
+            .map(|row| (row as u32, rows.weight(row), HASHES.hash_one(keys.row(row))))
+            .collect();
+        self.put(rows, &coming);
+        self.merge();
+    }
+
+    /// Makes room for so many more rows.
+    pub fn reserve(&mut self, rows: usize) {
+        self.places.reserve(rows, |place| place.hash);
     }
 
     /// How often each row comes or goes in all, told at the first place where it stands; zero elsewhere.
@@ -238,17 +291,16 @@ impl Arrangement {
             };
             self.places.insert_unique(*hash, place, |place| place.hash);
         }
-        self.chunks.push(Chunk {
-            rows,
-            weights: Arc::new(coming.iter().map(|(_, weight, _)| *weight).collect()),
-            living: coming.len(),
-        });
+        let weights = coming.iter().map(|(_, weight, _)| *weight);
+        let chunk = Chunk::new(rows, weights.collect());
+        self.chunks_bytes += chunk.bytes;
+        self.chunks.push(chunk);
     }
 
     /// Merges the newest chunks while they are of like size.
     fn merge(&mut self) {
-        while self.chunks.last().is_some_and(|chunk| chunk.living == 0) {
-            self.chunks.pop();
+        while let Some(dead) = self.chunks.pop_if(|chunk| chunk.living == 0) {
+            self.chunks_bytes -= dead.bytes;
         }
         while let [.., older, newer] = &self.chunks[..] {
             let (older, newer) = (older.living, newer.living);
@@ -287,12 +339,10 @@ impl Arrangement {
             parts.push((rows, keys));
         }
         let rows = concat_batches(&self.schema, parts.iter().map(|(rows, _)| rows));
-        let merged = Chunk {
-            rows: rows.expect("chunks have one schema"),
-            living: weights.len(),
-            weights: Arc::new(weights),
-        };
-        self.chunks.splice(from..end, [merged]);
+        let merged = Chunk::new(rows.expect("chunks have one schema"), weights);
+        self.chunks_bytes += merged.bytes;
+        let replaced = self.chunks.splice(from..end, [merged]);
+        self.chunks_bytes -= replaced.map(|chunk| chunk.bytes).sum::<usize>();
     }
 
     /// The rows as of now.
@@ -307,28 +357,48 @@ impl Arrangement {
         }
     }
 
-    /// Lets rows be found by these columns.
-    pub fn add_index(&mut self, columns: &[usize]) {
+    /// An index of these columns that is to go through the rows; `None` where there is one already, which has a user more
+    /// now. Until it has been handed to `end_index` the rows must not change.
+    pub fn begin_index(&mut self, columns: &[usize]) -> Option<Building> {
         let mut known = self.indexes.iter_mut();
         if let Some(known) = known.find(|index| index.columns == columns) {
             known.users += 1;
-            return;
+            return None;
         }
         let types = columns.iter().map(|at| self.schema.field(*at).data_type());
         let codec = RowCodec::ascending(types).expect("the rows themselves are of these types");
-        let mut index = Index::new(columns, codec);
-        for chunk in &self.chunks {
-            let values = index.values(&chunk.rows);
-            let keys = self
-                .codec
-                .encode(&self.key_columns(&chunk.rows), chunk.rows.num_rows());
-            for (row, weight) in chunk.weights.iter().enumerate() {
-                if *weight != 0 {
-                    index.insert(values.row(row), keys.row(row));
-                }
+        Some(Building {
+            index: Index::new(columns, codec),
+            chunk: 0,
+            row: 0,
+        })
+    }
+
+    /// Goes through some more rows; `false` when there are no more.
+    pub fn index_some(&self, building: &mut Building) -> bool {
+        let Building { index, chunk, row } = building;
+        let Some(of) = self.chunks.get(*chunk) else {
+            return false;
+        };
+        let count = CHUNK_ROWS.min(of.rows.num_rows() - *row);
+        let rows = of.rows.slice(*row, count);
+        let values = index.values(&rows);
+        let keys = self.codec.encode(&self.key_columns(&rows), count);
+        for (at, weight) in of.weights[*row..*row + count].iter().enumerate() {
+            if *weight != 0 {
+                index.insert(values.row(at), keys.row(at));
             }
         }
-        self.indexes.push(index);
+        *row += count;
+        if *row == of.rows.num_rows() {
+            (*chunk, *row) = (*chunk + 1, 0);
+        }
+        true
+    }
+
+    /// From here on the index is kept, and rows are found by it.
+    pub fn end_index(&mut self, building: Building) {
+        self.indexes.push(building.index);
     }
 
     pub fn remove_index(&mut self, columns: &[usize]) {
@@ -343,11 +413,11 @@ impl Arrangement {
     #[must_use]
     pub fn lookup(&self, columns: &[usize], keys: &[ArrayRef]) -> Rows {
         let count = keys.first().map_or(0, |column| column.len());
-        // By chunk, so that many rows are no more pieces than there are chunks.
-        let mut found: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        // By chunk, so that many rows are no more pieces than there are chunks; each once, however often it is asked for.
+        let mut found: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
         let mut note = |key: &[u8]| {
             if let Some(place) = self.place_of(key) {
-                found.entry(place.chunk).or_default().push(place.slot);
+                found.entry(place.chunk).or_default().insert(place.slot);
             }
         };
         if self.has_key && columns == self.key {
@@ -366,7 +436,8 @@ impl Arrangement {
             let chunk = &self.chunks[chunk as usize];
             let weights = slots.iter().map(|slot| chunk.weights[*slot as usize]);
             let weights: Arc<Vec<i64>> = Arc::new(weights.collect());
-            let rows = take_record_batch(&chunk.rows, &UInt32Array::from(slots));
+            let slots: UInt32Array = slots.into_iter().collect();
+            let rows = take_record_batch(&chunk.rows, &slots);
             (rows.expect("places lie in the chunk"), weights)
         });
         Rows {

@@ -23,7 +23,7 @@ use std::{
 };
 
 use base::{FilePos, Offset, PartitionIndex, PartitionKey, TopicId};
-use iobuf::{Buf, IoBuf, crc32c};
+use iobuf::{Buf, BufMut, IoBuf, crc32c};
 use runtime::fs::{self, Durability, File, Open};
 
 use crate::{NodeId, graph::StateKey};
@@ -32,6 +32,8 @@ const MAGIC: [u8; 8] = *b"FBRUN\0\0\x01";
 const VERSION: u8 = 2;
 /// Blocks are closed when they have grown to this.
 const BLOCK_BYTES: usize = 1 << 20;
+/// Runs are read so much at a time.
+const STRETCH_BYTES: usize = 4 << 20;
 /// One entry may be as large as a batch of records allows, and some.
 const BLOCK_BYTES_MAX: usize = 256 << 20;
 const REMOVED: u32 = u32::MAX;
@@ -90,6 +92,15 @@ pub enum CheckpointError {
     Version { path: String, found: u8 },
     #[error("the state of {relation} cannot be restored: {found}")]
     State { relation: String, found: String },
+}
+
+impl CheckpointError {
+    fn io(path: &str, error: &io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            error: error.to_string(),
+        }
+    }
 }
 
 /// Entries on their way into a run.
@@ -203,25 +214,36 @@ impl CheckpointDir {
     ) -> Result<(), CheckpointError> {
         let path = self.run_path(id, run.number);
         let name = path.display().to_string();
-        let bytes = fs::read(&path).await.map_err(|error| CheckpointError::Io {
-            path: name.clone(),
-            error: error.to_string(),
-        })?;
-        let mut from = Reader::new(&bytes, &name);
-        if from.take(MAGIC.len())? != MAGIC {
-            return Err(from.damaged("the magic number of a run"));
+        let open = Open {
+            read: true,
+            ..Open::default()
+        };
+        let file = File::open(&path, open).await;
+        let mut bytes = Stretches {
+            file: file.map_err(|error| CheckpointError::io(&name, &error))?,
+            name: &name,
+            buf: BufMut::with_capacity(STRETCH_BYTES),
+            at: 0,
+            from: 0,
+        };
+        if bytes.take(MAGIC.len()).await? != MAGIC {
+            return Err(bytes.damaged("the magic number of a run"));
         }
         loop {
-            let (length, checksum) = (from.u32()? as usize, from.u32()?);
+            let mut head = Reader::new(bytes.take(8).await?, &name);
+            let (length, checksum) = (head.u32()? as usize, head.u32()?);
             if length == 0 {
-                return from.end();
+                return match bytes.is_at_end().await? {
+                    true => Ok(()),
+                    false => Err(bytes.damaged("the end")),
+                };
             }
             if length > BLOCK_BYTES_MAX {
-                return Err(from.damaged("a block's length"));
+                return Err(bytes.damaged("a block's length"));
             }
-            let payload = from.take(length)?;
+            let payload = bytes.take(length).await?;
             if crc32c(payload) != checksum {
-                return Err(from.damaged("a block with its checksum"));
+                return Err(bytes.damaged("a block with its checksum"));
             }
             let mut entries = Reader::new(payload, &name);
             while !entries.is_empty() {
@@ -245,10 +267,6 @@ impl CheckpointDir {
     pub async fn save(&self, checkpoint: &Checkpoint) -> io::Result<()> {
         fs::create_dir_all_durable(&self.0).await?;
         fs::replace(&self.path(), &checkpoint.encode()).await
-    }
-
-    pub async fn exists(&self) -> io::Result<bool> {
-        fs::exists(&self.path()).await
     }
 
     /// `None` where none was ever taken.
@@ -402,6 +420,64 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
         sequences,
         has_stopped: from.u8()? != 0,
     })
+}
+
+/// A file from its front, a stretch of it in memory at a time.
+struct Stretches<'a> {
+    file: File,
+    name: &'a str,
+    buf: BufMut,
+    /// What of the stretch is taken.
+    at: usize,
+    /// Where in the file the stretch begins.
+    from: u64,
+}
+
+impl Stretches<'_> {
+    fn damaged(&self, expected: &'static str) -> CheckpointError {
+        CheckpointError::Damaged {
+            path: self.name.to_owned(),
+            at: self.from as usize + self.at,
+            expected,
+        }
+    }
+
+    /// The next bytes; what was taken before is let go.
+    async fn take(&mut self, count: usize) -> Result<&[u8], CheckpointError> {
+        if self.buf.len() - self.at < count {
+            self.read(count).await?;
+        }
+        if self.buf.len() - self.at < count {
+            return Err(self.damaged("more bytes"));
+        }
+        self.at += count;
+        Ok(&self.buf[self.at - count..self.at])
+    }
+
+    async fn is_at_end(&mut self) -> Result<bool, CheckpointError> {
+        if self.at == self.buf.len() {
+            self.read(1).await?;
+        }
+        Ok(self.at == self.buf.len())
+    }
+
+    /// Reads on from what was taken, so much and more where the file has it.
+    async fn read(&mut self, count: usize) -> Result<(), CheckpointError> {
+        self.from += self.at as u64;
+        self.at = 0;
+        let length = self.file.len().await;
+        let length = length.map_err(|error| CheckpointError::io(self.name, &error))?;
+        let left = usize::try_from(length.saturating_sub(self.from)).unwrap_or(usize::MAX);
+        let bytes = count.max(STRETCH_BYTES).min(left);
+        let mut buf = std::mem::replace(&mut self.buf, BufMut::with_capacity(0));
+        if buf.capacity() < bytes {
+            buf = BufMut::with_capacity(bytes);
+        }
+        let (read, buf) = self.file.read_at(FilePos(self.from), buf, bytes).await;
+        self.buf = buf;
+        read.map(drop)
+            .map_err(|error| CheckpointError::io(self.name, &error))
+    }
 }
 
 /// Bytes from the front.

@@ -1,6 +1,6 @@
 //! Epochs in which sinks put something out: decided in the outbox, then written to their topics.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc};
 
 use base::{Offset, PartitionIndex, PartitionKey};
 use runtime::Class;
@@ -8,13 +8,14 @@ use runtime::Class;
 use super::{
     CheckpointError, Engine, EngineError, Pipeline, RECORDS_PER_EPOCH, Relation, Stream,
     outbox::{Assembly, Decided, OUTBOX_TOPIC, Outgoing},
+    waiting::{FULL_WAIT, while_full},
 };
 use crate::log::LogError;
 
-/// Between two tries while the disk is full.
-const FULL_WAIT: Duration = Duration::from_millis(100);
-
 const READ_BYTES: usize = 1 << 20;
+
+/// Kafka's word for a batch that has none.
+const NO_PRODUCER: i64 = -1;
 
 /// The outbox as the loop knows it.
 pub(super) struct Outbox {
@@ -44,6 +45,9 @@ impl Engine {
         late_rows: u64,
     ) {
         let batches = self.outgoing(stream, now).await;
+        if stream.is_void {
+            return;
+        }
         let counts = !self.planted.forget_late_rows;
         let is_late = late_rows > 0 && counts;
         let mut pipelines = stream.pipelines.iter();
@@ -76,10 +80,18 @@ impl Engine {
             }
         }
         match appended {
-            Ok(()) => self.write_out(stream, decided.batches).await,
-            // The epoch never was, so nothing of it may be in a checkpoint, nor be seen.
-            Err(LogError::Stopping) => stream.is_void = true,
-            Err(error) => self.fail_sinks(stream, &format!("the outbox: {error}")),
+            Ok(()) => {
+                self.count_decided(&decided);
+                self.tell_deliveries(stream.outbox.end);
+                self.write_out(stream, decided.batches).await;
+            }
+            Err(error) => {
+                // The epoch never was, so nothing of it may be in a checkpoint, nor be seen.
+                stream.is_void = true;
+                if !error.is_of_the_node() {
+                    self.fail_sinks(stream, &format!("the outbox: {error}"));
+                }
+            }
         }
     }
 
@@ -103,9 +115,15 @@ impl Engine {
                 continue;
             }
             let producer = match sink.producer {
+                // Who that is, the other cluster says when it is written.
+                _ if self.is_delivered_elsewhere(pipeline.relation.id) => NO_PRODUCER,
                 Some(producer) => producer,
-                None => match self.log.producer_id().await {
+                None => match while_full(&self.stopping, || self.log.producer_id()).await {
                     Ok(producer) => producer,
+                    Err(error) if error.is_of_the_node() => {
+                        stream.is_void = true;
+                        return batches;
+                    }
                     Err(error) => {
                         pipeline.relation.fail(&error.to_string());
                         continue;
@@ -125,10 +143,8 @@ impl Engine {
         if let Some(partition) = stream.outbox.partition {
             return Ok(partition);
         }
-        let topic = self
-            .log
-            .ensure_topic(OUTBOX_TOPIC.to_owned(), 1, true)
-            .await?;
+        let make = || self.log.ensure_topic(OUTBOX_TOPIC.to_owned(), 1, true);
+        let topic = while_full(&self.stopping, make).await?;
         let partition = PartitionKey {
             topic: topic.id,
             partition: PartitionIndex(0),
@@ -140,12 +156,8 @@ impl Engine {
     async fn append_decided(&self, stream: &mut Stream, decided: &Decided) -> Result<(), LogError> {
         let partition = self.outbox(stream).await?;
         for part in decided.encode() {
-            stream.outbox.end = loop {
-                match self.log.append(partition, part.clone()).await {
-                    Err(LogError::Full) if !self.stopping.get() => runtime::sleep(FULL_WAIT).await,
-                    appended => break appended?,
-                }
-            };
+            let append = || self.log.append(partition, part.clone());
+            stream.outbox.end = while_full(&self.stopping, append).await?;
         }
         Ok(())
     }
@@ -157,6 +169,9 @@ impl Engine {
             let Some(relation) = self.relation_of(outgoing.relation) else {
                 continue;
             };
+            if self.is_delivered_elsewhere(outgoing.relation) {
+                continue;
+            }
             if self.planted.count_unwritten {
                 self.write_later(outgoing);
                 continue;
@@ -164,7 +179,7 @@ impl Engine {
             match self.write_batch(&outgoing).await {
                 Ok(()) => {}
                 // It is decided and not there: a restart writes it, unless a checkpoint says that it was.
-                Err(LogError::Stopping | LogError::Full) => stream.is_void = true,
+                Err(error) if error.is_of_the_node() => stream.is_void = true,
                 Err(error) if relation.failure().is_none() => relation.fail(&error.to_string()),
                 Err(_) => {}
             }
@@ -172,13 +187,8 @@ impl Engine {
     }
 
     async fn write_batch(&self, outgoing: &Outgoing) -> Result<(), LogError> {
-        loop {
-            let batch = outgoing.batch.clone();
-            match self.log.produce(outgoing.partition, batch).await {
-                Err(LogError::Full) if !self.stopping.get() => runtime::sleep(FULL_WAIT).await,
-                written => return written,
-            }
-        }
+        let produce = || self.log.produce(outgoing.partition, outgoing.batch.clone());
+        while_full(&self.stopping, produce).await
     }
 
     /// The planted bug: nobody waits.
@@ -209,16 +219,14 @@ impl Engine {
             partition: PartitionIndex(0),
         };
         stream.outbox.partition = Some(partition);
+        self.count_undelivered(partition, stream).await?;
         // Those that were never read begin where their partitions do.
         self.cut(&mut stream.pipelines, RECORDS_PER_EPOCH).await;
         let mut assembly = Assembly::default();
         loop {
             let from = stream.outbox.end;
             let read = self.log.batches(partition, from, READ_BYTES).await;
-            let (from, bytes) = read.map_err(|error| CheckpointError::Io {
-                path: OUTBOX_TOPIC.to_owned(),
-                error: error.to_string(),
-            })?;
+            let (from, bytes) = read.map_err(unreadable)?;
             if bytes.is_empty() {
                 stream.outbox.end = stream.outbox.end.max(from);
                 return Ok(());
@@ -226,11 +234,41 @@ impl Engine {
             stream.outbox.end = assembly.read(&bytes, from)?;
             for decided in std::mem::take(&mut assembly.epochs) {
                 self.replay(stream, decided).await;
+                if stream.is_void {
+                    return Ok(());
+                }
             }
         }
     }
 
+    /// What of before the checkpoint waits for other clusters.
+    async fn count_undelivered(
+        &self,
+        partition: PartitionKey,
+        stream: &Stream,
+    ) -> Result<(), EngineError> {
+        if self.deliveries.all.borrow().is_empty() {
+            return Ok(());
+        }
+        let mut assembly = Assembly::default();
+        let mut next = Offset::ZERO;
+        while next < stream.outbox.end {
+            let read = self.log.batches(partition, next, READ_BYTES).await;
+            let (from, bytes) = read.map_err(unreadable)?;
+            if bytes.is_empty() {
+                break;
+            }
+            next = assembly.read(&bytes, from)?;
+            let epochs = std::mem::take(&mut assembly.epochs);
+            // Those behind it are counted when they are gone through.
+            let before = epochs.iter().filter(|e| e.epoch <= stream.saved.epoch);
+            before.for_each(|decided| self.count_decided(decided));
+        }
+        Ok(())
+    }
+
     async fn replay(&self, stream: &mut Stream, decided: Decided) {
+        self.count_decided(&decided);
         for pipeline in &mut stream.pipelines {
             let relation = pipeline.relation.id;
             let Some(sink) = &mut pipeline.sink else {
@@ -252,6 +290,9 @@ impl Engine {
         let (now, cuts) = (decided.now, &decided.cuts);
         self.work_off(stream, number, now, cuts, Some(&decided))
             .await;
+        if stream.is_void {
+            return;
+        }
         for pipeline in &mut stream.pipelines {
             if pipeline.sink.is_some() {
                 pipeline.output.clear();
@@ -265,9 +306,20 @@ impl Engine {
     pub(super) async fn trim_outbox(&self, stream: &Stream) {
         if let Some(partition) = stream.outbox.partition {
             // What is left is only longer.
-            if let Err(error) = self.log.trim(partition, stream.saved.outbox).await {
+            let mut until = stream.saved.outbox;
+            if !self.planted.trim_undelivered {
+                until = until.min(self.undelivered_from());
+            }
+            if let Err(error) = self.log.trim(partition, until).await {
                 tracing::debug!(%error, "the outbox was not trimmed");
             }
         }
+    }
+}
+
+fn unreadable(error: LogError) -> CheckpointError {
+    CheckpointError::Io {
+        path: OUTBOX_TOPIC.to_owned(),
+        error: error.to_string(),
     }
 }

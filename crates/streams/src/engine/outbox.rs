@@ -151,6 +151,11 @@ pub struct Assembly {
 }
 
 impl Assembly {
+    /// No epoch has begun and not ended.
+    pub fn is_whole(&self) -> bool {
+        self.parts == 0
+    }
+
     /// Batches of the outbox; the offset behind them.
     pub fn read(&mut self, batches: &[u8], from: Offset) -> Result<Offset, CheckpointError> {
         let mut next = from;

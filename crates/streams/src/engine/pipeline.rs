@@ -5,8 +5,9 @@
 
 mod dead_letters;
 mod repoint;
+mod watermark;
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use base::{Offset, PartitionIndex, PartitionKey};
 use runtime::Instant;
@@ -21,23 +22,21 @@ use super::{
 };
 use crate::{
     Definition, Delta, Fault, NodeId, Plan,
-    definition::{OnMalformed, Source, Stream, TopicInput, Watermark},
+    definition::{OnMalformed, Source, Stream, TopicInput},
     format::FormatError,
     graph::{EpochEnd, Graph, PlanError, StateKey},
     log::{Extent, LogError, TopicLog},
     plan::{Input, Node, Operator},
     source::{Content, Decoded, SourceReader},
 };
-use dead_letters::Origin;
+use dead_letters::{DeadLetters, Origin};
+use watermark::watermark_of;
 
 /// One read of one partition.
 const READ_BYTES: usize = 256 << 10;
 
 /// A partition that is listed and cannot be looked at for so long will not come.
 const MISSING_MAX: Duration = Duration::from_secs(10);
-
-/// A partition that has been read to its end says nothing about time any more once it is silent for so long.
-const IDLE_AFTER: Duration = Duration::from_secs(10);
 
 /// Where one partition stands.
 #[derive(Clone, Debug)]
@@ -125,8 +124,23 @@ pub enum PipelineError {
     DeadLetters { topic: String, error: LogError },
     #[error("{0}")]
     State(Fault),
-    #[error("it reads \"{name}\", which has stopped: {why}")]
-    Upstream { name: String, why: String },
+}
+
+impl PipelineError {
+    /// As `LogError::is_of_the_node`: the pipeline goes on at the next start.
+    pub fn is_of_the_node(&self) -> bool {
+        match self {
+            Self::Log(error) | Self::DeadLetters { error, .. } => error.is_of_the_node(),
+            _ => false,
+        }
+    }
+}
+
+/// What it holds is free again.
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.relation.state_bytes.set(0);
+    }
 }
 
 impl Pipeline {
@@ -299,7 +313,7 @@ impl Pipeline {
         for node in nodes {
             records += self.read_topic(node, &epoch, log).await?;
             if let Some(outputs) = epoch.outputs {
-                self.take_from_relation(node, outputs)?;
+                self.take_from_relation(node, outputs);
             }
             self.work().await?;
         }
@@ -361,12 +375,17 @@ impl Pipeline {
         self.graph.set_state_bytes_max(bytes);
     }
 
+    fn note_state(&self) {
+        self.relation.state_bytes.set(self.graph.state_bytes());
+    }
+
     async fn work(&mut self) -> Result<(), PipelineError> {
         while self.graph.work() {
             if runtime::should_yield() {
                 runtime::yield_now().await;
             }
         }
+        self.note_state();
         match self.graph.failure() {
             Some(fault) => Err(PipelineError::State(fault.clone())),
             None => Ok(()),
@@ -405,7 +424,7 @@ impl Pipeline {
             for (place, decoded) in places.into_iter().zip(decoded) {
                 let mut decoded = decoded?;
                 records += decoded.records;
-                self.settle_malformed(node, place, &mut decoded, log)
+                self.settle_malformed(node, place, &mut decoded, epoch, log)
                     .await?;
                 self.take_decoded(node, place, decoded, epoch.now);
                 self.work().await?;
@@ -419,6 +438,7 @@ impl Pipeline {
         node: NodeId,
         place: usize,
         decoded: &mut Decoded,
+        epoch: &Epoch<'_>,
         log: &dyn TopicLog,
     ) -> Result<(), PipelineError> {
         let Some(Feed::Topic {
@@ -445,7 +465,12 @@ impl Pipeline {
             (OnMalformed::DeadLetter { topic: to }, _) => {
                 let records = std::mem::take(&mut decoded.malformed_records);
                 let from = Origin { topic, key, source };
-                let written = dead_letters::write(to, from, records, log).await;
+                let letters = DeadLetters {
+                    to,
+                    log,
+                    is_stopping: epoch.is_stopping,
+                };
+                let written = letters.write(from, records).await;
                 let written = written.map_err(|error| PipelineError::DeadLetters {
                     topic: to.clone(),
                     error,
@@ -484,23 +509,15 @@ impl Pipeline {
         }
     }
 
-    fn take_from_relation(
-        &mut self,
-        node: NodeId,
-        outputs: &BTreeMap<String, Vec<Delta>>,
-    ) -> Result<(), PipelineError> {
+    fn take_from_relation(&mut self, node: NodeId, outputs: &BTreeMap<String, Vec<Delta>>) {
         let Some(Feed::Relation {
             relation,
             columns,
             is_fed,
         }) = self.feeds.get_mut(&node)
         else {
-            return Ok(());
+            return;
         };
-        if let Some(why) = relation.failure() {
-            let name = relation.name.clone();
-            return Err(PipelineError::Upstream { name, why });
-        }
         // What the view held before this epoch comes first, once.
         let held = match std::mem::replace(is_fed, true) {
             true => Vec::new(),
@@ -511,7 +528,6 @@ impl Pipeline {
         for delta in held.iter().chain(fresh) {
             self.graph.push(node, delta.project(columns));
         }
-        Ok(())
     }
 
     /// What each node does and holds.
@@ -526,7 +542,11 @@ impl Pipeline {
     }
 
     /// How far each partition is read, of how much.
-    pub fn places(&self, seen: &[(PartitionKey, Offset)]) -> Vec<PositionReport> {
+    pub fn places(
+        &self,
+        seen: &[(PartitionKey, Offset)],
+        log: &dyn TopicLog,
+    ) -> Vec<PositionReport> {
         let mut places = Vec::new();
         for feed in self.feeds.values() {
             let Feed::Topic {
@@ -542,6 +562,7 @@ impl Pipeline {
                     partition: position.key,
                     next_offset: position.next_offset,
                     high_watermark: end.map_or(position.next_offset, |(_, end)| *end),
+                    trouble: log.trouble(topic),
                 });
             }
         }
@@ -624,6 +645,7 @@ impl Pipeline {
                 *is_fed = true;
             }
         }
+        self.note_state();
     }
 
     fn restore_watermarks(&mut self, state: &PipelineState) {
@@ -666,6 +688,8 @@ pub struct Epoch<'a> {
     pub outputs: Option<&'a BTreeMap<String, Vec<Delta>>>,
     /// Of an epoch that was before.
     pub watermarks: Option<&'a Watermarks>,
+    /// Nothing is waited for any more.
+    pub is_stopping: &'a Cell<bool>,
 }
 
 fn feed_of(
@@ -742,35 +766,6 @@ fn position(topic: base::TopicId, partition: i32) -> Position {
         heard_at: runtime::now(),
         missing_since: None,
     }
-}
-
-/// The least of what the partitions say, those aside that have been read to the end and are silent.
-fn watermark_of(
-    watermark: Option<Watermark>,
-    positions: &[Position],
-    cuts: &BTreeMap<PartitionKey, Offset>,
-) -> Option<i64> {
-    let delay = watermark?.delay_us;
-    let now = runtime::now();
-    let is_idle = |position: &&Position| {
-        let is_at_end = cuts
-            .get(&position.key)
-            .is_none_or(|cut| position.next_offset >= *cut);
-        is_at_end && now.since(position.heard_at) >= IDLE_AFTER
-    };
-    let mut speaking = positions
-        .iter()
-        .filter(|position| !is_idle(position))
-        .peekable();
-    let times: Option<Vec<i64>> = match speaking.peek() {
-        Some(_) => speaking.map(|position| position.time_max).collect(),
-        None => Some(positions.iter().filter_map(|p| p.time_max).collect()),
-    };
-    let lowest = match positions.iter().all(|position| is_idle(&position)) {
-        true => times?.into_iter().max(),
-        false => times?.into_iter().min(),
-    };
-    lowest.map(|time| time.saturating_sub(delay))
 }
 
 /// The plan of a table: its rows as they are.

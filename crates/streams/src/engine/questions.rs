@@ -8,7 +8,7 @@ use kafka::batch::{BatchBuilder, Compression};
 use runtime::Instant;
 
 use super::{
-    Cut, Engine, NewRelation, RECORDS_PER_CATCH_UP, Relation,
+    Cut, Engine, NewRelation, OverBudget, RECORDS_PER_CATCH_UP, Relation,
     arrangement::Rows,
     pipeline::{Epoch, Pipeline, PipelineError, whole_reader},
 };
@@ -65,7 +65,9 @@ pub enum QuestionError {
     #[error("\"{0}\" cannot be written: it is no table")]
     NotTable(String),
     #[error("{0}")]
-    Pipeline(#[from] PipelineError),
+    Pipeline(PipelineError),
+    #[error("{0}")]
+    Budget(#[from] OverBudget),
     #[error("{0}")]
     Log(#[from] LogError),
     #[error("duplicate key value violates unique constraint \"{table}_pkey\"")]
@@ -92,6 +94,15 @@ pub enum QuestionError {
     Stopping,
 }
 
+impl From<PipelineError> for QuestionError {
+    fn from(error: PipelineError) -> Self {
+        match error.is_of_the_node() {
+            true => Self::Stopping,
+            false => Self::Pipeline(error),
+        }
+    }
+}
+
 impl Engine {
     /// All relations.
     #[must_use]
@@ -107,7 +118,8 @@ impl Engine {
     /// Whether such a relation could be made now; makes its topic where it needs one of its own.
     pub async fn prepare(&self, new: &NewRelation) -> Result<(), QuestionError> {
         let is_taken = self.relations.borrow().contains_key(&new.name)
-            || self.reserved.borrow().contains_key(&new.name);
+            || self.reserved.borrow().contains_key(&new.name)
+            || self.dropping.borrow().contains(&new.name);
         if is_taken {
             return Err(QuestionError::Exists(new.name.clone()));
         }
@@ -139,7 +151,7 @@ impl Engine {
         let relation = Relation::new(new.clone());
         match &new.definition {
             Definition::Source(source) => {
-                let topic = self.log.topic(&source.topic);
+                let topic = self.log.find_topic(source.topic.clone()).await?;
                 topic.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
                 if let OnMalformed::DeadLetter { topic } = &source.on_malformed {
                     self.log.ensure_topic(topic.clone(), 1, false).await?;
@@ -153,6 +165,8 @@ impl Engine {
             }
             Definition::Table(_) => {
                 let topic = relation.table_topic();
+                // One that a crash has left between the drop of its table and its own end: nobody's rows any more.
+                self.log.delete_topic(topic.clone()).await?;
                 self.log.ensure_topic(topic, 1, true).await?;
             }
             Definition::View(_) | Definition::Stream(_) => {
@@ -175,7 +189,7 @@ impl Engine {
 
     /// Begins the work of a relation that `prepare` has found good; returns when it has read what there was. One that cannot
     /// do that is not there afterwards.
-    pub async fn create(&self, new: NewRelation) -> Result<(), QuestionError> {
+    pub async fn create(self: &Rc<Self>, new: NewRelation) -> Result<(), QuestionError> {
         let name = new.name.clone();
         let created = self.create_prepared(new).await;
         self.release(&name);
@@ -188,16 +202,16 @@ impl Engine {
         created
     }
 
-    async fn create_prepared(&self, new: NewRelation) -> Result<(), QuestionError> {
+    async fn create_prepared(self: &Rc<Self>, new: NewRelation) -> Result<(), QuestionError> {
         let relation = Relation::new(new);
+        self.budget.count(&relation);
         if relation.has_pipeline() {
             let pipeline = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
-            let mut pipeline = pipeline?;
-            self.permit(&mut pipeline);
-            let mut pipeline = self.catch_up(pipeline).await?;
-            self.permit(&mut pipeline);
+            let pipeline = self.catch_up(pipeline?).await?;
             self.joining.borrow_mut().push(pipeline);
         }
+        self.index(&relation).await?;
+        self.deliver_new(&relation);
         self.insert(relation.clone());
         self.wake.notify_one();
         if relation.has_pipeline() {
@@ -206,12 +220,23 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn insert(&self, relation: Rc<Relation>) {
-        if let Definition::Index(index) = &relation.definition
-            && let Ok(of) = self.relation(&index.relation)
-        {
-            of.add_index(&index.columns);
+    /// If it is an index, makes it; epochs wait with what they change.
+    pub(super) async fn index(&self, relation: &Relation) -> Result<(), QuestionError> {
+        let Definition::Index(index) = &relation.definition else {
+            return Ok(());
+        };
+        let of = self.relation(&index.relation)?;
+        let _turn = self.rows_turn.take().await;
+        self.check_running(&of)?;
+        of.add_index(&index.columns).await;
+        if let Err(error) = self.budget.check() {
+            of.remove_index(&index.columns);
+            return Err(error.into());
         }
+        Ok(())
+    }
+
+    pub(super) fn insert(&self, relation: Rc<Relation>) {
         let mut relations = self.relations.borrow_mut();
         relations.insert(relation.name.clone(), relation);
     }
@@ -239,12 +264,18 @@ impl Engine {
                 cuts: &cuts,
                 outputs: None,
                 watermarks: None,
+                is_stopping: &self.stopping,
             };
+            self.budget.permit(&mut pipeline);
             pipeline.run_epoch(epoch, &*self.log).await?;
             let output = std::mem::take(&mut pipeline.output);
             for delta in &output {
                 let applied = pipeline.relation.apply(delta);
                 applied.map_err(|error| PipelineError::Restore(error.to_string()))?;
+                self.budget.check()?;
+                if runtime::should_yield() {
+                    runtime::yield_now().await;
+                }
             }
         }
     }
@@ -254,7 +285,7 @@ impl Engine {
         let first = self.epoch.get() + 2;
         let reached = || self.epoch.get() >= first;
         self.wait_until(reached).await?;
-        self.flush().await?;
+        self.wait_shown().await?;
         self.check_running(relation)
     }
 
@@ -315,8 +346,16 @@ impl Engine {
 
     /// Takes a relation away that `prepare_drop` has let go. By now the metadata must be without it: it would begin anew at
     /// the next start, and a sink would write everything twice.
-    pub fn drop_relation(&self, name: &str) {
+    pub async fn drop_relation(&self, name: &str) {
+        let table = self.relation(name).ok();
+        let table = table.filter(|relation| matches!(relation.definition, Definition::Table(_)));
         self.remove(name);
+        if let Some(table) = table {
+            let topic = table.table_topic();
+            if let Err(error) = self.log.delete_topic(topic.clone()).await {
+                tracing::warn!(topic, %error, "a dropped table's topic stays until there is a table of this name again");
+            }
+        }
         self.keep_relation(name);
     }
 
@@ -325,10 +364,12 @@ impl Engine {
             return;
         };
         if let Definition::Index(index) = &relation.definition
+            && relation.failure().is_none()
             && let Ok(of) = self.relation(&index.relation)
         {
             of.remove_index(&index.columns);
         }
+        self.end_delivery(relation.id);
         self.leaving.borrow_mut().insert(relation.id);
         relation.end_subscribers();
         self.wake.notify_one();
@@ -426,7 +467,10 @@ impl Engine {
         let extents = self.log.extents(keys.clone()).await;
         let mut rows = Vec::new();
         for (key, extent) in keys.into_iter().zip(extents) {
-            let extent = extent.ok_or(LogError::Deleted)?;
+            let extent = extent.ok_or_else(|| PipelineError::Unreadable {
+                topic: source.topic.clone(),
+                partition: key.partition.0,
+            })?;
             let end = cuts.get(&key).copied().unwrap_or(extent.high_watermark);
             let mut from = extent.log_start_offset;
             while from < end {
@@ -457,8 +501,14 @@ impl Engine {
         })
     }
 
-    /// Returns when all that was acknowledged before is in what readers see.
+    /// Returns when all that was acknowledged before is in what readers see, and in what sinks have written.
     pub async fn flush(&self) -> Result<(), QuestionError> {
+        self.wait_shown().await?;
+        self.wait_until(|| self.is_delivered()).await
+    }
+
+    /// Returns when all that was acknowledged before is in what readers see.
+    async fn wait_shown(&self) -> Result<(), QuestionError> {
         // Before the first epoch has ended nobody knows which partitions there are to wait for.
         self.wait_until(|| self.is_ready.get()).await?;
         let keys: Vec<PartitionKey> = self.cuts.borrow().keys().copied().collect();

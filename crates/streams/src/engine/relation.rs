@@ -2,12 +2,11 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     rc::Rc,
     sync::Arc,
 };
 
-use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
 use base::{Offset, PartitionKey};
 use runtime::sync::Notify;
@@ -19,9 +18,7 @@ use super::{
     questions::Changes,
     waiting::Turn,
 };
-use crate::{
-    Definition, Delta, Plan, delta::CHUNK_ROWS, graph::StateKey, row::RowCodec, source::Decoded,
-};
+use crate::{Definition, Delta, Plan, graph::StateKey, row::RowCodec, source::Decoded};
 
 /// Epochs that a subscriber may be behind.
 const CHANGES_MAX: usize = 1024;
@@ -64,8 +61,10 @@ pub struct Relation {
     pub name: String,
     pub definition: Definition,
     /// Of tables and views.
-    arrangement: Option<RefCell<Arrangement>>,
+    pub(super) arrangement: Option<RefCell<Arrangement>>,
     pub watermark: Cell<Option<i64>>,
+    /// Of the operators of its pipeline, while it has one.
+    pub(super) state_bytes: Cell<usize>,
     subscribers: RefCell<Vec<Rc<Subscriber>>>,
     failure: RefCell<Option<String>>,
     /// Writers of a table, one at a time.
@@ -74,7 +73,15 @@ pub struct Relation {
     pub(super) changed_at: Cell<u64>,
     counts: RefCell<ReadCounts>,
     /// Of a source: its records that are dead letters.
-    dead_letters: RefCell<BTreeSet<(PartitionKey, Offset)>>,
+    dead_letters: RefCell<Remembered>,
+}
+
+/// The newest of some records.
+#[derive(Default)]
+struct Remembered {
+    all: BTreeSet<(PartitionKey, Offset)>,
+    /// As they came.
+    order: VecDeque<(PartitionKey, Offset)>,
 }
 
 /// Somebody who is told of each change.
@@ -107,6 +114,7 @@ impl Relation {
             definition: new.definition,
             arrangement: arrangement.map(RefCell::new),
             watermark: Cell::new(None),
+            state_bytes: Cell::new(0),
             subscribers: RefCell::default(),
             failure: RefCell::default(),
             writes: Rc::default(),
@@ -145,16 +153,16 @@ impl Relation {
 
     /// The same for equal plans.
     pub(super) fn fingerprint(&self) -> u64 {
-        // FNV-1a, 64 bits: stable across runs.
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let text = format!("{:?}", self.definition);
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+        base::hash::fnv1a(format!("{:?}", self.definition).as_bytes())
     }
 
-    /// Nothing more happens here; why, is told to whoever asks.
+    /// Nothing more happens here; why, is told to whoever asks. Its rows, which nobody can read any more, go.
     pub(super) fn fail(&self, why: &str) {
         tracing::error!(relation = %self.name, why, "a pipeline has stopped");
         self.failure.replace(Some(why.to_owned()));
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.borrow_mut().clear();
+        }
         self.end_subscribers();
     }
 
@@ -186,17 +194,25 @@ impl Relation {
     /// now on one has.
     pub(super) fn is_first_dead_letter(&self, key: PartitionKey, offset: Offset) -> bool {
         let mut written = self.dead_letters.borrow_mut();
-        if written.len() >= DEAD_LETTERS_REMEMBERED {
-            written.pop_first();
+        let is_first = written.all.insert((key, offset));
+        if is_first {
+            written.order.push_back((key, offset));
+            if written.order.len() > DEAD_LETTERS_REMEMBERED
+                && let Some(oldest) = written.order.pop_front()
+            {
+                written.all.remove(&oldest);
+            }
         }
-        written.insert((key, offset))
+        is_first
     }
 
     pub(super) fn forget_dead_letters(&self, key: PartitionKey, offsets: &[Offset]) {
         let mut written = self.dead_letters.borrow_mut();
         for offset in offsets {
-            written.remove(&(key, *offset));
+            written.all.remove(&(key, *offset));
         }
+        let Remembered { all, order } = &mut *written;
+        order.retain(|record| all.contains(record));
     }
 
     /// `None` where nothing is kept: sources and sinks.
@@ -211,10 +227,27 @@ impl Relation {
         Some(read(&arrangement.borrow()))
     }
 
-    pub(super) fn add_index(&self, columns: &[usize]) {
-        if let Some(arrangement) = &self.arrangement {
-            arrangement.borrow_mut().add_index(columns);
+    /// Lets rows be found by these columns. The rows must not change meanwhile.
+    pub(super) async fn add_index(&self, columns: &[usize]) {
+        let Some(arrangement) = &self.arrangement else {
+            return;
+        };
+        let building = arrangement.borrow_mut().begin_index(columns);
+        let Some(mut building) = building else {
+            return;
+        };
+        while arrangement.borrow().index_some(&mut building) {
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
         }
+        arrangement.borrow_mut().end_index(building);
+    }
+
+    /// Memory of its rows and of its pipeline's state, about.
+    pub(super) fn bytes(&self) -> usize {
+        let rows = self.with_arrangement(Arrangement::bytes);
+        rows.unwrap_or(0) + self.state_bytes.get()
     }
 
     pub(super) fn remove_index(&self, columns: &[usize]) {
@@ -281,6 +314,10 @@ impl Relation {
         self.subscribers.borrow_mut().append(&mut taken);
     }
 
+    pub(super) fn has_subscribers(&self) -> bool {
+        !self.subscribers.borrow().is_empty()
+    }
+
     pub(super) fn end_subscribers(&self) {
         for subscriber in self.subscribers.take() {
             subscriber.is_over.set(true);
@@ -288,7 +325,7 @@ impl Relation {
         }
     }
 
-    fn codec(schema: &SchemaRef) -> RowCodec {
+    pub(super) fn codec(schema: &SchemaRef) -> RowCodec {
         let types = schema.fields().iter().map(|field| field.data_type());
         RowCodec::ascending(types).expect("the arrangement has rows of these types")
     }
@@ -318,13 +355,6 @@ impl Relation {
             }
         }
     }
-
-    pub(super) fn restorer(self: &Rc<Self>) -> RowsRestorer {
-        RowsRestorer {
-            relation: self.clone(),
-            rows: BTreeMap::new(),
-        }
-    }
 }
 
 /// The schema of what a dataflow puts out: a value that cannot be computed is null.
@@ -336,47 +366,5 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
-/// Adds up the rows that runs hold.
-pub struct RowsRestorer {
-    relation: Rc<Relation>,
-    rows: BTreeMap<Vec<u8>, i64>,
-}
-
-impl RowsRestorer {
-    pub fn put(&mut self, row: &[u8], weight: &[u8]) -> Result<(), String> {
-        let weight = weight
-            .try_into()
-            .map_err(|_| "a weight of eight bytes is expected")?;
-        let weight = i64::from_le_bytes(weight);
-        match self.rows.get_mut(row) {
-            Some(known) => {
-                *known += weight;
-                if *known == 0 {
-                    self.rows.remove(row);
-                }
-            }
-            None => {
-                self.rows.insert(row.to_vec(), weight);
-            }
-        }
-        Ok(())
-    }
-
-    pub fn finish(self) -> Result<(), String> {
-        let Some(schema) = self.relation.with_arrangement(|a| a.schema().clone()) else {
-            return Ok(());
-        };
-        let codec = Relation::codec(&schema);
-        let rows: Vec<(Vec<u8>, i64)> = self.rows.into_iter().collect();
-        for chunk in rows.chunks(CHUNK_ROWS) {
-            let columns = codec.decode(chunk.iter().map(|(row, _)| row.as_slice()));
-            let columns = columns.map_err(|error| error.to_string())?;
-            let batch =
-                RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())?;
-            let weights = chunk.iter().map(|(_, weight)| *weight).collect();
-            let applied = self.relation.apply(&Delta::new(batch, weights));
-            applied.map_err(|error| error.to_string())?;
-        }
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use arrow_array::RecordBatch;
 use super::{Engine, NewRelation, QuestionError, Relation, Stream, pipeline::Pipeline, rank};
 use crate::{
     Definition, Delta, Operator, Plan, definition::OnMalformed, delta::CHUNK_ROWS,
-    operators::append_only, plan::Node, row::RowCodec,
+    operators::append_only, plan::Node,
 };
 
 /// What is to take the place of a view.
@@ -88,22 +88,28 @@ impl Engine {
     }
 
     async fn build(&self, relation: &Rc<Relation>) -> Result<(), QuestionError> {
-        for other in self.relations.borrow().values() {
-            if let Definition::Index(index) = &other.definition
-                && index.relation == relation.name
-            {
-                relation.add_index(&index.columns);
-            }
+        self.budget.count(relation);
+        for columns in self.indexes_of(&relation.name) {
+            relation.add_index(&columns).await;
         }
         let pipeline = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
         let mut pipeline = pipeline?;
         pipeline.swap.is_beside = true;
-        self.permit(&mut pipeline);
-        let mut pipeline = self.catch_up(pipeline).await?;
-        self.permit(&mut pipeline);
+        let pipeline = self.catch_up(pipeline).await?;
         self.joining.borrow_mut().push(pipeline);
         self.wake.notify_one();
         self.wait_read(relation).await
+    }
+
+    fn indexes_of(&self, name: &str) -> Vec<Vec<usize>> {
+        let relations = self.relations.borrow();
+        let indexes = relations
+            .values()
+            .filter_map(|other| match &other.definition {
+                Definition::Index(index) if index.relation == name => Some(index.columns.clone()),
+                _ => None,
+            });
+        indexes.collect()
     }
 
     fn may_replace(&self, old: &Rc<Relation>, new: &Relation) -> Result<(), QuestionError> {
@@ -270,60 +276,81 @@ impl Engine {
     }
 
     /// At the beginning of an epoch; whether it is the first one of a view.
-    pub(super) fn begin_swaps(&self, stream: &mut Stream) -> bool {
-        let mut beside = self.beside.borrow_mut();
-        let is_wanted = |relation: &Rc<Relation>| {
-            let mut wanted = beside.values();
-            wanted.any(|beside| Rc::ptr_eq(&beside.relation, relation))
-        };
-        let is_dropped = |p: &Pipeline| p.swap.is_beside && !is_wanted(&p.relation);
-        stream.pipelines.retain(|pipeline| !is_dropped(pipeline));
-        let mut has_begun = false;
-        for beside in beside.values_mut() {
-            if beside.stage != Stage::Wanted {
-                continue;
-            }
-            beside.stage = Stage::Taking;
-            has_begun = true;
-            let new = beside.relation.clone();
-            let Ok(old) = self.relation(&new.name) else {
-                continue;
+    pub(super) async fn begin_swaps(&self, stream: &mut Stream) -> bool {
+        let mut wanted = Vec::new();
+        {
+            let mut beside = self.beside.borrow_mut();
+            let is_abandoned = |pipeline: &Pipeline| {
+                let mut kept = beside.values();
+                pipeline.swap.is_beside
+                    && !kept.any(|beside| Rc::ptr_eq(&beside.relation, &pipeline.relation))
             };
-            let pipelines = &mut stream.pipelines;
-            pipelines.retain(|pipeline| !Rc::ptr_eq(&pipeline.relation, &old));
-            let mut running = pipelines.iter_mut();
-            // Not there where it has failed meanwhile.
-            if let Some(pipeline) = running.find(|p| Rc::ptr_eq(&p.relation, &new)) {
-                pipeline.unsaved.clear();
-                pipeline.swap.is_beside = false;
-                pipeline.swap.difference = difference(&old, &new);
+            stream.pipelines.retain(|pipeline| !is_abandoned(pipeline));
+            for beside in beside.values_mut() {
+                if beside.stage == Stage::Wanted {
+                    beside.stage = Stage::Taking;
+                    wanted.push(beside.relation.clone());
+                }
             }
-            for pipeline in pipelines {
-                let is_old = |known: &Relation| std::ptr::eq(known, &*old);
-                pipeline.repoint(&|known| is_old(known).then(|| new.clone()));
-            }
-            // Of what it was nothing is part of what it is.
-            let states = stream.saved.pipelines.iter_mut();
-            for state in states.filter(|state| state.id == new.id) {
-                state.runs.clear();
-            }
-            stream.changed = true;
         }
-        has_begun
+        for new in &wanted {
+            if let Ok(old) = self.relation(&new.name) {
+                self.begin_swap(stream, &old, new).await;
+            }
+        }
+        !wanted.is_empty()
     }
 
-    /// At the end of that epoch, while nobody looks.
-    pub(super) fn end_swaps(&self) {
+    async fn begin_swap(&self, stream: &mut Stream, old: &Rc<Relation>, new: &Rc<Relation>) {
+        let is_read = self
+            .readers(&old.name)
+            .iter()
+            .any(|reader| reader.has_pipeline());
+        let pipelines = &mut stream.pipelines;
+        pipelines.retain(|pipeline| !Rc::ptr_eq(&pipeline.relation, old));
+        let mut running = pipelines.iter_mut();
+        // Not there where it has failed meanwhile.
+        if let Some(pipeline) = running.find(|p| Rc::ptr_eq(&p.relation, new)) {
+            pipeline.unsaved.clear();
+            pipeline.swap.is_beside = false;
+            if is_read {
+                pipeline.swap.difference = difference(old, new).await;
+            }
+        }
+        for pipeline in pipelines {
+            let is_old = |known: &Relation| std::ptr::eq(known, &**old);
+            pipeline.repoint(&|known| is_old(known).then(|| new.clone()));
+        }
+        // Of what it was nothing is part of what it is.
+        let states = stream.saved.pipelines.iter_mut();
+        for state in states.filter(|state| state.id == new.id) {
+            state.runs.clear();
+        }
+        stream.changed = true;
+    }
+
+    /// At the end of that epoch, while nobody looks; what it changes is not in the rows yet.
+    pub(super) async fn end_swaps(&self, pipelines: &mut [Pipeline]) {
         let mut beside = self.beside.borrow_mut();
         let taking = beside.extract_if(.., |_, beside| beside.stage == Stage::Taking);
-        for (name, Beside { relation: new, .. }) in taking {
-            let mut relations = self.relations.borrow_mut();
-            if let Some(old) = relations.insert(name, new.clone()) {
-                new.take_subscribers(&old);
-                for (relation, _) in self.subscriptions.borrow_mut().values_mut() {
-                    if Rc::ptr_eq(relation, &old) {
-                        *relation = new.clone();
-                    }
+        let taking: Vec<_> = taking.map(|(_, beside)| beside.relation).collect();
+        drop(beside);
+        for new in taking {
+            let name = new.name.clone();
+            let Some(old) = self.relations.borrow_mut().insert(name, new.clone()) else {
+                continue;
+            };
+            let mut running = pipelines.iter_mut();
+            if let Some(pipeline) = running.find(|p| Rc::ptr_eq(&p.relation, &new))
+                && pipeline.swap.difference.is_empty()
+                && old.has_subscribers()
+            {
+                pipeline.swap.difference = difference(&old, &new).await;
+            }
+            new.take_subscribers(&old);
+            for (relation, _) in self.subscriptions.borrow_mut().values_mut() {
+                if Rc::ptr_eq(relation, &old) {
+                    *relation = new.clone();
                 }
             }
         }
@@ -331,7 +358,7 @@ impl Engine {
 }
 
 /// From the rows of one view to those of another with the same columns; nothing where they have others.
-fn difference(old: &Relation, new: &Relation) -> Vec<Delta> {
+async fn difference(old: &Relation, new: &Relation) -> Vec<Delta> {
     let (Some(gone), Some(come)) = (old.rows(), new.rows()) else {
         return Vec::new();
     };
@@ -339,14 +366,16 @@ fn difference(old: &Relation, new: &Relation) -> Vec<Delta> {
     let Some(schema) = schema.filter(|_| old.has_columns_of(new)) else {
         return Vec::new();
     };
-    let types = schema.fields().iter().map(|field| field.data_type());
-    let codec = RowCodec::ascending(types).expect("the arrangement has rows of these types");
+    let codec = Relation::codec(&schema);
     let mut sums: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
     for (deltas, sign) in [(gone.deltas(), -1), (come.deltas(), 1)] {
         for delta in deltas {
             let rows = codec.encode(delta.rows().columns(), delta.len());
             for (at, row) in rows.iter().enumerate() {
                 *sums.entry(row.to_vec()).or_default() += sign * delta.weight(at);
+            }
+            if runtime::should_yield() {
+                runtime::yield_now().await;
             }
         }
     }
@@ -356,12 +385,16 @@ fn difference(old: &Relation, new: &Relation) -> Vec<Delta> {
         .chain(changed(1))
         .map(|(row, weight)| (row.as_slice(), *weight))
         .collect();
-    let deltas = rows.chunks(CHUNK_ROWS).map(|chunk| {
+    let mut deltas = Vec::new();
+    for chunk in rows.chunks(CHUNK_ROWS) {
         let columns = codec.decode(chunk.iter().map(|(row, _)| *row));
         let columns = columns.expect("the rows were encoded a moment ago");
         let batch = RecordBatch::try_new(schema.clone(), columns);
         let weights = chunk.iter().map(|(_, weight)| *weight).collect();
-        Delta::new(batch.expect("columns of the schema"), weights)
-    });
-    deltas.collect()
+        deltas.push(Delta::new(batch.expect("columns of the schema"), weights));
+        if runtime::should_yield() {
+            runtime::yield_now().await;
+        }
+    }
+    deltas
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use base::{Offset, PartitionKey};
 
-use super::{Engine, QuestionError, Stream, relation::ReadCounts};
+use super::{DeliveryReport, Engine, QuestionError, Stream, relation::ReadCounts};
 use crate::{Definition, graph::NodeStats};
 
 /// All of it, as of the end of one epoch.
@@ -30,6 +30,8 @@ pub struct PipelineReport {
     pub watermark: Option<i64>,
     pub operators: Vec<OperatorReport>,
     pub positions: Vec<PositionReport>,
+    /// Of a sink into another cluster.
+    pub delivery: Option<DeliveryReport>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub struct PositionReport {
     pub partition: PartitionKey,
     pub next_offset: Offset,
     pub high_watermark: Offset,
+    /// Why nothing more comes, if something is wrong.
+    pub trouble: Option<String>,
 }
 
 impl Engine {
@@ -86,7 +90,9 @@ impl Engine {
                 bytes,
                 watermark: relation.watermark.get(),
                 operators: running.map_or_else(Vec::new, |running| running.operators()),
-                positions: running.map_or_else(Vec::new, |running| running.places(seen)),
+                positions: running
+                    .map_or_else(Vec::new, |running| running.places(seen, &*self.log)),
+                delivery: self.delivery_report(relation.id),
             }
         });
         self.report.replace(Some(Report {

@@ -1,15 +1,21 @@
-//! The engine over a log in memory: records that hold no row, times from the future, pipelines that stop.
+//! The engine over a log in memory: records that hold no row, times from the future, pipelines that stop, other clusters.
+
+mod delivery;
+
+mod budget;
+mod faults;
 
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    future::Future,
     path::Path,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use arrow_array::{ArrayRef, Int64Array};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use base::{Offset, PartitionIndex, PartitionKey, TimestampMs, TopicId};
 use kafka::batch::{BatchBuilder, Compression, Records, batches};
@@ -20,10 +26,10 @@ use runtime::{
 
 use super::{Engine, NewRelation, PlantedBugs, ReadAt, RowsOf};
 use crate::{
-    Definition, Operator, Plan,
+    Definition, Delta, Operator, Plan,
     definition::{Index, Metadata, OnMalformed, Source, View, Watermark},
     format::Format,
-    log::{Extent, LocalFuture, LogError, TopicLog, TopicShape},
+    log::{EpochWriter, Extent, ExternalTopic, LocalFuture, LogError, TopicLog, TopicShape},
     plan::{Aggregate, AggregateFunction, Input},
     source::{Decoded, SourceReader},
 };
@@ -38,7 +44,30 @@ struct Topic {
 }
 
 #[derive(Default)]
-struct Memory(RefCell<Vec<Topic>>);
+struct Memory {
+    topics: RefCell<Vec<Topic>>,
+    /// What producers have written: partition, producer, first sequence.
+    produced: RefCell<BTreeSet<(PartitionKey, i64, i32)>>,
+    faults: Faults,
+    /// Of partitions that were trimmed.
+    starts: RefCell<BTreeMap<PartitionKey, Offset>>,
+    /// Of all topics that are elsewhere.
+    elsewhere: RefCell<Option<Rc<dyn EpochWriter>>>,
+}
+
+/// What goes wrong until it is said otherwise.
+#[derive(Default)]
+struct Faults {
+    append: RefCell<Option<LogError>>,
+    producer: RefCell<Option<LogError>>,
+    read: RefCell<Option<LogError>>,
+    /// A topic that seems to be gone.
+    hidden: RefCell<Option<&'static str>>,
+}
+
+fn fault(of: &RefCell<Option<LogError>>) -> Result<(), LogError> {
+    of.borrow().clone().map_or(Ok(()), Err)
+}
 
 fn id_of(at: usize) -> TopicId {
     TopicId([at as u8 + 1; 16])
@@ -46,14 +75,14 @@ fn id_of(at: usize) -> TopicId {
 
 impl Memory {
     fn at<R>(&self, key: PartitionKey, work: impl FnOnce(&mut (Vec<u8>, i64)) -> R) -> R {
-        let mut topics = self.0.borrow_mut();
+        let mut topics = self.topics.borrow_mut();
         let at = (0..topics.len()).find(|at| id_of(*at) == key.topic);
         let topic = &mut topics[at.expect("the topic was made")];
         work(&mut topic.partitions[key.partition.0 as usize])
     }
 
     fn make(&self, name: &str, partitions: i32) -> TopicShape {
-        let mut topics = self.0.borrow_mut();
+        let mut topics = self.topics.borrow_mut();
         let at = topics.iter().position(|topic| topic.name == name);
         let at = at.unwrap_or_else(|| {
             topics.push(Topic {
@@ -101,7 +130,7 @@ impl Memory {
 
     /// Values of a topic's records with their headers.
     fn records(&self, name: &str) -> Vec<(String, BTreeMap<String, String>)> {
-        let topics = self.0.borrow();
+        let topics = self.topics.borrow();
         let topic = topics
             .iter()
             .find(|topic| topic.name == name)
@@ -134,7 +163,8 @@ fn done<'a, T: 'a>(value: T) -> LocalFuture<'a, T> {
 
 impl TopicLog for Memory {
     fn topic(&self, name: &str) -> Option<TopicShape> {
-        let is_there = self.0.borrow().iter().any(|topic| topic.name == name);
+        let is_there = self.topics.borrow().iter().any(|topic| topic.name == name);
+        let is_there = is_there && *self.faults.hidden.borrow() != Some(name);
         is_there.then(|| self.make(name, 0))
     }
 
@@ -145,6 +175,15 @@ impl TopicLog for Memory {
         _keeps_all: bool,
     ) -> LocalFuture<'_, Result<TopicShape, LogError>> {
         done(Ok(self.make(&name, partitions.max(1))))
+    }
+
+    fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>> {
+        let mut topics = self.topics.borrow_mut();
+        // Ids go by place: it stays, without its name.
+        for topic in topics.iter_mut().filter(|topic| topic.name == name) {
+            topic.name = String::new();
+        }
+        done(Ok(()))
     }
 
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
@@ -170,6 +209,7 @@ impl TopicLog for Memory {
         reader: Arc<SourceReader>,
     ) -> LocalFuture<'_, Result<Decoded, LogError>> {
         Box::pin(async move {
+            fault(&self.faults.read)?;
             let bytes = self.at(partition, |(bytes, _)| bytes.clone());
             let decoded = reader.decode(partition.partition.0, &bytes, from, until);
             decoded
@@ -183,7 +223,8 @@ impl TopicLog for Memory {
         partition: PartitionKey,
         batch: Vec<u8>,
     ) -> LocalFuture<'_, Result<Offset, LogError>> {
-        done(Ok(self.put_batch(partition, batch)))
+        let appended = fault(&self.faults.append);
+        done(appended.map(|()| self.put_batch(partition, batch)))
     }
 
     fn produce(
@@ -191,12 +232,25 @@ impl TopicLog for Memory {
         partition: PartitionKey,
         batch: Vec<u8>,
     ) -> LocalFuture<'_, Result<(), LogError>> {
-        self.put_batch(partition, batch);
+        let (header, _) = batches(&batch)
+            .next()
+            .expect("a batch")
+            .expect("a sound one");
+        let first = (partition, header.producer_id.0, header.base_sequence);
+        if self.produced.borrow_mut().insert(first) {
+            self.put_batch(partition, batch);
+        }
         done(Ok(()))
     }
 
-    fn trim(&self, _: PartitionKey, _: Offset) -> LocalFuture<'_, Result<(), LogError>> {
+    fn trim(&self, key: PartitionKey, to: Offset) -> LocalFuture<'_, Result<(), LogError>> {
+        self.starts.borrow_mut().insert(key, to);
         done(Ok(()))
+    }
+
+    fn epoch_writer(&self, topic: &str, _sink: u64) -> Option<Rc<dyn EpochWriter>> {
+        ExternalTopic::parse(topic)?;
+        self.elsewhere.borrow().clone()
     }
 
     fn batches(
@@ -205,11 +259,18 @@ impl TopicLog for Memory {
         from: Offset,
         _bytes_max: usize,
     ) -> LocalFuture<'_, Result<(Offset, Vec<u8>), LogError>> {
-        done(Ok((from, self.at(partition, |(bytes, _)| bytes.clone()))))
+        let start = self.starts.borrow().get(&partition).copied();
+        let from = from.max(start.unwrap_or_default());
+        let behind = |(bytes, _): &mut (Vec<u8>, i64)| {
+            let found = batches(bytes).map(|batch| batch.expect("a sound batch"));
+            let behind = found.filter(|(header, _)| header.last_offset() >= from);
+            behind.flat_map(|(_, bytes)| bytes.to_vec()).collect()
+        };
+        done(Ok((from, self.at(partition, behind))))
     }
 
     fn producer_id(&self) -> LocalFuture<'_, Result<i64, LogError>> {
-        done(Ok(7))
+        done(fault(&self.faults.producer).map(|()| 7))
     }
 }
 
@@ -292,11 +353,7 @@ async fn make(
     name: &str,
     definition: Definition,
 ) -> Result<(), String> {
-    let new = NewRelation {
-        id,
-        name: name.to_owned(),
-        definition,
-    };
+    let new = new(id, name, definition);
     let prepared = engine.prepare(&new).await;
     prepared.map_err(|error| error.to_string())?;
     let created = engine.create(new).await;
@@ -317,22 +374,42 @@ async fn rows_of(engine: &Rc<Engine>, name: &str) -> Result<usize, String> {
 fn on_engine<F: Future<Output = ()> + 'static>(
     test: impl FnOnce(Rc<Memory>, Rc<Engine>) -> F + 'static,
 ) {
+    on_log(async move |log| {
+        let engine = start(&log, "data", Vec::new(), usize::MAX).await;
+        test(log, engine).await;
+    });
+}
+
+/// As above, without an engine.
+fn on_log<F: Future<Output = ()> + 'static>(test: impl FnOnce(Rc<Memory>) -> F + 'static) {
     let sim = Sim::new(SimConfig::new(1));
     let node = sim.host("node", 1, std::future::pending::<()>);
     sim.run_for(Duration::from_millis(1));
     let ended = sim.run_on(node, LIMIT, async move {
         let log = Rc::new(Memory::default());
         log.make("in", 2);
-        let engine = Engine::start(
-            log.clone(),
-            Path::new("data"),
-            Vec::new(),
-            PlantedBugs::default(),
-        )
-        .await;
-        test(log, engine.expect("there is no checkpoint")).await;
+        test(log).await;
     });
     assert!(ended.is_some(), "it takes too long");
+}
+
+async fn start(
+    log: &Rc<Memory>,
+    dir: &str,
+    relations: Vec<NewRelation>,
+    state_bytes_max: usize,
+) -> Rc<Engine> {
+    let (log, dir, none) = (log.clone(), Path::new(dir), PlantedBugs::default());
+    let started = Engine::start(log, dir, relations, none, state_bytes_max);
+    started.await.expect("a checkpoint is whole or not there")
+}
+
+fn new(id: u64, name: &str, definition: Definition) -> NewRelation {
+    NewRelation {
+        id,
+        name: name.to_owned(),
+        definition,
+    }
 }
 
 const BAD: [(Option<&str>, &str); 3] = [
@@ -431,39 +508,6 @@ fn times_from_the_future_move_no_watermark() {
 }
 
 #[test]
-fn state_beyond_its_permit_stops_the_pipeline_that_needs_it() {
-    on_engine(|log, engine| async move {
-        engine.set_state_bytes_max(200_000);
-        let policy = OnMalformed::Skip;
-        let made = make(&engine, 1, "s", Definition::Source(source(policy))).await;
-        made.expect("a source");
-        let small = counted("s", &[]);
-        make(&engine, 2, "small", small).await.expect("a view");
-        make(&engine, 3, "large", counts("s"))
-            .await
-            .expect("a view");
-        for round in 0..8 {
-            let values = (0..1000).map(|n| format!("{{\"n\": {}}}", round * 1000 + n));
-            let values: Vec<String> = values.collect();
-            let records: Vec<(Option<&str>, &str)> =
-                values.iter().map(|value| (None, value.as_str())).collect();
-            log.put("in", 0, &records);
-            assert_eq!(rows_of(&engine, "small").await, Ok(1));
-        }
-        let stopped = rows_of(&engine, "large").await.expect_err("it has stopped");
-        assert!(stopped.contains("permitted"), "{stopped}");
-        let report = engine.report().await.expect("the engine runs");
-        let failures: BTreeSet<&str> = report
-            .pipelines
-            .iter()
-            .filter(|pipeline| pipeline.failure.is_some())
-            .map(|pipeline| pipeline.name.as_str())
-            .collect();
-        assert_eq!(failures, BTreeSet::from(["large"]));
-    });
-}
-
-#[test]
 fn rows_are_found_by_key_and_by_index() {
     on_engine(|log, engine| async move {
         let policy = OnMalformed::Skip;
@@ -501,8 +545,33 @@ fn rows_are_found_by_key_and_by_index() {
         assert_eq!(found(&[1], 1).await, 2);
         assert_eq!(found(&[1], 2).await, 1);
         engine.prepare_drop("i").expect("nothing reads an index");
-        engine.drop_relation("i");
+        engine.drop_relation("i").await;
         // All rows are looked at then.
         assert_eq!(found(&[1], 2).await, 3);
+    });
+}
+
+#[test]
+fn a_table_made_again_has_no_rows_of_the_one_before() {
+    on_engine(async move |_, engine| {
+        let field = Field::new("n", DataType::Int64, false);
+        let schema = Arc::new(Schema::new(vec![field]));
+        let table = || {
+            Definition::Table(crate::definition::Table {
+                schema: schema.clone(),
+                key: Some(vec![0]),
+            })
+        };
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let rows = RecordBatch::try_new(schema.clone(), vec![column]).expect("one column");
+        for id in 1..3 {
+            make(&engine, id, "t", table()).await.expect("a table");
+            assert_eq!(rows_of(&engine, "t").await, Ok(0));
+            let delta = Delta::insert(rows.clone());
+            engine.write("t", delta, None).await.expect("two rows");
+            assert_eq!(rows_of(&engine, "t").await, Ok(2));
+            engine.prepare_drop("t").expect("nothing reads it");
+            engine.drop_relation("t").await;
+        }
     });
 }

@@ -1,4 +1,4 @@
-//! Futures of one task together, and tasks one after the other.
+//! Futures of one task together, tasks one after the other, and what is tried until there is room.
 
 use std::{
     cell::Cell,
@@ -6,11 +6,15 @@ use std::{
     pin::pin,
     rc::Rc,
     task::Poll,
+    time::Duration,
 };
 
 use runtime::sync::Notify;
 
-use crate::log::LocalFuture;
+use crate::log::{LocalFuture, LogError};
+
+/// Between two tries while the disk is full.
+pub const FULL_WAIT: Duration = Duration::from_millis(100);
 
 /// A seat for one task at a time.
 #[derive(Default)]
@@ -35,6 +39,22 @@ impl Drop for Taken {
     fn drop(&mut self) {
         self.0.taken.set(false);
         self.0.freed.notify_one();
+    }
+}
+
+/// Asks the log again and again while the disk is full, until the node stops.
+pub async fn while_full<T, F>(
+    is_stopping: &Cell<bool>,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, LogError>
+where
+    F: Future<Output = Result<T, LogError>>,
+{
+    loop {
+        match ask().await {
+            Err(LogError::Full) if !is_stopping.get() => runtime::sleep(FULL_WAIT).await,
+            done => return done,
+        }
     }
 }
 

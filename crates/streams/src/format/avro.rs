@@ -8,32 +8,35 @@
 //!   other unions each branch must fit the column.
 //! - Enums are text, records structs, maps lists of structs of `key` and `value`, `fixed` is bytes; the logical types
 //!   date, time, timestamp (of whatever unit, nanoseconds rounded down) and decimal are what they say.
-//! - With Confluent's framing the number in front of a record names the schema it was written with. As long as none was
-//!   added by number, the format's own schema is taken for all; afterwards a record of an unknown number is malformed, and
-//!   the reason tells the number. Fields that such a schema lacks are NULL.
+//! - With Confluent's framing the schema is the same for all. With the registry's, the number in front of a record names the
+//!   one that it was written with, whose fields are found by their names, or by the aliases that the own schema gives them;
+//!   what it lacks is the own schema's default, or NULL, within structs always NULL. A record of an unknown number is
+//!   malformed, and so is one whose schema the columns do not fit.
 //! - Elements that take no bytes (an array of nulls) are refused: their count could be anything.
-
-mod schema;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_schema::{DataType, Field as ColumnField, SchemaRef, TimeUnit};
+use avro_schema::{Field, Schema, Type, TypeId};
+use serde_json::Value;
 
 use super::{
-    DEPTH_MAX, Failure, FormatError, Implied, Reason,
+    DEPTH_MAX, Failure, FormatError, Implied, Reason, SchemaText,
     column::{Column, Values},
     framing::{self, Framing},
     scalar::{Read, push_name_text, push_read},
+    writers::Known,
 };
-use schema::{Schema, Type, TypeId};
 
-/// Schemas with numbers that a decoder holds.
+/// Schemas of writers that a decoder holds; another is looked at anew.
 const WRITERS_MAX: usize = 1024;
 
 /// What is read of the records.
 pub(super) struct Records {
     own: Written,
-    by_number: BTreeMap<u32, Written>,
+    /// Of other writers, if the columns fit them.
+    by_number: BTreeMap<u32, Option<Written>>,
+    writers: Known,
     framing: Framing,
     /// Path and field of each column.
     columns: Vec<(Vec<String>, Arc<ColumnField>)>,
@@ -43,6 +46,8 @@ pub(super) struct Records {
 struct Written {
     schema: Schema,
     steps: Vec<Step>,
+    /// Columns that are not in it: their type in the own schema, and the bytes of their default.
+    defaults: Vec<(usize, TypeId, Vec<u8>)>,
 }
 
 /// What is done with one field of a record.
@@ -62,7 +67,7 @@ enum Step {
 
 impl Records {
     pub fn new(
-        definition: (&str, &[Vec<String>], Framing),
+        definition: (&SchemaText, &[Vec<String>], Framing),
         source: &SchemaRef,
         columns: &[usize],
     ) -> Result<Self, FormatError> {
@@ -80,36 +85,49 @@ impl Records {
             });
         }
         Ok(Self {
-            own: Written::new(text, &columns, true)?,
+            own: Written::own(parse(text)?, &columns)?,
             by_number: BTreeMap::new(),
+            writers: Known::default(),
             framing,
             columns,
         })
     }
 
-    /// Records with this number in front are written with that schema.
-    pub fn add_schema(&mut self, number: u32, text: &str) -> Result<(), FormatError> {
+    pub fn know_writers(&mut self, writers: Known) {
+        self.writers = writers;
+    }
+
+    /// Looks at the schema of this number, if that was not done.
+    fn learn(&mut self, number: u32) -> Result<(), Failure> {
+        if self.by_number.contains_key(&number) {
+            return Ok(());
+        }
+        let schema = self.writers.get(&number);
+        let schema = schema.ok_or(Failure::new(0, Reason::UnknownSchema(number)))?;
+        let written = parse(schema).and_then(|schema| self.own.others(schema, &self.columns));
         if self.by_number.len() == WRITERS_MAX {
             self.by_number.pop_first();
         }
-        let written = Written::new(text, &self.columns, false)?;
-        self.by_number.insert(number, written);
+        self.by_number.insert(number, written.ok());
         Ok(())
     }
 
     /// Adds a value to each column, whose `rows` values are those of the records before. On failure some have more.
-    pub fn decode(&self, text: &[u8], columns: &mut [Column], rows: usize) -> Result<(), Failure> {
+    pub fn decode(
+        &mut self,
+        text: &[u8],
+        columns: &mut [Column],
+        rows: usize,
+    ) -> Result<(), Failure> {
         let (written, at) = match self.framing {
             Framing::None => (&self.own, 0),
-            Framing::Confluent => {
+            Framing::Confluent => (&self.own, framing::schema_number(text)?.1),
+            Framing::Registry => {
                 let (number, at) = framing::schema_number(text)?;
-                let written = if self.by_number.is_empty() {
-                    Some(&self.own)
-                } else {
-                    self.by_number.get(&number)
-                };
-                let unknown = Failure::new(0, Reason::UnknownSchema(number));
-                (written.ok_or(unknown)?, at)
+                self.learn(number)?;
+                let written = self.by_number.get(&number).and_then(Option::as_ref);
+                let other = Failure::new(0, Reason::OtherSchema(number));
+                (written.ok_or(other)?, at)
             }
         };
         let mut walk = Walk {
@@ -122,6 +140,16 @@ impl Records {
         if walk.at < text.len() {
             return Err(walk.fail(Reason::Trailing));
         }
+        for (column, id, bytes) in &written.defaults {
+            let mut walk = Walk {
+                schema: &self.own.schema,
+                text: bytes,
+                at: 0,
+                depth: 0,
+            };
+            walk.value(*id, &mut columns[*column])
+                .map_err(|failure| failure.of(*column))?;
+        }
         for column in columns {
             if column.len() == rows {
                 column.push_null();
@@ -131,68 +159,149 @@ impl Records {
     }
 }
 
+/// Texts of schemas that are longer are refused.
+const SCHEMA_BYTES_MAX: usize = 256 << 10;
+
+fn parse(schema: &SchemaText) -> Result<Schema, FormatError> {
+    if schema.bytes() > SCHEMA_BYTES_MAX {
+        return Err(FormatError::SchemaSize {
+            bytes_max: SCHEMA_BYTES_MAX,
+        });
+    }
+    Ok(Schema::parse_with(&schema.texts_of_others(), &schema.text)?)
+}
+
 impl Written {
-    fn new(
-        text: &str,
+    /// Of the schema that tells which columns there may be.
+    fn own(
+        schema: Schema,
         columns: &[(Vec<String>, Arc<ColumnField>)],
-        is_complete: bool,
     ) -> Result<Self, FormatError> {
-        let schema = Schema::parse(text)?;
-        let mut wanted: Vec<(usize, &[String])> = Vec::new();
+        let mut wanted = Vec::new();
         for (at, (path, field)) in columns.iter().enumerate() {
-            let found = find(&schema, schema.root(), path);
-            match found {
-                None if is_complete => {
-                    return Err(FormatError::Field {
-                        column: field.name().clone(),
-                        message: "the schema".to_owned(),
-                    });
-                }
-                None => continue,
-                Some(id) if fits(&schema, id, field.data_type(), 0) => wanted.push((at, path)),
-                Some(_) => {
-                    return Err(FormatError::FieldType {
-                        column: field.name().clone(),
-                        data_type: field.data_type().clone(),
-                    });
-                }
+            let id = find(&schema, path).ok_or_else(|| FormatError::Field {
+                column: field.name().clone(),
+                message: "the schema".to_owned(),
+            })?;
+            if !fits(&schema, id, field.data_type(), true, 0) {
+                return Err(other_type(field));
             }
+            wanted.push((at, path.as_slice()));
         }
         let steps = steps(&schema, schema.root(), &wanted);
-        Ok(Self { schema, steps })
+        Ok(Self {
+            schema,
+            steps,
+            defaults: Vec::new(),
+        })
     }
-}
 
-/// A record's fields, also of a union of it with null.
-fn fields(schema: &Schema, id: TypeId) -> Option<&[(String, TypeId)]> {
-    match schema.get(id) {
-        Type::Record(fields) => Some(fields),
-        Type::Union(branches) => {
-            let mut others = branches.iter().filter(|id| *schema.get(**id) != Type::Null);
-            match (others.next().map(|id| schema.get(*id)), others.next()) {
-                (Some(Type::Record(fields)), None) => Some(fields),
-                _ => None,
+    /// Of one that somebody wrote records with, when this one is the own.
+    fn others(
+        &self,
+        schema: Schema,
+        columns: &[(Vec<String>, Arc<ColumnField>)],
+    ) -> Result<Self, FormatError> {
+        let mut paths = Vec::new();
+        let mut defaults = Vec::new();
+        for (at, (path, field)) in columns.iter().enumerate() {
+            match resolve(&self.schema, &schema, path) {
+                Resolved::There(path, id) => {
+                    if !fits(&schema, id, field.data_type(), false, 0) {
+                        return Err(other_type(field));
+                    }
+                    paths.push((at, path));
+                }
+                Resolved::Default(id, value) => {
+                    let bytes = self.schema.encode_default(id, &value)?;
+                    defaults.push((at, id, bytes));
+                }
+                Resolved::Missing => {}
             }
         }
-        _ => None,
+        let wanted = paths.iter().map(|(at, path)| (*at, path.as_slice()));
+        let wanted: Vec<_> = wanted.collect();
+        let steps = steps(&schema, schema.root(), &wanted);
+        Ok(Self {
+            schema,
+            steps,
+            defaults,
+        })
     }
 }
 
-fn find(schema: &Schema, from: TypeId, path: &[String]) -> Option<TypeId> {
-    let (name, rest) = path.split_first()?;
-    let mut fields = fields(schema, from)?.iter();
-    let (_, id) = fields.find(|(field, _)| field == name)?;
-    if rest.is_empty() {
-        Some(*id)
-    } else {
-        find(schema, *id, rest)
+fn other_type(field: &ColumnField) -> FormatError {
+    FormatError::FieldType {
+        column: field.name().clone(),
+        data_type: field.data_type().clone(),
+    }
+}
+
+fn find(schema: &Schema, path: &[String]) -> Option<TypeId> {
+    let mut at = schema.root();
+    for name in path {
+        let mut fields = schema.fields(at)?.iter();
+        at = fields.find(|field| field.name == *name)?.id;
+    }
+    Some(at)
+}
+
+/// Where a writer has what the own schema has at a path.
+enum Resolved {
+    There(Vec<String>, TypeId),
+    /// Nowhere, but the own schema says what is taken then.
+    Default(TypeId, Value),
+    Missing,
+}
+
+fn resolve(own: &Schema, written: &Schema, path: &[String]) -> Resolved {
+    let (mut own_at, mut written_at) = (own.root(), written.root());
+    let mut found = Vec::new();
+    for (depth, name) in path.iter().enumerate() {
+        let mut own_fields = own.fields(own_at).unwrap_or_default().iter();
+        let Some(own_field) = own_fields.find(|field| field.name == *name) else {
+            return Resolved::Missing;
+        };
+        let Some(fields) = written.fields(written_at) else {
+            return Resolved::Missing;
+        };
+        let Some(field) = own_field.written_in(fields) else {
+            let value = own_field.default.clone();
+            return default_within(own, own_field.id, value, &path[depth + 1..]);
+        };
+        found.push(field.name.clone());
+        (own_at, written_at) = (own_field.id, field.id);
+    }
+    Resolved::There(found, written_at)
+}
+
+/// What stands at a path within a default.
+fn default_within(own: &Schema, id: TypeId, value: Option<Value>, path: &[String]) -> Resolved {
+    let (mut id, mut value) = (id, value);
+    for name in path {
+        let mut fields = own.fields(id).unwrap_or_default().iter();
+        let Some(field) = fields.find(|field| field.name == *name) else {
+            return Resolved::Missing;
+        };
+        value = match value {
+            Some(Value::Object(mut members)) => {
+                members.remove(name).or_else(|| field.default.clone())
+            }
+            _ => None,
+        };
+        id = field.id;
+    }
+    match value {
+        Some(value) => Resolved::Default(id, value),
+        None => Resolved::Missing,
     }
 }
 
 fn steps(schema: &Schema, from: TypeId, wanted: &[(usize, &[String])]) -> Vec<Step> {
-    let fields = fields(schema, from).unwrap_or_default().iter();
+    let fields = schema.fields(from).unwrap_or_default().iter();
     fields
-        .map(|(name, id)| {
+        .map(|field| {
+            let (name, id) = (&field.name, &field.id);
             let mut columns = Vec::new();
             let mut within = Vec::new();
             for (column, path) in wanted {
@@ -226,7 +335,7 @@ fn is_column(data_type: &DataType, from: &Type) -> bool {
     match from {
         Type::Null => true,
         Type::Boolean => matches!(data_type, Boolean),
-        Type::Long => {
+        Type::Int | Type::Long => {
             matches!(
                 data_type,
                 Int16 | Int32 | Int64 | Decimal128(..) | Timestamp(..) | Float64
@@ -247,25 +356,31 @@ fn is_column(data_type: &DataType, from: &Type) -> bool {
     }
 }
 
-/// Whether each value of the type is one of the column's. Ends with the column's type, which is finite, and with unions
-/// within unions.
-fn fits(schema: &Schema, id: TypeId, data_type: &DataType, depth: usize) -> bool {
+/// Whether each value of the type is one of the column's; fields of structs may be missing unless they all must be there.
+/// Ends with the column's type, which is finite, and with unions within unions.
+fn fits(
+    schema: &Schema,
+    id: TypeId,
+    data_type: &DataType,
+    is_complete: bool,
+    depth: usize,
+) -> bool {
     if depth > DEPTH_MAX {
         return false;
     }
     match (schema.get(id), data_type) {
         (Type::Union(branches), _) => {
             let mut branches = branches.iter();
-            branches.all(|branch| fits(schema, *branch, data_type, depth + 1))
+            branches.all(|branch| fits(schema, *branch, data_type, is_complete, depth + 1))
         }
         (Type::Array(items), DataType::List(element)) => {
-            fits(schema, *items, element.data_type(), depth + 1)
+            fits(schema, *items, element.data_type(), is_complete, depth + 1)
         }
         (Type::Map(values), DataType::List(entry)) => match entry.data_type() {
             DataType::Struct(columns) => match &**columns {
                 [key, value] => {
                     *key.data_type() == DataType::Utf8
-                        && fits(schema, *values, value.data_type(), depth + 1)
+                        && fits(schema, *values, value.data_type(), is_complete, depth + 1)
                 }
                 _ => false,
             },
@@ -273,8 +388,10 @@ fn fits(schema: &Schema, id: TypeId, data_type: &DataType, depth: usize) -> bool
         },
         (Type::Record(fields), DataType::Struct(columns)) => columns.iter().all(|column| {
             let mut fields = fields.iter();
-            let field = fields.find(|(name, _)| name == column.name());
-            field.is_some_and(|(_, id)| fits(schema, *id, column.data_type(), depth + 1))
+            match fields.find(|field| field.name == *column.name()) {
+                Some(field) => fits(schema, field.id, column.data_type(), is_complete, depth + 1),
+                None => !is_complete,
+            }
         }),
         (from, data_type) => is_column(data_type, from),
     }
@@ -418,7 +535,7 @@ impl<'a> Walk<'a> {
     fn scalar(&mut self, from: &Type) -> Result<Read<'a>, Failure> {
         Ok(match from {
             Type::Boolean => Read::Boolean(self.boolean()?),
-            Type::Long | Type::Date => Read::Integer(self.long()?),
+            Type::Int | Type::Long | Type::Date => Read::Integer(self.long()?),
             Type::Float => {
                 let bytes = self.bytes(4)?.first_chunk().copied().unwrap_or_default();
                 Read::Single(f32::from_le_bytes(bytes))
@@ -463,7 +580,7 @@ impl<'a> Walk<'a> {
                 column.end_list();
             }
             (Type::Record(from), Values::Struct { fields, columns }) => {
-                for (name, id) in from {
+                for Field { name, id, .. } in from {
                     match fields.iter().position(|field| field.name() == name) {
                         Some(place) if columns[place].len() == rows => {
                             self.value(*id, &mut columns[place])?;
@@ -550,8 +667,8 @@ impl<'a> Walk<'a> {
             }
             Type::Record(fields) => {
                 self.deeper()?;
-                for (_, id) in fields {
-                    self.skip(*id)?;
+                for field in fields {
+                    self.skip(field.id)?;
                 }
                 self.depth -= 1;
                 Ok(())
@@ -580,8 +697,8 @@ fn signed(digits: &[u8]) -> Option<i128> {
 }
 
 /// Columns for all fields of a record.
-pub(super) fn implied_schema(text: &str) -> Result<SchemaRef, FormatError> {
-    let schema = Schema::parse(text)?;
+pub(super) fn implied_schema(text: &SchemaText) -> Result<SchemaRef, FormatError> {
+    let schema = parse(text)?;
     let fields = implied_fields(&schema, schema.root(), &mut Implied::default())?;
     Ok(Arc::new(arrow_schema::Schema::new(fields)))
 }
@@ -591,12 +708,12 @@ fn implied_fields(
     record: TypeId,
     implied: &mut Implied,
 ) -> Result<Vec<ColumnField>, FormatError> {
-    let fields = fields(schema, record).ok_or(FormatError::SchemaJson {
+    let fields = schema.fields(record).ok_or(FormatError::SchemaJson {
         expected: "a record",
     })?;
-    let fields = fields.iter().map(|(name, id)| {
-        let data_type = implied_type(schema, *id, implied)?;
-        Ok(ColumnField::new(name, data_type, true))
+    let fields = fields.iter().map(|field| {
+        let data_type = implied_type(schema, field.id, implied)?;
+        Ok(ColumnField::new(&field.name, data_type, true))
     });
     fields.collect()
 }
@@ -611,6 +728,7 @@ fn implied_type(
     let data_type = match schema.get(id) {
         Type::Null | Type::Text | Type::Enum(_) => DataType::Utf8,
         Type::Boolean => DataType::Boolean,
+        Type::Int => DataType::Int32,
         Type::Long => DataType::Int64,
         Type::Float => DataType::Float32,
         Type::Double => DataType::Float64,

@@ -13,8 +13,10 @@ pub enum Framing {
     /// Nothing.
     #[default]
     None,
-    /// What Confluent's serialisers write.
+    /// What Confluent's serialisers write. The number says nothing: all records are of one schema.
     Confluent,
+    /// The same, and the number is that of the schema which the record was written with.
+    Registry,
 }
 
 const MAGIC: u8 = 0;

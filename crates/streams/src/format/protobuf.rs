@@ -21,13 +21,16 @@ mod plan;
 mod value;
 mod write;
 
+use std::collections::BTreeMap;
+
 use arrow_schema::SchemaRef;
 use proto_schema::{COUNTED, EIGHT_BYTES, FOUR_BYTES, Message, Schema, VARINT};
 
 use super::{
-    Failure, FormatError, Reason,
+    Failure, FormatError, Reason, SchemaText,
     column::{Column, Values},
     framing::{self, Framing},
+    writers::Known,
 };
 use plan::{Action, Kind, Plan};
 
@@ -43,21 +46,33 @@ const GROUPS_MAX: usize = 32;
 pub(super) struct Messages {
     plan: Plan,
     framing: Framing,
+    /// Its name in full.
+    name: String,
     /// Where the message's type stands in the schema.
     place: Vec<i64>,
+    writers: Known,
+    /// Where it stands in schemas of others, if it does.
+    places: BTreeMap<u32, Option<Vec<i64>>>,
 }
 
-fn parse(text: &str) -> Result<Schema, FormatError> {
-    if text.len() > SCHEMA_BYTES_MAX {
+/// Schemas of writers that are remembered; another is looked at anew.
+const WRITERS_MAX: usize = 1024;
+
+fn parse(schema: &SchemaText) -> Result<Schema, FormatError> {
+    if schema.bytes() > SCHEMA_BYTES_MAX {
         return Err(FormatError::SchemaSize {
             bytes_max: SCHEMA_BYTES_MAX,
         });
     }
-    Ok(Schema::parse(text)?)
+    let others = schema.texts_of_others();
+    Ok(Schema::parse_with(&others, &schema.text)?)
 }
 
 fn message<'a>(schema: &'a Schema, name: &str) -> Result<&'a Message, FormatError> {
-    let found = schema.message(name);
+    let found = match name {
+        "" => schema.own_messages().find(|message| message.place == [0]),
+        name => schema.message(name),
+    };
     found.ok_or_else(|| FormatError::Message {
         name: name.to_owned(),
     })
@@ -65,7 +80,7 @@ fn message<'a>(schema: &'a Schema, name: &str) -> Result<&'a Message, FormatErro
 
 impl Messages {
     pub fn new(
-        definition: (&str, &str, &[Vec<String>], Framing),
+        definition: (&SchemaText, &str, &[Vec<String>], Framing),
         source: &SchemaRef,
         columns: &[usize],
     ) -> Result<Self, FormatError> {
@@ -83,15 +98,31 @@ impl Messages {
         Ok(Self {
             plan,
             framing,
+            name: message.name.clone(),
             place: message.place.clone(),
+            writers: Known::default(),
+            places: BTreeMap::new(),
         })
     }
 
+    pub fn know_writers(&mut self, writers: Known) {
+        self.writers = writers;
+    }
+
     /// Adds a value to each column, whose `rows` values are those of the records before. On failure some have more.
-    pub fn decode(&self, value: &[u8], columns: &mut [Column], rows: usize) -> Result<(), Failure> {
+    pub fn decode(
+        &mut self,
+        value: &[u8],
+        columns: &mut [Column],
+        rows: usize,
+    ) -> Result<(), Failure> {
         let at = match self.framing {
             Framing::None => 0,
-            Framing::Confluent => self.unframe(value)?,
+            Framing::Confluent => unframe(value, &self.place)?,
+            Framing::Registry => {
+                let (number, _) = framing::schema_number(value)?;
+                unframe(value, self.place_in(number)?)?
+            }
         };
         fields(&self.plan, Input { text: value, at }, columns, rows)?;
         finish(&self.plan, columns, rows);
@@ -103,25 +134,44 @@ impl Messages {
         Ok(())
     }
 
-    /// Where the message begins.
-    fn unframe(&self, value: &[u8]) -> Result<usize, Failure> {
-        let (_, mut at) = framing::schema_number(value)?;
-        let failure = Failure::new(at, Reason::Framing);
-        let count = framing::zigzag(value, &mut at).ok_or(failure)?;
-        let is_ours = if count == 0 {
-            self.place == [0]
-        } else {
-            let mut is_ours = usize::try_from(count) == Ok(self.place.len());
-            for place in &self.place {
-                is_ours = is_ours && framing::zigzag(value, &mut at) == Some(*place);
+    /// Where the message stands in the schema of this number.
+    fn place_in(&mut self, number: u32) -> Result<&[i64], Failure> {
+        if !self.places.contains_key(&number) {
+            let schema = self.writers.get(&number);
+            let schema = schema.ok_or(Failure::new(0, Reason::UnknownSchema(number)))?;
+            let place = parse(schema).ok().and_then(|schema| {
+                let mut own = schema.own_messages();
+                let found = own.find(|message| message.name == self.name)?;
+                Some(found.place.clone())
+            });
+            if self.places.len() == WRITERS_MAX {
+                self.places.pop_first();
             }
-            is_ours
-        };
-        if is_ours {
-            Ok(at)
-        } else {
-            Err(Failure::new(at, Reason::OtherMessage))
+            self.places.insert(number, place);
         }
+        let place = self.places.get(&number).and_then(Option::as_deref);
+        place.ok_or(Failure::new(0, Reason::OtherSchema(number)))
+    }
+}
+
+/// Where the message begins, which is of the type at this place.
+fn unframe(value: &[u8], own: &[i64]) -> Result<usize, Failure> {
+    let (_, mut at) = framing::schema_number(value)?;
+    let failure = Failure::new(at, Reason::Framing);
+    let count = framing::zigzag(value, &mut at).ok_or(failure)?;
+    let is_ours = if count == 0 {
+        own == [0]
+    } else {
+        let mut is_ours = usize::try_from(count) == Ok(own.len());
+        for place in own {
+            is_ours = is_ours && framing::zigzag(value, &mut at) == Some(*place);
+        }
+        is_ours
+    };
+    if is_ours {
+        Ok(at)
+    } else {
+        Err(Failure::new(at, Reason::OtherMessage))
     }
 }
 

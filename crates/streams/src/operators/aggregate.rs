@@ -78,8 +78,18 @@ struct Distinct {
     table: Table<i64>,
     rows: Rows,
     key: Vec<u8>,
-    /// Where groups close: by group, its entries, and what was one.
-    by_group: Option<Vec<Vec<Slot>>>,
+    /// Where groups close.
+    by_group: Option<ByGroup>,
+}
+
+/// The entries of each group.
+#[derive(Debug, Default)]
+struct ByGroup {
+    entries: Vec<Vec<Slot>>,
+    /// By entry: its group, and where it stands in its list.
+    places: Vec<(Slot, usize)>,
+    /// In all lists.
+    count: usize,
 }
 
 #[derive(Debug)]
@@ -146,7 +156,7 @@ fn make_part(place: &Place, aggregate: &Aggregate, result: &DataType) -> Result<
             table: Table::default(),
             rows: Rows::default(),
             key: Vec::new(),
-            by_group: place.closes.map(|_| Vec::new()),
+            by_group: place.closes.map(|_| ByGroup::default()),
         })
     } else {
         None
@@ -286,11 +296,19 @@ impl Running for Aggregation {
             return self.closing.as_mut().ok_or(Corrupt)?.restore(key, value);
         }
         if table == 0 {
-            let columns = self.key_codec.decode([key])?;
-            let slot = self.restore_group(key);
-            if let Some(closing) = &mut self.closing {
-                closing.put_value(slot, columns[self.closing_key].as_ref());
-            }
+            let slot = match &mut self.closing {
+                Some(closing) => {
+                    let columns = self.key_codec.decode([key])?;
+                    let slot = self.groups.restore(key).0;
+                    closing.put_value(slot, columns[self.closing_key].as_ref());
+                    slot
+                }
+                None => {
+                    self.key_codec.check(key)?;
+                    self.groups.restore(key).0
+                }
+            };
+            self.grow();
             self.weights[slot.index()] = read_i64(&mut value)?;
             let (is_shown, mut value) = value.split_first().ok_or(Corrupt)?;
             self.is_shown[slot.index()] = *is_shown == 1;
@@ -313,9 +331,11 @@ impl Running for Aggregation {
             .ok_or(Corrupt)?;
         if table % 2 == 1 {
             let distinct = part.distinct.as_mut().ok_or(Corrupt)?;
-            distinct.codec.decode([row])?;
-            let entry = distinct.table.restore(key, weight).0;
-            distinct.note(slot, entry);
+            distinct.codec.check(row)?;
+            let (entry, is_new) = distinct.table.restore(key, weight);
+            if let (true, Some(by_group)) = (is_new, &mut distinct.by_group) {
+                by_group.add(slot, entry);
+            }
             return Ok(());
         }
         part.accumulator
@@ -337,10 +357,7 @@ impl Running for Aggregation {
 
     fn bytes(&self) -> usize {
         let of_part = |part: &Part| {
-            let distinct = part
-                .distinct
-                .as_ref()
-                .map_or(0, |distinct| distinct.table.bytes());
+            let distinct = part.distinct.as_ref().map_or(0, Distinct::bytes);
             distinct + part.accumulator.bytes()
         };
         self.groups.bytes()
@@ -534,29 +551,67 @@ impl Part {
     fn end_epoch(&mut self) {
         self.accumulator.end_epoch();
         if let Some(distinct) = &mut self.distinct {
-            distinct.table.end_epoch(|_, _, _| {});
+            let by_group = &mut distinct.by_group;
+            distinct.table.end_epoch(|_, entry, _| {
+                if let Some(by_group) = by_group {
+                    by_group.remove(entry);
+                }
+            });
         }
     }
 }
 
-impl Distinct {
-    fn note(&mut self, group: Slot, entry: Slot) {
-        let Some(by_group) = &mut self.by_group else {
-            return;
-        };
-        if by_group.len() <= group.index() {
-            by_group.resize_with(group.index() + 1, Vec::new);
+impl ByGroup {
+    fn add(&mut self, group: Slot, entry: Slot) {
+        if self.entries.len() <= group.index() {
+            self.entries.resize_with(group.index() + 1, Vec::new);
         }
-        by_group[group.index()].push(entry);
+        if self.places.len() <= entry.index() {
+            self.places.resize(entry.index() + 1, Default::default());
+        }
+        let list = &mut self.entries[group.index()];
+        self.places[entry.index()] = (group, list.len());
+        list.push(entry);
+        self.count += 1;
+    }
+
+    fn remove(&mut self, entry: Slot) {
+        let (group, at) = self.places[entry.index()];
+        let list = &mut self.entries[group.index()];
+        if list.get(at) != Some(&entry) {
+            return;
+        }
+        list.swap_remove(at);
+        self.count -= 1;
+        if let Some(moved) = list.get(at) {
+            self.places[moved.index()].1 = at;
+        }
+    }
+
+    fn take(&mut self, group: Slot) -> Vec<Slot> {
+        let list = self.entries.get_mut(group.index());
+        let list = list.map(std::mem::take).unwrap_or_default();
+        self.count -= list.len();
+        list
+    }
+
+    fn bytes(&self) -> usize {
+        // Lists have room for about half as many again.
+        self.entries.capacity() * size_of::<Vec<Slot>>()
+            + self.places.capacity() * size_of::<(Slot, usize)>()
+            + self.count * size_of::<Slot>() * 3 / 2
+    }
+}
+
+impl Distinct {
+    fn bytes(&self) -> usize {
+        self.table.bytes() + self.by_group.as_ref().map_or(0, ByGroup::bytes)
     }
 
     fn forget(&mut self, group: Slot, key: &[u8]) {
-        let entries = self
-            .by_group
-            .as_mut()
-            .and_then(|by_group| by_group.get_mut(group.index()));
-        for entry in entries.map(std::mem::take).unwrap_or_default() {
-            // Another group's row may have its slot by now; keys of groups are no beginnings of each other.
+        let by_group = self.by_group.as_mut();
+        for entry in by_group.map(|by| by.take(group)).unwrap_or_default() {
+            // A group whose rows did not add up may have left it; keys of groups are no beginnings of each other.
             let keys = self.table.keys();
             if keys.is_live(entry) && keys.key(entry).starts_with(key) {
                 self.table.remove(entry);
@@ -576,8 +631,8 @@ impl Distinct {
             self.key.extend_from_slice(groups.key(*slot));
             self.key.extend_from_slice(self.rows.row(row));
             let (entry, is_new) = self.table.insert(&self.key);
-            if is_new {
-                self.note(*slot, entry);
+            if let (true, Some(by_group)) = (is_new, &mut self.by_group) {
+                by_group.add(*slot, entry);
             }
             let weight = self.table.change(entry);
             let before = *weight > 0;

@@ -59,6 +59,8 @@ pub(super) struct Closing {
     /// By slot of a group.
     at: Vec<i64>,
     waiting: BTreeMap<i64, Vec<Slot>>,
+    /// In all lists of `waiting`: a slot whose group has gone stays there until its time has come.
+    waiting_slots: usize,
 }
 
 impl Closing {
@@ -83,6 +85,7 @@ impl Closing {
             closed: Clock::NEVER,
             at: Vec::new(),
             waiting: BTreeMap::new(),
+            waiting_slots: 0,
         }))
     }
 
@@ -132,6 +135,7 @@ impl Closing {
         if self.at[slot.index()] != end {
             self.at[slot.index()] = end;
             self.waiting.entry(end).or_default().push(slot);
+            self.waiting_slots += 1;
         }
     }
 
@@ -149,6 +153,7 @@ impl Closing {
             let end = *first.key();
             let slots = first.get_mut();
             let from = slots.len().saturating_sub(CHUNK_ROWS);
+            self.waiting_slots -= slots.len() - from;
             for slot in slots.drain(from..) {
                 if self.at[slot.index()] == end {
                     self.at[slot.index()] = NEVER;
@@ -175,6 +180,9 @@ impl Closing {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.at.capacity() * size_of::<i64>() * 2
+        // Lists have room for about half as many again.
+        let slots = self.waiting_slots * size_of::<Slot>() * 3 / 2;
+        let lists = self.waiting.len() * size_of::<(i64, Vec<Slot>)>() * 4 / 3;
+        self.at.capacity() * size_of::<i64>() + slots + lists
     }
 }

@@ -187,6 +187,6 @@ impl Running for Counted {
     }
 
     fn bytes(&self) -> usize {
-        self.table.bytes()
+        self.table.bytes() + self.closing.as_ref().map_or(0, Closing::bytes)
     }
 }

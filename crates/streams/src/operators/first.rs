@@ -237,8 +237,8 @@ impl Running for First {
         if table != 0 || value.is_empty() {
             return Err(Corrupt);
         }
-        self.partition.codec.decode([key])?;
-        self.value.decode([value])?;
+        self.partition.codec.check(key)?;
+        self.value.check(value)?;
         let (slot, is_new) = self.partitions.restore(key);
         if !is_new {
             return Err(Corrupt);

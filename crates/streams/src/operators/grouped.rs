@@ -314,7 +314,7 @@ impl GroupedRows {
     /// The row's slot, and its group.
     pub(super) fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(Slot, Slot), Corrupt> {
         let weight = i64::from_le_bytes(value.try_into().map_err(|_| Corrupt)?);
-        self.codec.decode([key])?;
+        self.codec.check(key)?;
         let (_, behind_group) = self.codecs[0].decode_front([key])?;
         let (_, behind_order) = self.codecs[1].decode_front([behind_group[0]])?;
         let (group, _) = self

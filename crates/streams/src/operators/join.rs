@@ -314,7 +314,9 @@ impl Running for HashJoin {
 
     fn bytes(&self) -> usize {
         let sides = self.sides.iter().map(Side::bytes).sum::<usize>();
-        sides + self.groups.bytes() + self.aging.as_ref().map_or(0, Aging::bytes)
+        let closing = self.closing.as_ref().map_or(0, Closing::bytes);
+        let aging = self.aging.as_ref().map_or(0, Aging::bytes);
+        sides + self.groups.bytes() + closing + aging
     }
 }
 

@@ -1,14 +1,14 @@
 //! Rows in the sessions that they are in: of each partition, rows that follow each other in less than the gap.
 //!
 //! A session's window begins with its first row and ends the gap after its last one. When a row comes or goes, those that are
-//! connected with it before or after are looked at anew, and come out again where their window is another one.
+//! connected with it before or after, a chain, are looked at anew, and come out again where their window is another one.
 //!
 //! Where windows close, rows whose session ends at or below the watermark are known no more; what came out stays. A row that
 //! comes when a session of it alone would be closed is late, and counted.
 //!
 //! # Layout      of state: table 0 has for each row its weight; the key is the partition's columns, the time in eight bytes
 //! that sort it, and the other columns. Table 255 has the watermark.
-//! # Limits      a session is gone through as a whole when a row of it comes or goes
+//! # Limits      a chain is gone through as a whole when a row of it comes or goes, though not at a stretch
 
 use std::collections::BTreeSet;
 
@@ -27,6 +27,12 @@ use crate::{
     row::{Corrupt, RowCodec, Rows},
     state::{OrderedSlots, Slot, Table, Value},
 };
+
+/// Looks at rows at a stretch: each takes some tens of nanoseconds.
+const LOOKS_MAX: usize = 8 * CHUNK_ROWS;
+
+/// Rows of a chain that are found at once.
+const FOUND_MAX: usize = 64;
 
 /// Bytes of a time within a row's key.
 const TIME_BYTES: usize = 8;
@@ -74,16 +80,92 @@ struct Sessions {
 struct Finishing {
     /// Place in the list of touched rows.
     at: usize,
+    /// The chain of the touched row before that place, if it has not been gone through.
+    walk: Option<Walk>,
     /// Touched rows that have been gone through with their neighbours.
     done: BTreeSet<Slot>,
     is_closing: bool,
 }
 
+/// The way through a chain: back to its first row, forth to its last, then over its rows for their windows, and once more
+/// for what has changed.
+#[derive(Debug, Default)]
+struct Walk {
+    chain: Vec<Slot>,
+    step: Step,
+    /// Place in the chain, in the last two steps.
+    at: usize,
+    old: Windows,
+    new: Windows,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Step {
+    #[default]
+    Back,
+    Forth,
+    Windows,
+    Rows,
+}
+
+/// Those of a chain's rows, before the epoch or now.
+#[derive(Debug, Default)]
+struct Windows {
+    /// In order, each with the place of its last row.
+    all: Vec<(usize, (i64, i64))>,
+    /// Which of them the next row may be in.
+    next: usize,
+    /// Times of first and last row, and the place of the last, of one that may go on.
+    open: Option<(i64, i64, usize)>,
+}
+
+impl Windows {
+    /// The next row that is there.
+    fn add(&mut self, at: usize, time: i64, gap: i64) {
+        match &mut self.open {
+            Some((_, last, place)) if is_within(gap, *last, time) => (*last, *place) = (time, at),
+            _ => {
+                self.end(gap);
+                self.open = Some((time, time, at));
+            }
+        }
+    }
+
+    fn end(&mut self, gap: i64) {
+        if let Some((first, last, at)) = self.open.take() {
+            self.all.push((at, (first, last.saturating_add(gap))));
+        }
+    }
+
+    /// The window of a row that was added, and whether the row is its last; rows are asked for in order.
+    fn of(&mut self, at: usize) -> ((i64, i64), bool) {
+        while self.all[self.next].0 < at {
+            self.next += 1;
+        }
+        let (last, window) = self.all[self.next];
+        (window, last == at)
+    }
+}
+
+/// Whether times are of one session. They may be further apart than a signed number says.
+fn is_within(gap: i64, a: i64, b: i64) -> bool {
+    a.abs_diff(b) < gap.unsigned_abs()
+}
+
 #[derive(Debug)]
 struct Closing {
     closed: Clock,
-    /// Last rows of sessions by their times, and what was one; `None`: to be found out anew.
-    lasts: Option<BTreeSet<(i64, Slot)>>,
+    /// Last rows of sessions by their times, and what was one.
+    lasts: BTreeSet<(i64, Slot)>,
+    seen: Seen,
+}
+
+/// Which rows have been looked at for `lasts`: what is restored is, when something may close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    None,
+    UpTo(Slot),
+    All,
 }
 
 pub(super) fn make(
@@ -127,7 +209,8 @@ pub(super) fn make(
         finishing: Finishing::default(),
         closing: place.closes.map(|_| Closing {
             closed: Clock::NEVER,
-            lasts: None,
+            lasts: BTreeSet::new(),
+            seen: Seen::None,
         }),
     }))
 }
@@ -181,15 +264,15 @@ impl Running for Sessions {
             return self.close(end);
         }
         let mut changes = Vec::new();
-        while self.finishing.at < self.rows.touched().len() && changes.len() < CHUNK_ROWS {
-            let slot = self.rows.touched()[self.finishing.at];
-            self.finishing.at += 1;
-            if !self.finishing.done.contains(&slot) {
-                self.look_around(slot, &mut changes);
-            }
+        let mut looks = 0;
+        while looks < LOOKS_MAX
+            && changes.len() < CHUNK_ROWS
+            && let Some(more) = self.look_on(&mut changes)
+        {
+            looks += more;
         }
         self.emit(&changes, out);
-        if self.finishing.at < self.rows.touched().len() {
+        if self.finishing.walk.is_some() || self.finishing.at < self.rows.touched().len() {
             return true;
         }
         let ordered = &mut self.ordered;
@@ -223,7 +306,7 @@ impl Running for Sessions {
         let weight = i64::from_le_bytes(value.try_into().map_err(|_| Corrupt)?);
         let (_, behind) = self.partition_codec.decode_front([key])?;
         let (time, others) = behind[0].split_first_chunk::<TIME_BYTES>().ok_or(Corrupt)?;
-        self.others_codec.decode([others])?;
+        self.others_codec.check(others)?;
         let event = Event {
             weight,
             time: (u64::from_be_bytes(*time) ^ 1 << 63).cast_signed(),
@@ -241,8 +324,11 @@ impl Running for Sessions {
     }
 
     fn bytes(&self) -> usize {
-        // Runs are about three quarters full.
-        self.rows.bytes() + self.rows.keys().len() * size_of::<Slot>() * 4 / 3
+        let lasts = self.closing.as_ref().map_or(0, |c| c.lasts.len());
+        let lasts = lasts * size_of::<(i64, Slot)>();
+        // Runs, and the nodes of trees, are about three quarters full.
+        let ordered = self.rows.keys().len() * size_of::<Slot>();
+        self.rows.bytes() + (ordered + lasts) * 4 / 3
     }
 }
 
@@ -251,90 +337,128 @@ impl Sessions {
         &self.rows.keys().key(slot)[..self.rows.get(slot).partition as usize]
     }
 
-    /// The rows that belong together with one, whether they are there now or were before the epoch; in order.
-    fn connected(&self, slot: Slot) -> Vec<Slot> {
-        let is_next = |last: Slot, slot: Slot| {
-            let (a, b) = (self.rows.get(last).time, self.rows.get(slot).time);
-            self.partition_of(last) == self.partition_of(slot) && a.abs_diff(b) < self.gap as u64
-        };
-        let keys = self.rows.keys();
-        let follow = |chain: &mut Vec<Slot>, slots: &mut dyn Iterator<Item = Slot>| {
-            let mut last = slot;
-            for slot in slots {
-                if !is_next(last, slot) {
-                    return;
+    /// Whether rows that follow each other are connected, be they there now or before the epoch.
+    fn is_connected(&self, a: Slot, b: Slot) -> bool {
+        let times = (self.rows.get(a).time, self.rows.get(b).time);
+        self.partition_of(a) == self.partition_of(b) && is_within(self.gap, times.0, times.1)
+    }
+
+    /// Adds some rows that follow the last one of a piece of a chain, in the order in which they are given; `false` when
+    /// there are no more.
+    fn follow(&self, chain: &mut Vec<Slot>, slots: impl Iterator<Item = Slot>) -> bool {
+        let mut last = *chain.last().expect("it began with a row");
+        let before = chain.len();
+        for slot in slots.take(FOUND_MAX) {
+            if !self.is_connected(last, slot) {
+                return false;
+            }
+            chain.push(slot);
+            last = slot;
+        }
+        chain.len() - before == FOUND_MAX
+    }
+
+    fn has_behind(&self, slot: Slot) -> bool {
+        let mut slots = self.ordered.behind(self.rows.keys(), slot);
+        slots
+            .next()
+            .is_some_and(|behind| self.is_connected(slot, behind))
+    }
+
+    /// Some steps through the chains of touched rows; at how many rows it has looked, `None` when there are no more.
+    fn look_on(&mut self, changes: &mut Vec<Shown>) -> Option<usize> {
+        if let Some(mut walk) = self.finishing.walk.take() {
+            let before = walk.chain.len();
+            if self.walk(&mut walk, changes) {
+                let found = walk.chain.len() - before;
+                self.finishing.walk = Some(walk);
+                return Some(1 + found);
+            }
+            return Some(1);
+        }
+        let slot = self.rows.touched().get(self.finishing.at).copied()?;
+        self.finishing.at += 1;
+        if !self.finishing.done.contains(&slot) {
+            self.finishing.walk = Some(Walk {
+                chain: vec![slot],
+                ..Walk::default()
+            });
+        }
+        Some(1)
+    }
+
+    /// One step; `false` behind the last.
+    fn walk(&mut self, walk: &mut Walk, changes: &mut Vec<Shown>) -> bool {
+        let last = walk.chain.last().copied().expect("it began with a row");
+        match walk.step {
+            Step::Back => {
+                let before = self.ordered.before(self.rows.keys(), last);
+                if !self.follow(&mut walk.chain, before) {
+                    walk.chain.reverse();
+                    walk.step = Step::Forth;
                 }
-                chain.push(slot);
-                last = slot;
             }
-        };
-        let mut chain = Vec::new();
-        follow(&mut chain, &mut self.ordered.before(keys, slot));
-        chain.reverse();
-        chain.push(slot);
-        follow(&mut chain, &mut self.ordered.behind(keys, slot));
-        chain
-    }
-
-    /// The rows of a chain with their windows; and the last of each session.
-    fn shown(&self, chain: &[Slot], weight: impl Fn(Slot) -> i64) -> (Vec<Shown>, Vec<Slot>) {
-        let there = chain.iter().map(|slot| (*slot, weight(*slot)));
-        let there: Vec<(Slot, i64)> = there.filter(|(_, weight)| *weight > 0).collect();
-        let time = |at: usize| self.rows.get(there[at].0).time;
-        let mut shown = Vec::with_capacity(there.len());
-        let mut lasts = Vec::new();
-        let mut from = 0;
-        for at in 0..there.len() {
-            let is_last = at + 1 == there.len() || time(at + 1) - time(at) >= self.gap;
-            if !is_last {
-                continue;
+            Step::Forth => {
+                let behind = self.ordered.behind(self.rows.keys(), last);
+                if !self.follow(&mut walk.chain, behind) {
+                    walk.step = Step::Windows;
+                }
             }
-            let window = (time(from), time(at).saturating_add(self.gap));
-            shown.extend(there[from..=at].iter().map(|(slot, weight)| Shown {
-                slot: *slot,
-                window,
-                weight: *weight,
-            }));
-            lasts.push(there[at].0);
-            from = at + 1;
-        }
-        (shown, lasts)
-    }
-
-    /// What a touched row changes for all that are connected with it.
-    fn look_around(&mut self, slot: Slot, changes: &mut Vec<Shown>) {
-        let chain = self.connected(slot);
-        let (old, _) = self.shown(&chain, |slot| self.rows.old(slot).weight);
-        let (new, lasts) = self.shown(&chain, |slot| self.rows.get(slot).weight);
-        if let Some(known) = self.closing.as_mut().and_then(|c| c.lasts.as_mut()) {
-            let rows = &self.rows;
-            known.extend(lasts.iter().map(|slot| (rows.get(*slot).time, *slot)));
-        }
-        // Both are in the order of the chain.
-        let mut old = old.iter().peekable();
-        let mut new = new.iter().peekable();
-        for slot in chain {
-            let was = old.next_if(|shown| shown.slot == slot);
-            let is = new.next_if(|shown| shown.slot == slot);
-            if self.rows.keys().place(slot).is_some() {
-                self.finishing.done.insert(slot);
-            }
-            match (was, is) {
-                (Some(was), Some(is)) if was.window == is.window => {
-                    if was.weight != is.weight {
-                        changes.push(Shown {
-                            weight: is.weight - was.weight,
-                            ..*is
-                        });
+            Step::Windows => match walk.chain.get(walk.at) {
+                Some(slot) => {
+                    let (old, new) = (self.rows.old(*slot), self.rows.get(*slot));
+                    if old.weight > 0 {
+                        walk.old.add(walk.at, new.time, self.gap);
                     }
+                    if new.weight > 0 {
+                        walk.new.add(walk.at, new.time, self.gap);
+                    }
+                    walk.at += 1;
                 }
-                (was, is) => {
-                    changes.extend(was.map(|was| Shown {
-                        weight: -was.weight,
-                        ..*was
-                    }));
-                    changes.extend(is);
+                None => {
+                    walk.old.end(self.gap);
+                    walk.new.end(self.gap);
+                    (walk.step, walk.at) = (Step::Rows, 0);
                 }
+            },
+            Step::Rows => {
+                let Some(slot) = walk.chain.get(walk.at).copied() else {
+                    return false;
+                };
+                self.compare(slot, walk, changes);
+                walk.at += 1;
+            }
+        }
+        true
+    }
+
+    /// What has changed for one row of a chain.
+    fn compare(&mut self, slot: Slot, walk: &mut Walk, changes: &mut Vec<Shown>) {
+        let (old, new) = (self.rows.old(slot).weight, self.rows.get(slot));
+        let was = (old > 0).then(|| walk.old.of(walk.at).0);
+        let is = (new.weight > 0).then(|| walk.new.of(walk.at));
+        if let (Some((_, true)), Some(closing)) = (is, &mut self.closing)
+            && closing.seen == Seen::All
+        {
+            closing.lasts.insert((new.time, slot));
+        }
+        if self.rows.keys().place(slot).is_some() {
+            self.finishing.done.insert(slot);
+        }
+        let shown = |window, weight| Shown {
+            slot,
+            window,
+            weight,
+        };
+        match (was, is) {
+            (Some(was), Some((is, _))) if was == is => {
+                if old != new.weight {
+                    changes.push(shown(is, new.weight - old));
+                }
+            }
+            (was, is) => {
+                changes.extend(was.map(|was| shown(was, -old)));
+                changes.extend(is.map(|(is, _)| shown(is, new.weight)));
             }
         }
     }
@@ -344,58 +468,74 @@ impl Sessions {
         let Some(mut closing) = self.closing.take() else {
             return false;
         };
+        let has_more = self.close_some(&mut closing, end);
+        self.closing = Some(closing);
+        self.finishing.is_closing = has_more;
+        has_more
+    }
+
+    fn close_some(&mut self, closing: &mut Closing, end: &End) -> bool {
+        if closing.seen != Seen::All {
+            self.find_lasts(closing);
+            return true;
+        }
         let now = end.watermark.unwrap_or(i64::MIN).max(closing.closed.time);
-        let mut lasts = closing.lasts.take().unwrap_or_else(|| self.all_lasts());
         let mut gone = 0;
         while gone < CHUNK_ROWS
-            && let Some((time, slot)) = lasts.first().copied()
+            && let Some((time, slot)) = closing.lasts.first().copied()
             && time.saturating_add(self.gap) <= now
         {
-            lasts.pop_first();
-            gone += self.forget(time, slot);
+            closing.lasts.pop_first();
+            let (rows, last) = self.forget(time, slot);
+            closing.lasts.extend(last);
+            gone += rows;
         }
         let has_more = gone >= CHUNK_ROWS;
         if !has_more {
             closing.closed.advance(now);
-            self.finishing.is_closing = false;
         }
-        closing.lasts = Some(lasts);
-        self.closing = Some(closing);
         has_more
     }
 
-    /// Lets the session go of which this is the last row; how many rows that were.
-    fn forget(&mut self, time: i64, last: Slot) -> usize {
+    /// Lets the last rows of a session go, if this is still the last of them; how many that were, and the one that is the last
+    /// now.
+    fn forget(&mut self, time: i64, last: Slot) -> (usize, Option<(i64, Slot)>) {
         let is_there = self.rows.keys().is_live(last) && self.rows.get(last).time == time;
-        if !is_there {
-            return 0;
+        // A row may have come behind it, so that another one is the last.
+        if !is_there || self.has_behind(last) {
+            return (1, None);
         }
-        let chain = self.connected(last);
-        // A row has come behind it, so another one is the last.
-        if chain.last() != Some(&last) {
-            return 0;
-        }
-        for slot in &chain {
+        let mut going = vec![last];
+        let before = self.ordered.before(self.rows.keys(), last);
+        let has_more = self.follow(&mut going, before);
+        let stays = going.pop_if(|_| has_more);
+        for slot in &going {
             self.ordered.remove(self.rows.keys(), *slot);
             self.rows.remove(*slot);
         }
-        chain.len()
+        (
+            going.len(),
+            stays.map(|slot| (self.rows.get(slot).time, slot)),
+        )
     }
 
-    fn all_lasts(&self) -> BTreeSet<(i64, Slot)> {
-        let mut lasts = BTreeSet::new();
-        let mut slots = self.ordered.iter().peekable();
-        while let Some(slot) = slots.next() {
-            let time = self.rows.get(slot).time;
-            let is_last = slots.peek().is_none_or(|next| {
-                self.partition_of(*next) != self.partition_of(slot)
-                    || self.rows.get(*next).time - time >= self.gap
-            });
-            if is_last {
-                lasts.insert((time, slot));
+    /// Looks at some more rows for the last ones of sessions.
+    fn find_lasts(&self, closing: &mut Closing) {
+        let keys = self.rows.keys();
+        let mut slots: Box<dyn Iterator<Item = Slot>> = match closing.seen {
+            Seen::UpTo(slot) => Box::new(self.ordered.behind(keys, slot)),
+            Seen::None | Seen::All => Box::new(self.ordered.iter()),
+        };
+        for _ in 0..CHUNK_ROWS {
+            let Some(slot) = slots.next() else {
+                closing.seen = Seen::All;
+                return;
+            };
+            closing.seen = Seen::UpTo(slot);
+            if !self.has_behind(slot) {
+                closing.lasts.insert((self.rows.get(slot).time, slot));
             }
         }
-        lasts
     }
 
     fn emit(&self, changes: &[Shown], out: &mut Output) {

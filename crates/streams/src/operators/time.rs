@@ -89,7 +89,7 @@ impl Timeline {
     fn restore(&mut self, key: &[u8], value: &[u8], codec: &RowCodec) -> Result<(), Corrupt> {
         let weight = i64::from_le_bytes(value.try_into().map_err(|_| Corrupt)?);
         let (time, row) = key.split_first_chunk::<TIME_BYTES>().ok_or(Corrupt)?;
-        codec.decode([row])?;
+        codec.check(row)?;
         let time = (u64::from_be_bytes(*time) ^ 1 << 63).cast_signed();
         let (slot, is_new) = self.table.restore(key, Timed { weight, time });
         if is_new {

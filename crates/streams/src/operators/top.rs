@@ -180,7 +180,7 @@ impl Running for Top {
     }
 
     fn bytes(&self) -> usize {
-        self.rows.bytes()
+        self.rows.bytes() + self.closing.as_ref().map_or(0, Closing::bytes)
     }
 }
 

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use arrow_array::{
-    Array, ArrayRef, PrimitiveArray, UInt32Array,
+    Array, ArrayRef, NullArray, PrimitiveArray, UInt32Array,
     cast::AsArray,
     types::{
         Date32Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
         TimestampSecondType,
     },
 };
-use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow_select::take::take;
 
 use super::{Output, Place, Running};
@@ -299,14 +299,31 @@ impl Running for Unnest {
                 ));
             }
         }
+        let others = self.without_lists(delta);
         for (rows, places) in rows.chunks(CHUNK_ROWS).zip(places.chunks(CHUNK_ROWS)) {
-            let some = delta.take(&UInt32Array::from(rows.to_vec()));
+            let some = others.take(&UInt32Array::from(rows.to_vec()));
             let mut columns = some.rows().columns().to_vec();
             let places = UInt32Array::from(places.to_vec());
             columns[self.list] = take(&values, &places, None).expect("places lie in the lists");
             out.deltas
                 .push(some.with_columns(self.schema.clone(), columns));
         }
+    }
+}
+
+impl Unnest {
+    /// With nothing in the place of the lists: each would be copied once for each of its elements.
+    fn without_lists(&self, delta: &Delta) -> Delta {
+        let mut columns = delta.rows().columns().to_vec();
+        columns[self.list] = Arc::new(NullArray::new(delta.len()));
+        let fields = delta.rows().schema();
+        let fields = fields.fields().iter().enumerate();
+        let fields = fields.map(|(at, field)| match at == self.list {
+            true => Arc::new(Field::new(field.name(), DataType::Null, true)),
+            false => field.clone(),
+        });
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        delta.with_columns(Arc::new(schema), columns)
     }
 }
 

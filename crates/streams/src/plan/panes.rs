@@ -44,7 +44,9 @@ impl Plan {
                 None => {
                     let inputs = node.inputs.iter().map(|input| places[input.0]);
                     let inputs: Vec<NodeId> = inputs.collect();
-                    paned.add(node.operator.clone(), &inputs, node.schema.clone())
+                    let place = paned.add(node.operator.clone(), &inputs, node.schema.clone());
+                    paned.nodes[place.0].closes = node.closes;
+                    place
                 }
             };
             places.push(place);
@@ -57,6 +59,10 @@ impl Plan {
         let Operator::Aggregate { keys, aggregates } = &aggregation.operator else {
             return None;
         };
+        // Which rows are late, panes tell otherwise than windows.
+        if aggregation.closes.is_some() {
+            return None;
+        }
         let mut node = aggregation.inputs[0];
         let mut places: Vec<usize> = (0..self.nodes[node.0].schema.fields().len()).collect();
         // Columns only change their places between the windows and the aggregation.

@@ -52,6 +52,41 @@ impl RowCodec {
         Ok((columns, rest.into_iter().map(|row| row.bytes).collect()))
     }
 
+    /// Whether `decode` takes this row; of the usual types without making columns of it.
+    pub fn check(&self, row: &[u8]) -> Result<(), Corrupt> {
+        let is_usual = |column: &Column| {
+            column.mask() == 0
+                && match &column.data_type {
+                    DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+                    DataType::Boolean => false,
+                    other => fixed_width(other).is_some(),
+                }
+        };
+        if !self.columns.iter().all(is_usual) {
+            return self.decode([row]).map(drop);
+        }
+        let mut rest = Rest {
+            bytes: row,
+            mask: 0,
+        };
+        for column in &self.columns {
+            let value = rest;
+            rest.skip(&column.data_type)?;
+            if fixed_width(&column.data_type).is_none() {
+                let value = &value.bytes[1..value.bytes.len() - rest.bytes.len()];
+                // A null has nothing more, a text its end.
+                let text = &value[..value.len().saturating_sub(2)];
+                if text.contains(&0) || str::from_utf8(text).is_err() {
+                    return self.decode([row]).map(drop);
+                }
+            }
+        }
+        match rest.bytes {
+            [] => Ok(()),
+            _ => Err(Corrupt),
+        }
+    }
+
     fn decode_some(&self, rest: &mut [Rest<'_>]) -> Result<Vec<ArrayRef>, Corrupt> {
         let decode = |column: &Column| {
             rest.iter_mut().for_each(|row| row.mask = column.mask());

@@ -198,6 +198,8 @@ fn rows_of_each_type_sort_as_their_values_do_and_are_read_back() {
                 .decode(rows.iter())
                 .expect("what was written");
             assert_eq!(&read[0], &column, "{order:?}");
+            let codec = codec(&column, order);
+            assert!(rows.iter().all(|row| codec.check(row).is_ok()), "{order:?}");
         }
     }
 }
@@ -333,7 +335,12 @@ fn other_bytes_are_corrupt() {
             for bit in 0..row.len() * 8 {
                 let mut flipped = row.to_vec();
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                drop(codec.decode([flipped.as_slice()]));
+                let decoded = codec.decode([flipped.as_slice()]);
+                assert_eq!(
+                    codec.check(&flipped).is_ok(),
+                    decoded.is_ok(),
+                    "{flipped:?}"
+                );
             }
         }
     }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
-    TimestampMicrosecondArray,
+    ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
+    builder::{BinaryBuilder, StringBuilder},
 };
 use arrow_schema::{DataType, FieldRef, Schema, SchemaRef, TimeUnit};
 
 use super::SourceReader;
 use crate::{
     definition::{Metadata, Source},
-    format::{Decoder, Format, FormatError, Malformed, Reason, RecordView},
+    format::{CHUNK_BYTES, Decoder, Format, FormatError, Known, Malformed, Reason, RecordView},
 };
 
 /// What the log says of a record that has no time.
@@ -21,6 +21,8 @@ const NO_TIMESTAMP: i64 = -1;
 pub(super) struct RowDecoder {
     values: Decoder,
     columns: Vec<MetadataColumn>,
+    /// Of the records whose rows have not come out.
+    key_bytes: usize,
     /// Of the rows that come out.
     schema: SchemaRef,
 }
@@ -35,7 +37,8 @@ enum Values {
     Timestamp(Vec<Option<i64>>),
     Partition(Vec<i32>),
     Offset(Vec<i64>),
-    Key(Vec<Option<Vec<u8>>>),
+    Key(BinaryBuilder),
+    TextKey(StringBuilder),
 }
 
 /// Fails when a column of a source cannot be had: its format has no such, or it says of a record what its type cannot hold.
@@ -61,8 +64,13 @@ impl RowDecoder {
         Ok(Self {
             values,
             columns,
+            key_bytes: 0,
             schema: Arc::new(Schema::new(fields)),
         })
+    }
+
+    pub fn know_writers(&mut self, writers: Known) {
+        self.values.know_writers(writers);
     }
 
     /// One row more, or none.
@@ -74,6 +82,9 @@ impl RowDecoder {
         for column in &mut self.columns {
             column.values.push(record);
         }
+        if !self.columns.is_empty() {
+            self.key_bytes += record.key.map_or(0, <[u8]>::len);
+        }
         Ok(())
     }
 
@@ -82,12 +93,13 @@ impl RowDecoder {
     }
 
     pub fn is_full(&self) -> bool {
-        self.values.is_full()
+        self.values.is_full() || self.key_bytes >= CHUNK_BYTES
     }
 
     /// The rows so far, and from the start again.
     pub fn finish(&mut self) -> RecordBatch {
         let rows = self.values.finish();
+        self.key_bytes = 0;
         if self.columns.is_empty() {
             return rows;
         }
@@ -104,9 +116,7 @@ impl RowDecoder {
 
 impl MetadataColumn {
     fn check(&self, record: RecordView<'_>) -> Result<(), Malformed> {
-        let (Values::Key(_), DataType::Utf8, Some(key)) =
-            (&self.values, self.field.data_type(), record.key)
-        else {
+        let (Values::TextKey(_), Some(key)) = (&self.values, record.key) else {
             return Ok(());
         };
         let malformed = |at, reason| Malformed::Column {
@@ -132,7 +142,8 @@ impl Values {
             }
             (Metadata::Partition, DataType::Int32) => Self::Partition(Vec::new()),
             (Metadata::Offset, DataType::Int64) => Self::Offset(Vec::new()),
-            (Metadata::Key, DataType::Utf8 | DataType::Binary) => Self::Key(Vec::new()),
+            (Metadata::Key, DataType::Binary) => Self::Key(BinaryBuilder::new()),
+            (Metadata::Key, DataType::Utf8) => Self::TextKey(StringBuilder::new()),
             (_, other) => {
                 return Err(FormatError::FieldType {
                     column: field.name().clone(),
@@ -150,7 +161,12 @@ impl Values {
             }
             Self::Partition(partitions) => partitions.push(record.partition),
             Self::Offset(offsets) => offsets.push(record.offset),
-            Self::Key(keys) => keys.push(record.key.map(<[u8]>::to_vec)),
+            Self::Key(keys) => keys.append_option(record.key),
+            Self::TextKey(keys) => keys.append_option(
+                record
+                    .key
+                    .map(|key| std::str::from_utf8(key).expect("it was looked at")),
+            ),
         }
     }
 
@@ -166,16 +182,8 @@ impl Values {
             }
             Self::Partition(partitions) => Arc::new(Int32Array::from(std::mem::take(partitions))),
             Self::Offset(offsets) => Arc::new(Int64Array::from(std::mem::take(offsets))),
-            Self::Key(keys) => {
-                let keys = std::mem::take(keys);
-                let keys = keys.iter().map(Option::as_deref);
-                if *data_type == DataType::Binary {
-                    return Arc::new(keys.collect::<BinaryArray>());
-                }
-                let texts = keys
-                    .map(|key| key.map(|key| std::str::from_utf8(key).expect("it was looked at")));
-                Arc::new(texts.collect::<StringArray>())
-            }
+            Self::Key(keys) => Arc::new(keys.finish()),
+            Self::TextKey(keys) => Arc::new(keys.finish()),
         }
     }
 }

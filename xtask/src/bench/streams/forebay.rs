@@ -2,9 +2,9 @@
 
 use std::{path::Path, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use e2e::node::Node;
-use postgres::{Client, NoTls, SimpleQueryMessage};
+use postgres::{Client, NoTls};
 
 use super::{Engine, Sample, Samples, Wanted, events_of, prefix};
 
@@ -25,10 +25,7 @@ pub fn measure(
     let proto = std::fs::read_to_string(root.join("bench/nexmark/events.proto"))?;
     let proto = proto.replace('\'', "''");
     let sources = std::fs::read_to_string(queries.join("sources.sql"))?;
-    for statement in sources.split(';').filter(|text| text.contains("CREATE")) {
-        sql.batch_execute(&filled(statement, format, &proto))?;
-    }
-    side_input(&mut sql)?;
+    sql.batch_execute(&filled(&sources, format, &proto))?;
     for query in &wanted.queries {
         let text = std::fs::read_to_string(queries.join(format!("{query}.sql")))?;
         for _ in 0..wanted.runs {
@@ -41,7 +38,7 @@ pub fn measure(
                     sample.cpu_s,
                     sample.seconds,
                     sample.rows,
-                    sample.peak_mib
+                    sample.resident_mib
                 ),
                 Err(error) => println!("forebay {format} {query}: {error}"),
             }
@@ -52,13 +49,12 @@ pub fn measure(
             }
         }
     }
-    sql.batch_execute(
-        "DROP SOURCE person; DROP SOURCE auction; DROP SOURCE bid; DROP TABLE side_input",
-    )?;
+    sql.batch_execute("DROP SOURCE person; DROP SOURCE auction; DROP SOURCE bid")?;
     Ok(())
 }
 
-fn connect(node: &Node) -> Result<Client> {
+/// A session.
+pub fn connect(node: &Node) -> Result<Client> {
     let address = format!(
         "host=127.0.0.1 port={} user=forebay dbname=forebay",
         node.pg_port()
@@ -80,7 +76,9 @@ fn filled(statement: &str, format: &str, proto: &str) -> String {
     text
 }
 
-fn side_input(sql: &mut Client) -> Result<()> {
+/// Makes the small table.
+pub fn side_input(node: &Node) -> Result<()> {
+    let mut sql = connect(node)?;
     let rows: Vec<String> = (0..SIDE_ROWS)
         .map(|key| format!("({key}, 'value {key}')"))
         .collect();
@@ -98,20 +96,31 @@ fn one(sql: &mut Client, node: &Node, query: &str, text: &str, events: u64) -> R
     let (began, cpu) = (Instant::now(), node.cpu_seconds()?);
     sql.batch_execute(&format!("CREATE SINK {query} INTO BLACKHOLE AS {text}"))?;
     let (seconds, cpu_s) = (began.elapsed().as_secs_f64(), node.cpu_seconds()? - cpu);
-    let peak_mib = node.resident_bytes()? as f64 / 1_048_576.0;
-    let rows = sql.simple_query(&format!(
-        "SELECT rows_out FROM forebay.operators WHERE pipeline = '{query}' ORDER BY node DESC LIMIT 1"
-    ))?;
-    let rows = rows.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
-        _ => None,
-    });
+    let resident_mib = node.resident_bytes()? as f64 / 1_048_576.0;
+    let counted = counts(sql, query);
     sql.batch_execute(&format!("DROP SINK {query}"))?;
+    let (records, rows) = counted?;
+    let events = events_of(query, events);
+    ensure!(
+        records as f64 >= events,
+        "{records} records were read of {events}"
+    );
     Ok(Sample {
-        events: events_of(query, events),
-        rows: rows.unwrap_or(0),
+        events,
+        rows,
         seconds,
         cpu_s,
-        peak_mib,
+        resident_mib,
     })
+}
+
+/// Records read by a pipeline, and rows of its last operator.
+fn counts(sql: &mut Client, query: &str) -> Result<(u64, u64)> {
+    let row = sql.query_one(
+        "SELECT p.records, o.rows_out FROM forebay.pipelines AS p JOIN forebay.operators AS o ON o.pipeline = p.name
+         WHERE p.name = $1 ORDER BY o.node DESC LIMIT 1",
+        &[&query],
+    )?;
+    let number = |at: usize| Ok::<_, anyhow::Error>(u64::try_from(row.get::<_, i64>(at))?);
+    Ok((number(0)?, number(1)?))
 }

@@ -1,7 +1,4 @@
-//! Sequences, and batches of transactions.
-
-use base::TimestampMs;
-use kafka::batch::{BatchBuilder, Compression, batches};
+//! Sequences of producers.
 
 use super::*;
 
@@ -12,40 +9,4 @@ fn sequences_begin_again_behind_the_greatest() {
     assert!(!is_behind(9, 10));
     assert!(is_behind(2, i32::MAX), "what was sent before the turn");
     assert!(!is_behind(i32::MAX, 2), "what comes behind the turn");
-}
-
-fn batch(base: i64, producer: i64, is_control: bool) -> Vec<u8> {
-    let builder = BatchBuilder::new(Compression::None);
-    let mut builder = builder
-        .producer(ProducerId(producer), ProducerEpoch(0), 0)
-        .transactional();
-    if is_control {
-        builder = builder.control();
-    }
-    builder.push(TimestampMs(0), None, Some(b"x"), &[]);
-    let mut batch = builder.finish();
-    batch::assign(&mut batch, Offset(base), base::LeaderEpoch(0));
-    batch
-}
-
-#[test]
-fn nobody_looks_into_aborted_transactions() {
-    // Producer 1 aborts, then commits; producer 2 commits.
-    let all = [
-        batch(0, 1, false),
-        batch(1, 2, false),
-        batch(2, 1, false),
-        batch(3, 1, true),
-        batch(4, 1, false),
-        batch(5, 1, true),
-    ]
-    .concat();
-    let kept = without_aborted(&all, vec![(Offset(0), 1)]);
-    let seen: Vec<i64> = batches(&kept)
-        .map(|item| item.expect("whole batches").0)
-        .filter(|header| !header.is_control())
-        .map(|header| header.base_offset.0)
-        .collect();
-    assert_eq!(seen, [1, 4]);
-    assert_eq!(kept.len(), all.len());
 }

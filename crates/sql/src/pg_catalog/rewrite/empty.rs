@@ -59,7 +59,11 @@ pub fn only_value(query: &Query) -> Option<Expr> {
     let SetExpr::Select(select) = query.body.as_ref() else {
         return None;
     };
-    let is_plain = select.from.is_empty() && select.selection.is_none();
+    let is_plain = select.from.is_empty()
+        && select.selection.is_none()
+        && is_ungrouped(select)
+        && query.limit_clause.is_none()
+        && query.fetch.is_none();
     match &select.projection[..] {
         [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }]
             if is_plain && matches!(value, Expr::Value(_)) =>
@@ -212,16 +216,12 @@ pub fn search_path(query: &Query) -> Result<Option<Query>, SqlError> {
     let SetExpr::Select(select) = query.body.as_ref() else {
         return Ok(None);
     };
-    let is_series = select
-        .from
-        .iter()
-        .any(|from| from.relation.to_string().contains("generate_series"));
-    let text = if is_series {
-        query.to_string()
-    } else {
-        String::new()
-    };
-    if !text.contains("current_schemas") && !text.contains("'search_path'") {
+    let is_series = |from: &TableWithJoins| from.relation.to_string().contains("generate_series");
+    if !select.from.iter().any(is_series) {
+        return Ok(None);
+    }
+    let text = query.to_string();
+    if !text.contains("current_schemas(") && !text.contains("current_setting('search_path'") {
         return Ok(None);
     }
     let answer = match &select.projection[..] {

@@ -110,6 +110,10 @@ fn changes_add_up_as_a_model_says() {
             rows.apply(&delta(&changes)).expect("what goes is there");
             if draw(50) == 0 {
                 assert_eq!(contents(&rows.rows()), model);
+                let chunks = rows.chunks.iter().map(|chunk| {
+                    chunk.rows.get_array_memory_size() + chunk.weights.len() * size_of::<i64>()
+                });
+                assert_eq!(rows.chunks_bytes, chunks.sum::<usize>());
                 assert_eq!(rows.row_count(), model.values().sum::<i64>() as u64);
                 if let Some((snapshot, then)) = kept.take() {
                     assert_eq!(contents(&snapshot), then, "a snapshot has changed");
@@ -131,7 +135,7 @@ fn an_index_finds_what_a_look_at_all_rows_does() {
         let mut random = 1_u64;
         for step in 0..200 {
             if step == 50 {
-                rows.add_index(&[1]);
+                add_index(&mut rows, &[1]);
             }
             let mut changes = Vec::new();
             for _ in 0..40 {
@@ -167,4 +171,39 @@ fn an_index_finds_what_a_look_at_all_rows_does() {
         rows.remove_index(&[1]);
         assert!(rows.indexes.is_empty());
     }
+}
+
+/// A row is there as often as it is, however often its key is asked for.
+#[test]
+fn a_key_that_is_asked_for_twice_is_found_once() {
+    let mut rows = Arrangement::new(schema(), Some(&[0]));
+    rows.apply(&delta(&[(1, 10, 1), (2, 20, 1), (3, 20, 1)]))
+        .expect("they come");
+    let asked = |values: &[i64]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
+    let found = rows.lookup(&[0], &[asked(&[2, 1, 2])]);
+    let expected = BTreeMap::from([((1, 10), 1), ((2, 20), 1)]);
+    assert_eq!(contents(&found), expected);
+    add_index(&mut rows, &[1]);
+    let found = rows.lookup(&[1], &[asked(&[20, 20])]);
+    let expected = BTreeMap::from([((2, 20), 1), ((3, 20), 1)]);
+    assert_eq!(contents(&found), expected);
+}
+
+/// Also of rows that need several steps.
+#[test]
+fn an_index_has_all_rows_that_were_there() {
+    let mut rows = Arrangement::new(schema(), Some(&[0]));
+    let all: Vec<(i64, i64, i64)> = (0..5000).map(|n| (n, n % 10, 1)).collect();
+    rows.apply(&delta(&all)).expect("they come");
+    let gone: Vec<(i64, i64, i64)> = (0..50).map(|n| (n, n % 10, -1)).collect();
+    rows.apply(&delta(&gone)).expect("they were there");
+    add_index(&mut rows, &[1]);
+    let key: ArrayRef = Arc::new(Int64Array::from(vec![3]));
+    assert_eq!(contents(&rows.lookup(&[1], &[key])).len(), 495);
+}
+
+fn add_index(rows: &mut Arrangement, columns: &[usize]) {
+    let mut building = rows.begin_index(columns).expect("it is the first");
+    while rows.index_some(&mut building) {}
+    rows.end_index(building);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::*;
-use crate::format::{Decoder, Encoder, Format, RecordView};
+use crate::format::{Decoder, Encoder, Format, RecordView, WriterSchemas};
 
 const TEXT: &str = r#"{
   "type": "record", "name": "Order", "namespace": "shop.v1", "doc": "?",
@@ -80,7 +80,7 @@ fn line() -> DataType {
 fn format(schema: &str, paths: &[&[&str]], framing: Framing) -> Format {
     let path = |path: &&[&str]| path.iter().map(|name| (*name).to_owned()).collect();
     Format::Avro {
-        schema: schema.to_owned(),
+        schema: schema.into(),
         paths: paths.iter().map(path).collect(),
         framing,
     }
@@ -252,23 +252,54 @@ fn elements_without_bytes_are_refused() {
 
 #[test]
 fn frames_name_the_schema() {
-    let own = r#"{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}, {"name": "b", "type": "int"}]}"#;
-    let newer = r#"{"type": "record", "name": "R", "fields": [{"name": "c", "type": "string"}, {"name": "a", "type": "int"}]}"#;
-    let schema = columns(&[("a", DataType::Int32), ("b", DataType::Int32)]);
-    let format = format(own, &[], Framing::Confluent);
-    let mut decoder = Decoder::new(&format, &schema, &[0, 1]).expect("a format for these");
+    let own = r#"{"type": "record", "name": "R", "fields": [
+        {"name": "a", "aliases": ["was_a"], "type": "int"},
+        {"name": "b", "type": ["null", "int"]},
+        {"name": "d", "type": "string", "default": "none"},
+        {"name": "e", "type": {"type": "record", "name": "E", "fields": [
+            {"name": "f", "type": "int", "default": 7},
+            {"name": "g", "type": "int"}
+        ]}, "default": {"g": 8}}
+    ]}"#;
+    let newer = r#"{"type": "record", "name": "R", "fields": [{"name": "c", "type": "string"}, {"name": "was_a", "type": "int"}]}"#;
+    let other = r#"{"type": "record", "name": "R", "fields": [{"name": "a", "type": "boolean"}]}"#;
+    let schema = columns(&[
+        ("a", DataType::Int32),
+        ("b", DataType::Int32),
+        ("d", DataType::Utf8),
+        ("f", DataType::Int32),
+        ("g", DataType::Int32),
+    ]);
+    let paths = [&["a"][..], &["b"], &["d"], &["e", "f"], &["e", "g"]];
+    let all: Vec<usize> = (0..paths.len()).collect();
+    let confluent = format(own, &paths, Framing::Confluent);
+    let mut decoder = Decoder::new(&confluent, &schema, &all).expect("a format for these");
+    let whole = &[0, 0, 0, 0, 9, 2, 2, 4, 2, b'x', 2, 4];
+    assert_eq!(decoder.push(view(whole)), Ok(()));
+    let format = format(own, &paths, Framing::Registry);
+    let mut decoder = Decoder::new(&format, &schema, &all).expect("a format for these");
+    let writers = WriterSchemas::default();
     let push = |decoder: &mut Decoder, value: &[u8]| {
         decoder
             .push(view(value))
             .map_err(|malformed| malformed.to_string())
     };
-    assert_eq!(push(&mut decoder, &[0, 0, 0, 0, 7, 2, 4]), Ok(()));
-    decoder.add_schema(7, own).expect("a schema");
-    let unknown = Err("at byte 0: written with schema 8".to_owned());
-    assert_eq!(push(&mut decoder, &[0, 0, 0, 0, 8, 2, b'x', 6]), unknown);
-    decoder.add_schema(8, newer).expect("a schema");
+    let unknown = Err("at byte 0: written with schema 7, which is not known".to_owned());
+    assert_eq!(push(&mut decoder, &[0, 0, 0, 0, 7, 2, 4]), unknown);
+    decoder.know_writers(writers.known());
+    assert_eq!(push(&mut decoder, &[0, 0, 0, 0, 7, 2, 4]), unknown);
+    writers.add(7, Arc::new(own.into()));
+    decoder.know_writers(writers.known());
+    let whole = &[0, 0, 0, 0, 7, 2, 2, 4, 2, b'x', 2, 4];
+    assert_eq!(push(&mut decoder, whole), Ok(()));
+    writers.add(8, Arc::new(newer.into()));
+    decoder.know_writers(writers.known());
     assert_eq!(push(&mut decoder, &[0, 0, 0, 0, 8, 2, b'x', 6]), Ok(()));
-    assert_eq!(push(&mut decoder, &[0, 0, 0, 0, 7, 8, 10]), Ok(()));
+    writers.add(9, Arc::new(other.into()));
+    decoder.know_writers(writers.known());
+    let other = Err("at byte 0: written with schema 9, which the columns do not fit".to_owned());
+    assert_eq!(push(&mut decoder, &[0, 0, 0, 0, 9, 1]), other);
+    assert_eq!(push(&mut decoder, whole), Ok(()));
     assert_eq!(
         push(&mut decoder, &[0, 0]),
         Err("at byte 0: not framed with a schema's number".to_owned())
@@ -282,8 +313,11 @@ fn frames_name_the_schema() {
     assert_eq!(
         shown,
         [
-            "PrimitiveArray<Int32>[1,3,4,]",
-            "PrimitiveArray<Int32>[2,null,5,]"
+            "PrimitiveArray<Int32>[1,3,1,]",
+            "PrimitiveArray<Int32>[2,null,2,]",
+            "StringArray[\"x\",\"none\",\"x\",]",
+            "PrimitiveArray<Int32>[1,7,1,]",
+            "PrimitiveArray<Int32>[2,8,2,]",
         ]
     );
 }
@@ -343,13 +377,13 @@ fn schemas_that_cannot_be_used_are_refused() {
 
 #[test]
 fn columns_follow_from_the_schema() {
-    let error = implied_schema(TEXT).map_err(|error| error.to_string());
+    let error = implied_schema(&TEXT.into()).map_err(|error| error.to_string());
     assert_eq!(
         error,
         Err("the record has no end or is too large: name the columns that are wanted".to_owned())
     );
     let flat = TEXT.replace("\"items\": \"Line\"", "\"items\": \"string\"");
-    let schema = implied_schema(&flat).expect("a finite one");
+    let schema = implied_schema(&flat.clone().into()).expect("a finite one");
     let all: Vec<usize> = (0..schema.fields().len()).collect();
     assert!(Decoder::new(&format(&flat, &[], Framing::None), &schema, &all).is_ok());
     assert_eq!(

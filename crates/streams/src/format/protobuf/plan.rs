@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::format::{DEPTH_MAX, FormatError, Implied};
+use crate::format::{DEPTH_MAX, FormatError, Implied, SchemaText};
 use arrow_schema::{DataType, Field as ColumnField, SchemaRef, TimeUnit};
 use proto_schema::{self as schema, Field, Message, Scalar, Schema};
 
@@ -281,7 +281,10 @@ fn fits(scalar: Scalar, data_type: &DataType) -> bool {
 }
 
 /// Columns for all fields of a message.
-pub(in crate::format) fn implied_schema(text: &str, name: &str) -> Result<SchemaRef, FormatError> {
+pub(in crate::format) fn implied_schema(
+    text: &SchemaText,
+    name: &str,
+) -> Result<SchemaRef, FormatError> {
     let schema = super::parse(text)?;
     let fields = implied_fields(
         &schema,

@@ -45,7 +45,7 @@ service S { rpc Get (Order) returns (stream Other) { option x = 1; } }
 fn format(paths: &[&[&str]]) -> Format {
     let path = |path: &&[&str]| path.iter().map(|name| (*name).to_owned()).collect();
     Format::Protobuf {
-        schema: TEXT.to_owned(),
+        schema: TEXT.into(),
         message: "Order".to_owned(),
         paths: paths.iter().map(path).collect(),
         framing: Framing::None,
@@ -401,7 +401,7 @@ fn unknown_fields_are_passed_over() {
 #[test]
 fn frames_name_the_message() {
     let framed = |message: &str| Format::Protobuf {
-        schema: TEXT.to_owned(),
+        schema: TEXT.into(),
         message: message.to_owned(),
         paths: vec![vec!["count".to_owned()]],
         framing: Framing::Confluent,
@@ -437,7 +437,7 @@ fn frames_name_the_message() {
 fn schemas_that_cannot_be_used_are_refused() {
     let make = |schema: &str, message: &str, name: &str, kind: DataType| {
         let format = Format::Protobuf {
-            schema: schema.to_owned(),
+            schema: schema.into(),
             message: message.to_owned(),
             paths: Vec::new(),
             framing: Framing::None,
@@ -534,7 +534,7 @@ fn schemas_that_cannot_be_used_are_refused() {
 
 #[test]
 fn columns_follow_from_the_schema() {
-    let recursive = implied_schema(TEXT, "Order").map_err(|error| error.to_string());
+    let recursive = implied_schema(&TEXT.into(), "Order").map_err(|error| error.to_string());
     assert_eq!(
         recursive,
         Err(
@@ -543,7 +543,7 @@ fn columns_follow_from_the_schema() {
         )
     );
     let text = "syntax = \"proto3\"; message A { int32 a = 1; repeated B b = 2; message B { bytes c = 1; } }";
-    let schema = implied_schema(text, "A").expect("a flat one");
+    let schema = implied_schema(&text.into(), "A").expect("a flat one");
     let inner = DataType::Struct(vec![Field::new("c", DataType::Binary, true)].into());
     assert_eq!(*schema.field(0), Field::new("a", DataType::Int32, true));
     assert_eq!(*schema.field(1), Field::new("b", list(inner), true));
@@ -587,7 +587,7 @@ fn what_is_written_is_read_again() {
     ];
     let json = Format::Json { paths: Vec::new() };
     let proto = Format::Protobuf {
-        schema: text.to_owned(),
+        schema: text.into(),
         message: "A".to_owned(),
         paths: Vec::new(),
         framing: Framing::None,

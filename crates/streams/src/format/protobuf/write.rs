@@ -13,7 +13,8 @@ use proto_schema::{self as schema, COUNTED, Field, Message, Scalar, Schema, VARI
 
 use super::plan;
 use crate::format::{
-    FormatError, column::Column, framing::write_varint, text, timestamp::MICROS_PER_SECOND,
+    FormatError, SchemaText, column::Column, framing::write_varint, text,
+    timestamp::MICROS_PER_SECOND,
 };
 
 /// Fields of a message and the columns that they are.
@@ -36,7 +37,7 @@ enum Kind {
 
 impl Writer {
     pub fn new(
-        definition: (&str, &str, &[Vec<String>]),
+        definition: (&SchemaText, &str, &[Vec<String>]),
         rows: &SchemaRef,
         columns: &[usize],
     ) -> Result<Self, FormatError> {

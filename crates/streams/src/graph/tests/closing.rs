@@ -270,3 +270,96 @@ fn what_is_closed_is_missed_by_nobody() {
         assert!(closing.late_rows() > 0, "seed {seed}: {plan:?}");
     }
 }
+
+/// The difference of two times may be more than a time holds.
+#[test]
+fn sessions_as_far_apart_as_times_can_be_are_two() {
+    let mut plan = Plan::default();
+    windowed(&mut plan, true);
+    let mut run = Run::new(closing(&plan, END));
+    let row = |at| vec![Value::Int(1), Value::Int(1), Value::Time(at)];
+    let input = plan.inputs().map(|(input, _)| input).next();
+    let input = input.expect("there is one");
+    let rows = vec![row(i64::MIN + 10), row(i64::MAX - 10)];
+    run.epoch(1, &BTreeMap::from([(input, rows)]), i64::MIN + 1);
+    run.restore();
+    let none = BTreeMap::from([(input, Vec::new())]);
+    run.epoch(2, &none, 0);
+    assert_eq!(run.sum.len(), 2);
+    assert_eq!(run.entries(), 1);
+}
+
+/// A value that goes and comes while its group lives takes no more room each time.
+#[test]
+fn distinct_values_that_come_again_take_no_more_room() {
+    let mut plan = Plan::default();
+    let node = windowed(&mut plan, false);
+    aggregated(&mut plan, node);
+    if let Operator::Input(input) = &mut plan.nodes[0].operator {
+        input.is_append_only = false;
+    }
+    let mut run = Run::new(closing(&plan, 0));
+    let row = |value| vec![Value::Int(1), Value::Int(value), Value::Time(0)];
+    let (schema, none) = (plan.nodes[0].schema.clone(), BTreeMap::new());
+    run.graph.push(NodeId(0), to_delta(&schema, &[(row(1), 1)]));
+    let mut bytes = Vec::new();
+    for epoch in 0..2000 {
+        let weight = if epoch % 2 == 0 { 1 } else { -1 };
+        run.graph
+            .push(NodeId(0), to_delta(&schema, &[(row(2), weight)]));
+        run.epoch(epoch + 1, &none, 0);
+        run.graph.checkpoint(&mut |_, _| {});
+        bytes.push(run.graph.state_bytes());
+    }
+    assert_eq!(bytes[100], bytes[1998]);
+}
+
+/// Making panes of windows takes nothing away.
+#[test]
+fn what_closes_still_does_in_panes() {
+    let mut random = Random::new(1);
+    for _ in 0..50 {
+        let (plan, end) = plan(&mut random);
+        let closing = closing(&plan, end);
+        assert_eq!(closing.clone().paned().nodes, closing.nodes);
+    }
+}
+
+/// A session of many rows is looked at piece by piece when one comes, and goes piece by piece.
+#[test]
+fn a_long_session_is_no_work_at_a_stretch() {
+    let mut plan = Plan::default();
+    windowed(&mut plan, true);
+    let mut run = Run::new(closing(&plan, END));
+    let row = |at| vec![Value::Int(1), Value::Int(1), Value::Time(at)];
+    let none = BTreeMap::new();
+    let schema = plan.nodes[0].schema.clone();
+    let all: Vec<(Row, i64)> = (0..20_000).map(|at| (row(at), 1)).collect();
+    run.graph.push(NodeId(0), to_delta(&schema, &all));
+    run.epoch(1, &none, 0);
+    run.restore();
+    run.graph
+        .push(NodeId(0), to_delta(&schema, &[(row(20_001), 1)]));
+    run.graph.end_epoch(EpochEnd {
+        epoch: 2,
+        now: 0,
+        watermarks: BTreeMap::new(),
+    });
+    let mut pieces = 0;
+    while run.graph.work() {
+        pieces += 1;
+    }
+    assert!(pieces > 20, "{pieces} pieces of work");
+    run.epoch(3, &none, 0);
+    let windows: BTreeMap<Vec<Value>, usize> =
+        run.sum.keys().fold(BTreeMap::new(), |mut all, row| {
+            *all.entry(row[3..].to_vec()).or_default() += 1;
+            all
+        });
+    let window = vec![Value::Time(0), Value::Time(20_005)];
+    assert_eq!(windows, BTreeMap::from([(window, 20_001)]));
+    let end = BTreeMap::from([(NodeId(0), Vec::new())]);
+    run.epoch(4, &end, 30_000);
+    assert_eq!(run.entries(), 0);
+    assert_eq!(run.sum.len(), 20_001);
+}

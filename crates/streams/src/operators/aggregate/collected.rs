@@ -375,7 +375,7 @@ impl Accumulator for Collected {
         {
             let (row, rest) = bytes.split_at_checked(length).ok_or(Corrupt)?;
             *bytes = rest;
-            self.codec.decode([row])?;
+            self.codec.check(row)?;
             let row = Key::new(row);
             *heap_bytes += row.heap_bytes();
             rows[slot.index()] = Some(row);
@@ -474,7 +474,7 @@ impl Collection {
         row: &[u8],
         weight: i64,
     ) -> Result<(), Corrupt> {
-        self.codec.decode([row])?;
+        self.codec.check(row)?;
         let (slot, is_new) = self.table.restore(key, Grouped { weight, group });
         if is_new {
             self.groups[group.index()].insert(self.table.keys(), slot);

@@ -245,7 +245,7 @@ impl Side {
         let weight = i64::from_le_bytes(*weight);
         let partners = i64::from_le_bytes(partners.try_into().map_err(|_| Corrupt)?);
         let row_bytes = key.len().checked_sub(self.number_bytes()).ok_or(Corrupt)?;
-        self.codec.decode([&key[..row_bytes]])?;
+        self.codec.check(&key[..row_bytes])?;
         let (_, rest) = self.key_codec.decode_front([key])?;
         let group_key = &key[..key.len() - rest[0].len()];
         let (group, _) = groups.insert(group_key);

@@ -1,4 +1,16 @@
-//! Avro schemas from their JSON (specification 1.11).
+//! Avro schemas from their JSON (specification 1.12): types, defaults, and whether one reads what another wrote.
+//!
+//! # Limits
+//! Types of a schema and their nesting; beyond, it is refused.
+//!
+//! # Instead of
+//! `apache-avro`: values of a dynamic type and a codec for them come with it, and its comparison of schemas follows types
+//! that hold each other without a bound.
+
+mod defaults;
+mod resolution;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,28 +19,38 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use crate::format::FormatError;
+pub use resolution::unreadable;
 
 /// Types that a schema may consist of.
 const TYPES_MAX: usize = 4096;
 /// Levels that a schema's text may nest its types.
 const DEPTH_MAX: usize = 64;
 
-/// A type by its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TypeId(pub usize);
+/// Why a text is no schema.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{expected} is expected")]
+pub struct SchemaError {
+    pub expected: &'static str,
+}
 
-/// All types; the first is that of the records.
-#[derive(Debug, Default)]
-pub(super) struct Schema {
+/// A type by its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TypeId(usize);
+
+/// All types.
+#[derive(Debug)]
+pub struct Schema {
     types: Vec<Type>,
+    /// Of records, enums and fixed.
+    names: BTreeMap<TypeId, Named>,
+    root: TypeId,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Type {
+pub enum Type {
     Null,
     Boolean,
-    /// `int` as well: both lie in the record alike.
+    Int,
     Long,
     Float,
     Double,
@@ -39,7 +61,7 @@ pub(super) enum Type {
     Array(TypeId),
     Map(TypeId),
     Union(Vec<TypeId>),
-    Record(Vec<(String, TypeId)>),
+    Record(Vec<Field>),
     /// Days.
     Date,
     TimeMillis,
@@ -54,39 +76,91 @@ pub(super) enum Type {
     },
 }
 
+/// A record's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    pub name: String,
+    pub aliases: Vec<String>,
+    pub id: TypeId,
+    /// What readers take when writers have no such field.
+    pub default: Option<Value>,
+}
+
+#[derive(Debug)]
+struct Named {
+    /// In full.
+    name: String,
+    /// In full.
+    aliases: Vec<String>,
+    /// An enum's, for symbols that it does not have.
+    default: Option<String>,
+}
+
 /// Named types so far, and how deep the text is nested.
+#[derive(Default)]
 struct Names {
     known: BTreeMap<String, TypeId>,
     depth: usize,
 }
 
-fn invalid(expected: &'static str) -> FormatError {
-    FormatError::SchemaJson { expected }
+fn invalid(expected: &'static str) -> SchemaError {
+    SchemaError { expected }
 }
 
 impl Schema {
-    pub fn parse(text: &str) -> Result<Self, FormatError> {
-        // A name alone is a schema, with or without quotes.
-        let json = serde_json::from_str(text).map_err(|_| invalid("JSON"))?;
-        let mut schema = Self::default();
-        let mut names = Names {
-            known: BTreeMap::new(),
-            depth: 0,
+    pub fn parse(text: &str) -> Result<Self, SchemaError> {
+        Self::parse_with(&[], text)
+    }
+
+    /// A schema that names types which others declare; those come in front, each behind what it names itself.
+    pub fn parse_with(others: &[&str], text: &str) -> Result<Self, SchemaError> {
+        let mut schema = Self {
+            types: Vec::new(),
+            names: BTreeMap::new(),
+            root: TypeId(0),
         };
-        schema.add(&json, "", &mut names)?;
+        let mut names = Names::default();
+        for text in others.iter().chain([&text]) {
+            // A name alone is a schema, with or without quotes.
+            let json = serde_json::from_str(text);
+            let json = json.or_else(|error| match primitive(text.trim()) {
+                Some(_) => Ok(Value::String(text.trim().to_owned())),
+                None => Err(error),
+            });
+            let json: Value = json.map_err(|_| invalid("JSON"))?;
+            schema.root = schema.add(&json, "", &mut names)?;
+        }
         Ok(schema)
     }
 
+    #[must_use]
     pub fn get(&self, id: TypeId) -> &Type {
         &self.types[id.0]
     }
 
     /// That of the records.
+    #[must_use]
     pub fn root(&self) -> TypeId {
-        TypeId(0)
+        self.root
     }
 
-    fn reserve(&mut self) -> Result<TypeId, FormatError> {
+    /// A record's fields, also of a union of it with null.
+    #[must_use]
+    pub fn fields(&self, id: TypeId) -> Option<&[Field]> {
+        match self.get(id) {
+            Type::Record(fields) => Some(fields),
+            Type::Union(branches) => {
+                let mut others = branches.iter().filter(|id| *self.get(**id) != Type::Null);
+                match (others.next().map(|id| self.get(*id)), others.next()) {
+                    (Some(Type::Record(fields)), None) => Some(fields),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn reserve(&mut self) -> Result<TypeId, SchemaError> {
         if self.types.len() == TYPES_MAX {
             return Err(invalid("a schema of fewer types"));
         }
@@ -94,7 +168,7 @@ impl Schema {
         Ok(TypeId(self.types.len() - 1))
     }
 
-    fn add(&mut self, json: &Value, space: &str, names: &mut Names) -> Result<TypeId, FormatError> {
+    fn add(&mut self, json: &Value, space: &str, names: &mut Names) -> Result<TypeId, SchemaError> {
         names.depth += 1;
         if names.depth > DEPTH_MAX {
             return Err(invalid("less nesting"));
@@ -137,7 +211,7 @@ impl Schema {
         members: &Map<String, Value>,
         space: &str,
         names: &mut Names,
-    ) -> Result<TypeId, FormatError> {
+    ) -> Result<TypeId, SchemaError> {
         let Some(kind) = members.get("type").and_then(Value::as_str) else {
             // The type may stand in a type's place once more.
             let inner = members.get("type").ok_or(invalid("a type"))?;
@@ -177,24 +251,44 @@ impl Schema {
         members: &Map<String, Value>,
         space: &str,
         names: &mut Names,
-    ) -> Result<TypeId, FormatError> {
+    ) -> Result<TypeId, SchemaError> {
         let text = |name: &str| members.get(name).and_then(Value::as_str);
+        let list = |name: &str| members.get(name).and_then(Value::as_array);
         let name = text("name").ok_or(invalid("a name"))?;
         let name = full_name(name, text("namespace").unwrap_or(space));
-        let space = name
-            .rsplit_once('.')
-            .map_or("", |(space, _)| space)
-            .to_owned();
+        if !name.split('.').all(is_name) {
+            return Err(invalid("a name of letters, digits and underscores"));
+        }
+        let space = name.rsplit_once('.').map_or("", |(space, _)| space);
+        let space = space.to_owned();
         let id = self.reserve()?;
-        if names.known.insert(name, id).is_some() {
+        if names.known.insert(name.clone(), id).is_some() {
             return Err(invalid("a name of its own for each type"));
         }
-        let list = |name: &str| members.get(name).and_then(Value::as_array);
+        let aliases = aliases(members).map(|alias| full_name(alias, &space));
+        let named = Named {
+            name,
+            aliases: aliases.collect(),
+            default: text("default").map(str::to_owned),
+        };
         self.types[id.0] = match kind {
             "enum" => {
                 let symbols = list("symbols").ok_or(invalid("symbols"))?.iter();
                 let symbols = symbols.map(|symbol| symbol.as_str().map(str::to_owned));
-                Type::Enum(symbols.collect::<Option<_>>().ok_or(invalid("symbols"))?)
+                let symbols: Option<Arc<[String]>> = symbols.collect();
+                let symbols = symbols.ok_or(invalid("symbols"))?;
+                let distinct: BTreeSet<&String> = symbols.iter().collect();
+                if distinct.len() < symbols.len() {
+                    return Err(invalid("a name of its own for each symbol"));
+                }
+                if named
+                    .default
+                    .as_ref()
+                    .is_some_and(|symbol| !distinct.contains(symbol))
+                {
+                    return Err(invalid("a default that is one of the symbols"));
+                }
+                Type::Enum(symbols)
             }
             "fixed" => {
                 let size = members.get("size").and_then(Value::as_u64);
@@ -205,19 +299,40 @@ impl Schema {
                 let mut fields = Vec::new();
                 let mut distinct = BTreeSet::new();
                 for field in list("fields").ok_or(invalid("fields"))? {
+                    let field = field.as_object().ok_or(invalid("a field"))?;
                     let name = field.get("name").and_then(Value::as_str);
+                    let name = name.filter(|name| is_name(name));
                     let name = name.ok_or(invalid("a field's name"))?;
                     if !distinct.insert(name) {
                         return Err(invalid("a name of its own for each field"));
                     }
                     let declared = field.get("type").ok_or(invalid("a field's type"))?;
-                    fields.push((name.to_owned(), self.add(declared, &space, names)?));
+                    fields.push(Field {
+                        name: name.to_owned(),
+                        aliases: self::aliases(field).map(str::to_owned).collect(),
+                        id: self.add(declared, &space, names)?,
+                        default: field.get("default").cloned(),
+                    });
                 }
                 Type::Record(fields)
             }
         };
+        self.names.insert(id, named);
         Ok(id)
     }
+}
+
+fn aliases(members: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let aliases = members.get("aliases").and_then(Value::as_array);
+    aliases.into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn is_name(name: &str) -> bool {
+    !name.starts_with(|first: char| first.is_ascii_digit())
+        && !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn full_name(name: &str, space: &str) -> String {
@@ -232,7 +347,8 @@ fn primitive(name: &str) -> Option<Type> {
     Some(match name {
         "null" => Type::Null,
         "boolean" => Type::Boolean,
-        "int" | "long" => Type::Long,
+        "int" => Type::Int,
+        "long" => Type::Long,
         "float" => Type::Float,
         "double" => Type::Double,
         "bytes" => Type::Bytes,
@@ -251,8 +367,8 @@ fn logical(plain: Type, members: &Map<String, Value>) -> Type {
             .filter(|scale| *scale <= 38)
     };
     match (name, &plain) {
-        (Some("date"), Type::Long) => Type::Date,
-        (Some("time-millis"), Type::Long) => Type::TimeMillis,
+        (Some("date"), Type::Int) => Type::Date,
+        (Some("time-millis"), Type::Int) => Type::TimeMillis,
         (Some("time-micros"), Type::Long) => Type::TimeMicros,
         (Some("timestamp-millis" | "local-timestamp-millis"), Type::Long) => Type::TimestampMillis,
         (Some("timestamp-micros" | "local-timestamp-micros"), Type::Long) => Type::TimestampMicros,

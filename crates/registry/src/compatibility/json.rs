@@ -1,0 +1,534 @@
+//! JSON Schema: whether all that one schema allows the other allows as well.
+//!
+//! The question has no answer in general; what is said here to be readable is, and what cannot be shown is said to be
+//! not. Followed are: `true` and `false`; `type`, `enum`, `const`; bounds of numbers, lengths and counts, `multipleOf`;
+//! `properties`, `required`, `additionalProperties`; `items` with one schema for all; `allOf`, `anyOf`, `oneOf` (of a
+//! reader, if its branches are of different types); `$ref` into the same document and to references. Every other keyword
+//! of a reader that restricts must stand in the writer as it is, without references in it.
+//!
+//! A property that only one of the two has meets what the other says of all others, which is `true` unless
+//! `additionalProperties` stands there: adding one to an open reader asks that it takes anything.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+/// Steps of one comparison.
+const STEPS_MAX: usize = 100_000;
+const DEPTH_MAX: usize = 64;
+const REASONS_MAX: usize = 16;
+
+/// Of a document, with those it may refer to.
+type Document<'a> = (&'a Value, &'a [(String, Value)]);
+
+const TYPES: [&str; 6] = ["null", "boolean", "number", "string", "array", "object"];
+/// One that is not a whole number.
+const FRACTION: u8 = 1 << 6;
+const ALL_TYPES: u8 = (1 << 7) - 1;
+
+/// Say nothing of what is allowed.
+const ANNOTATIONS: [&str; 16] = [
+    "$schema",
+    "$id",
+    "$comment",
+    "$anchor",
+    "$vocabulary",
+    "$defs",
+    "definitions",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "id",
+    "connect.index",
+];
+
+/// What stands where nothing does.
+static ANY: Value = Value::Bool(true);
+
+const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
+
+pub fn unreadable(reader: Document<'_>, writer: Document<'_>) -> Vec<String> {
+    let mut check = Check {
+        documents: [documents(reader), documents(writer)],
+        open: BTreeSet::new(),
+        reasons: Vec::new(),
+        steps: 0,
+        depth: 0,
+    };
+    let root = |side| Node {
+        side,
+        document: 0,
+        value: check.documents[side][0].1,
+    };
+    let (reader, writer) = (root(READER), root(WRITER));
+    if check.allows(reader, writer, "#") {
+        Vec::new()
+    } else {
+        check.reasons
+    }
+}
+
+const READER: usize = 0;
+const WRITER: usize = 1;
+
+fn documents<'a>((root, others): Document<'a>) -> Vec<(&'a str, &'a Value)> {
+    let others = others.iter().map(|(name, value)| (name.as_str(), value));
+    [("", root)].into_iter().chain(others).collect()
+}
+
+/// A schema within one of the documents of a side.
+#[derive(Clone, Copy)]
+struct Node<'a> {
+    side: usize,
+    document: usize,
+    value: &'a Value,
+}
+
+impl<'a> Node<'a> {
+    fn at(self, value: &'a Value) -> Self {
+        Self { value, ..self }
+    }
+
+    fn get(self, keyword: &str) -> Option<Self> {
+        Some(self.at(self.value.get(keyword)?))
+    }
+
+    /// What says nothing of a place allows anything there.
+    fn get_or_true(self, keyword: &str) -> Self {
+        self.at(self.value.get(keyword).unwrap_or(&ANY))
+    }
+
+    fn branches(self, keyword: &str) -> Option<Vec<Self>> {
+        let branches = self.value.get(keyword)?.as_array()?.iter();
+        Some(branches.map(|branch| self.at(branch)).collect())
+    }
+
+    fn members(self, keyword: &str) -> impl Iterator<Item = (&'a String, Self)> {
+        let members = self.value.get(keyword).and_then(Value::as_object);
+        let members = members.into_iter().flatten();
+        members.map(move |(name, value)| (name, self.at(value)))
+    }
+
+    fn number(self, keyword: &str) -> Option<f64> {
+        self.value.get(keyword).and_then(Value::as_f64)
+    }
+
+    fn names(self, keyword: &str) -> BTreeSet<&'a str> {
+        let names = self.value.get(keyword).and_then(Value::as_array);
+        names
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
+    }
+
+    /// Values that alone are allowed.
+    fn values(self) -> Option<Vec<&'a Value>> {
+        match self.value.get("const") {
+            Some(value) => Some(vec![value]),
+            None => Some(self.value.get("enum")?.as_array()?.iter().collect()),
+        }
+    }
+
+    /// Of values that may be allowed.
+    fn types(self) -> u8 {
+        if *self.value == Value::Bool(false) {
+            return 0;
+        }
+        if let Some(values) = self.values() {
+            return values
+                .into_iter()
+                .fold(0, |all, value| all | type_of(value));
+        }
+        self.named_types()
+    }
+
+    /// Those that `type` says.
+    fn named_types(self) -> u8 {
+        match self.value.get("type") {
+            Some(Value::String(name)) => types_named(name),
+            Some(Value::Array(names)) => {
+                let names = names.iter().filter_map(Value::as_str);
+                names.fold(0, |all, name| all | types_named(name))
+            }
+            _ => ALL_TYPES,
+        }
+    }
+}
+
+fn types_named(name: &str) -> u8 {
+    match name {
+        "integer" => types_named("number") & !FRACTION,
+        "number" => 1 << 2 | FRACTION,
+        _ => TYPES
+            .iter()
+            .position(|known| *known == name)
+            .map_or(0, |at| 1 << at),
+    }
+}
+
+fn type_of(value: &Value) -> u8 {
+    match value {
+        Value::Null => types_named("null"),
+        Value::Bool(_) => types_named("boolean"),
+        Value::Number(number) if number.as_f64().is_some_and(|value| value.fract() == 0.0) => {
+            types_named("integer")
+        }
+        Value::Number(_) => types_named("number"),
+        Value::String(_) => types_named("string"),
+        Value::Array(_) => types_named("array"),
+        Value::Object(_) => types_named("object"),
+    }
+}
+
+fn has_reference(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| REFERENCES.contains(&name.as_str()) || has_reference(value)),
+        Value::Array(items) => items.iter().any(has_reference),
+        _ => false,
+    }
+}
+
+struct Check<'a> {
+    documents: [Vec<(&'a str, &'a Value)>; 2],
+    /// Pairs being looked at, by where they stand: a ring adds no condition.
+    open: BTreeSet<(*const Value, *const Value)>,
+    reasons: Vec<String>,
+    steps: usize,
+    depth: usize,
+}
+
+impl<'a> Check<'a> {
+    fn refuse(&mut self, at: &str, why: &str) -> bool {
+        if self.reasons.len() < REASONS_MAX {
+            self.reasons.push(format!("{why} at {at}"));
+        }
+        false
+    }
+
+    /// Without leaving reasons.
+    fn tries(&mut self, reader: Node<'a>, writer: Node<'a>, at: &str) -> bool {
+        let told = self.reasons.len();
+        let allows = self.allows(reader, writer, at);
+        self.reasons.truncate(told);
+        allows
+    }
+
+    /// Where a `$ref` leads.
+    fn target(&self, node: Node<'a>, reference: &str) -> Option<Node<'a>> {
+        let (name, pointer) = reference.split_once('#').unwrap_or((reference, ""));
+        let documents = &self.documents[node.side];
+        let document = match name {
+            "" => node.document,
+            name => documents.iter().position(|(known, _)| *known == name)?,
+        };
+        let value = documents[document].1.pointer(pointer)?;
+        Some(Node {
+            side: node.side,
+            document,
+            value,
+        })
+    }
+
+    /// Follows references that stand alone.
+    fn follow(&self, node: Node<'a>) -> Option<Node<'a>> {
+        let mut node = node;
+        for _ in 0..DEPTH_MAX {
+            let Some(reference) = node.value.get("$ref") else {
+                return Some(node);
+            };
+            // Newer drafts heed what stands beside it; of a writer it may be passed over.
+            let members = node.value.as_object()?;
+            let is_alone = members
+                .keys()
+                .all(|name| name == "$ref" || ANNOTATIONS.contains(&name.as_str()));
+            if node.side == READER && !is_alone {
+                return None;
+            }
+            node = self.target(node, reference.as_str()?)?;
+        }
+        None
+    }
+
+    fn allows(&mut self, reader: Node<'a>, writer: Node<'a>, at: &str) -> bool {
+        self.steps += 1;
+        if self.steps > STEPS_MAX || self.depth == DEPTH_MAX {
+            return self.refuse(at, "TOO_LARGE_TO_COMPARE");
+        }
+        let (Some(reader), Some(writer)) = (self.follow(reader), self.follow(writer)) else {
+            return self.refuse(at, "REFERENCE_UNKNOWN");
+        };
+        let pair = (
+            std::ptr::from_ref(reader.value),
+            std::ptr::from_ref(writer.value),
+        );
+        if !self.open.insert(pair) {
+            return true;
+        }
+        self.depth += 1;
+        let allows = self.allows_followed(reader, writer, at);
+        self.depth -= 1;
+        self.open.remove(&pair);
+        allows
+    }
+
+    fn allows_followed(&mut self, reader: Node<'a>, writer: Node<'a>, at: &str) -> bool {
+        let is_any = |value: &Value| match value {
+            Value::Bool(any) => *any,
+            Value::Object(members) => members
+                .keys()
+                .all(|name| ANNOTATIONS.contains(&name.as_str())),
+            _ => false,
+        };
+        if is_any(reader.value) || writer.types() == 0 {
+            return true;
+        }
+        if reader.value == writer.value && !has_reference(reader.value) {
+            return true;
+        }
+        // Whatever the writer allows, one of its branches does, or all of them do.
+        for keyword in ["anyOf", "oneOf"] {
+            if let Some(branches) = writer.branches(keyword)
+                && branches
+                    .iter()
+                    .all(|branch| self.tries(reader, *branch, at))
+            {
+                return true;
+            }
+        }
+        if let Some(branches) = writer.branches("allOf")
+            && branches
+                .iter()
+                .any(|branch| self.tries(reader, *branch, at))
+        {
+            return true;
+        }
+        if *reader.value == Value::Bool(false) {
+            return self.refuse(at, "NOTHING_IS_ALLOWED");
+        }
+        let Some(members) = reader.value.as_object() else {
+            return self.refuse(at, "NO_SCHEMA");
+        };
+        let mut allows = self.allows_types(reader, writer, at);
+        for keyword in members.keys() {
+            allows = self.allows_keyword(keyword, reader, writer, at) && allows;
+        }
+        allows
+    }
+
+    fn allows_types(&mut self, reader: Node<'a>, writer: Node<'a>, at: &str) -> bool {
+        if let Some(allowed) = reader.values() {
+            let named = reader.named_types();
+            let is_allowed =
+                |value: &&Value| allowed.contains(value) && type_of(value) & !named == 0;
+            return match writer.values() {
+                Some(written) if written.iter().all(is_allowed) => true,
+                _ => self.refuse(at, "ENUM_NARROWED"),
+            };
+        }
+        if writer.types() & !reader.types() == 0 {
+            return true;
+        }
+        self.refuse(at, "TYPE_NARROWED")
+    }
+
+    /// What a keyword of the reader forbids the writer must forbid as well.
+    fn allows_keyword(
+        &mut self,
+        keyword: &str,
+        reader: Node<'a>,
+        writer: Node<'a>,
+        at: &str,
+    ) -> bool {
+        let types = writer.types();
+        let concerns = |name: &str| types & types_named(name) != 0;
+        match keyword {
+            "type" | "enum" | "const" => true,
+            "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" | "multipleOf" => {
+                !concerns("number") || self.allows_number(keyword, reader, writer, at)
+            }
+            "minLength" | "maxLength" => {
+                !concerns("string") || self.allows_count(keyword, reader, writer, at)
+            }
+            "minItems" | "maxItems" => {
+                !concerns("array") || self.allows_count(keyword, reader, writer, at)
+            }
+            "minProperties" | "maxProperties" => {
+                !concerns("object") || self.allows_count(keyword, reader, writer, at)
+            }
+            "items" if reader.value["items"].is_array() || writer.value["items"].is_array() => {
+                self.is_same(keyword, reader, writer, at)
+            }
+            "items" => {
+                // What stands in front of these has schemas of its own.
+                let is_plain = writer.get("prefixItems").is_none();
+                let (read, written) = (reader.get_or_true("items"), writer.get_or_true("items"));
+                !concerns("array")
+                    || is_plain && self.allows(read, written, &format!("{at}/items"))
+                    || (!is_plain && self.refuse(at, "PREFIX_ITEMS"))
+            }
+            "properties" | "additionalProperties" => {
+                !concerns("object")
+                    || keyword == "additionalProperties" && reader.get("properties").is_some()
+                    || self.allows_properties(reader, writer, at)
+            }
+            "required" => {
+                let missing = reader.names("required");
+                let written = writer.names("required");
+                match missing.difference(&written).next() {
+                    Some(name) if concerns("object") => {
+                        self.refuse(&format!("{at}/required/{name}"), "REQUIRED_PROPERTY_ADDED")
+                    }
+                    _ => true,
+                }
+            }
+            "allOf" => {
+                let branches = reader.branches("allOf").unwrap_or_default();
+                branches
+                    .into_iter()
+                    .all(|branch| self.allows(branch, writer, at))
+            }
+            "anyOf" => {
+                let branches = reader.branches("anyOf").unwrap_or_default();
+                branches
+                    .iter()
+                    .any(|branch| self.tries(*branch, writer, at))
+                    || self.is_same(keyword, reader, writer, at)
+            }
+            "oneOf" => self.allows_one_of(reader, writer, at),
+            known if ANNOTATIONS.contains(&known) => true,
+            other => self.is_same(other, reader, writer, at),
+        }
+    }
+
+    fn is_same(&mut self, keyword: &str, reader: Node<'a>, writer: Node<'a>, at: &str) -> bool {
+        let read = &reader.value[keyword];
+        if writer.value.get(keyword) == Some(read) && !has_reference(read) {
+            return true;
+        }
+        self.refuse(at, &format!("CHANGE_NOT_UNDERSTOOD of {keyword}"))
+    }
+
+    fn allows_number(
+        &mut self,
+        keyword: &str,
+        reader: Node<'a>,
+        writer: Node<'a>,
+        at: &str,
+    ) -> bool {
+        let Some(bound) = reader.number(keyword) else {
+            // In older drafts exclusive bounds are truth values.
+            return self.is_same(keyword, reader, writer, at);
+        };
+        let bounds =
+            |inclusive: &str, exclusive: &str| (writer.number(inclusive), writer.number(exclusive));
+        let is_bound = match keyword {
+            "minimum" => {
+                let (above, beyond) = bounds("minimum", "exclusiveMinimum");
+                above.into_iter().chain(beyond).any(|least| least >= bound)
+            }
+            "maximum" => {
+                let (below, beyond) = bounds("maximum", "exclusiveMaximum");
+                below.into_iter().chain(beyond).any(|most| most <= bound)
+            }
+            "exclusiveMinimum" => {
+                let (above, beyond) = bounds("minimum", "exclusiveMinimum");
+                above.is_some_and(|least| least > bound)
+                    || beyond.is_some_and(|least| least >= bound)
+            }
+            "exclusiveMaximum" => {
+                let (below, beyond) = bounds("maximum", "exclusiveMaximum");
+                below.is_some_and(|most| most < bound) || beyond.is_some_and(|most| most <= bound)
+            }
+            _ => writer
+                .number("multipleOf")
+                .is_some_and(|step| (step / bound).fract() == 0.0),
+        };
+        is_bound || self.refuse(at, &format!("{keyword} NARROWED"))
+    }
+
+    fn allows_count(
+        &mut self,
+        keyword: &str,
+        reader: Node<'a>,
+        writer: Node<'a>,
+        at: &str,
+    ) -> bool {
+        let (bound, written) = (reader.number(keyword), writer.number(keyword));
+        let is_bound = match (bound, written) {
+            (Some(bound), Some(written)) if keyword.starts_with("min") => written >= bound,
+            (Some(bound), Some(written)) => written <= bound,
+            (Some(bound), None) => keyword.starts_with("min") && bound <= 0.0,
+            (None, _) => true,
+        };
+        is_bound || self.refuse(at, &format!("{keyword} NARROWED"))
+    }
+
+    fn allows_properties(&mut self, reader: Node<'a>, writer: Node<'a>, at: &str) -> bool {
+        if reader.get("patternProperties").is_some() {
+            let keywords = ["properties", "patternProperties", "additionalProperties"];
+            let is_same = keywords.iter().all(|keyword| {
+                let read = reader.value.get(keyword);
+                read == writer.value.get(keyword) && !read.is_some_and(has_reference)
+            });
+            return is_same || self.refuse(at, "CHANGE_NOT_UNDERSTOOD of patternProperties");
+        }
+        let own = |node: Node<'a>, name: &str| {
+            let properties = node.value.get("properties").and_then(Value::as_object);
+            properties.and_then(|properties: &'a Map<String, Value>| properties.get(name))
+        };
+        // A name that matches a pattern is under that alone; what it says is not looked at.
+        let has_patterns = writer.get("patternProperties").is_some();
+        let mut allows = true;
+        for (name, read) in reader.members("properties") {
+            let at = format!("{at}/properties/{name}");
+            let written = match own(writer, name) {
+                Some(written) => writer.at(written),
+                None if has_patterns => writer.at(&ANY),
+                None => writer.get_or_true("additionalProperties"),
+            };
+            allows = self.allows(read, written, &at) && allows;
+        }
+        let others = reader.get_or_true("additionalProperties");
+        for (name, written) in writer.members("properties") {
+            if own(reader, name).is_none() {
+                let at = format!("{at}/properties/{name}");
+                allows = self.allows(others, written, &at) && allows;
+            }
+        }
+        for (name, written) in writer.members("patternProperties") {
+            let at = format!("{at}/patternProperties/{name}");
+            allows = self.allows(others, written, &at) && allows;
+        }
+        let written = writer.get_or_true("additionalProperties");
+        self.allows(others, written, &format!("{at}/additionalProperties")) && allows
+    }
+
+    fn allows_one_of(&mut self, reader: Node<'a>, writer: Node<'a>, at: &str) -> bool {
+        let branches = reader.branches("oneOf").unwrap_or_default();
+        let types = branches
+            .iter()
+            .map(|branch| self.follow(*branch).map(Node::types));
+        let Some(types) = types.collect::<Option<Vec<u8>>>() else {
+            return self.refuse(at, "REFERENCE_UNKNOWN");
+        };
+        // No value is of two branches when no type is.
+        let mut seen = 0;
+        let is_disjoint = types.iter().all(|types| {
+            let is_new = seen & types == 0;
+            seen |= types;
+            is_new
+        });
+        let is_one = is_disjoint
+            && branches
+                .iter()
+                .any(|branch| self.tries(*branch, writer, at));
+        is_one || self.is_same("oneOf", reader, writer, at)
+    }
+}

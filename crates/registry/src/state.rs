@@ -1,0 +1,400 @@
+//! What the records add up to.
+//!
+//! # Invariants
+//! 1. An id means one schema for ever, also when all subjects have let it go: records name it.
+//! 2. `ids`, `known` and `users` say the same; every version's id is in `ids`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    answer::Refusal,
+    limits::{REFERENCES_BYTES_MAX, REFERENCES_DEPTH_MAX, REFERENCES_MAX},
+    record::{self, Key, VersionValue},
+    schema::{Others, Parsed, Reference, Resolved, Schema, SchemaType},
+};
+
+/// How a subject's next schema is to go with those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// The new schema reads what the old ones wrote.
+    pub is_backward: bool,
+    /// The old ones read what the new one writes.
+    pub is_forward: bool,
+    /// Not the newest alone.
+    pub is_transitive: bool,
+}
+
+const LEVELS: [(&str, Level); 7] = [
+    ("NONE", Level::new(false, false, false)),
+    ("BACKWARD", Level::new(true, false, false)),
+    ("BACKWARD_TRANSITIVE", Level::new(true, false, true)),
+    ("FORWARD", Level::new(false, true, false)),
+    ("FORWARD_TRANSITIVE", Level::new(false, true, true)),
+    ("FULL", Level::new(true, true, false)),
+    ("FULL_TRANSITIVE", Level::new(true, true, true)),
+];
+
+impl Level {
+    const fn new(is_backward: bool, is_forward: bool, is_transitive: bool) -> Self {
+        Self {
+            is_backward,
+            is_forward,
+            is_transitive,
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        let mut levels = LEVELS.into_iter();
+        levels.find_map(|(known, level)| known.eq_ignore_ascii_case(name).then_some(level))
+    }
+
+    pub fn name(self) -> &'static str {
+        let mut levels = LEVELS.iter();
+        let found = levels.find(|(_, level)| *level == self);
+        found.expect("levels are made by their names").0
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    ReadWrite,
+    ReadOnly,
+    ReadOnlyOverride,
+    Import,
+}
+
+const MODES: [(&str, Mode); 4] = [
+    ("READWRITE", Mode::ReadWrite),
+    ("READONLY", Mode::ReadOnly),
+    ("READONLY_OVERRIDE", Mode::ReadOnlyOverride),
+    ("IMPORT", Mode::Import),
+];
+
+impl Mode {
+    pub fn named(name: &str) -> Option<Self> {
+        let mut modes = MODES.into_iter();
+        modes.find_map(|(known, mode)| known.eq_ignore_ascii_case(name).then_some(mode))
+    }
+
+    pub fn name(self) -> &'static str {
+        let mut modes = MODES.iter();
+        let found = modes.find(|(_, mode)| *mode == self);
+        found.expect("every mode has a name").0
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub id: u32,
+    pub is_deleted: bool,
+}
+
+/// See the module head.
+#[derive(Debug, Default)]
+pub struct Registry {
+    subjects: BTreeMap<String, BTreeMap<i32, Version>>,
+    ids: BTreeMap<u32, Arc<Schema>>,
+    /// The least id of each schema.
+    known: BTreeMap<String, u32>,
+    /// Versions that have a schema.
+    users: BTreeMap<u32, BTreeSet<(String, i32)>>,
+    /// Versions that name another.
+    referers: BTreeMap<(String, i32), BTreeSet<(String, i32)>>,
+    levels: BTreeMap<Option<String>, Level>,
+    modes: BTreeMap<Option<String>, Mode>,
+    text_bytes: usize,
+}
+
+impl Registry {
+    /// One record more. `Some`: a schema that readers do not know yet.
+    pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>) -> Option<u32> {
+        // What is none of ours means nothing: Confluent's registry has others, and gets more.
+        let key = Key::parse(key)?;
+        match (key.keytype.as_str(), key.subject, key.version) {
+            ("SCHEMA", Some(subject), Some(version)) => match value {
+                Some(value) => return self.put(subject, version, value),
+                None => self.remove(&subject, version),
+            },
+            ("DELETE_SUBJECT", Some(subject), _) => {
+                let until = value.and_then(record::deleted_until).unwrap_or(0);
+                let versions = self.subjects.get_mut(&subject).into_iter().flatten();
+                for (_, version) in versions.filter(|(number, _)| **number <= until) {
+                    version.is_deleted = true;
+                }
+            }
+            ("CONFIG", subject, _) => {
+                let level = value.and_then(|value| Level::named(&record::level(value)?));
+                match level {
+                    Some(level) => drop(self.levels.insert(subject, level)),
+                    None => drop(self.levels.remove(&subject)),
+                }
+            }
+            ("MODE", subject, _) => {
+                let mode = value.and_then(|value| Mode::named(&record::mode(value)?));
+                match mode {
+                    Some(mode) => drop(self.modes.insert(subject, mode)),
+                    None => drop(self.modes.remove(&subject)),
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn put(&mut self, subject: String, version: i32, value: &[u8]) -> Option<u32> {
+        let value = VersionValue::parse(value)?;
+        let schema = Schema {
+            kind: SchemaType::named(value.schema_type.as_deref())?,
+            text: value.schema.into(),
+            references: value.references,
+        };
+        self.remove(&subject, version);
+        for reference in &schema.references {
+            let named = (reference.subject.clone(), reference.version);
+            let referers = self.referers.entry(named).or_default();
+            referers.insert((subject.clone(), version));
+        }
+        let id = value.id;
+        let is_new = !self.ids.contains_key(&id);
+        if is_new {
+            self.text_bytes += schema.text.len();
+            let least = self.known.entry(schema.identity()).or_insert(id);
+            *least = id.min(*least);
+            self.ids.insert(id, Arc::new(schema));
+        }
+        let users = self.users.entry(id).or_default();
+        users.insert((subject.clone(), version));
+        let kept = Version {
+            id,
+            is_deleted: value.is_deleted,
+        };
+        self.subjects
+            .entry(subject)
+            .or_default()
+            .insert(version, kept);
+        is_new.then_some(id)
+    }
+
+    fn remove(&mut self, subject: &str, version: i32) {
+        let Some(versions) = self.subjects.get_mut(subject) else {
+            return;
+        };
+        let gone = versions.remove(&version);
+        if versions.is_empty() {
+            self.subjects.remove(subject);
+        }
+        let Some(gone) = gone else {
+            return;
+        };
+        let at = (subject.to_owned(), version);
+        if let Some(users) = self.users.get_mut(&gone.id) {
+            users.remove(&at);
+        }
+        let references = self
+            .ids
+            .get(&gone.id)
+            .map(|schema| schema.references.clone());
+        for reference in references.unwrap_or_default() {
+            let named = (reference.subject, reference.version);
+            if let Some(referers) = self.referers.get_mut(&named) {
+                referers.remove(&at);
+            }
+        }
+    }
+
+    /// The schema of an id, of any that ever was.
+    #[must_use]
+    pub fn resolved(&self, id: u32) -> Option<Resolved> {
+        let schema = self.ids.get(&id)?;
+        let others = self.others(&schema.references, true).ok()?;
+        Some(Resolved {
+            id,
+            kind: schema.kind,
+            text: schema.text.clone(),
+            others,
+        })
+    }
+
+    /// The newest schema of a subject.
+    #[must_use]
+    pub fn latest(&self, subject: &str) -> Option<Resolved> {
+        let (_, version) = self.newest(subject, false)?;
+        self.resolved(version.id)
+    }
+
+    /// All ids that ever were.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        self.ids.keys().copied()
+    }
+
+    pub(crate) fn schema(&self, id: u32) -> Option<&Schema> {
+        self.ids.get(&id).map(|schema| &**schema)
+    }
+
+    /// Whether some version still has it.
+    pub(crate) fn users(&self, id: u32) -> impl Iterator<Item = (&str, i32, Version)> {
+        let users = self.users.get(&id).into_iter().flatten();
+        users.filter_map(|(subject, version)| {
+            let found = *self.subjects.get(subject)?.get(version)?;
+            Some((subject.as_str(), *version, found))
+        })
+    }
+
+    pub(crate) fn id_of(&self, schema: &Schema) -> Option<u32> {
+        self.known.get(&schema.identity()).copied()
+    }
+
+    pub(crate) fn id_max(&self) -> u32 {
+        self.ids.last_key_value().map_or(0, |(id, _)| *id)
+    }
+
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = (&str, &BTreeMap<i32, Version>)> {
+        self.subjects
+            .iter()
+            .map(|(name, versions)| (name.as_str(), versions))
+    }
+
+    /// In order; none: there is no such subject.
+    pub(crate) fn versions(
+        &self,
+        subject: &str,
+        with_deleted: bool,
+    ) -> impl DoubleEndedIterator<Item = (i32, Version)> {
+        let versions = self.subjects.get(subject).into_iter().flatten();
+        versions
+            .map(|(number, version)| (*number, *version))
+            .filter(move |(_, version)| with_deleted || !version.is_deleted)
+    }
+
+    pub(crate) fn newest(&self, subject: &str, with_deleted: bool) -> Option<(i32, Version)> {
+        self.versions(subject, with_deleted).next_back()
+    }
+
+    pub(crate) fn version(&self, subject: &str, number: i32) -> Option<Version> {
+        self.subjects.get(subject)?.get(&number).copied()
+    }
+
+    /// Live versions that name this one.
+    pub(crate) fn referers(&self, subject: &str, version: i32) -> impl Iterator<Item = Version> {
+        let referers = self.referers.get(&(subject.to_owned(), version));
+        referers
+            .into_iter()
+            .flatten()
+            .filter_map(|(subject, number)| {
+                self.version(subject, *number)
+                    .filter(|found| !found.is_deleted)
+            })
+    }
+
+    pub(crate) fn level_of(&self, subject: Option<&str>) -> Option<Level> {
+        self.levels.get(&subject.map(str::to_owned)).copied()
+    }
+
+    /// The subject's own, else that of all, else Confluent's.
+    pub(crate) fn level(&self, subject: &str) -> Level {
+        let own = self.level_of(Some(subject));
+        let all = || self.level_of(None);
+        own.or_else(all).unwrap_or(Level::new(true, false, false))
+    }
+
+    pub(crate) fn mode_of(&self, subject: Option<&str>) -> Option<Mode> {
+        self.modes.get(&subject.map(str::to_owned)).copied()
+    }
+
+    pub(crate) fn mode(&self, subject: &str) -> Mode {
+        let own = self.mode_of(Some(subject));
+        let all = || self.mode_of(None);
+        match all() {
+            // That no subject may be written whatever it says itself.
+            Some(Mode::ReadOnlyOverride) => Mode::ReadOnlyOverride,
+            of_all => own.or(of_all).unwrap_or(Mode::ReadWrite),
+        }
+    }
+
+    pub(crate) fn settings_count(&self) -> usize {
+        self.levels.len() + self.modes.len()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            schemas: self.ids.len(),
+            versions: self.subjects.values().map(BTreeMap::len).sum(),
+            text_bytes: self.text_bytes,
+        }
+    }
+
+    pub(crate) fn parse(&self, schema: &Schema) -> Result<Parsed, Refusal> {
+        let others = self.others(&schema.references, false)?;
+        schema.parse(&others).map_err(Refusal::SchemaInvalid)
+    }
+
+    /// What references name, each behind what it names itself.
+    pub(crate) fn others(
+        &self,
+        references: &[Reference],
+        with_deleted: bool,
+    ) -> Result<Others, Refusal> {
+        let mut found = Gathered {
+            registry: self,
+            with_deleted,
+            seen: BTreeSet::new(),
+            texts: Vec::new(),
+            bytes: 0,
+        };
+        found.add(references, 0)?;
+        Ok(found.texts)
+    }
+}
+
+/// How much there is.
+pub struct Counts {
+    pub schemas: usize,
+    pub versions: usize,
+    pub text_bytes: usize,
+}
+
+struct Gathered<'a> {
+    registry: &'a Registry,
+    with_deleted: bool,
+    seen: BTreeSet<(String, i32)>,
+    texts: Others,
+    bytes: usize,
+}
+
+impl Gathered<'_> {
+    fn add(&mut self, references: &[Reference], depth: usize) -> Result<(), Refusal> {
+        let too_many = || Refusal::SchemaInvalid("too many references".to_owned());
+        if depth > REFERENCES_DEPTH_MAX {
+            return Err(too_many());
+        }
+        for Reference {
+            name,
+            subject,
+            version,
+        } in references
+        {
+            if !self.seen.insert((subject.clone(), *version)) {
+                continue;
+            }
+            let of = self.registry;
+            let found = of.version(subject, *version);
+            let found = found.filter(|found| self.with_deleted || !found.is_deleted);
+            let schema = found.and_then(|found| of.schema(found.id));
+            let schema = schema.ok_or_else(|| {
+                Refusal::SchemaInvalid(format!(
+                    "No schema reference found for subject \"{subject}\" and version {version}"
+                ))
+            })?;
+            self.add(&schema.references, depth + 1)?;
+            self.bytes += schema.text.len();
+            if self.texts.len() == REFERENCES_MAX || self.bytes > REFERENCES_BYTES_MAX {
+                return Err(too_many());
+            }
+            self.texts.push((name.clone(), schema.text.clone()));
+        }
+        Ok(())
+    }
+}

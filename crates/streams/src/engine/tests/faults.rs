@@ -1,0 +1,219 @@
+//! What goes wrong around the engine: it stops in the middle of things, the disk is full, a topic is gone for a while.
+
+use arrow_array::RecordBatch;
+
+use super::*;
+use crate::{
+    definition::{Envelope, Sink, Stream, TopicInput},
+    engine::PROGRAM_IDS,
+    format::{Malformed, RecordView},
+    source::{OwnRows, RowReader},
+};
+
+fn sink(relation: &str) -> Definition {
+    let mut plan = Plan::default();
+    let (operator, schema) = input(relation, &[0]);
+    plan.add(operator, &[], schema);
+    Definition::Sink(Sink {
+        topic: Some("out".to_owned()),
+        plan,
+        format: Format::Json { paths: Vec::new() },
+        envelope: Envelope::Append,
+        key: Vec::new(),
+    })
+}
+
+fn sound(policy: OnMalformed) -> Vec<NewRelation> {
+    let from = Definition::Source(source(policy));
+    vec![new(1, "s", from), new(2, "k", sink("s"))]
+}
+
+fn failure_of(engine: &Engine, name: &str) -> Option<String> {
+    let relations = engine.relations();
+    let found = relations.iter().find(|relation| relation.name == name);
+    found.expect("it was made").failure()
+}
+
+const ONE: [(Option<&str>, &str); 1] = [(None, r#"{"n": 1}"#)];
+
+type Of = fn(&Faults) -> &RefCell<Option<LogError>>;
+
+/// Ends the engine while the fault lasts; without it another one goes on, and nothing is missing or there twice.
+fn goes_on_after(policy: OnMalformed, of: Of, error: LogError) {
+    on_log(async move |log| {
+        log.make("out", 1);
+        let engine = start(&log, "data", sound(policy.clone()), usize::MAX).await;
+        if of(&log.faults).as_ptr() != log.faults.producer.as_ptr() {
+            log.put("in", 0, &ONE);
+            engine.flush().await.expect("nothing is wrong yet");
+        }
+        of(&log.faults).replace(Some(error));
+        log.put("in", 1, &ONE);
+        log.put("in", 1, &BAD[1..2]);
+        runtime::sleep(Duration::from_secs(1)).await;
+        engine.stop().await;
+        let before = log.records("out").len();
+        of(&log.faults).replace(None);
+        let engine = start(&log, "data", sound(policy), usize::MAX).await;
+        engine.flush().await.expect("it goes on");
+        assert_eq!(failure_of(&engine, "k"), None);
+        assert_eq!(log.records("out").len(), before + 1);
+    });
+}
+
+#[test]
+fn a_sink_goes_on_when_the_node_stopped_with_a_full_disk() {
+    let faults: [Of; 2] = [|faults| &faults.append, |faults| &faults.producer];
+    for of in faults {
+        goes_on_after(OnMalformed::Skip, of, LogError::Full);
+    }
+    let topic = "bad".to_owned();
+    let policy = OnMalformed::DeadLetter { topic };
+    goes_on_after(policy, |faults| &faults.append, LogError::Full);
+}
+
+#[test]
+fn a_sink_goes_on_when_the_log_stopped_before_the_engine() {
+    let faults: [Of; 3] = [
+        |faults| &faults.append,
+        |faults| &faults.producer,
+        |faults| &faults.read,
+    ];
+    for of in faults {
+        goes_on_after(OnMalformed::Skip, of, LogError::Stopping);
+    }
+}
+
+/// Nobody sees the epoch, and a restart tries it again.
+#[test]
+fn a_sink_goes_on_when_the_outbox_refused() {
+    let error = LogError::Refused("not today".to_owned());
+    goes_on_after(OnMalformed::Skip, |faults| &faults.append, error);
+}
+
+#[test]
+fn dead_letters_wait_out_a_full_disk() {
+    on_engine(|log, engine| async move {
+        let topic = "bad".to_owned();
+        let policy = OnMalformed::DeadLetter { topic };
+        let made = make(&engine, 1, "s", Definition::Source(source(policy))).await;
+        made.expect("a source");
+        make(&engine, 2, "v", view("s", &[0]))
+            .await
+            .expect("a view");
+        log.faults.append.replace(Some(LogError::Full));
+        log.put("in", 0, &BAD);
+        runtime::sleep(Duration::from_secs(40)).await;
+        log.faults.append.replace(None);
+        assert_eq!(rows_of(&engine, "v").await, Ok(2));
+        assert_eq!(log.records("bad").len(), 1);
+    });
+}
+
+/// With what is said of it a record may be larger than a batch can be.
+#[test]
+fn a_dead_letter_is_cut_to_what_a_batch_takes() {
+    on_engine(|log, engine| async move {
+        let topic = "bad".to_owned();
+        let policy = OnMalformed::DeadLetter { topic };
+        let made = make(&engine, 1, "s", Definition::Source(source(policy))).await;
+        made.expect("a source");
+        make(&engine, 2, "v", view("s", &[0]))
+            .await
+            .expect("a view");
+        let bytes_max = base::limits::BATCH_BYTES_MAX;
+        let large = "x".repeat(bytes_max - 200);
+        log.put("in", 0, &[(None, "x")]);
+        log.put("in", 0, &[(None, &large)]);
+        assert_eq!(rows_of(&engine, "v").await, Ok(0));
+        let letters = log.records("bad");
+        let cut: Vec<Option<&String>> = letters
+            .iter()
+            .map(|(_, headers)| headers.get("forebay.cut"))
+            .collect();
+        assert_eq!(cut, [None, Some(&large.len().to_string())]);
+        let key = PartitionKey {
+            topic: log.topic("bad").expect("it was made").id,
+            partition: PartitionIndex(0),
+        };
+        log.at(key, |(bytes, _)| {
+            for batch in batches(bytes) {
+                let (_, batch) = batch.expect("a sound batch");
+                assert!(batch.len() <= bytes_max, "{} bytes", batch.len());
+            }
+        });
+    });
+}
+
+/// A row for each record.
+#[derive(Debug)]
+struct Each;
+
+struct Offsets(Vec<i64>);
+
+impl RowReader for Each {
+    fn start(&self) -> Box<dyn OwnRows> {
+        Box::new(Offsets(Vec::new()))
+    }
+}
+
+impl OwnRows for Offsets {
+    fn push(&mut self, record: RecordView<'_>) -> Result<(), Malformed> {
+        self.0.push(record.offset);
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    fn finish(&mut self) -> (RecordBatch, Option<i64>) {
+        let column = Int64Array::from(std::mem::take(&mut self.0));
+        let rows = RecordBatch::try_new(schema(&[("n", DataType::Int64)]), vec![Arc::new(column)]);
+        (rows.expect("one column"), None)
+    }
+}
+
+/// What it had seen may be gone from its topic.
+#[test]
+fn a_stream_that_has_stopped_does_not_begin_anew() {
+    on_log(async move |log| {
+        log.make("own", 1);
+        let stream = || {
+            let mut plan = Plan::default();
+            let (operator, schema) = input("stream", &[0]);
+            plan.add(operator, &[], schema.clone());
+            let topic = TopicInput {
+                topic: "own".to_owned(),
+                reader: Arc::new(Each),
+                schema,
+                watermark: None,
+            };
+            let stream = Stream {
+                plan,
+                topic: Some(topic),
+            };
+            vec![
+                new(PROGRAM_IDS, "stream", Definition::Stream(stream)),
+                new(1, "v", counts("stream")),
+            ]
+        };
+        let engine = start(&log, "data", stream(), usize::MAX).await;
+        log.put("own", 0, &ONE);
+        assert_eq!(rows_of(&engine, "v").await, Ok(1));
+        runtime::sleep(Duration::from_secs(6)).await;
+        log.faults.hidden.replace(Some("own"));
+        runtime::sleep(Duration::from_secs(6)).await;
+        engine.stop().await;
+        log.faults.hidden.replace(None);
+        let engine = start(&log, "data", stream(), usize::MAX).await;
+        let why = failure_of(&engine, "stream").expect("it has stopped for good");
+        assert!(why.contains("it had stopped before this start"), "{why}");
+        runtime::sleep(Duration::from_secs(6)).await;
+        let runs = Path::new("data/streams").join(PROGRAM_IDS.to_string());
+        let runs = runtime::fs::read_dir(&runs)
+            .await
+            .expect("its state is kept");
+        assert!(!runs.is_empty());
+    });
+}
