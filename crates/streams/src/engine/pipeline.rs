@@ -668,6 +668,11 @@ impl Pipeline {
         }
     }
 
+    /// Makes room for so many entries of a node's table.
+    pub fn reserve(&mut self, node: NodeId, table: u8, entries: usize) {
+        self.graph.reserve(node, table, entries);
+    }
+
     pub fn restore(&mut self, key: StateKey<'_>, value: &[u8]) -> Result<(), PipelineError> {
         let restored = self.graph.restore(key, value);
         restored.map_err(|error| PipelineError::Restore(error.to_string()))

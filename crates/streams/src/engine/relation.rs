@@ -263,6 +263,13 @@ impl Relation {
         }
     }
 
+    /// Makes room for so many rows.
+    pub(super) fn reserve(&self, rows: usize) {
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.borrow_mut().reserve(rows);
+        }
+    }
+
     /// Rows of a checkpoint; it has none of them.
     pub(super) fn load(&self, rows: Loaded) {
         if let Some(arrangement) = &self.arrangement {
