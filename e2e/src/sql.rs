@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::Stage;
 use crate::report::Suite;
+use crate::secured;
 use crate::toolchain::{self, Program};
 
 const CASES: [&str; 11] = [
@@ -69,7 +70,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         let prefix = name.replace('-', "_");
         let log = stage.place.join(format!("{name}.log"));
         match cases_of(&program, node.pg_port(), &prefix, &log) {
-            Ok(said) => judge(name, &said, suite),
+            Ok(said) => judge(name, &CASES, &said, suite),
             Err(error) => suite.failed(name, format!("{error:#}")),
         }
     }
@@ -80,6 +81,33 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
     }
     changes::run(&mut node, suite);
     suite.case("the node's log has no warning", node.is_quiet());
+    drop(node);
+    with_tls(stage, &cache, &sources, suite)?;
+    secured::psql(stage, suite)
+}
+
+/// Drivers whose listener has users and TLS.
+fn with_tls(stage: &Stage, cache: &Path, sources: &Path, suite: &mut Suite) -> Result<()> {
+    let name = "TLS";
+    let program = match python(cache, sources, "with_tls.py") {
+        Ok(program) => program,
+        Err(error) if stage.options.strict => {
+            suite.failed(name, format!("{error:#}"));
+            return Ok(());
+        }
+        Err(error) => {
+            suite.skipped(name, format!("{error:#}"));
+            return Ok(());
+        }
+    };
+    let (node, root) = secured::node(stage, "secured", &[])?;
+    let program = secured::trusting(program, &root);
+    let log = stage.place.join("tls.log");
+    match cases_of(&program, node.pg_port(), "tls", &log) {
+        Ok(said) => judge(name, &secured::CASES, &said, suite),
+        Err(error) => suite.failed(name, format!("{error:#}")),
+    }
+    suite.case("the log of the node with users", node.is_quiet());
     Ok(())
 }
 
@@ -115,8 +143,8 @@ fn cases_of(program: &Program, port: u16, prefix: &str, log: &Path) -> Result<St
 }
 
 /// Every case has its line.
-fn judge(client: &str, said: &str, suite: &mut Suite) {
-    for case in CASES {
+fn judge(client: &str, cases: &[&str], said: &str, suite: &mut Suite) {
+    for case in cases {
         let name = format!("{client}: {case}");
         let failed = format!("failed {case}: ");
         match said.lines().find_map(|line| line.strip_prefix(&failed)) {

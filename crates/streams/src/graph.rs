@@ -276,6 +276,13 @@ impl Graph {
         self.write_state(true, write);
     }
 
+    /// Makes room for so many entries that `restore` will bring.
+    pub fn reserve(&mut self, node: NodeId, table: u8, entries: usize) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.running.reserve(table, entries);
+        }
+    }
+
     /// Puts back an entry that a checkpoint wrote, into a graph of the same plan that has not worked yet: the entries of
     /// each run in its order, the runs in any.
     pub fn restore(&mut self, key: StateKey<'_>, value: &[u8]) -> Result<(), RestoreError> {

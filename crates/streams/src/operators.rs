@@ -43,6 +43,9 @@ pub trait Running: Debug + Send {
     /// Gives what changed since the last checkpoint, or everything: table, key and value.
     fn checkpoint(&mut self, _all: bool, _write: &mut Write<'_>) {}
 
+    /// Makes room for so many entries of a table. Worth it where there may be millions.
+    fn reserve(&mut self, _table: u8, _entries: usize) {}
+
     fn restore(&mut self, _table: u8, _key: &[u8], _value: &[u8]) -> Result<(), Corrupt> {
         Err(Corrupt)
     }

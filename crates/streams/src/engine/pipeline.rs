@@ -375,7 +375,7 @@ impl Pipeline {
         self.graph.set_state_bytes_max(bytes);
     }
 
-    fn note_state(&self) {
+    pub fn note_state(&self) {
         self.relation.state_bytes.set(self.graph.state_bytes());
     }
 
@@ -669,6 +669,11 @@ impl Pipeline {
             true => self.graph.checkpoint_all(write),
             false => self.graph.checkpoint(write),
         }
+    }
+
+    /// Makes room for so many entries of a node's table.
+    pub fn reserve(&mut self, node: NodeId, table: u8, entries: usize) {
+        self.graph.reserve(node, table, entries);
     }
 
     pub fn restore(&mut self, key: StateKey<'_>, value: &[u8]) -> Result<(), PipelineError> {

@@ -282,6 +282,12 @@ impl Running for HashJoin {
         }
     }
 
+    fn reserve(&mut self, table: u8, entries: usize) {
+        if let Some(side) = self.sides.get_mut(usize::from(table)) {
+            side.reserve(entries);
+        }
+    }
+
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
         if let (CLOCK_TABLE, Some(closing)) = (table, &mut self.closing) {
             return closing.restore(key, value);

@@ -233,6 +233,11 @@ impl Side {
         });
     }
 
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.rows.reserve(rows);
+        self.links.reserve(rows);
+    }
+
     /// Gives its slot and weight.
     pub(super) fn restore(
         &mut self,
