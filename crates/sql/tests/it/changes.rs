@@ -180,7 +180,7 @@ fn a_source_is_altered_where_nothing_else_would_be() {
             ),
             (
                 "ALTER SOURCE s SET (on_malformed = 'panic')",
-                "22023 on_malformed is not \"panic\"",
+                "22023 invalid value for option \"on_malformed\": \"panic\"",
             ),
             (
                 "ALTER SOURCE s RENAME TO r",

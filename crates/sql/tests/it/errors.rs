@@ -154,8 +154,8 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "SELECT * FROM t FOR SYSTEM_TIME AS OF now()",
-        "0A000 FOR SYSTEM_TIME AS OF is not supported @17 hint A plain JOIN with a table or view is exact at every moment; \
-         ASOF JOIN goes by times of events.",
+        "0A000 FOR SYSTEM_TIME AS OF wants a column of the other side, and a join with ON @17 \
+         hint … a JOIN b FOR SYSTEM_TIME AS OF a.time AS b ON a.key = b.key",
     ),
 ];
 
