@@ -3,6 +3,8 @@
 //! The programs are in `e2e/clients/sql`; each is started with the port and a prefix for its tables, and says `ok CASE` or
 //! `failed CASE: why` for every one of [`CASES`].
 
+mod changes;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -52,7 +54,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
     let cache = toolchain::cache_dir().join("e2e");
     let sources = stage.options.root.join("e2e/clients/sql");
     std::fs::create_dir_all(&cache)?;
-    let node = stage.node("node")?;
+    let mut node = stage.node("node")?;
     for (name, install) in CLIENTS {
         let program = match install(&cache, &sources) {
             Ok(program) => program,
@@ -77,6 +79,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         Ok(_) => suite.case("psql", psql(node.pg_port())),
         Err(error) => suite.skipped("psql", format!("{error:#}")),
     }
+    changes::run(&mut node, suite);
     suite.case("the node's log has no warning", node.is_quiet());
     drop(node);
     with_tls(stage, &cache, &sources, suite)?;

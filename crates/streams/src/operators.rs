@@ -23,7 +23,7 @@ use crate::{
     Delta, ExpressionRef, Fault, Operator, Plan,
     delta::column_bytes,
     graph::PlanError,
-    plan::{Closes, JoinKind},
+    plan::{Ages, Closes, JoinKind},
     row::{Corrupt, RowCodec, Unsupported},
 };
 
@@ -122,6 +122,7 @@ pub(crate) fn make(
             .map(|input| append_only[input.0])
             .collect(),
         closes: node.closes,
+        ages: node.ages,
     };
     match &node.operator {
         Operator::Input(_) | Operator::Union => stateless::pass(&place),
@@ -158,6 +159,7 @@ pub(crate) struct Place {
     pub inputs: Vec<SchemaRef>,
     pub append_only: Vec<bool>,
     pub closes: Option<Closes>,
+    pub ages: Option<[Ages; 2]>,
 }
 
 impl Place {
@@ -214,6 +216,15 @@ impl Place {
             Err(self.malformed("its schema is not that of its rows"))
         }
     }
+}
+
+/// Whether rows only come out of a plan, never go.
+pub(crate) fn append_only(plan: &Plan) -> bool {
+    let mut known = Vec::with_capacity(plan.nodes.len());
+    for at in 0..plan.nodes.len() {
+        known.push(is_append_only(plan, at, &known));
+    }
+    known.last().is_some_and(|last| *last)
 }
 
 /// Whether rows only come out of a node, never go.

@@ -75,6 +75,24 @@ impl Backend for Memory {
         ready(Ok(()))
     }
 
+    fn replace(
+        &self,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        self.create(relation, definition)
+    }
+
+    fn alter(
+        &self,
+        name: String,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        self.with(|state| _ = Arc::make_mut(&mut state.catalog).remove(&name));
+        self.create(relation, definition)
+    }
+
     fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
         self.with(|state| _ = Arc::make_mut(&mut state.catalog).remove(&name));
         ready(Ok(()))

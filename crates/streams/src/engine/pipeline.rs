@@ -4,6 +4,7 @@
 //! Owned by the engine's loop, one task on the engine's shard.
 
 mod dead_letters;
+mod repoint;
 mod watermark;
 
 use std::{cell::Cell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
@@ -15,6 +16,7 @@ use super::{
     PlantedBugs, Relation,
     checkpoint::PipelineState,
     outbox::Watermarks,
+    replace::{self, Swap},
     report::{OperatorReport, PositionReport},
     sink::SinkWriter,
 };
@@ -87,6 +89,7 @@ pub struct Pipeline {
     /// Whether it drops rows for being late, and how many it had when that was last asked.
     drops_late: bool,
     late_rows: u64,
+    pub swap: Swap,
 }
 
 /// Why a pipeline cannot be made, or go on.
@@ -182,14 +185,14 @@ impl Pipeline {
             _ => None,
         };
         let timed = plan.inputs().filter(|(_, input)| input.time.is_some());
-        let drops_late = |node: &Node| {
-            node.closes.is_some() || matches!(node.operator, Operator::EmitOnClose { .. })
-        };
+        let mut graph = Graph::new(&plan)?;
+        graph.set_clock(runtime::now);
         Ok(Self {
-            graph: Graph::new(&plan)?,
+            graph,
             timed: timed.map(|(node, _)| node).collect(),
-            drops_late: plan.nodes.iter().any(drops_late),
+            drops_late: replace::drops_late(&plan),
             late_rows: 0,
+            swap: Swap::default(),
             has_begun: false,
             sink,
             relation,
@@ -785,6 +788,7 @@ pub fn table_plan(name: &str, schema: &arrow_schema::SchemaRef) -> Plan {
             inputs: Vec::new(),
             schema: schema.clone(),
             closes: None,
+            ages: None,
         }],
     }
 }

@@ -313,6 +313,25 @@ impl Relation {
         });
     }
 
+    /// Whether rows of either can be rows of the other, under the same names.
+    pub(super) fn has_columns_of(&self, other: &Self) -> bool {
+        let columns = |of: &Self| of.with_arrangement(|rows| rows.schema().clone());
+        columns(self) == columns(other)
+    }
+
+    /// Who was told of another's changes is told of its own; whoever knows other columns is told no more.
+    pub(super) fn take_subscribers(&self, other: &Self) {
+        if !self.has_columns_of(other) || self.failure().is_some() {
+            return other.end_subscribers();
+        }
+        let mut taken = other.subscribers.take();
+        self.subscribers.borrow_mut().append(&mut taken);
+    }
+
+    pub(super) fn has_subscribers(&self) -> bool {
+        !self.subscribers.borrow().is_empty()
+    }
+
     pub(super) fn end_subscribers(&self) {
         for subscriber in self.subscribers.take() {
             subscriber.is_over.set(true);
