@@ -13,10 +13,10 @@ const PART: u64 = 1000;
 /// Seeds that one file may use: some give a query that the other engine refuses, and are left out.
 const SEEDS: u64 = 2 * PART;
 
-/// Random cases, or SQLite's files.
+/// Random cases, SQLite's files, or Nexmark's answers that are published.
 pub fn run(root: &Path, args: &[String]) -> Result<()> {
     let (mut cases, mut base) = (10_000, 1_000_000);
-    let (mut write, mut sqlite, mut only) = (false, false, None);
+    let (mut write, mut sqlite, mut only, mut nexmark) = (false, false, None, None);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
@@ -25,10 +25,11 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
             "--base" => base = value()?.parse::<u64>()?,
             "--write" => write = true,
             "--sqlite" => sqlite = true,
+            "--nexmark" => nexmark = Some(value()?.clone()),
             "--only" => only = Some(value()?.clone()),
             other => {
                 bail!(
-                    "exactness takes --cases N, --base N, --write, --sqlite and --only FOLDER, not {other:?}"
+                    "exactness takes --cases N, --base N, --write, --sqlite, --only PLACE and --nexmark FOLDER, not {other:?}"
                 )
             }
         }
@@ -36,10 +37,15 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
     if sqlite {
         return sqlite_files(root, only.as_deref());
     }
+    if let Some(folder) = nexmark {
+        let folder = std::fs::canonicalize(folder).context("no such folder")?;
+        return tested(root, "nexmark::published", "NEXMARK_PUBLISHED", &folder);
+    }
     let generator = Generator::new(root)?;
     if write {
         let file = root.join("crates/sql/tests/exactness/cases.slt.zst");
-        return generator.write(1, PART, &file);
+        generator.write(1, PART, &file)?;
+        return generator.nexmark(&root.join("crates/sql/tests/nexmark/answers.txt"));
     }
     let place = toolchain::cache_dir().join("exactness");
     std::fs::create_dir_all(&place)?;
@@ -90,7 +96,7 @@ fn tested(root: &Path, test: &str, variable: &str, path: &Path) -> Result<()> {
     run::checked(command.arg("--nocapture").env(variable, path))
 }
 
-/// All of SQLite's sqllogictest files, or those of one folder.
+/// All of SQLite's sqllogictest files, or those of one folder, or one.
 fn sqlite_files(root: &Path, only: Option<&str>) -> Result<()> {
     let home = toolchain::cache_dir().join("sqllogictest");
     let jars = toolchain::maven_jars(&home, &root.join("crates/sql/tests/sqlite/pom.xml"))?;
@@ -107,11 +113,11 @@ fn sqlite_files(root: &Path, only: Option<&str>) -> Result<()> {
                 .current_dir(&home),
         )?;
     }
-    let folder = only.map_or(files.clone(), |folder| files.join(folder));
-    if !folder.is_dir() {
-        bail!("{} is no folder", folder.display());
+    let place = only.map_or(files.clone(), |only| files.join(only));
+    if !place.exists() {
+        bail!("{} is not there", place.display());
     }
-    tested(root, "sqlite::sqlite", "SLT_SQLITE", &folder)
+    tested(root, "sqlite::sqlite", "SLT_SQLITE", &place)
 }
 
 /// Makes cases with the answers of DuckDB.
@@ -130,6 +136,11 @@ impl Generator {
             python: home.join("bin/python"),
             script: oracle.join("generate.py"),
         })
+    }
+
+    fn nexmark(&self, file: &Path) -> Result<()> {
+        let script = self.script.with_file_name("nexmark.py");
+        toolchain::run(Command::new(&self.python).arg(script).arg(file))
     }
 
     fn write(&self, seed: u64, count: u64, file: &Path) -> Result<()> {

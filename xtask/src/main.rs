@@ -29,7 +29,7 @@ cargo xtask TASK
   e2e [SUITE...] [--against kafka] [--binary PATH]
                            real clients alone: matrix, groups, tools, sql, registry, crash, damage, full, hostile, epoll,
                            streams; --rounds N of kill -9 in crash and streams
-  exactness [--cases N] [--base N] [--write] [--sqlite [--only FOLDER]]
+  exactness [--cases N] [--base N] [--write] [--sqlite [--only PLACE] | --nexmark FOLDER]
                            random queries against DuckDB's answers, 10000 unless told otherwise; --write: those of every
                            test run anew; --sqlite: SQLite's own files instead
   crash [--rounds N]       kill -9 under load, 50 rounds unless told otherwise

@@ -7,6 +7,7 @@ mod exactness;
 mod limits;
 mod lookups;
 mod memory;
+mod nexmark;
 mod registered;
 mod slt;
 mod sqlite;
