@@ -108,7 +108,7 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 impl Front {
     /// Serves until stopped; once the node serves. `state_bytes`: of all pipelines, as it is set.
     pub fn start(
-        #[cfg_attr(not(feature = "pipelines"), expect(unused_mut))] mut listeners: Listeners,
+        listeners: Listeners,
         shards: ShardsHandle,
         programs: Programs,
         state_bytes: u64,

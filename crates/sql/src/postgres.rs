@@ -235,7 +235,8 @@ impl Access {
     ) -> io::Result<Option<Begun<'_>>> {
         let mut wire = Wire::new(peer);
         match self.admit(&mut wire, credentials).await {
-            Ok(None) => Ok(None),
+            // Without this word clients take a request to cancel for one that failed.
+            Ok(None) => wire.peer.close().await.map(|()| None),
             Ok(Some(admitted)) => Ok(Some(self.open(wire, admitted))),
             Err(failure) => end(&mut wire, failure).await.map(|()| None),
         }

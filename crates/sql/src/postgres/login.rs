@@ -45,8 +45,8 @@ impl Admission {
         if let Some(users) = &self.users {
             let proven = prove(wire, users, user, credentials).await;
             if let Err(Failure::Sql(error)) = &proven {
-                let address = credentials.address;
-                tracing::info!(?user, ?address, %error, "a Postgres client is not let in");
+                let address = credentials.address.map(tracing::field::display);
+                tracing::info!(?user, address, %error, "a Postgres client is not let in");
             }
             proven?;
         }

@@ -102,9 +102,9 @@ impl Security {
     }
 
     /// Once the data directory is the node's own. Hashes passwords that are plain.
-    pub(in crate::front) fn admission(&mut self) -> io::Result<Admission> {
-        let users = match self.users.take() {
-            Some(list) => Some(Users::new(list, salt_key(&self.data_dir)?)),
+    pub(in crate::front) fn admission(&self) -> io::Result<Admission> {
+        let users = match &self.users {
+            Some(list) => Some(Users::new(list.clone(), salt_key(&self.data_dir)?)),
             None => None,
         };
         Ok(Admission {
