@@ -51,9 +51,12 @@ use std::{
 };
 
 use base::{Offset, PartitionKey};
-use runtime::{Class, Fatal, Instant, sync::Notify};
+use runtime::{
+    Class, Fatal, Instant,
+    sync::{Notify, first},
+};
 
-use crate::{Definition, log::TopicLog};
+use crate::{Definition, format::Known, log::TopicLog};
 use arrangement::NotThere;
 use budget::Budget;
 pub use budget::OverBudget;
@@ -63,9 +66,9 @@ use deciding::Outbox;
 use delivery::Deliveries;
 pub use delivery::DeliveryReport;
 pub use outbox::OUTBOX_TOPIC;
-use outbox::{Decided, Watermarks};
+use outbox::{Decided, Watermarks, WritersKnown};
 pub use pipeline::PipelineError;
-use pipeline::{Epoch, Pipeline};
+use pipeline::{Epoch, Pipeline, writers_of};
 pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
 pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
@@ -73,7 +76,6 @@ pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 use waiting::Turn;
 
 pub(crate) use waiting::all;
-pub use waiting::first;
 
 /// Records of one partition that an epoch takes in at most: a second's work is never one epoch.
 const RECORDS_PER_EPOCH: i64 = 32 << 10;
@@ -191,6 +193,9 @@ struct Stream {
     /// An epoch was broken off, could not be decided, or not be written: what is in memory is ahead of what a restart could
     /// know.
     is_void: bool,
+    /// What the present epoch knows of the schemas that records name by their numbers, and whether it met others.
+    writers: Option<Known>,
+    has_unknown_writers: bool,
 }
 
 impl Stream {
@@ -207,6 +212,8 @@ impl Stream {
             saves_all: false,
             previous: None,
             is_void: false,
+            writers: None,
+            has_unknown_writers: false,
         }
     }
 }
@@ -286,12 +293,13 @@ impl Engine {
         anew: &mut BTreeSet<u64>,
     ) -> Result<(), EngineError> {
         self.budget.count(&relation);
-        let mut written = None;
+        let (mut written, mut delivers) = (None, true);
         if relation.has_pipeline() {
             let made = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
             let mut states = stream.saved.pipelines.iter();
             let state = states.find(|state| state.id == relation.id);
             written = state.and_then(|state| u64::try_from(state.producer?).ok());
+            delivers = state.is_none_or(|state| !state.has_stopped || state.delivers);
             match (made, state) {
                 (Err(error), _) => relation.fail(&error.to_string()),
                 (_, Some(state)) if state.has_stopped => relation.fail(match relation.definition {
@@ -309,10 +317,8 @@ impl Engine {
                         let pipeline = self.restored(state, pipeline).await?;
                         match self.budget.check() {
                             Ok(()) => stream.pipelines.push(pipeline),
-                            Err(error) if relation.keeps_rows() => {
-                                relation.fail(&error.to_string());
-                            }
-                            // It would have stopped for good, where more memory is all that it needs.
+                            // Sinks would stop for good, and of a view's state nothing would be left, where more memory is
+                            // all that they need.
                             Err(error) => {
                                 let relation = relation.name.clone();
                                 return Err(EngineError::Budget { relation, error });
@@ -344,7 +350,8 @@ impl Engine {
         if let Err(error) = self.index(&relation).await {
             relation.fail(&error.to_string());
         }
-        if relation.failure().is_none() {
+        // Also of a sink that has stopped: what it had put out before was decided.
+        if delivers {
             self.delivery_of(&relation, written, Offset::ZERO);
         }
         self.insert(relation);
@@ -362,7 +369,7 @@ impl Engine {
             if self.is_ready.get() && self.holds_back() {
                 self.make_report(&stream, &seen_before);
                 self.progressed.notify_all();
-                waiting::first(self.wake.notified(), runtime::sleep(EPOCH_MAX)).await;
+                first(self.wake.notified(), runtime::sleep(EPOCH_MAX)).await;
                 continue;
             }
             let Cut {
@@ -389,6 +396,7 @@ impl Engine {
                 true => SAVE_AGAIN,
                 false => CHECKPOINT_INTERVAL,
             };
+            stream.changed |= self.deliveries.take_moved();
             let is_due = runtime::now().since(stream.saved_at) >= interval;
             if stream.changed && is_due && !stream.is_void {
                 self.checkpoint(&mut stream).await;
@@ -397,7 +405,7 @@ impl Engine {
                 runtime::yield_now().await;
                 continue;
             }
-            let wakes = waiting::first(self.wake.notified(), async {
+            let wakes = first(self.wake.notified(), async {
                 runtime::sleep_until(began.plus(EPOCH_MIN)).await;
                 self.log.wait(seen, began.plus(EPOCH_MAX)).await;
             });
@@ -408,6 +416,7 @@ impl Engine {
                 "an epoch could not be decided or written: pipelines go on at the next start"
             );
         }
+        stream.changed |= self.deliveries.take_moved();
         if stream.changed && !stream.is_void {
             self.checkpoint(&mut stream).await;
         }
@@ -462,6 +471,7 @@ impl Engine {
     ) -> u64 {
         let all_take_part = before.is_none() || self.planted.forget_participants;
         let watermarks = before.filter(|_| !self.planted.forget_watermarks);
+        stream.writers = writers_of(&stream.pipelines, before);
         let mut outputs = BTreeMap::new();
         let (mut records, mut late_rows) = (0, 0);
         for pipeline in &mut stream.pipelines {
@@ -483,17 +493,20 @@ impl Engine {
                 cuts,
                 outputs: Some(&outputs),
                 watermarks: watermarks.map(|decided| &decided.watermarks),
+                writers: stream.writers.as_ref(),
                 is_stopping: &self.stopping,
             };
             self.budget.permit(pipeline);
             match pipeline.run_epoch(epoch, &*self.log).await {
                 Ok(read) => records += read,
                 Err(error) if error.is_of_the_node() => {
+                    tracing::debug!(relation = %pipeline.relation.name, %error, "an epoch is broken off");
                     stream.is_void = true;
                     break;
                 }
                 Err(error) => pipeline.relation.fail(&error.to_string()),
             }
+            stream.has_unknown_writers |= std::mem::take(&mut pipeline.has_unknown_writers);
             late_rows += pipeline.take_late_rows();
             if !pipeline.output.is_empty() && pipeline.relation.failure().is_none() {
                 outputs.insert(pipeline.relation.name.clone(), pipeline.output.clone());
@@ -527,6 +540,12 @@ impl Engine {
             cuts: cuts.clone(),
             watermarks,
             relations,
+            writers: stream
+                .writers
+                .as_ref()
+                .map_or_else(WritersKnown::all, |known| {
+                    WritersKnown::of(known.keys().copied())
+                }),
             batches: Vec::new(),
         }
     }
@@ -695,11 +714,16 @@ impl Engine {
         };
         let state = |relation: &Rc<Relation>| {
             let kept = saved.pipelines.iter().find(|kept| kept.id == relation.id);
-            PipelineState {
+            let mut state = PipelineState {
                 id: relation.id,
                 has_stopped: true,
                 ..kept.cloned().unwrap_or_default()
+            };
+            if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {
+                state.producer = delivery.written().map(u64::cast_signed);
+                state.delivers = delivery.goes_on();
             }
+            state
         };
         stopped.filter(stays).map(state).collect()
     }

@@ -79,6 +79,13 @@ pub struct Building {
     row: usize,
 }
 
+impl Building {
+    /// Memory so far.
+    pub fn bytes(&self) -> usize {
+        self.index.bytes()
+    }
+}
+
 /// See the module head.
 pub struct Arrangement {
     schema: SchemaRef,

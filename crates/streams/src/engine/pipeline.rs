@@ -5,6 +5,7 @@
 
 mod dead_letters;
 mod watermark;
+mod writers;
 
 use std::{cell::Cell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
@@ -21,14 +22,15 @@ use super::{
 use crate::{
     Definition, Delta, Fault, NodeId, Plan,
     definition::{OnMalformed, Source, Stream, TopicInput},
-    format::FormatError,
+    format::{FormatError, Known},
     graph::{EpochEnd, Graph, PlanError, StateKey},
     log::{Extent, LogError, TopicLog},
     plan::{Input, Node, Operator},
-    source::{Content, Decoded, SourceReader},
+    source::{Content, Decoded, SchemasUnread, SourceReader},
 };
 use dead_letters::{DeadLetters, Origin};
 use watermark::watermark_of;
+pub use writers::writers_of;
 
 /// One read of one partition.
 const READ_BYTES: usize = 256 << 10;
@@ -87,6 +89,8 @@ pub struct Pipeline {
     /// Whether it drops rows for being late, and how many it had when that was last asked.
     drops_late: bool,
     late_rows: u64,
+    /// It read records of which a schema that is not known yet may make rows.
+    pub has_unknown_writers: bool,
 }
 
 /// Why a pipeline cannot be made, or go on.
@@ -108,6 +112,8 @@ pub enum PipelineError {
     Log(#[from] LogError),
     #[error("{0}")]
     Format(#[from] FormatError),
+    #[error("{0}")]
+    SchemasUnread(#[from] SchemasUnread),
     #[error("its state cannot be restored: {0}")]
     Restore(String),
     #[error("topic \"{topic}\", partition {partition}, offset {offset}: {why}")]
@@ -128,6 +134,7 @@ impl PipelineError {
     pub fn is_of_the_node(&self) -> bool {
         match self {
             Self::Log(error) | Self::DeadLetters { error, .. } => error.is_of_the_node(),
+            Self::SchemasUnread(_) => true,
             _ => false,
         }
     }
@@ -159,6 +166,7 @@ impl Pipeline {
                         metadata: Vec::new(),
                         watermark: None,
                         keeps_malformed: false,
+                        writers: None,
                     };
                     topic_feed(relation.table_topic(), None, reader, log)?
                 }
@@ -190,6 +198,7 @@ impl Pipeline {
             timed: timed.map(|(node, _)| node).collect(),
             drops_late: plan.nodes.iter().any(drops_late),
             late_rows: 0,
+            has_unknown_writers: false,
             has_begun: false,
             sink,
             relation,
@@ -396,6 +405,7 @@ impl Pipeline {
         log: &dyn TopicLog,
     ) -> Result<u64, PipelineError> {
         let mut records = 0;
+        self.know_writers(node, epoch)?;
         loop {
             let Some(Feed::Topic {
                 reader, positions, ..
@@ -501,6 +511,7 @@ impl Pipeline {
         position.time_max = position.time_max.max(newest);
         position.heard_at = runtime::now();
         self.relation.count_read(&decoded);
+        self.has_unknown_writers |= decoded.has_unknown_writers;
         for delta in decoded.deltas {
             self.graph.push(node, delta);
         }
@@ -595,6 +606,7 @@ impl Pipeline {
                 .as_ref()
                 .map_or_else(Vec::new, |sink| sink.sequences.clone()),
             has_stopped: false,
+            delivers: false,
         }
     }
 
@@ -685,6 +697,8 @@ pub struct Epoch<'a> {
     pub outputs: Option<&'a BTreeMap<String, Vec<Delta>>>,
     /// Of an epoch that was before.
     pub watermarks: Option<&'a Watermarks>,
+    /// The schemas that count as known; `None`: nobody was told of any.
+    pub writers: Option<&'a Known>,
     /// Nothing is waited for any more.
     pub is_stopping: &'a Cell<bool>,
 }
@@ -718,6 +732,7 @@ fn own_reader(topic: &TopicInput) -> SourceReader {
         metadata: Vec::new(),
         watermark: topic.watermark,
         keeps_malformed: false,
+        writers: None,
     }
 }
 
