@@ -36,6 +36,8 @@ mod questions;
 mod relation;
 mod report;
 mod restore;
+mod runs;
+mod saving;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -44,7 +46,6 @@ mod waiting;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
-    io,
     path::Path,
     rc::Rc,
     time::Duration,
@@ -52,7 +53,7 @@ use std::{
 
 use base::{Offset, PartitionKey};
 use runtime::{
-    Class, Fatal, Instant,
+    Class, Instant,
     sync::{Notify, first},
 };
 
@@ -61,7 +62,7 @@ use arrangement::NotThere;
 use budget::Budget;
 pub use budget::OverBudget;
 pub use checkpoint::CheckpointError;
-use checkpoint::{Checkpoint, CheckpointDir, PipelineState, RunWriter};
+use checkpoint::{Checkpoint, CheckpointDir, PipelineState};
 use deciding::Outbox;
 use delivery::Deliveries;
 pub use delivery::DeliveryReport;
@@ -73,6 +74,7 @@ pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
 pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
+use runs::Compaction;
 use waiting::Turn;
 
 pub(crate) use waiting::all;
@@ -95,8 +97,8 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// The same after a full disk, while readers see what must be saved.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs of one pipeline before all of its state is written anew.
-const RUNS_MAX: usize = 8;
+/// Nor is more than the changes of so many records left for one checkpoint: that is work at a stretch.
+const CHECKPOINT_RECORDS: u64 = 512 << 10;
 
 /// Up to where in its outbox an engine's checkpoint stands; `None` if it has never saved one there.
 pub async fn saved_outbox(data_dir: &Path) -> Result<Option<Offset>, CheckpointError> {
@@ -187,6 +189,9 @@ struct Stream {
     must_save: bool,
     /// The next checkpoint writes all there is: the last one was cut short, and what had changed was said to it only.
     saves_all: bool,
+    /// Since the last checkpoint.
+    records_unsaved: u64,
+    compaction: Option<Compaction>,
     outbox: Outbox,
     /// The epoch before, where it was not decided and somebody drops late rows.
     previous: Option<Decided>,
@@ -210,10 +215,21 @@ impl Stream {
             changed: false,
             must_save: false,
             saves_all: false,
+            records_unsaved: 0,
+            compaction: None,
             previous: None,
             is_void: false,
             writers: None,
             has_unknown_writers: false,
+        }
+    }
+}
+
+impl Stream {
+    /// The next checkpoint writes all rows: those that changed need not be known.
+    fn forget_unsaved(&mut self) {
+        for pipeline in &mut self.pipelines {
+            pipeline.unsaved = Vec::new();
         }
     }
 }
@@ -265,7 +281,7 @@ impl Engine {
             stopping: Cell::new(false),
             stopped: Notify::new(),
         });
-        if let Err(error) = engine.checkpoints.sweep(&saved).await {
+        if let Err(error) = engine.checkpoints.sweep(&saved, None).await {
             tracing::warn!(%error, "old state of views cannot be removed");
         }
         let mut relations = relations;
@@ -397,7 +413,9 @@ impl Engine {
                 false => CHECKPOINT_INTERVAL,
             };
             stream.changed |= self.deliveries.take_moved();
-            let is_due = runtime::now().since(stream.saved_at) >= interval;
+            self.end_compaction(&mut stream).await;
+            let is_due = runtime::now().since(stream.saved_at) >= interval
+                || stream.records_unsaved >= CHECKPOINT_RECORDS;
             if stream.changed && is_due && !stream.is_void {
                 self.checkpoint(&mut stream).await;
             }
@@ -512,6 +530,7 @@ impl Engine {
                 outputs.insert(pipeline.relation.name.clone(), pipeline.output.clone());
             }
         }
+        stream.records_unsaved += records;
         stream.changed |= records > 0 || !outputs.is_empty();
         let_go_of_failed(stream);
         late_rows
@@ -553,6 +572,9 @@ impl Engine {
     /// Lets readers see an epoch.
     async fn show(&self, stream: &mut Stream, number: u64, now: i64) {
         self.apply(&mut stream.pipelines, number).await;
+        if stream.saves_all {
+            stream.forget_unsaved();
+        }
         let_go_of_failed(stream);
         self.epoch.set(number);
         self.now.set(now);
@@ -641,105 +663,6 @@ impl Engine {
             }
         }
         self.applying.set(false);
-    }
-
-    /// Writes what changed since the last one, and makes it the one to restart from.
-    async fn checkpoint(&self, stream: &mut Stream) {
-        // What of them is in memory may be ahead of what they did.
-        let_go_of_failed(stream);
-        stream.saved_at = runtime::now();
-        stream.changed = false;
-        let mut next = Checkpoint {
-            epoch: self.epoch.get(),
-            now: self.now.get(),
-            outbox: stream.outbox.end,
-            pipelines: Vec::new(),
-        };
-        for pipeline in &mut stream.pipelines {
-            let relation = pipeline.relation.clone();
-            let mut state = pipeline.save();
-            if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {
-                state.producer = delivery.written().map(u64::cast_signed);
-            }
-            let before = stream.saved.pipelines.iter().find(|p| p.id == state.id);
-            let before = before.map_or(&[][..], |before| &before.runs);
-            let everything = before.is_empty() || before.len() >= RUNS_MAX || stream.saves_all;
-            let mut run = RunWriter::default();
-            pipeline.checkpoint(everything, &mut |key, value| run.put(key, value));
-            let unsaved = std::mem::take(&mut pipeline.unsaved);
-            match everything {
-                true => relation.save_rows(&mut run),
-                false => relation.save_changes(&unsaved, &mut run),
-            }
-            if !everything {
-                state.runs.extend(before);
-            }
-            if everything || !run.is_empty() {
-                let number = stream.run_number;
-                stream.run_number += 1;
-                match self.checkpoints.write_run(state.id, number, run).await {
-                    Ok(written) => state.runs.push(written),
-                    Err(error) => return self.not_saved(stream, &error),
-                }
-            }
-            next.pipelines.push(state);
-        }
-        next.pipelines.extend(self.stopped(&stream.saved));
-        if let Err(error) = self.checkpoints.save(&next).await {
-            return self.not_saved(stream, &error);
-        }
-        stream.saved = next;
-        stream.must_save = false;
-        stream.saves_all = false;
-        // A restart knows where the epoch before this one ended.
-        stream.previous = None;
-        self.trim_outbox(stream).await;
-        if let Err(error) = self.checkpoints.sweep(&stream.saved).await {
-            tracing::warn!(%error, "old state of views cannot be removed");
-        }
-    }
-
-    /// A sink that has stopped must not begin anew at the next start: it would write everything twice. Nor must a stream:
-    /// what it has seen may be gone from its topic. What was saved of it last stays.
-    fn stopped(&self, saved: &Checkpoint) -> Vec<PipelineState> {
-        let relations = self.relations.borrow();
-        let stopped = relations
-            .values()
-            .filter(|relation| relation.failure().is_some());
-        let stays = |relation: &&Rc<Relation>| {
-            matches!(
-                relation.definition,
-                Definition::Sink(_) | Definition::Stream(_)
-            )
-        };
-        let state = |relation: &Rc<Relation>| {
-            let kept = saved.pipelines.iter().find(|kept| kept.id == relation.id);
-            let mut state = PipelineState {
-                id: relation.id,
-                has_stopped: true,
-                ..kept.cloned().unwrap_or_default()
-            };
-            if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {
-                state.producer = delivery.written().map(u64::cast_signed);
-                state.delivers = delivery.goes_on();
-            }
-            state
-        };
-        stopped.filter(stays).map(state).collect()
-    }
-
-    /// A full disk is waited out: the last checkpoint stays, and the next writes everything. Any other failed write is never
-    /// tried again: the disk may have told only once.
-    fn not_saved(&self, stream: &mut Stream, error: &io::Error) {
-        if error.kind() != io::ErrorKind::StorageFull {
-            runtime::fatal(Fatal::Io {
-                what: "a checkpoint of the views",
-                error: error.to_string(),
-            });
-        }
-        tracing::warn!("the disk is full: a restart would begin with an older checkpoint");
-        stream.saves_all = true;
-        stream.changed = true;
     }
 
     /// Saves everything and ends the loop.

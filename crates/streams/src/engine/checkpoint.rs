@@ -2,44 +2,27 @@
 //!
 //! # Layout
 //! `<data-dir>/streams/checkpoint` names everything else and is replaced whole; see docs/formats/checkpoint.md.
-//! `<data-dir>/streams/<relation>/<number>.run` holds the entries that changed since the run before:
-//! ```text
-//! magic "FBRUN\0\0\1"   block*   end = a block of length 0
-//! block = length u32, CRC32C of the payload u32, payload = entry*
-//! entry = node u32, table u8, key length u32, value length u32 (u32::MAX: removed), key, value     little-endian
-//! ```
-//! Node `u32::MAX` is the view itself: the key is a row, the value how much was added to its weight (i64).
+//! `<data-dir>/streams/<relation>/<number>.run`: see `runs`.
 //!
 //! # Crash
 //! Runs are written and synced before the file that names them is replaced, so a checkpoint is there as a whole or not at
 //! all. Runs that nothing names are removed at the next start.
-//!
-//! # Limits
-//! A block is at most `BLOCK_BYTES_MAX`; longer lengths are refused before anything is allocated.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-use base::{FilePos, Offset, PartitionIndex, PartitionKey, TopicId};
-use iobuf::{Buf, BufMut, IoBuf, crc32c};
-use runtime::fs::{self, Durability, File, Open};
+use base::{Offset, PartitionIndex, PartitionKey, TopicId};
+use iobuf::crc32c;
+use runtime::{Class, fs};
 
-use crate::{NodeId, graph::StateKey};
+use super::{
+    runs::{Piece, Run, RunWriter},
+    saving::beside,
+};
 
-const MAGIC: [u8; 8] = *b"FBRUN\0\0\x01";
-const VERSION: u8 = 2;
-/// Blocks are closed when they have grown to this.
-const BLOCK_BYTES: usize = 1 << 20;
-/// Runs are read so much at a time.
-const STRETCH_BYTES: usize = 4 << 20;
-/// One entry may be as large as a batch of records allows, and some.
-const BLOCK_BYTES_MAX: usize = 256 << 20;
-const REMOVED: u32 = u32::MAX;
-
-/// The node number of the view's own rows.
-pub const ROWS: NodeId = NodeId(u32::MAX as usize);
+const VERSION: u8 = 3;
 
 /// What a restart begins with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,12 +56,6 @@ pub struct PipelineState {
     pub delivers: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    pub number: u64,
-    pub bytes: u64,
-}
-
 /// Why what is on disk is no checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
@@ -94,72 +71,17 @@ pub enum CheckpointError {
     Version { path: String, found: u8 },
     #[error("the state of {relation} cannot be restored: {found}")]
     State { relation: String, found: String },
+    /// As `State`, where the relation is not known.
+    #[error("state cannot be restored: {found}")]
+    Row { found: String },
 }
 
 impl CheckpointError {
-    fn io(path: &str, error: &io::Error) -> Self {
+    pub(super) fn io(path: &str, error: &io::Error) -> Self {
         Self::Io {
             path: path.to_owned(),
             error: error.to_string(),
         }
-    }
-}
-
-/// Entries on their way into a run.
-pub struct RunWriter {
-    bytes: Vec<u8>,
-    /// Where the present block's payload begins.
-    block_at: usize,
-    entries: u64,
-}
-
-impl Default for RunWriter {
-    fn default() -> Self {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend([0; 8]);
-        Self {
-            block_at: bytes.len(),
-            bytes,
-            entries: 0,
-        }
-    }
-}
-
-impl RunWriter {
-    pub fn put(&mut self, key: StateKey<'_>, value: Option<&[u8]>) {
-        let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("entries fit into blocks");
-        self.bytes.extend((key.node.0 as u32).to_le_bytes());
-        self.bytes.push(key.table);
-        self.bytes.extend(length(key.key).to_le_bytes());
-        self.bytes
-            .extend(value.map_or(REMOVED, length).to_le_bytes());
-        self.bytes.extend_from_slice(key.key);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.entries += 1;
-        if self.bytes.len() - self.block_at >= BLOCK_BYTES {
-            self.close_block();
-        }
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries == 0
-    }
-
-    fn close_block(&mut self) {
-        let payload = &self.bytes[self.block_at..];
-        let (length, checksum) = (payload.len() as u32, crc32c(payload));
-        self.bytes[self.block_at - 8..self.block_at - 4].copy_from_slice(&length.to_le_bytes());
-        self.bytes[self.block_at - 4..self.block_at].copy_from_slice(&checksum.to_le_bytes());
-        self.bytes.extend([0; 8]);
-        self.block_at = self.bytes.len();
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        if self.bytes.len() > self.block_at {
-            self.close_block();
-        }
-        self.bytes
     }
 }
 
@@ -177,92 +99,31 @@ impl CheckpointDir {
         self.0.join("checkpoint")
     }
 
-    fn run_path(&self, id: u64, number: u64) -> PathBuf {
+    pub(super) fn run_path(&self, id: u64, number: u64) -> PathBuf {
         self.0.join(id.to_string()).join(format!("{number}.run"))
     }
 
-    /// Writes a run and makes it last.
-    pub async fn write_run(&self, id: u64, number: u64, run: RunWriter) -> io::Result<Run> {
-        fs::create_dir_all_durable(&self.0.join(id.to_string())).await?;
-        let path = self.run_path(id, number);
-        let open = Open {
-            write: true,
-            create: true,
-            truncate: true,
-            ..Open::default()
-        };
-        let file = File::open(&path, open).await?;
-        let bytes = run.finish();
-        let mut at = 0;
-        for part in bytes.chunks(BLOCK_BYTES) {
-            let data = IoBuf::from(Buf::copy_from_slice(part));
-            file.write_at(FilePos(at), data, Durability::None).await?;
-            at += part.len() as u64;
-        }
-        file.sync_all().await?;
-        fs::sync_dir(&self.0.join(id.to_string())).await?;
-        Ok(Run {
-            number,
-            bytes: bytes.len() as u64,
-        })
-    }
-
-    /// Hands every entry of a run to `each`.
-    pub async fn read_run(
+    /// Writes a run and makes it last, on the shard beside this one.
+    pub async fn write_run(
         &self,
         id: u64,
-        run: Run,
-        mut each: impl FnMut(StateKey<'_>, Option<&[u8]>) -> Result<(), CheckpointError>,
-    ) -> Result<(), CheckpointError> {
-        let path = self.run_path(id, run.number);
-        let name = path.display().to_string();
-        let open = Open {
-            read: true,
-            ..Open::default()
+        number: u64,
+        run: RunWriter,
+        believe_removals: bool,
+    ) -> io::Result<Run> {
+        let dir = self.clone();
+        let there = move || async move {
+            fs::create_dir_all_durable(&dir.0.join(id.to_string())).await?;
+            let path = dir.run_path(id, number);
+            let run = run.write(&path, number, believe_removals).await?;
+            dir.sync(id).await?;
+            Ok(run)
         };
-        let file = File::open(&path, open).await;
-        let mut bytes = Stretches {
-            file: file.map_err(|error| CheckpointError::io(&name, &error))?,
-            name: &name,
-            buf: BufMut::with_capacity(STRETCH_BYTES),
-            at: 0,
-            from: 0,
-        };
-        if bytes.take(MAGIC.len()).await? != MAGIC {
-            return Err(bytes.damaged("the magic number of a run"));
-        }
-        loop {
-            let mut head = Reader::new(bytes.take(8).await?, &name);
-            let (length, checksum) = (head.u32()? as usize, head.u32()?);
-            if length == 0 {
-                return match bytes.is_at_end().await? {
-                    true => Ok(()),
-                    false => Err(bytes.damaged("the end")),
-                };
-            }
-            if length > BLOCK_BYTES_MAX {
-                return Err(bytes.damaged("a block's length"));
-            }
-            let payload = bytes.take(length).await?;
-            if crc32c(payload) != checksum {
-                return Err(bytes.damaged("a block with its checksum"));
-            }
-            let mut entries = Reader::new(payload, &name);
-            while !entries.is_empty() {
-                let node = NodeId(entries.u32()? as usize);
-                let table = entries.u8()?;
-                let (key, value) = (entries.u32()?, entries.u32()?);
-                let key = entries.take(key as usize)?;
-                let value = match value {
-                    REMOVED => None,
-                    length => Some(entries.take(length as usize)?),
-                };
-                each(StateKey { node, table, key }, value)?;
-            }
-            if runtime::should_yield() {
-                runtime::yield_now().await;
-            }
-        }
+        runtime::invoke_on(beside(), Class::Streams, "checkpoint", there).await
+    }
+
+    pub(super) async fn sync(&self, id: u64) -> io::Result<()> {
+        fs::sync_dir(&self.0.join(id.to_string())).await
     }
 
     /// Makes a checkpoint the one to restart from.
@@ -286,8 +147,8 @@ impl CheckpointDir {
         Checkpoint::decode(&bytes, &name).map(Some)
     }
 
-    /// Removes runs that the checkpoint does not name.
-    pub async fn sweep(&self, checkpoint: &Checkpoint) -> io::Result<()> {
+    /// Removes runs that the checkpoint does not name, but the one that is being made, of a relation.
+    pub async fn sweep(&self, checkpoint: &Checkpoint, made: Option<(u64, u64)>) -> io::Result<()> {
         if !fs::exists(&self.0).await? {
             return Ok(());
         }
@@ -305,7 +166,8 @@ impl CheckpointDir {
                 let number: Option<u64> = number.and_then(|number| number.parse().ok());
                 let is_named =
                     number.is_some_and(|number| state.runs.iter().any(|run| run.number == number));
-                if !is_named {
+                let is_made = number.is_some() && made == number.map(|number| (id, number));
+                if !is_named && !is_made {
                     fs::remove_file(&path.join(&file.name)).await?;
                 }
             }
@@ -343,6 +205,11 @@ impl Checkpoint {
             for run in &pipeline.runs {
                 out.extend(run.number.to_le_bytes());
                 out.extend(run.bytes.to_le_bytes());
+                out.extend((run.pieces.len() as u32).to_le_bytes());
+                for piece in &run.pieces {
+                    out.push(u8::from(piece.has_rows));
+                    out.extend(piece.end.to_le_bytes());
+                }
             }
             out.extend(pipeline.producer.unwrap_or(i64::MIN).to_le_bytes());
             out.extend((pipeline.sequences.len() as u32).to_le_bytes());
@@ -401,9 +268,18 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
     }
     let mut runs = Vec::new();
     for _ in 0..from.u32()? {
+        let (number, bytes) = (from.u64()?, from.u64()?);
+        let mut pieces = Vec::new();
+        for _ in 0..from.u32()? {
+            pieces.push(Piece {
+                has_rows: from.u8()? != 0,
+                end: from.u64()?,
+            });
+        }
         runs.push(Run {
-            number: from.u64()?,
-            bytes: from.u64()?,
+            number,
+            bytes,
+            pieces,
         });
     }
     let producer = from.time()?;
@@ -424,64 +300,6 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
         has_stopped: flags & 1 != 0,
         delivers: flags & 2 != 0,
     })
-}
-
-/// A file from its front, a stretch of it in memory at a time.
-struct Stretches<'a> {
-    file: File,
-    name: &'a str,
-    buf: BufMut,
-    /// What of the stretch is taken.
-    at: usize,
-    /// Where in the file the stretch begins.
-    from: u64,
-}
-
-impl Stretches<'_> {
-    fn damaged(&self, expected: &'static str) -> CheckpointError {
-        CheckpointError::Damaged {
-            path: self.name.to_owned(),
-            at: self.from as usize + self.at,
-            expected,
-        }
-    }
-
-    /// The next bytes; what was taken before is let go.
-    async fn take(&mut self, count: usize) -> Result<&[u8], CheckpointError> {
-        if self.buf.len() - self.at < count {
-            self.read(count).await?;
-        }
-        if self.buf.len() - self.at < count {
-            return Err(self.damaged("more bytes"));
-        }
-        self.at += count;
-        Ok(&self.buf[self.at - count..self.at])
-    }
-
-    async fn is_at_end(&mut self) -> Result<bool, CheckpointError> {
-        if self.at == self.buf.len() {
-            self.read(1).await?;
-        }
-        Ok(self.at == self.buf.len())
-    }
-
-    /// Reads on from what was taken, so much and more where the file has it.
-    async fn read(&mut self, count: usize) -> Result<(), CheckpointError> {
-        self.from += self.at as u64;
-        self.at = 0;
-        let length = self.file.len().await;
-        let length = length.map_err(|error| CheckpointError::io(self.name, &error))?;
-        let left = usize::try_from(length.saturating_sub(self.from)).unwrap_or(usize::MAX);
-        let bytes = count.max(STRETCH_BYTES).min(left);
-        let mut buf = std::mem::replace(&mut self.buf, BufMut::with_capacity(0));
-        if buf.capacity() < bytes {
-            buf = BufMut::with_capacity(bytes);
-        }
-        let (read, buf) = self.file.read_at(FilePos(self.from), buf, bytes).await;
-        self.buf = buf;
-        read.map(drop)
-            .map_err(|error| CheckpointError::io(self.name, &error))
-    }
 }
 
 /// Bytes from the front.

@@ -12,10 +12,10 @@ use base::{Offset, PartitionKey};
 use runtime::sync::Notify;
 
 use super::{
-    arrangement::{Arrangement, NotThere, Rows},
-    checkpoint::{ROWS, RunWriter},
+    arrangement::{Arrangement, Loaded, NotThere, Rows},
     pipeline::table_plan,
     questions::Changes,
+    runs::{ROWS, RunWriter},
     waiting::Turn,
 };
 use crate::{
@@ -292,6 +292,13 @@ impl Relation {
         match &self.arrangement {
             Some(arrangement) => arrangement.borrow_mut().apply(delta),
             None => Ok(()),
+        }
+    }
+
+    /// Rows of a checkpoint; it has none of them.
+    pub(super) fn load(&self, rows: Loaded) {
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.borrow_mut().load(rows);
         }
     }
 
