@@ -19,6 +19,7 @@ mod raw;
 mod record;
 mod registry;
 pub mod report;
+mod secured;
 mod sql;
 mod streams;
 pub mod toolchain;

@@ -3,6 +3,8 @@
 //! The programs are in `e2e/clients/sql`; each is started with the port and a prefix for its tables, and says `ok CASE` or
 //! `failed CASE: why` for every one of [`CASES`].
 
+mod changes;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::Stage;
 use crate::report::Suite;
+use crate::secured;
 use crate::toolchain::{self, Program};
 
 const CASES: [&str; 11] = [
@@ -51,7 +54,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
     let cache = toolchain::cache_dir().join("e2e");
     let sources = stage.options.root.join("e2e/clients/sql");
     std::fs::create_dir_all(&cache)?;
-    let node = stage.node("node")?;
+    let mut node = stage.node("node")?;
     for (name, install) in CLIENTS {
         let program = match install(&cache, &sources) {
             Ok(program) => program,
@@ -67,7 +70,7 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         let prefix = name.replace('-', "_");
         let log = stage.place.join(format!("{name}.log"));
         match cases_of(&program, node.pg_port(), &prefix, &log) {
-            Ok(said) => judge(name, &said, suite),
+            Ok(said) => judge(name, &CASES, &said, suite),
             Err(error) => suite.failed(name, format!("{error:#}")),
         }
     }
@@ -76,7 +79,35 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
         Ok(_) => suite.case("psql", psql(node.pg_port())),
         Err(error) => suite.skipped("psql", format!("{error:#}")),
     }
+    changes::run(&mut node, suite);
     suite.case("the node's log has no warning", node.is_quiet());
+    drop(node);
+    with_tls(stage, &cache, &sources, suite)?;
+    secured::psql(stage, suite)
+}
+
+/// Drivers whose listener has users and TLS.
+fn with_tls(stage: &Stage, cache: &Path, sources: &Path, suite: &mut Suite) -> Result<()> {
+    let name = "TLS";
+    let program = match python(cache, sources, "with_tls.py") {
+        Ok(program) => program,
+        Err(error) if stage.options.strict => {
+            suite.failed(name, format!("{error:#}"));
+            return Ok(());
+        }
+        Err(error) => {
+            suite.skipped(name, format!("{error:#}"));
+            return Ok(());
+        }
+    };
+    let (node, root) = secured::node(stage, "secured", &[])?;
+    let program = secured::trusting(program, &root);
+    let log = stage.place.join("tls.log");
+    match cases_of(&program, node.pg_port(), "tls", &log) {
+        Ok(said) => judge(name, &secured::CASES, &said, suite),
+        Err(error) => suite.failed(name, format!("{error:#}")),
+    }
+    suite.case("the log of the node with users", node.is_quiet());
     Ok(())
 }
 
@@ -112,8 +143,8 @@ fn cases_of(program: &Program, port: u16, prefix: &str, log: &Path) -> Result<St
 }
 
 /// Every case has its line.
-fn judge(client: &str, said: &str, suite: &mut Suite) {
-    for case in CASES {
+fn judge(client: &str, cases: &[&str], said: &str, suite: &mut Suite) {
+    for case in cases {
         let name = format!("{client}: {case}");
         let failed = format!("failed {case}: ");
         match said.lines().find_map(|line| line.strip_prefix(&failed)) {

@@ -212,6 +212,12 @@ pub static TARGETS: &[Target] = &[
         run: postgres::messages,
         allocated_bytes_max: postgres::bytes_max,
     },
+    Target {
+        name: "scram",
+        seeds: postgres::scram_seeds,
+        run: postgres::scram,
+        allocated_bytes_max: postgres::scram_bytes_max,
+    },
 ];
 
 /// Targets that must fail: they prove that the loop finds what it looks for.

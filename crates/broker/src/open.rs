@@ -589,7 +589,8 @@ impl Broker {
                 Change::Nothing
                 | Change::ProducerIds { .. }
                 | Change::RelationCreated(_)
-                | Change::RelationDropped(_) => {}
+                | Change::RelationDropped(_)
+                | Change::RelationAltered(_) => {}
                 Change::TopicCreated(id) => led.extend(self.open_new(id, 0).await),
                 Change::PartitionsCreated { id, from } => led.extend(self.open_new(id, from).await),
                 Change::TopicDeleted(topic) => self.close_deleted(&topic).await,

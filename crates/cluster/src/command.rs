@@ -24,6 +24,7 @@ const SET_CONFIGS: u8 = 6;
 const ALLOCATE_PRODUCER_IDS: u8 = 7;
 const CREATE_RELATION: u8 = 8;
 const DROP_RELATION: u8 = 9;
+const ALTER_RELATION: u8 = 10;
 
 /// One change of the metadata. Ids and placements are decided by whoever proposes it; applying it decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,12 @@ pub enum Command {
     },
     DropRelation {
         name: String,
+    },
+    /// Another statement and perhaps another name for a relation, which keeps its id: with that its place among the others.
+    AlterRelation {
+        name: String,
+        to: String,
+        statement: String,
     },
 }
 
@@ -133,6 +140,16 @@ impl Command {
                 out.u8(DROP_RELATION);
                 out.str(name);
             }
+            Self::AlterRelation {
+                name,
+                to,
+                statement,
+            } => {
+                out.u8(ALTER_RELATION);
+                out.str(name);
+                out.str(to);
+                out.str(statement);
+            }
         }
         out.finish()
     }
@@ -179,6 +196,11 @@ impl Command {
             },
             DROP_RELATION => Self::DropRelation {
                 name: from.str()?.to_owned(),
+            },
+            ALTER_RELATION => Self::AlterRelation {
+                name: from.str()?.to_owned(),
+                to: from.str()?.to_owned(),
+                statement: from.str()?.to_owned(),
             },
             found => {
                 return Err(DecodeError::Unknown {

@@ -154,6 +154,7 @@ pub enum Change {
     },
     RelationCreated(u64),
     RelationDropped(u64),
+    RelationAltered(u64),
 }
 
 /// The state machine.
@@ -301,6 +302,22 @@ impl Image {
                 true => Ok(()),
                 false => Err(Refusal::RelationUnknown(name.clone())),
             },
+            Command::AlterRelation {
+                name,
+                to,
+                statement,
+            } => {
+                if !self.relations.contains_key(name) {
+                    return Err(Refusal::RelationUnknown(name.clone()));
+                }
+                if name != to && self.relations.contains_key(to) {
+                    return Err(Refusal::RelationExists(to.clone()));
+                }
+                match to.len() + statement.len() > STATEMENT_BYTES_MAX {
+                    true => Err(Refusal::Relations),
+                    false => Ok(()),
+                }
+            }
         }
     }
 
@@ -412,6 +429,18 @@ impl Image {
             Command::DropRelation { name } => {
                 let dropped = self.relations.remove(name);
                 Change::RelationDropped(dropped.expect("`check` found the relation").id)
+            }
+            Command::AlterRelation {
+                name,
+                to,
+                statement,
+            } => {
+                let old = self.relations.remove(name);
+                let id = old.expect("`check` found the relation").id;
+                let statement = statement.clone();
+                self.relations
+                    .insert(to.clone(), Relation { id, statement });
+                Change::RelationAltered(id)
             }
         })
     }

@@ -12,7 +12,7 @@ mod tests;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, path::PathBuf};
 
-pub use value::{Bytes, Cpus, HostPort, KeyValues, Millis, TraceFormat, Value};
+pub use value::{Bytes, Cpus, HostPort, KeyValues, Millis, TlsUse, TraceFormat, Value};
 
 /// Environment variables of the binary that are no settings of the node.
 pub const OTHER_VARIABLES: [&str; 2] = ["FOREBAY_CONFIG", "FOREBAY_BROKERS"];
@@ -69,9 +69,19 @@ settings! {
     http_addr: SocketAddr, "ADDR", "127.0.0.1:9644";
     /// Where Postgres clients connect (psql, drivers, Grafana). Port 0 picks a free one. The database is called forebay.
     pg_addr: SocketAddr, "ADDR", "127.0.0.1:5433";
+    /// Certificate of the Postgres listener and those between it and its root (PEM): TLS is offered. Read at the start.
+    pg_tls_cert: Option<PathBuf>, "FILE", "";
+    /// Private key of pg_tls_cert (PEM, without a pass phrase).
+    pg_tls_key: Option<PathBuf>, "FILE", "";
+    /// Whether Postgres clients may do without TLS: optional or required.
+    pg_tls: TlsUse, "USE", "optional";
+    /// Who may connect to the Postgres listener (SCRAM-SHA-256): lines of "name" "SCRAM-SHA-256$..." or "name" "password",
+    /// as in pgbouncer's userlist.txt. Read at the start. Empty: everyone, under any name.
+    pg_users: Option<PathBuf>, "FILE", "";
     /// Where the schema registry answers, as Confluent's does. Port 0 picks a free one; empty: nowhere.
     registry_addr: Option<SocketAddr>, "ADDR", "127.0.0.1:8081";
-    /// Listen without encryption beyond loopback. Anyone who reaches the port can read and write everything.
+    /// Listen without encryption beyond loopback. Anyone who reaches a port can read and write everything.
+    /// Postgres clients are still asked for what pg_tls and pg_users say.
     allow_plaintext: bool, "BOOL", "false";
     /// Shards, each one pinned thread with its own memory. 0: one per CPU the process may use.
     /// The first start makes a home on disk for each; later a shard serves several homes, or new ones are made.
@@ -171,6 +181,11 @@ pub enum ConfigError {
         setting: &'static str,
         addr: SocketAddr,
     },
+    #[error(
+        "pg_addr {0} is not on loopback: other machines reach it. Set pg_users, pg_tls_cert, pg_tls_key and \
+         pg_tls = required; or listen on 127.0.0.1, or say --allow-plaintext true when the network is trusted"
+    )]
+    Exposed(SocketAddr),
     #[error("{0}")]
     Conflict(String),
 }
@@ -240,6 +255,46 @@ pub fn load(
     Ok(loaded)
 }
 
+impl Settings {
+    /// Who could reach them, and with what.
+    fn check_listeners(&self) -> Result<(), ConfigError> {
+        let has_tls = self.pg_tls_cert.is_some();
+        if has_tls != self.pg_tls_key.is_some() {
+            return Err(ConfigError::Conflict(
+                "pg_tls_cert and pg_tls_key belong together: one of them is not set".into(),
+            ));
+        }
+        let is_tls_required = self.pg_tls == TlsUse::Required;
+        if is_tls_required && !has_tls {
+            return Err(ConfigError::Conflict(
+                "pg_tls is required, but pg_tls_cert and pg_tls_key are not set".into(),
+            ));
+        }
+        if !cfg!(feature = "pipelines") && (has_tls || self.pg_users.is_some()) {
+            return Err(ConfigError::Conflict(
+                "this program is built without SQL: there is no listener for pg_tls_cert, pg_tls_key and pg_users".into(),
+            ));
+        }
+        if self.allow_plaintext {
+            return Ok(());
+        }
+        let listeners = [
+            ("kafka_addr", Some(self.kafka_addr)),
+            ("http_addr", Some(self.http_addr)),
+            ("registry_addr", self.registry_addr),
+        ];
+        for (setting, addr) in listeners {
+            if let Some(addr) = addr.filter(|addr| !addr.ip().is_loopback()) {
+                return Err(ConfigError::Plaintext { setting, addr });
+            }
+        }
+        if !(self.pg_addr.ip().is_loopback() || is_tls_required && self.pg_users.is_some()) {
+            return Err(ConfigError::Exposed(self.pg_addr));
+        }
+        Ok(())
+    }
+}
+
 impl Loaded {
     fn apply(
         &mut self,
@@ -270,19 +325,7 @@ impl Loaded {
 
     fn check(&self) -> Result<(), ConfigError> {
         let s = &self.settings;
-        if !s.allow_plaintext {
-            let listeners = [
-                ("kafka_addr", Some(s.kafka_addr)),
-                ("http_addr", Some(s.http_addr)),
-                ("pg_addr", Some(s.pg_addr)),
-                ("registry_addr", s.registry_addr),
-            ];
-            for (setting, addr) in listeners {
-                if let Some(addr) = addr.filter(|addr| !addr.ip().is_loopback()) {
-                    return Err(ConfigError::Plaintext { setting, addr });
-                }
-            }
-        }
+        s.check_listeners()?;
         if s.advertised_addr.is_none() && s.kafka_addr.ip().is_unspecified() {
             return Err(ConfigError::Conflict(format!(
                 "kafka_addr {} listens on every address, but clients must be told one they can reach: \

@@ -28,7 +28,7 @@ use anyhow::{Context, bail};
 
 use crate::{
     cli::{DemoArgs, format, shard::explain},
-    config::{Loaded, Origin, Settings},
+    config::{Loaded, Origin, Settings, TlsUse},
     exit,
     start::{Process, refuse},
     trace,
@@ -53,6 +53,11 @@ pub fn run(args: &DemoArgs) -> u8 {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
+    if loaded.settings.pg_users.is_some() || loaded.settings.pg_tls == TlsUse::Required {
+        let message =
+            "the demo asks its node in plain and without a password: leave pg_users and pg_tls out";
+        return refuse(&message);
+    }
     let dir = match choose_dir(&mut loaded) {
         Ok(dir) => dir,
         Err(error) => {

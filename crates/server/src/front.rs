@@ -42,6 +42,8 @@ use tokio::{
 #[cfg(feature = "pipelines")]
 use crate::pipelines::NodeBackend;
 use crate::{Programs, registry::SchemaStore};
+#[cfg(feature = "pipelines")]
+pub use postgres::{Security, SecurityError};
 
 /// One more waits in the listener's queue. So many that slow ones, which end after `HEAD_TIME_MAX`, do not keep probes
 /// out; one costs a task and a buffer of some KiB.
@@ -80,6 +82,9 @@ pub struct Listeners {
     pub http: TcpListener,
     /// `None`: the node is built without SQL.
     pub postgres: Option<TcpListener>,
+    /// Of `postgres`.
+    #[cfg(feature = "pipelines")]
+    pub security: Security,
     /// `None`: the schema registry answers nowhere.
     pub registry: Option<TcpListener>,
 }
@@ -89,6 +94,8 @@ pub struct Listeners {
 pub enum FrontError {
     #[error("the front thread does not start: {0}")]
     Thread(#[from] io::Error),
+    #[error("the key of salts cannot be kept in the data directory: {0}")]
+    SaltKey(io::Error),
 }
 
 /// Binds before the node starts, so that a taken port is known at once.
@@ -101,7 +108,7 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 impl Front {
     /// Serves until stopped; once the node serves. `state_bytes`: of all pipelines, as it is set.
     pub fn start(
-        listeners: Listeners,
+        #[cfg_attr(not(feature = "pipelines"), expect(unused_mut))] mut listeners: Listeners,
         shards: ShardsHandle,
         programs: Programs,
         state_bytes: u64,
@@ -112,6 +119,10 @@ impl Front {
             stop: Notify::new(),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         });
+        #[cfg(feature = "pipelines")]
+        let admission = listeners.security.admission();
+        #[cfg(feature = "pipelines")]
+        let admission = admission.map_err(FrontError::SaltKey)?;
         let mut executor = tokio::runtime::Builder::new_current_thread();
         // Of the threads that plan statements.
         #[cfg(feature = "pipelines")]
@@ -149,7 +160,8 @@ impl Front {
                 }
                 #[cfg(feature = "pipelines")]
                 if let Some(listener) = listeners.postgres {
-                    tokio::spawn(postgres::accept(listener, backend));
+                    let security = listeners.security;
+                    tokio::spawn(postgres::accept(listener, backend, security, admission));
                 }
                 here.stop.notified().await;
             });

@@ -52,6 +52,9 @@ pub enum StartError {
     ReadyFile { path: PathBuf, error: io::Error },
     #[error("{0}")]
     Settings(String),
+    #[cfg(feature = "pipelines")]
+    #[error(transparent)]
+    Security(#[from] front::SecurityError),
 }
 
 fn hint(setting: &str) -> String {
@@ -68,6 +71,8 @@ impl StartError {
             Self::Open(OpenError::Locked(_)) => exit::LOCKED,
             Self::Open(_) => exit::DIRECTORY,
             Self::Settings(_) => exit::USAGE,
+            #[cfg(feature = "pipelines")]
+            Self::Security(_) => exit::USAGE,
             // A CPU that is not there, a backend that is refused.
             Self::Shards(error)
                 if matches!(
@@ -176,6 +181,8 @@ impl Process {
         begun: Instant,
         programs: Programs,
     ) -> Result<Self, StartError> {
+        #[cfg(feature = "pipelines")]
+        let security = front::Security::read(settings)?;
         let http = bind("http_addr", settings.http_addr)?;
         let http_addr = http.local_addr().map_err(StartError::Shards)?;
         let postgres = cfg!(feature = "pipelines").then(|| bind("pg_addr", settings.pg_addr));
@@ -223,6 +230,8 @@ impl Process {
         let listeners = Listeners {
             http,
             postgres,
+            #[cfg(feature = "pipelines")]
+            security,
             registry,
         };
         let state_bytes = settings.state_bytes.0;

@@ -613,18 +613,19 @@ pub fn columns(snapshot: &Snapshot, name: &str) -> Vec<Vec<Option<i128>>> {
         RowsOf::View(rows) => rows.batches(),
         RowsOf::Source(deltas) => deltas.iter().map(|delta| delta.rows().clone()).collect(),
     };
-    let mut rows = Vec::new();
-    for batch in batches {
-        for row in 0..batch.num_rows() {
-            let columns = batch.columns().iter();
-            rows.push(
-                columns
-                    .map(|column| integer(column.as_ref(), row))
-                    .collect(),
-            );
-        }
-    }
-    rows
+    batches.iter().flat_map(integers).collect()
+}
+
+/// Rows of one batch likewise.
+#[must_use]
+pub fn integers(batch: &RecordBatch) -> Vec<Vec<Option<i128>>> {
+    let row = |row| {
+        let columns = batch.columns().iter();
+        columns
+            .map(|column| integer(column.as_ref(), row))
+            .collect()
+    };
+    (0..batch.num_rows()).map(row).collect()
 }
 
 fn integer(column: &dyn Array, row: usize) -> Option<i128> {

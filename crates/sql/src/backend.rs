@@ -22,6 +22,8 @@ pub struct SqlError {
     pub hint: Option<String>,
     /// Place in the statement, in characters from 1.
     pub position: Option<usize>,
+    /// Line and column of the place, from 1, in the text that the statement was read from: where the planner knows it.
+    pub location: Option<(u64, u64)>,
 }
 
 /// A schema that the registry has.
@@ -84,6 +86,22 @@ pub trait Backend: Send + Sync {
     /// Makes a relation; returns when it answers, so after its view has read what there was.
     fn create(
         &self,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>>;
+
+    /// Puts another view in the place of the one of its name, in one epoch; the old one answers until then, and stays when
+    /// the new one fails.
+    fn replace(
+        &self,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>>;
+
+    /// Gives a source another definition, and perhaps another name, that leaves what reads it as it is.
+    fn alter(
+        &self,
+        name: String,
         relation: Relation,
         definition: Definition,
     ) -> BoxFuture<'_, Result<(), SqlError>>;

@@ -2,7 +2,7 @@
 
 use arrow::error::ArrowError;
 use datafusion_common::{
-    Column, DataFusionError, SchemaError, utils::datafusion_strsim::levenshtein,
+    Column, DataFusionError, SchemaError, Span, utils::datafusion_strsim::levenshtein,
 };
 use streams::Fault;
 
@@ -51,6 +51,7 @@ impl SqlError {
             detail: None,
             hint: None,
             position: None,
+            location: None,
         }
     }
 
@@ -69,6 +70,13 @@ impl SqlError {
     #[must_use]
     pub fn at(mut self, position: Option<usize>) -> Self {
         self.position = self.position.or(position);
+        self
+    }
+
+    /// Without a place: what it speaks of stands in no text that a client knows.
+    #[must_use]
+    pub fn unplaced(mut self) -> Self {
+        (self.position, self.location) = (None, None);
         self
     }
 
@@ -92,8 +100,45 @@ impl From<ArrowError> for SqlError {
 
 impl From<DataFusionError> for SqlError {
     fn from(error: DataFusionError) -> Self {
-        planning_error(&error)
+        let mut known = planning_error(&error);
+        // Of other errors the planner points at an operand, where Postgres points at the operator.
+        if matches!(
+            known.sqlstate,
+            sqlstate::UNDEFINED_COLUMN
+                | sqlstate::AMBIGUOUS_COLUMN
+                | sqlstate::UNDEFINED_TABLE
+                | sqlstate::GROUPING_ERROR
+        ) {
+            known.location = known.location.or_else(|| location(&error));
+        }
+        known
     }
+}
+
+/// Where the planner says that it is.
+fn location(error: &DataFusionError) -> Option<(u64, u64)> {
+    let span = match error {
+        DataFusionError::Diagnostic(diagnostic, inner) => {
+            return match diagnostic.span {
+                Some(span) => place(&span),
+                None => location(inner),
+            };
+        }
+        DataFusionError::Context(_, inner) => return location(inner),
+        DataFusionError::Collection(errors) => return location(errors.first()?),
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            SchemaError::FieldNotFound { field, .. }
+            | SchemaError::AmbiguousReference { field } => field.spans.first()?,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    place(&span)
+}
+
+/// Words that were put in by us are nowhere.
+fn place(span: &Span) -> Option<(u64, u64)> {
+    (span.start.line > 0).then_some((span.start.line, span.start.column))
 }
 
 /// A [`SqlError`] on its way through the planner, which only carries its own kind of error.

@@ -23,7 +23,7 @@ use datafusion_expr::{
     AggregateUDF, ScalarUDF, Signature, Volatility, WindowUDF, planner::ExprPlanner,
 };
 
-use crate::planner::{AS_OF_MARK, as_of_misplaced};
+use crate::planner::{AS_OF_MARK, SYSTEM_TIME_MARK, as_of_misplaced};
 pub use bounded::{bounded, spread};
 
 /// By name.
@@ -65,7 +65,10 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         .chain(format::all())
         .chain(operators::all())
         .chain(placeholders::all())
-        .chain([as_of_mark()]);
+        .chain([
+            as_of_mark(AS_OF_MARK, Signature::nullary(Volatility::Volatile)),
+            as_of_mark(SYSTEM_TIME_MARK, Signature::any(1, Volatility::Volatile)),
+        ]);
     for function in own {
         add_scalar(&mut found, function);
     }
@@ -78,10 +81,10 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
 });
 
 /// Never runs: the planner takes it out.
-fn as_of_mark() -> Arc<ScalarUDF> {
+fn as_of_mark(name: &'static str, signature: Signature) -> Arc<ScalarUDF> {
     define::Function::new(
-        AS_OF_MARK,
-        Signature::nullary(Volatility::Volatile),
+        name,
+        signature,
         |_| Ok(DataType::Boolean),
         |_, _| Err(as_of_misplaced()),
     )

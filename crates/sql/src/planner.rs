@@ -12,6 +12,7 @@ mod definition;
 mod engine;
 mod explain;
 mod expression;
+mod interval;
 mod lookups;
 mod lower;
 mod names;
@@ -40,10 +41,10 @@ use streams::{Plan, plan::SortKey};
 
 use crate::{backend::SqlError, catalog::Catalog, error::sqlstate};
 
-pub(crate) use as_of::{MARK as AS_OF_MARK, misplaced as as_of_misplaced};
-pub use change::{PlannedChange, plan_change};
+pub(crate) use as_of::{MARK as AS_OF_MARK, SYSTEM_TIME_MARK, misplaced as as_of_misplaced};
+pub use change::{EXCLUDED, PlannedChange, PlannedConflict, plan_change};
 pub use definition::define;
-pub use explain::explain;
+pub use explain::{explain, explain_with};
 pub use lookups::Values;
 pub(crate) use names::name_columns;
 pub use properties::{Properties, properties};

@@ -1,19 +1,23 @@
 //! The Postgres protocol, versions 3.0 to 3.2, over a byte stream that the node gives: no sockets and no threads here.
 //!
 //! # Place   the front thread; a connection is one future
-//! # Limits  sizes of messages (`message`), statements and cursors (`session`); the node bounds connections and the time
-//!   that a client may take to start
+//! # Limits  sizes of messages (`message`), statements and cursors (`session`); the node bounds connections, those that have
+//!   not begun among them, and the time that a client may take to start
 
 mod binary;
+pub mod certificate;
 mod connection;
 mod copy;
 mod encoding;
+mod login;
 pub mod message;
 mod parameter;
+pub mod scram;
+pub mod users;
 
 use std::{
     collections::BTreeMap,
-    future::{pending, poll_fn},
+    future::{pending, poll_fn, ready},
     io,
     net::SocketAddr,
     pin::pin,
@@ -30,7 +34,9 @@ use crate::{
     session::{Identity, Session, Settings},
 };
 use connection::{AHEAD_BYTES_MAX, Connection, Failure, Portals, Wire, protocol_violation};
+pub use login::Admission;
 use message::{First, Severity, Startup, first_frame};
+use scram::NONCE_BYTES;
 
 /// The only database.
 pub const DATABASE: &str = "forebay";
@@ -38,6 +44,8 @@ pub const DATABASE: &str = "forebay";
 const MINOR_MAX: u16 = 2;
 /// Of version 3.0, where a secret has so many bytes; later ones take more.
 const SECRET_BYTES_3_0: usize = 4;
+/// Postgres's words for what somebody between the two may have put there.
+const INJECTED: &str = "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.";
 /// Requests for encryption that are refused before a client must begin.
 const REFUSALS_MAX: usize = 2;
 
@@ -50,6 +58,31 @@ pub trait Peer: Send {
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> BoxFuture<'a, io::Result<()>>;
 
     fn sleep(&self, span: Duration) -> BoxFuture<'static, ()>;
+
+    fn encryption(&self) -> Encryption<'_> {
+        Encryption::Absent
+    }
+
+    /// Takes up TLS where it is offered: what the client sends next is its part of a handshake.
+    fn encrypt(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(ready(Err(io::ErrorKind::Unsupported.into())))
+    }
+
+    /// Says goodbye where encryption has words for it.
+    fn close(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(ready(Ok(())))
+    }
+}
+
+/// How a client's byte stream is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption<'a> {
+    Absent,
+    Offered,
+    /// By TLS; with the hash of the server's certificate, where it has one (`certificate::end_point`).
+    Taken {
+        end_point: Option<&'a [u8]>,
+    },
 }
 
 /// Sessions by their process number: the secret key, and what cancels them.
@@ -59,6 +92,7 @@ type Running = BTreeMap<u32, (Vec<u8>, Arc<Cancellation>)>;
 pub struct Access {
     backend: Arc<dyn Backend>,
     now: fn() -> i64,
+    admission: Admission,
     running: Mutex<Running>,
 }
 
@@ -68,6 +102,8 @@ pub struct Credentials {
     pub process: u32,
     /// Random, of 32 bytes.
     pub secret: Vec<u8>,
+    /// Random.
+    pub nonce: [u8; NONCE_BYTES],
     pub address: Option<SocketAddr>,
 }
 
@@ -169,10 +205,11 @@ impl Guard {
 impl Access {
     /// `now` gives microseconds since 1970.
     #[must_use]
-    pub fn new(backend: Arc<dyn Backend>, now: fn() -> i64) -> Self {
+    pub fn new(backend: Arc<dyn Backend>, now: fn() -> i64, admission: Admission) -> Self {
         Self {
             backend,
             now,
+            admission,
             running: Mutex::default(),
         }
     }
@@ -185,16 +222,7 @@ impl Access {
     fn cancel(&self, process: u32, secret: &[u8]) {
         let running = self.running();
         let found = running.get(&process);
-        // Secrets of one length are compared in full, whatever byte differs.
-        let same = |known: &[u8]| {
-            known.len() == secret.len()
-                && known
-                    .iter()
-                    .zip(secret)
-                    .fold(0, |all, (a, b)| all | (a ^ b))
-                    == 0
-        };
-        if let Some((_, cancellation)) = found.filter(|(known, _)| same(known)) {
+        if let Some((_, cancellation)) = found.filter(|(known, _)| same_bytes(known, secret)) {
             cancellation.ask();
         }
     }
@@ -218,7 +246,10 @@ impl Access {
         begun.connection.welcome();
         match begun.connection.run().await {
             // Whoever says goodbye may still want to hear what was asked before.
-            Ok(()) => begun.connection.wire.flush().await,
+            Ok(()) => {
+                begun.connection.wire.flush().await?;
+                begun.connection.wire.peer.close().await
+            }
             Err(failure) => end(&mut begun.connection.wire, failure).await,
         }
     }
@@ -237,13 +268,42 @@ impl Access {
         wire: &mut Wire,
         mut credentials: Credentials,
     ) -> Result<Option<Admitted>, Failure> {
+        let Some(startup) = self.greet(wire).await? else {
+            return Ok(None);
+        };
+        let minor = negotiate(wire, &startup);
+        if minor < 2 {
+            credentials.secret.truncate(SECRET_BYTES_3_0);
+        }
+        let user = self.admission.check(wire, &startup, &credentials).await?;
+        // What the node has and what it lacks is only for those who may know.
+        let (identity, settings) = identify(&startup, user, &credentials)?;
+        Ok(Some(Admitted {
+            identity,
+            settings,
+            secret: credentials.secret,
+        }))
+    }
+
+    /// Up to the startup packet; `None`: there is none to come.
+    async fn greet(&self, wire: &mut Wire) -> Result<Option<Startup>, Failure> {
         let mut refusals = 0;
-        let startup = loop {
+        loop {
             let Some(frame) = wire.next(first_frame).await? else {
                 return Ok(None);
             };
             match First::decode(&frame).map_err(protocol_violation)? {
-                // Encryption would be taken up here, in the place of `wire.peer`.
+                First::Ssl if wire.peer.encryption() == Encryption::Offered => {
+                    if wire.is_ahead() {
+                        let message = "received unencrypted data after SSL request";
+                        let mut error = SqlError::new(*b"08P01", message);
+                        error.detail = Some(INJECTED.to_owned());
+                        return Err(error.into());
+                    }
+                    wire.replies.accept_encryption();
+                    wire.flush().await?;
+                    wire.peer.encrypt().await?;
+                }
                 First::Ssl | First::Gss if refusals < REFUSALS_MAX => {
                     refusals += 1;
                     wire.replies.refuse_encryption();
@@ -254,20 +314,9 @@ impl Access {
                     self.cancel(process, secret);
                     return Ok(None);
                 }
-                First::Startup(startup) => break startup,
+                First::Startup(startup) => return Ok(Some(startup)),
             }
-        };
-        let minor = negotiate(wire, &startup);
-        if minor < 2 {
-            credentials.secret.truncate(SECRET_BYTES_3_0);
         }
-        let (identity, settings) = identify(&startup, &credentials)?;
-        // Whoever may connect at all is trusted: the listener is on loopback. A SASL exchange would stand here.
-        Ok(Some(Admitted {
-            identity,
-            settings,
-            secret: credentials.secret,
-        }))
     }
 
     fn open(&self, wire: Wire, admitted: Admitted) -> Begun<'_> {
@@ -341,27 +390,20 @@ impl Drop for Begun<'_> {
 
 fn identify(
     startup: &Startup,
+    user: &str,
     credentials: &Credentials,
 ) -> Result<(Identity, Settings), SqlError> {
-    let get = |wanted: &str| {
-        let mut parameters = startup.parameters.iter();
-        parameters
-            .find(|(name, _)| name == wanted)
-            .map(|(_, value)| value.as_str())
-    };
-    let Some(user) = get("user").filter(|user| !user.is_empty()) else {
-        let message = "no PostgreSQL user name specified in startup packet";
-        return Err(SqlError::new(*b"28000", message));
-    };
     // Clients that are told no database ask for one that is called as their user.
-    let database = get("database")
+    let database = startup
+        .get("database")
         .filter(|name| !name.is_empty())
         .unwrap_or(user);
     if ![DATABASE, "postgres", user].contains(&database) {
         let message = format!("database \"{database}\" does not exist");
         return Err(SqlError::new(*b"3D000", message).with_hint("The database is called forebay."));
     }
-    if get("replication").is_some_and(|value| !["false", "off", "no", "0"].contains(&value)) {
+    let replication = startup.get("replication");
+    if replication.is_some_and(|value| !["false", "off", "no", "0"].contains(&value)) {
         return Err(SqlError::new(*b"0A000", "there is no replication protocol"));
     }
     let own = ["user", "database", "replication", "options"];
@@ -371,7 +413,7 @@ fn identify(
         .filter(|(name, _)| !own.contains(&name.as_str()) && !name.starts_with("_pq_."))
         .cloned()
         .collect();
-    given.extend(get("options").map(options).unwrap_or_default());
+    given.extend(startup.get("options").map(options).unwrap_or_default());
     let identity = Identity {
         user: user.to_owned(),
         database: DATABASE.to_owned(),
@@ -416,5 +458,12 @@ async fn end(wire: &mut Wire, failure: Failure) -> io::Result<()> {
         },
     };
     wire.replies.error(Severity::Fatal, &error);
-    wire.flush().await
+    wire.flush().await?;
+    wire.peer.close().await
+}
+
+/// In a time that does not tell where two secrets of one length differ.
+fn same_bytes(one: &[u8], other: &[u8]) -> bool {
+    let differing = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
+    one.len() == other.len() && differing == 0
 }

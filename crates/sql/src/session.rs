@@ -8,6 +8,8 @@
 //! # Limits      `PREPARED_MAX` statements, `CURSORS_MAX` cursors
 
 mod changes;
+mod define;
+mod explain;
 mod query;
 mod rows;
 mod settings;
@@ -150,10 +152,11 @@ impl Session {
         statement: Option<Statement>,
         types: &[u32],
     ) -> Result<Prepared, SqlError> {
-        let own = statement.as_ref().map(|own| (own.text.clone(), own.start));
+        let own = statement.as_ref();
+        let own = own.map(|own| (own.text.clone(), own.start, own.first));
         let prepared = self.prepare_statement(statement, types).await;
         prepared.map_err(|error| match &own {
-            Some((text, start)) => statement::placed(error, text, *start),
+            Some((text, start, first)) => statement::placed(error, text, *start, *first),
             None => error,
         })
     }
@@ -223,7 +226,9 @@ impl Session {
         Ok(match &statement.kind {
             StatementKind::Show(words) => Some(show::columns(words)),
             StatementKind::Describe { .. } => Some(show::describe_columns()),
-            StatementKind::Explain { .. } => Some(text_columns(&["QUERY PLAN"])),
+            StatementKind::Explain { .. } | StatementKind::ExplainRelation { .. } => {
+                Some(text_columns(&["QUERY PLAN"]))
+            }
             StatementKind::Subscribe { relation, .. } => {
                 Some(self.subscribe_columns(relation).await?)
             }
@@ -314,6 +319,9 @@ impl Session {
             StatementKind::Explain { analyze, statement } => {
                 self.explain(*analyze, statement).await
             }
+            StatementKind::ExplainRelation { analyze, relation } => {
+                self.explain_relation(*analyze, relation).await
+            }
             StatementKind::Set {
                 name,
                 values,
@@ -344,7 +352,8 @@ impl Session {
             | StatementKind::CreateView(_)
             | StatementKind::CreateSink(_)
             | StatementKind::CreateIndex(_)
-            | StatementKind::Drop(_) => self.define(statement).await,
+            | StatementKind::Drop(_)
+            | StatementKind::Alter(_) => self.define(statement).await,
         }
     }
 
@@ -411,7 +420,8 @@ impl Session {
                 "an argument of EXECUTE is no expression",
             ));
         };
-        let mut rows = self.query(&query, &[]).await?;
+        let rows = self.query(&query, &[]).await;
+        let mut rows = rows.map_err(SqlError::unplaced)?;
         let Some(row) = rows.next(1).await? else {
             return Err(SqlError::new(*b"XX000", "an expression has no value"));
         };

@@ -12,13 +12,14 @@ mod depth;
 mod place;
 mod registered;
 mod rewrite;
+mod source_text;
 #[cfg(test)]
 mod tests;
 
 use datafusion_sql::sqlparser::{
     ast,
     dialect::PostgreSqlDialect,
-    tokenizer::{Token, Tokenizer, TokenizerError},
+    tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError},
 };
 
 use crate::{backend::SqlError, error::sqlstate};
@@ -36,6 +37,8 @@ pub struct Statement {
     pub text: String,
     /// Characters before it in what it was read from.
     pub start: usize,
+    /// Where its first word stands there.
+    pub(crate) first: Location,
     pub kind: StatementKind,
 }
 
@@ -50,6 +53,7 @@ pub enum StatementKind {
     CreateSink(CreateSink),
     CreateIndex(CreateIndex),
     Drop(Drop),
+    Alter(Alter),
     /// `SHOW`, with the words behind it in lower case: `sources`, `columns from t`, `all`, `timezone`.
     Show(Vec<String>),
     Describe {
@@ -58,6 +62,11 @@ pub enum StatementKind {
     Explain {
         analyze: bool,
         statement: Box<Statement>,
+    },
+    /// `EXPLAIN [ANALYZE] view`: of what is at work.
+    ExplainRelation {
+        analyze: bool,
+        relation: String,
     },
     Subscribe {
         relation: String,
@@ -186,6 +195,8 @@ pub struct CreateView {
     pub name: String,
     pub if_not_exists: bool,
     pub or_replace: bool,
+    /// By ALTER: there must be one.
+    pub alters: bool,
     pub columns: Vec<String>,
     pub query: Box<ast::Query>,
     pub emit_on_window_close: bool,
@@ -232,6 +243,22 @@ pub struct Drop {
     pub cascade: bool,
 }
 
+#[derive(Clone, Debug)]
+pub struct Alter {
+    pub kind: DropKind,
+    pub name: String,
+    pub change: AlterChange,
+}
+
+#[derive(Clone, Debug)]
+pub enum AlterChange {
+    Rename(String),
+    /// Of a source. Each with whether it may be there already.
+    AddColumns(Vec<(SourceColumn, bool)>),
+    /// Of a source: what stands behind WITH. Names in lower case.
+    Set(Vec<(String, String)>),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropKind {
     Source,
@@ -245,17 +272,30 @@ impl Statement {
     /// The error with its place, where its words say what is meant.
     #[must_use]
     pub fn placed(&self, error: SqlError) -> SqlError {
-        placed(error, &self.text, self.start)
+        placed(error, &self.text, self.start, self.first)
     }
 }
 
-/// The error with its place in a statement's text, and in what that begins in.
-pub(crate) fn placed(error: SqlError, text: &str, start: usize) -> SqlError {
-    let place = match error.position {
-        Some(_) => None,
-        None => place::of(&error, text),
+/// The error with its place in a statement's text, and in what that begins in, where its first word is at `first`.
+pub(crate) fn placed(error: SqlError, text: &str, start: usize, first: Location) -> SqlError {
+    let place = match (error.position, error.location) {
+        (Some(_), _) => None,
+        (None, Some(location)) => place_in(text, first, location),
+        (None, None) => place::of(&error, text),
     };
     error.at(place.map(|place| start + place))
+}
+
+/// In characters of a statement's own text, from 1.
+fn place_in(text: &str, first: Location, (line, column): (u64, u64)) -> Option<usize> {
+    let line = line.checked_sub(first.line)? + 1;
+    let before = if line == 1 {
+        first.column.saturating_sub(1)
+    } else {
+        0
+    };
+    let column = column.checked_sub(before)?;
+    position_of(text, Location { line, column })
 }
 
 /// The statements of a text, in order; empty ones are left out.
@@ -287,14 +327,17 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
             )
             .with_hint("IN (…) takes any number of values."));
         }
-        refuse_system_time(text, words)?;
         let (start, own) = statement_text(text, words);
-        let mut cursor = Cursor::new(text, rewrite::rewritten(words.to_vec()));
+        let first = first_place(words);
+        let words = rewrite::rewritten(words.to_vec());
+        refuse_system_time(text, &words)?;
+        let mut cursor = Cursor::new(text, words);
         let kind = statement(&mut cursor)?;
         cursor.expect_end()?;
         statements.push(Statement {
             text: own,
             start,
+            first,
             kind,
         });
     }
@@ -302,30 +345,14 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
 }
 
 /// The parser would stumble over it without saying what to write instead.
-fn refuse_system_time(
-    text: &str,
-    words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan],
-) -> Result<(), SqlError> {
-    let is = |token: &Token, name: &str| matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name));
-    let real = words.iter();
-    let real = real.filter(|word| !matches!(word.token, Token::Whitespace(_)));
-    let real: Vec<_> = real.collect();
-    let sought = ["for", "system_time", "as", "of"];
-    for found in real.windows(sought.len()) {
-        // A column may have this name.
-        if found
-            .iter()
-            .zip(sought)
-            .all(|(word, name)| is(&word.token, name))
-        {
-            return Err(SqlError::unsupported("FOR SYSTEM_TIME AS OF is not supported")
-                .with_hint(
-                    "A plain JOIN with a table or view is exact at every moment; ASOF JOIN goes by times of events.",
-                )
-                .at(position_of(text, found[0].span.start)));
-        }
-    }
-    Ok(())
+fn refuse_system_time(text: &str, words: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let Some((at, _)) = rewrite::system_time(words, 0) else {
+        return Ok(());
+    };
+    let message = "FOR SYSTEM_TIME AS OF wants a column of the other side, and a join with ON";
+    Err(SqlError::unsupported(message)
+        .with_hint("… a JOIN b FOR SYSTEM_TIME AS OF a.time AS b ON a.key = b.key")
+        .at(position_of(text, words[at].span.start)))
 }
 
 /// `SELECT`, to be filled.
@@ -342,10 +369,16 @@ fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {
     SqlError::new(sqlstate::SYNTAX_ERROR, message).at(position)
 }
 
-fn statement_text(
-    text: &str,
-    words: &[datafusion_sql::sqlparser::tokenizer::TokenWithSpan],
-) -> (usize, String) {
+/// Of the first word.
+fn first_place(words: &[TokenWithSpan]) -> Location {
+    let mut real = words
+        .iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
+    let first = real.next().map(|token| token.span.start);
+    first.unwrap_or(Location { line: 1, column: 1 })
+}
+
+fn statement_text(text: &str, words: &[TokenWithSpan]) -> (usize, String) {
     let real: Vec<_> = words
         .iter()
         .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
@@ -375,6 +408,7 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     Ok(match word.as_str() {
         "create" => definition::create(cursor)?,
         "drop" => definition::drop(cursor)?,
+        "alter" => definition::alter(cursor)?,
         "show" => StatementKind::Show(cursor.rest_of_words()?),
         "describe" | "desc" => StatementKind::Describe {
             relation: cursor.name()?,
@@ -480,6 +514,13 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             }
         }
     }
+    let has_kind = cursor.take_words(&["materialized", "view"])
+        || cursor.take_word("view")
+        || cursor.take_word("sink");
+    if has_kind || cursor.is_name_alone() {
+        let relation = cursor.name()?;
+        return Ok(StatementKind::ExplainRelation { analyze, relation });
+    }
     Ok(StatementKind::Explain {
         analyze,
         statement: Box::new(inner(cursor)?),
@@ -558,9 +599,14 @@ fn inner(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     if matches!(cursor.peek_word().as_deref(), Some("explain" | "prepare")) {
         return Err(cursor.error_here());
     }
-    let (start, text) = cursor.rest_text();
+    let ((start, text), first) = (cursor.rest_text(), cursor.here());
     let kind = statement(cursor)?;
-    Ok(Statement { text, start, kind })
+    Ok(Statement {
+        text,
+        start,
+        first,
+        kind,
+    })
 }
 
 fn copy(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
@@ -649,10 +695,9 @@ pub(crate) fn query_of(relation: &str, columns: &[String]) -> Result<Box<ast::Qu
         false => columns.join(", "),
     };
     let text = format!("SELECT {shown} FROM {}", quoted(relation));
-    match parse(&text)?.pop().map(|statement| statement.kind) {
-        Some(StatementKind::Query(query)) => Ok(query),
-        _ => Err(SqlError::new(sqlstate::SYNTAX_ERROR, "not a relation")),
-    }
+    // Its words stand nowhere in what the client has written.
+    let mut cursor = Cursor::new(&text, rewrite::tokens(&text));
+    cursor.query().map_err(SqlError::unplaced)
 }
 
 /// As it is written where it must not be folded to lower case; the parts of `schema.name` one by one.

@@ -19,7 +19,7 @@
 //! nothing else needs to be kept; what sinks put out goes through the outbox (`sink`).
 //!
 //! # Yields
-//! Between chunks of work. While rows are applied to views (`applying`) readers wait.
+//! Between chunks of work. While rows are applied to views (`applying`) readers wait, also for a checkpoint that must have them.
 //!
 //! # Limits
 //! `RECORDS_PER_EPOCH` of each partition; subscribers are ended when they are `CHANGES_MAX` epochs behind; memory of all
@@ -34,6 +34,7 @@ mod outbox;
 mod pipeline;
 mod questions;
 mod relation;
+mod replace;
 mod report;
 mod restore;
 mod runs;
@@ -73,6 +74,7 @@ use pipeline::{Epoch, Pipeline, writers_of};
 pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
 pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
+use replace::Beside;
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 use runs::Compaction;
 use waiting::Turn;
@@ -147,6 +149,10 @@ pub struct Engine {
     reserved: RefCell<BTreeMap<String, Vec<String>>>,
     /// Names that are about to go.
     dropping: RefCell<BTreeSet<String>>,
+    /// Sources that have another definition now, as they were.
+    altered: RefCell<Vec<Rc<Relation>>>,
+    /// By name: what is to take the place of a view.
+    beside: RefCell<BTreeMap<String, Beside>>,
     epoch: Cell<u64>,
     now: Cell<i64>,
     /// Up to where readers see every partition.
@@ -264,6 +270,8 @@ impl Engine {
             leaving: RefCell::default(),
             reserved: RefCell::default(),
             dropping: RefCell::default(),
+            altered: RefCell::default(),
+            beside: RefCell::default(),
             epoch: Cell::new(saved.epoch),
             now: Cell::new(saved.now),
             cuts: RefCell::default(),
@@ -328,7 +336,7 @@ impl Engine {
                     anew.insert(relation.id);
                     stream.pipelines.push(pipeline);
                 }
-                (Ok(pipeline), Some(state)) => match why_anew(&pipeline, state, anew) {
+                (Ok(mut pipeline), Some(state)) => match why_anew(&pipeline, state, anew) {
                     None => {
                         let pipeline = self.restored(state, pipeline).await?;
                         match self.budget.check() {
@@ -353,6 +361,7 @@ impl Engine {
                     Some(why) => {
                         tracing::info!(relation = %relation.name, why, "is computed anew");
                         anew.insert(relation.id);
+                        pipeline.swap.is_of_another_plan = true;
                         stream.pipelines.push(pipeline);
                         // Of what it was nothing is part of what it will be.
                         let states = stream.saved.pipelines.iter_mut();
@@ -380,7 +389,7 @@ impl Engine {
         let mut seen_before = Vec::new();
         while !self.stopping.get() && !stream.is_void {
             let began = runtime::now();
-            must_save |= self.admit(&mut stream);
+            must_save |= self.admit(&mut stream).await;
             // Before that nobody gets an answer.
             if self.is_ready.get() && self.holds_back() {
                 self.make_report(&stream, &seen_before);
@@ -405,6 +414,7 @@ impl Engine {
                     self.checkpoint(&mut stream).await;
                 }
             }
+            self.applying.set(false);
             self.make_report(&stream, &seen);
             seen_before.clone_from(&seen);
             self.progressed.notify_all();
@@ -444,10 +454,9 @@ impl Engine {
     }
 
     /// Takes up new pipelines and lets go of old ones. Whether the state must be saved with the next epoch.
-    fn admit(&self, stream: &mut Stream) -> bool {
-        let mut joining = self.joining.borrow_mut();
-        let must_save = joining.iter().any(Pipeline::drops_late);
-        stream.must_save |= must_save;
+    async fn admit(&self, stream: &mut Stream) -> bool {
+        let mut joining = self.joining.take();
+        let mut must_save = joining.iter().any(Pipeline::drops_late);
         stream.pipelines.append(&mut joining);
         stream
             .pipelines
@@ -459,6 +468,9 @@ impl Engine {
                 .retain(|pipeline| !leaving.contains(&pipeline.relation.id));
             stream.changed = true;
         }
+        self.repoint(stream);
+        must_save |= self.begin_swaps(stream).await;
+        stream.must_save |= must_save;
         must_save
     }
 
@@ -510,7 +522,9 @@ impl Engine {
                 now,
                 cuts,
                 outputs: Some(&outputs),
-                watermarks: watermarks.map(|decided| &decided.watermarks),
+                watermarks: watermarks
+                    .filter(|_| !pipeline.swap.is_of_another_plan)
+                    .map(|decided| &decided.watermarks),
                 writers: stream.writers.as_ref(),
                 is_stopping: &self.stopping,
             };
@@ -526,8 +540,9 @@ impl Engine {
             }
             stream.has_unknown_writers |= std::mem::take(&mut pipeline.has_unknown_writers);
             late_rows += pipeline.take_late_rows();
-            if !pipeline.output.is_empty() && pipeline.relation.failure().is_none() {
-                outputs.insert(pipeline.relation.name.clone(), pipeline.output.clone());
+            let output = pipeline.told();
+            if !output.is_empty() && pipeline.relation.failure().is_none() {
+                outputs.insert(pipeline.relation.name.clone(), output);
             }
         }
         stream.records_unsaved += records;
@@ -547,7 +562,7 @@ impl Engine {
         let (mut watermarks, mut relations) = (Watermarks::new(), BTreeSet::new());
         for pipeline in &stream.pipelines {
             let id = pipeline.relation.id;
-            if pipeline.relation.failure().is_none() {
+            if pipeline.relation.failure().is_none() && !pipeline.swap.is_beside {
                 relations.insert(id);
                 let inputs = pipeline.watermarks();
                 watermarks.extend(inputs.map(|(node, at)| ((id, node.0 as u32), at)));
@@ -628,13 +643,16 @@ impl Engine {
         }
     }
 
-    /// Lets readers see what the epoch has changed.
+    /// Lets readers see what the epoch has changed, as soon as `applying` says no more that they have to wait.
     async fn apply(&self, pipelines: &mut [Pipeline], number: u64) {
         let _turn = self.rows_turn.take().await;
         self.applying.set(true);
+        self.end_swaps(pipelines).await;
         for pipeline in pipelines {
+            let told = pipeline.told();
+            pipeline.swap.difference.clear();
             let output = std::mem::take(&mut pipeline.output);
-            if output.is_empty() {
+            if output.is_empty() && told.is_empty() {
                 continue;
             }
             // What was put out is gone from where it came: rows that do not fit leave a view that is right no more.
@@ -657,12 +675,11 @@ impl Engine {
             if pipeline.relation.failure().is_some() {
                 continue;
             }
-            pipeline.relation.tell(number, &output);
-            if pipeline.relation.keeps_rows() {
+            pipeline.relation.tell(number, &told);
+            if pipeline.relation.keeps_rows() && !pipeline.swap.is_beside {
                 pipeline.unsaved.extend(output);
             }
         }
-        self.applying.set(false);
     }
 
     /// Saves everything and ends the loop.

@@ -12,9 +12,13 @@
 //!
 //! # Limits      CHUNK_ROWS rows, about, in one piece of work; the bytes of state of all nodes: beyond them it stops
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use arrow_schema::{DataType, SchemaRef};
+use runtime::Instant;
 
 use crate::{
     Delta, Fault, NodeId, Operator, Plan,
@@ -86,6 +90,8 @@ pub struct NodeStats {
     pub last_fault: Option<Fault>,
     /// Rows that came when they could change nothing any more.
     pub late_rows: u64,
+    /// How long it was at work, as far as there was a clock.
+    pub busy: Duration,
 }
 
 /// See the module head.
@@ -99,6 +105,7 @@ pub struct Graph {
     output: Vec<Delta>,
     state_bytes_max: usize,
     failure: Option<Fault>,
+    clock: Option<fn() -> Instant>,
 }
 
 #[derive(Debug)]
@@ -162,12 +169,19 @@ impl Graph {
             output: Vec::new(),
             state_bytes_max: usize::MAX,
             failure: None,
+            clock: None,
         })
     }
 
     /// From here on it stops, with a failure, when its state is greater at the end of a piece of work.
     pub fn set_state_bytes_max(&mut self, bytes: usize) {
         self.state_bytes_max = bytes;
+    }
+
+    /// From here on it measures how long each node is at work: two looks at the clock for each piece of work, which is of
+    /// many rows wherever there are many.
+    pub fn set_clock(&mut self, clock: fn() -> Instant) {
+        self.clock = Some(clock);
     }
 
     /// Why it has stopped; nothing that it gives from then on means anything.
@@ -269,6 +283,13 @@ impl Graph {
         self.write_state(true, write);
     }
 
+    /// Makes room for so many entries that `restore` will bring.
+    pub fn reserve(&mut self, node: NodeId, table: u8, entries: usize) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.running.reserve(table, entries);
+        }
+    }
+
     /// Puts back an entry that a checkpoint wrote, into a graph of the same plan that has not worked yet: the entries of
     /// each run in its order, the runs in any.
     pub fn restore(&mut self, key: StateKey<'_>, value: &[u8]) -> Result<(), RestoreError> {
@@ -319,7 +340,11 @@ impl Graph {
     fn run(&mut self, at: usize, work: impl FnOnce(&mut dyn Running, &mut Output) -> bool) -> bool {
         let node = &mut self.nodes[at];
         let mut out = Output::default();
+        let began = self.clock.map(|clock| clock());
         let has_more = work(node.running.as_mut(), &mut out);
+        if let Some((clock, began)) = self.clock.zip(began) {
+            node.stats.busy += clock().since(began);
+        }
         node.stats.faults += out.faults;
         node.stats.late_rows += out.late_rows;
         if out.last_fault.is_some() {

@@ -23,7 +23,7 @@ use crate::{
     Delta, ExpressionRef, Fault, Operator, Plan,
     delta::column_bytes,
     graph::PlanError,
-    plan::{Closes, JoinKind},
+    plan::{Ages, Closes, JoinKind},
     row::{Corrupt, RowCodec, Unsupported},
 };
 
@@ -42,6 +42,9 @@ pub trait Running: Debug + Send {
 
     /// Gives what changed since the last checkpoint, or everything: table, key and value.
     fn checkpoint(&mut self, _all: bool, _write: &mut Write<'_>) {}
+
+    /// Makes room for so many entries of a table. Worth it where there may be millions.
+    fn reserve(&mut self, _table: u8, _entries: usize) {}
 
     fn restore(&mut self, _table: u8, _key: &[u8], _value: &[u8]) -> Result<(), Corrupt> {
         Err(Corrupt)
@@ -121,6 +124,7 @@ pub(crate) fn make(
             .map(|input| append_only[input.0])
             .collect(),
         closes: node.closes,
+        ages: node.ages,
     };
     match &node.operator {
         Operator::Input(_) | Operator::Union => stateless::pass(&place),
@@ -157,6 +161,7 @@ pub(crate) struct Place {
     pub inputs: Vec<SchemaRef>,
     pub append_only: Vec<bool>,
     pub closes: Option<Closes>,
+    pub ages: Option<[Ages; 2]>,
 }
 
 impl Place {
@@ -213,6 +218,15 @@ impl Place {
             Err(self.malformed("its schema is not that of its rows"))
         }
     }
+}
+
+/// Whether rows only come out of a plan, never go.
+pub(crate) fn append_only(plan: &Plan) -> bool {
+    let mut known = Vec::with_capacity(plan.nodes.len());
+    for at in 0..plan.nodes.len() {
+        known.push(is_append_only(plan, at, &known));
+    }
+    known.last().is_some_and(|last| *last)
 }
 
 /// Whether rows only come out of a node, never go.

@@ -6,7 +6,11 @@
 mod panes;
 mod share;
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+    time::Duration,
+};
 
 use arrow_schema::SchemaRef;
 
@@ -22,7 +26,7 @@ pub struct Plan {
     pub nodes: Vec<Node>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Node {
     pub operator: Operator,
     /// As many as the operator says, all of lower numbers.
@@ -30,6 +34,35 @@ pub struct Node {
     pub schema: SchemaRef,
     /// Its state may go where this closes, and what comes later is left out and counted; none: it never does.
     pub closes: Option<Closes>,
+    /// Of a join: when its rows go.
+    pub ages: Option<[Ages; 2]>,
+}
+
+/// What makes the fingerprint of a plan, so it names only what is there.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut node = f.debug_struct("Node");
+        node.field("operator", &self.operator)
+            .field("inputs", &self.inputs)
+            .field("schema", &self.schema)
+            .field("closes", &self.closes);
+        if let Some(ages) = &self.ages {
+            node.field("ages", ages);
+        }
+        node.finish()
+    }
+}
+
+/// Of one side of a join whose condition only holds of rows with times near each other. A row goes once the watermark has let go
+/// of all that it can be joined with; rows that come behind their own time are left out and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ages {
+    /// Of the input: the time.
+    pub column: usize,
+    /// Rows of a time come or go until the watermark is so far behind it.
+    pub late_us: i64,
+    /// They are looked for until then.
+    pub kept_us: i64,
 }
 
 /// A column that says until when rows with its value come: once the watermark has reached value and `after_us` together, in
@@ -296,6 +329,7 @@ impl Plan {
             inputs: inputs.to_vec(),
             schema,
             closes: None,
+            ages: None,
         });
         id
     }

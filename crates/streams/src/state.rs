@@ -161,6 +161,12 @@ impl Keys {
         add(&mut self.entries, &mut self.free, &mut self.heap_bytes, key)
     }
 
+    /// Makes room for so many more keys.
+    pub fn reserve(&mut self, keys: usize) {
+        self.index.reserve(keys, |entry| spread(entry.hash));
+        self.entries.reserve(keys);
+    }
+
     /// The slots of these keys, new ones for new keys.
     pub fn insert_all(&mut self, keys: &Rows, slots: &mut Vec<Slot>) {
         slots.clear();
@@ -362,6 +368,12 @@ impl<V: Value> Table<V> {
             self.values[slot.index()] = V::default();
         }
         (slot, is_new)
+    }
+
+    /// Makes room for so many more entries.
+    pub fn reserve(&mut self, entries: usize) {
+        self.keys.reserve(entries);
+        self.values.reserve(entries);
     }
 
     /// A slot for a key that no other has nor will have, and that is never looked for.

@@ -1,6 +1,14 @@
 //! Messages of Postgres clients.
 
-use sql::postgres::message::{First, Request, first_frame, request_frame};
+use sql::postgres::{
+    certificate::end_point,
+    message::{
+        AUTHENTICATION_BYTES_MAX, First, Request, Sasl, authentication_frame, first_frame,
+        request_frame,
+    },
+    scram::{Exchange, ScramError, Secret},
+    users::UserList,
+};
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut frame = vec![kind];
@@ -68,4 +76,66 @@ pub fn messages(mut input: &[u8]) {
 /// A list's elements take up to four times their bytes, and twice that while it grows; so do a parameter's two texts.
 pub fn bytes_max(input_bytes: usize) -> usize {
     24 * input_bytes + (4 << 10)
+}
+
+const SECRET: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+
+/// Both messages of an exchange, with channel binding and without, and files that an operator writes.
+pub fn scram_seeds() -> Vec<Vec<u8>> {
+    let first = |mechanism: &str, said: &str| {
+        let length = (said.len() as u32).to_be_bytes();
+        let body = [mechanism.as_bytes(), b"\0", &length, said.as_bytes()];
+        message(b'p', &body.concat())
+    };
+    let nonce = "abcAQEBAQEBAQEBAQEBAQEBAQEB";
+    let last = |binding: &str| {
+        let proof = "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+        message(b'p', format!("c={binding},r={nonce},p={proof}").as_bytes())
+    };
+    vec![
+        [first("SCRAM-SHA-256", "n,,n=,r=abc"), last("biws")].concat(),
+        [
+            first("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc"),
+            last("cD10bHMtc2VydmVyLWVuZC1wb2ludCwsAQI="),
+        ]
+        .concat(),
+        format!("\"ann\" \"{SECRET}\"\n; more\n\"b\"\"b\" \"secret\"\n").into_bytes(),
+        b"\x30\x14\x30\x02\x05\x00\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02\x03\x02\x00\x01"
+            .to_vec(),
+    ]
+}
+
+/// Nobody proves anything by chance.
+pub fn scram(input: &[u8]) {
+    let _ = end_point(input);
+    if let Ok(text) = std::str::from_utf8(input) {
+        let _ = UserList::parse(text);
+    }
+    let Ok(Some(bytes)) = authentication_frame(input) else {
+        return;
+    };
+    assert!(bytes <= AUTHENTICATION_BYTES_MAX + 1);
+    let (frame, rest) = input.split_at(bytes);
+    let Ok(initial) = Sasl::initial(frame) else {
+        return;
+    };
+    let secret = Secret::parse(SECRET).expect("as Postgres keeps it");
+    let exchange = Exchange::new(secret, true, Some(vec![1, 2]), [1; 18]);
+    let Some(Ok((challenged, _))) = initial
+        .message
+        .map(|message| exchange.first(initial.mechanism, message))
+    else {
+        return;
+    };
+    if let Ok(Some(bytes)) = authentication_frame(rest)
+        && let Ok(said) = Sasl::further(&rest[..bytes])
+    {
+        let proven: Result<String, ScramError> = challenged.last(said);
+        assert!(proven.is_err());
+    }
+}
+
+/// A message is kept, answered and signed; a list's names and secrets stand in a tree.
+pub fn scram_bytes_max(input_bytes: usize) -> usize {
+    64 * input_bytes + (16 << 10)
 }

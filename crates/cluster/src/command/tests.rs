@@ -36,6 +36,16 @@ fn every_command() -> Vec<Command> {
             ]),
         },
         Command::AllocateProducerIds { count: 1000 },
+        Command::CreateRelation {
+            name: "v".into(),
+            statement: "CREATE VIEW v AS SELECT 1".into(),
+        },
+        Command::DropRelation { name: "v".into() },
+        Command::AlterRelation {
+            name: "v".into(),
+            to: "w".into(),
+            statement: "CREATE VIEW w AS SELECT 2".into(),
+        },
     ]
 }
 

@@ -235,3 +235,43 @@ fn lookups() {
     assert!(topic.partition(PartitionIndex(1)).is_none());
     assert!(topic.partition(PartitionIndex(-1)).is_none());
 }
+
+#[test]
+fn an_altered_relation_keeps_its_id() {
+    let mut image = founded(1);
+    let mut create = |name: &str| {
+        let command = Command::CreateRelation {
+            name: name.into(),
+            statement: format!("make {name}"),
+        };
+        image.apply(&command).expect("new")
+    };
+    let Change::RelationCreated(id) = create("v") else {
+        panic!("a relation was created");
+    };
+    create("w");
+    let alter = |name: &str, to: &str| Command::AlterRelation {
+        name: name.into(),
+        to: to.into(),
+        statement: format!("make {to} anew"),
+    };
+    assert_eq!(
+        image.apply(&alter("v", "w")),
+        Err(Refusal::RelationExists("w".into()))
+    );
+    assert_eq!(
+        image.apply(&alter("x", "y")),
+        Err(Refusal::RelationUnknown("x".into()))
+    );
+    for (name, to) in [("v", "v"), ("v", "u")] {
+        assert_eq!(
+            image.apply(&alter(name, to)),
+            Ok(Change::RelationAltered(id))
+        );
+    }
+    let relations: Vec<_> = image
+        .relations()
+        .map(|(name, relation)| (name, relation.statement.as_str()))
+        .collect();
+    assert_eq!(relations, [("u", "make u anew"), ("w", "make w")]);
+}

@@ -101,6 +101,24 @@ fn refusals() {
         ],
     );
     refused(
+        load(None, [], &flags(&[("pg_addr", "0.0.0.0:5433")])),
+        expect![
+            "pg_addr 0.0.0.0:5433 is not on loopback: other machines reach it. Set pg_users, pg_tls_cert, pg_tls_key and pg_tls = required; or listen on 127.0.0.1, or say --allow-plaintext true when the network is trusted"
+        ],
+    );
+    refused(
+        load(None, [], &flags(&[("pg_tls_cert", "cert.pem")])),
+        expect!["pg_tls_cert and pg_tls_key belong together: one of them is not set"],
+    );
+    refused(
+        load(None, [], &flags(&[("pg_tls", "required")])),
+        expect!["pg_tls is required, but pg_tls_cert and pg_tls_key are not set"],
+    );
+    refused(
+        load(None, [], &flags(&[("pg_tls", "verify-full")])),
+        expect!["command line: 'pg_tls' = 'verify-full': one of optional, required"],
+    );
+    refused(
         load(None, [], &flags(&[("cpus", "0-1"), ("shards", "3")])),
         expect!["cpus names 2 CPUs but shards is 3: leave one of them out or make them agree"],
     );
@@ -124,6 +142,33 @@ fn refusals() {
         load(Some(Path::new("/no/such/file.toml")), [], &[]),
         Err(ConfigError::Read { .. })
     ));
+}
+
+/// Each of these alone leaves other machines a way in.
+#[test]
+fn beyond_loopback_the_sql_listener_wants_users_and_tls() {
+    let secured = [
+        ("pg_addr", "0.0.0.0:5433"),
+        ("pg_users", "users.txt"),
+        ("pg_tls_cert", "cert.pem"),
+        ("pg_tls_key", "key.pem"),
+        ("pg_tls", "required"),
+    ];
+    load(None, [], &flags(&secured)).expect("it is as safe as can be");
+    for without in [
+        &["pg_users"][..],
+        &["pg_tls"],
+        &["pg_tls", "pg_tls_cert", "pg_tls_key"],
+    ] {
+        let left: Vec<_> = secured
+            .into_iter()
+            .filter(|(name, _)| !without.contains(name))
+            .collect();
+        let error = load(None, [], &flags(&left)).expect_err("it is refused");
+        assert!(matches!(error, ConfigError::Exposed(_)), "{error}");
+        let trusted = [&left[..], &[("allow_plaintext", "true")]].concat();
+        load(None, [], &flags(&trusted)).expect("the network is trusted");
+    }
 }
 
 #[test]

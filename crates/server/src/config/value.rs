@@ -40,6 +40,13 @@ pub struct KeyValues(pub BTreeMap<String, String>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackendChoice(pub runtime::Backend);
 
+/// Whether clients may do without TLS where it is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsUse {
+    Optional,
+    Required,
+}
+
 /// Form of traces on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceFormat {
@@ -287,6 +294,23 @@ impl Value for BackendChoice {
             runtime::Backend::Auto => "auto",
             runtime::Backend::Uring => "io_uring",
             runtime::Backend::Epoll => "epoll",
+        }
+        .into()
+    }
+}
+
+impl Value for TlsUse {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "optional" => Ok(Self::Optional),
+            "required" => Ok(Self::Required),
+            _ => Err("one of optional, required".into()),
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
         }
         .into()
     }

@@ -1,10 +1,13 @@
-//! The listener of Postgres clients: sockets, bounds and time for `sql::postgres`.
+//! The listener of Postgres clients: sockets, TLS, bounds and time for `sql::postgres`.
 //!
 //! # Place   tasks of the front thread
-//! # Limits  `CONNECTIONS_MAX`; `START_TIME_MAX` until a client has begun; `WRITE_TIME_MAX` for a client to take what it
-//!   asked for
+//! # Limits  `CONNECTIONS_MAX`; `HALF_OPEN_MAX` and `START_TIME_MAX` until a client has begun; `WRITE_TIME_MAX` for a
+//!   client to take what it asked for
+
+mod security;
 
 use std::{
+    collections::VecDeque,
     future::Future,
     io::{self, Read},
     net::TcpListener,
@@ -15,39 +18,70 @@ use std::{
 
 use sql::{
     backend::{Backend, BoxFuture},
-    postgres::{Access, Credentials, Peer, Refusal},
+    postgres::{Access, Admission, Begun, Credentials, Encryption, Peer, Refusal},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::{sleep, timeout},
 };
+use tokio_rustls::server::TlsStream;
+
+use security::{ALPN, Tls};
+pub use security::{Security, SecurityError};
 
 /// One more is told that there are too many.
 const CONNECTIONS_MAX: usize = 256;
-/// Beside those, so many are being told, or ask for a cancellation.
-const REFUSED_MAX: usize = 64;
-const START_TIME_MAX: Duration = Duration::from_secs(30);
+/// Of those that are not let in yet, are being refused, or ask for a cancellation. One more ends the oldest, so that
+/// whoever only opens connections does not keep the others out.
+const HALF_OPEN_MAX: usize = 256;
+/// Postgres's `authentication_timeout`.
+const START_TIME_MAX: Duration = Duration::from_secs(60);
 const WRITE_TIME_MAX: Duration = Duration::from_secs(600);
-const SECRET_BYTES: usize = 32;
+/// For the last words of TLS.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Read at once.
 const READ_BYTES: usize = 16 << 10;
+/// What a TLS handshake begins with, and no message of Postgres's.
+const HANDSHAKE: u8 = 0x16;
+
+/// Connections that have not begun, the oldest first: dropping one ends it.
+#[derive(Default)]
+struct HalfOpen(VecDeque<oneshot::Sender<()>>);
+
+impl HalfOpen {
+    /// What resolves when the connection must end; it goes when the connection has begun.
+    fn enter(&mut self) -> oneshot::Receiver<()> {
+        if self.0.len() >= HALF_OPEN_MAX {
+            self.0.retain(|entry| !entry.is_closed());
+        }
+        if self.0.len() >= HALF_OPEN_MAX {
+            tracing::debug!("too many Postgres connections have not begun: the oldest is ended");
+            self.0.pop_front();
+        }
+        let (entry, ended) = oneshot::channel();
+        self.0.push_back(entry);
+        ended
+    }
+}
 
 /// Serves clients for as long as the thread lives.
-pub async fn accept(listener: TcpListener, backend: Arc<dyn Backend>) {
+pub async fn accept(
+    listener: TcpListener,
+    backend: Arc<dyn Backend>,
+    security: Security,
+    admission: Admission,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the Postgres listener does not start"),
     };
-    let access = Arc::new(Access::new(backend, now_us));
+    let access = Arc::new(Access::new(backend, now_us, admission));
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let refusals = Arc::new(Semaphore::new(REFUSED_MAX));
+    let mut half_open = HalfOpen::default();
     let mut process = 0;
     loop {
-        let Ok(waiting) = refusals.clone().acquire_owned().await else {
-            return;
-        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -58,13 +92,13 @@ pub async fn accept(listener: TcpListener, backend: Arc<dyn Backend>) {
         };
         process = process % i32::MAX.cast_unsigned() + 1;
         let (access, seats) = (access.clone(), seats.clone());
+        let socket = Socket {
+            stream: Stream::Plain(stream),
+            tls: security.tls.clone(),
+        };
+        let ended = half_open.enter();
         tokio::spawn(async move {
-            let served = serve(&access, stream, process, async move {
-                // Admitted or refused, it waits no more.
-                let seat = seats.try_acquire_owned().ok();
-                drop(waiting);
-                seat
-            });
+            let served = serve(&access, socket, process, &seats, ended);
             if let Err(error) = served.await {
                 tracing::debug!(%error, "a Postgres connection ended");
             }
@@ -74,25 +108,74 @@ pub async fn accept(listener: TcpListener, backend: Arc<dyn Backend>) {
 
 async fn serve(
     access: &Access,
-    stream: TcpStream,
+    socket: Socket,
     process: u32,
-    seat: impl Future<Output = Option<tokio::sync::OwnedSemaphorePermit>>,
+    seats: &Arc<Semaphore>,
+    ended: oneshot::Receiver<()>,
 ) -> io::Result<()> {
+    let begun = async {
+        let Some(connection) = begin(access, socket, process).await? else {
+            return Ok(None);
+        };
+        let Ok(seat) = seats.clone().try_acquire_owned() else {
+            access.refuse(connection, Refusal::TooMany).await?;
+            return Ok(None);
+        };
+        Ok(Some((connection, seat)))
+    };
+    match until(ended, begun).await? {
+        Some((connection, _seat)) => access.run(connection).await,
+        None => Ok(()),
+    }
+}
+
+/// Does what comes before a client is served, unless it takes too long or others need the place.
+async fn until<'a>(
+    ended: oneshot::Receiver<()>,
+    begun: impl Future<Output = io::Result<Option<(Begun<'a>, OwnedSemaphorePermit)>>>,
+) -> io::Result<Option<(Begun<'a>, OwnedSemaphorePermit)>> {
+    let mut begun = pin!(timeout(START_TIME_MAX, begun));
+    let mut ended = pin!(ended);
+    std::future::poll_fn(|context| {
+        if let std::task::Poll::Ready(done) = begun.as_mut().poll(context) {
+            return std::task::Poll::Ready(done?);
+        }
+        ended
+            .as_mut()
+            .poll(context)
+            .map(|_| Err(io::ErrorKind::ConnectionAborted.into()))
+    })
+    .await
+}
+
+async fn begin<'a>(
+    access: &'a Access,
+    mut socket: Socket,
+    process: u32,
+) -> io::Result<Option<Begun<'a>>> {
+    let Stream::Plain(stream) = &socket.stream else {
+        return Ok(None);
+    };
     stream.set_nodelay(true)?;
+    let address = stream.peer_addr().ok();
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 0 {
+        return Ok(None);
+    }
+    if first == [HANDSHAKE] {
+        socket.encrypt().await?;
+        if !socket.speaks_postgres() {
+            let message = "it began with TLS, but did not name the protocol in it (ALPN)";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+    }
     let credentials = Credentials {
         process,
-        secret: secret()?,
-        address: stream.peer_addr().ok(),
+        secret: random::<32>()?.to_vec(),
+        nonce: random()?,
+        address,
     };
-    let begun = access.begin(Box::new(Socket(stream)), credentials);
-    let mut begun = pin!(begun);
-    let Some(connection) = timeout(START_TIME_MAX, &mut begun).await?? else {
-        return Ok(());
-    };
-    match seat.await {
-        Some(_seat) => access.run(connection).await,
-        None => access.refuse(connection, Refusal::TooMany).await,
-    }
+    access.begin(Box::new(socket), credentials).await
 }
 
 fn now_us() -> i64 {
@@ -103,27 +186,93 @@ fn now_us() -> i64 {
 }
 
 /// From the kernel: whoever guesses it can cancel another's statement.
-fn secret() -> io::Result<Vec<u8>> {
-    let mut secret = vec![0; SECRET_BYTES];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut secret)?;
-    Ok(secret)
+fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
+    let mut random = [0; BYTES];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    Ok(random)
 }
 
-struct Socket(TcpStream);
+struct Socket {
+    stream: Stream,
+    /// What is offered, and what the stream is encrypted with once it is.
+    tls: Option<Tls>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+    /// In or after a handshake that failed.
+    Lost,
+}
+
+impl Socket {
+    /// Whether the client has said so when it began with TLS.
+    fn speaks_postgres(&self) -> bool {
+        match &self.stream {
+            Stream::Encrypted(stream) => stream.get_ref().1.alpn_protocol() == Some(ALPN),
+            Stream::Plain(_) | Stream::Lost => false,
+        }
+    }
+}
 
 impl Peer for Socket {
     fn read<'a>(&'a mut self, into: &'a mut Vec<u8>) -> BoxFuture<'a, io::Result<usize>> {
         Box::pin(async move {
             into.reserve(READ_BYTES);
-            self.0.read_buf(into).await
+            match &mut self.stream {
+                Stream::Plain(stream) => stream.read_buf(into).await,
+                Stream::Encrypted(stream) => stream.read_buf(into).await,
+                Stream::Lost => Err(io::ErrorKind::NotConnected.into()),
+            }
         })
     }
 
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> BoxFuture<'a, io::Result<()>> {
-        Box::pin(async move { timeout(WRITE_TIME_MAX, self.0.write_all(bytes)).await? })
+        let written = async move {
+            match &mut self.stream {
+                Stream::Plain(stream) => stream.write_all(bytes).await,
+                Stream::Encrypted(stream) => {
+                    stream.write_all(bytes).await?;
+                    stream.flush().await
+                }
+                Stream::Lost => Err(io::ErrorKind::NotConnected.into()),
+            }
+        };
+        Box::pin(async move { timeout(WRITE_TIME_MAX, written).await? })
     }
 
     fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
         Box::pin(sleep(span))
+    }
+
+    fn encryption(&self) -> Encryption<'_> {
+        match (&self.tls, &self.stream) {
+            (Some(tls), Stream::Encrypted(_)) => Encryption::Taken {
+                end_point: tls.end_point.as_deref(),
+            },
+            (Some(_), Stream::Plain(_)) => Encryption::Offered,
+            _ => Encryption::Absent,
+        }
+    }
+
+    fn encrypt(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            let stream = std::mem::replace(&mut self.stream, Stream::Lost);
+            let (Some(tls), Stream::Plain(stream)) = (&self.tls, stream) else {
+                return Err(io::ErrorKind::Unsupported.into());
+            };
+            let stream = tls.acceptor.accept(stream).await?;
+            self.stream = Stream::Encrypted(Box::new(stream));
+            Ok(())
+        })
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            match &mut self.stream {
+                Stream::Encrypted(stream) => timeout(CLOSE_TIME_MAX, stream.shutdown()).await?,
+                Stream::Plain(_) | Stream::Lost => Ok(()),
+            }
+        })
     }
 }

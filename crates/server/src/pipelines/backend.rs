@@ -296,6 +296,7 @@ fn of_the_engine(message: String) -> SqlError {
         detail: None,
         hint: None,
         position: None,
+        location: None,
     }
 }
 
@@ -334,6 +335,81 @@ fn planned(
         });
     }
     (catalog, relations)
+}
+
+impl NodeBackend {
+    /// Builds the new view beside the old one, makes the metadata say so, and lets readers see it.
+    async fn replace_view(
+        &self,
+        relation: Relation,
+        definition: Definition,
+    ) -> Result<(), SqlError> {
+        let name = relation.name.clone();
+        let new = NewRelation {
+            id: 0,
+            name: name.clone(),
+            definition,
+        };
+        let built = self.ask("build beside", |engine| async move {
+            engine.build_beside(new).await
+        });
+        built.await?;
+        let committed = self.commit(altered(&name, &relation)).await;
+        let Ok(id) = committed.as_ref().map(altered_id) else {
+            self.tell("abandon", move |engine| engine.abandon(&name))
+                .await?;
+            return committed.map(|_| ());
+        };
+        let swapped = self.ask("swap", |engine| async move { engine.swap(&name).await });
+        swapped.await?;
+        self.change_catalog(|catalog| catalog.insert(Relation { id, ..relation }));
+        Ok(())
+    }
+
+    async fn alter_source(
+        &self,
+        name: String,
+        relation: Relation,
+        definition: Definition,
+    ) -> Result<(), SqlError> {
+        let new = NewRelation {
+            id: 0,
+            name: relation.name.clone(),
+            definition,
+        };
+        let (old, wanted) = (name.clone(), new.clone());
+        let checked = self.ask("may alter", |engine| async move {
+            engine.may_alter(&old, &wanted).await
+        });
+        checked.await?;
+        let id = altered_id(&self.commit(altered(&name, &relation)).await?);
+        let old = name.clone();
+        let done = self.ask(
+            "alter",
+            |engine| async move { engine.alter(&old, new).await },
+        );
+        done.await?;
+        self.change_catalog(|catalog| {
+            catalog.remove(&name);
+            catalog.insert(Relation { id, ..relation });
+        });
+        Ok(())
+    }
+}
+
+fn altered(name: &str, relation: &Relation) -> Command {
+    Command::AlterRelation {
+        name: name.to_owned(),
+        to: relation.name.clone(),
+        statement: relation.definition.clone(),
+    }
+}
+
+fn altered_id(change: &Change) -> RelationId {
+    match change {
+        Change::RelationAltered(id) => RelationId(*id),
+        _ => unreachable!("the command alters a relation"),
+    }
 }
 
 /// What the machine has, or what the process may use of it where that is less.
@@ -378,6 +454,7 @@ fn define(catalog: &Catalog, text: &str) -> Result<(Relation, Definition), SqlEr
         detail: None,
         hint: None,
         position: None,
+        location: None,
     })?;
     planner::define(catalog, &statement)
 }
@@ -387,7 +464,13 @@ fn sql_error(error: QuestionError) -> SqlError {
         QuestionError::Unknown(_) => *b"42P01",
         QuestionError::Exists(_) => *b"42P07",
         QuestionError::IsRead { .. } => *b"2BP01",
-        QuestionError::NotRows(_) | QuestionError::NotTable(_) => *b"42809",
+        QuestionError::NotRows(_)
+        | QuestionError::NotTable(_)
+        | QuestionError::NotView(_)
+        | QuestionError::NotSource(_) => *b"42809",
+        QuestionError::Busy(_) => *b"55006",
+        QuestionError::ReadsNewer { .. } => *b"0A000",
+        QuestionError::CannotReplace { .. } => *b"2BP01",
         QuestionError::Duplicate { .. } => *b"23505",
         QuestionError::Conflict => *b"40001",
         QuestionError::TooLarge { .. } => *b"54000",
@@ -402,6 +485,7 @@ fn sql_error(error: QuestionError) -> SqlError {
         detail: None,
         hint: None,
         position: None,
+        location: None,
     }
 }
 
@@ -416,6 +500,7 @@ fn refused(refusal: &Refusal) -> SqlError {
         detail: None,
         hint: None,
         position: None,
+        location: None,
     }
 }
 
@@ -426,6 +511,7 @@ fn not_committed(error: &CommitError) -> SqlError {
         detail: None,
         hint: None,
         position: None,
+        location: None,
     }
 }
 
@@ -458,6 +544,27 @@ impl Backend for NodeBackend {
         let create =
             |this: Arc<Self>| async move { this.create_relation(relation, definition).await };
         Box::pin(self.to_the_end(create))
+    }
+
+    fn replace(
+        &self,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        let replace =
+            |this: Arc<Self>| async move { this.replace_view(relation, definition).await };
+        Box::pin(self.to_the_end(replace))
+    }
+
+    fn alter(
+        &self,
+        name: String,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        let alter =
+            |this: Arc<Self>| async move { this.alter_source(name, relation, definition).await };
+        Box::pin(self.to_the_end(alter))
     }
 
     fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {

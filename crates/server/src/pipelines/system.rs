@@ -65,6 +65,7 @@ const TABLES: [SystemTable; 5] = [
             ("faults", Kind::Bigint),
             ("last_fault", Kind::Text),
             ("late_rows", Kind::Bigint),
+            ("busy_ns", Kind::Bigint),
         ],
         rows: operators,
     },
@@ -241,6 +242,7 @@ fn operators(report: &Report) -> Vec<Vec<Value>> {
                 count(stats.faults),
                 Value::Text(stats.last_fault.as_ref().map(|fault| fault.message.clone())),
                 count(stats.late_rows),
+                count(u64::try_from(stats.busy.as_nanos()).unwrap_or(u64::MAX)),
             ]);
         }
     }

@@ -1,6 +1,8 @@
-//! Integration tests of the binary: what a running process takes, and what it does without its stream engine.
+//! Integration tests of the binary: what a running process takes, whom it lets in, and what it does without its stream
+//! engine.
 
 mod damage;
 mod memory;
 mod node;
+mod secured;
 mod sessions;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -55,13 +55,18 @@ impl Node {
     }
 
     /// Kills it, does something to its directory, and starts it again.
-    pub fn restart_after(mut self, change: impl FnOnce(&Path)) -> Self {
+    pub fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
+        self.restart_with(change, &[])
+    }
+
+    /// As `restart_after`, with flags.
+    pub fn restart_with(mut self, change: impl FnOnce(&Path), flags: &[&str]) -> Self {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
         let dir = std::mem::take(&mut self.dir);
         fs::remove_file(dir.join("ready")).expect("it was ready");
         change(&dir);
-        Self::start_in(&dir, &[])
+        Self::start_in(&dir, flags)
     }
 
     pub fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
@@ -72,13 +77,18 @@ impl Node {
         }
     }
 
-    /// To the address of that name.
-    pub fn connect(&self, name: &str) -> TcpStream {
+    /// That of the name.
+    pub fn addr(&self, name: &str) -> SocketAddr {
         let ready = fs::read_to_string(self.dir.join("ready")).expect("the ready file");
         let addr = ready.split(&format!("\"{name}\":\"")).nth(1);
         let addr = addr.and_then(|rest| rest.split('"').next());
-        let stream = TcpStream::connect(addr.expect("the ready file names it"));
-        stream.expect("the node listens")
+        let addr = addr.and_then(|addr| addr.parse().ok());
+        addr.expect("the ready file names it")
+    }
+
+    /// To the address of that name.
+    pub fn connect(&self, name: &str) -> TcpStream {
+        TcpStream::connect(self.addr(name)).expect("the node listens")
     }
 
     /// A session that says these words at once.

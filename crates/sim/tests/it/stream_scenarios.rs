@@ -1,6 +1,12 @@
 //! What went wrong in pipelines once, each as a scenario of its own.
 
-use std::{cell::RefCell, future::Future, net::Ipv4Addr, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    net::Ipv4Addr,
+    rc::Rc,
+    time::Duration,
+};
 
 use broker::Broker;
 use runtime::sim::{HostId, Sim, SimConfig};
@@ -335,4 +341,213 @@ fn what_is_about_to_be_read_stays() {
         engine.keep_relation("view");
         assert_eq!(engine.prepare(&sink).await, Ok(()));
     });
+}
+
+const TOTAL: (&str, &str) = (
+    "total",
+    "CREATE MATERIALIZED VIEW total AS SELECT sum(n) AS n FROM view",
+);
+/// Its rows come and go.
+const COUNTED: (&str, &str) = (
+    "view",
+    "CREATE MATERIALIZED VIEW view AS SELECT n, count(*) AS c FROM source GROUP BY n",
+);
+/// In its place.
+const MORE: (&str, &str) = (
+    "view",
+    "CREATE MATERIALIZED VIEW view AS SELECT n + 10 AS n, count(*) AS c FROM source WHERE n > 1 GROUP BY 1",
+);
+
+/// The view's rows and the total over them, of one epoch.
+async fn view_and_total() -> (Vec<i128>, i128) {
+    let engine = engine().await;
+    engine.flush().await.expect("the node is up");
+    let names = vec!["view".to_owned(), "total".to_owned()];
+    let read = engine.snapshot(names, ReadAt::default()).await;
+    let read = read.expect("both views answer");
+    let first = |name| {
+        let rows = columns(&read, name).into_iter();
+        rows.map(|row| row[0].unwrap_or_default())
+            .collect::<Vec<_>>()
+    };
+    let (mut view, total) = (first("view"), first("total"));
+    view.sort_unstable();
+    (view, total[0])
+}
+
+/// Of the statements with another view, that one.
+fn other_view(statements: &[(&'static str, &str)]) -> NewRelation {
+    let all = planned(statements).into_iter();
+    let mut views = all.filter(|relation| relation.name == "view");
+    views.next_back().expect("it is one of them")
+}
+
+#[test]
+fn a_view_is_replaced_in_one_epoch_and_so_is_what_reads_it() {
+    let world = world(&["numbers", "out"], &[SOURCE, COUNTED, TOTAL]);
+    world.run(async {
+        append("numbers", &["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"]).await;
+        assert_eq!(view_and_total().await, (vec![1, 2, 3], 6));
+        let engine = engine().await;
+        let told = engine.subscribe("view", false).await.expect("it is there");
+        let new = other_view(&[SOURCE, MORE]);
+        engine
+            .build_beside(new.clone())
+            .await
+            .expect("it can be made");
+        // It is there, and nobody sees it.
+        append("numbers", &["{\"n\":4}"]).await;
+        assert_eq!(view_and_total().await, (vec![1, 2, 3, 4], 10));
+        let busy = QuestionError::Busy("view".to_owned());
+        assert_eq!(engine.build_beside(new).await, Err(busy.clone()));
+        assert_eq!(engine.prepare_drop("view"), Err(busy));
+        engine.swap("view").await.expect("the node is up");
+        assert_eq!(view_and_total().await, (vec![12, 13, 14], 39));
+        append("numbers", &["{\"n\":5}"]).await;
+        assert_eq!(view_and_total().await, (vec![12, 13, 14, 15], 54));
+        // A subscriber hears of what is different, once.
+        let mut sums = std::collections::BTreeMap::<i128, i64>::new();
+        let heard = engine.next_changes(told, Duration::from_secs(1)).await;
+        for changes in heard.expect("it goes on") {
+            for delta in changes.deltas {
+                let rows = sim::streams_node::integers(delta.rows());
+                for (row, values) in rows.iter().enumerate() {
+                    *sums.entry(values[0].expect("a number")).or_default() += delta.weight(row);
+                }
+            }
+        }
+        sums.retain(|_, weight| *weight != 0);
+        let come = [12, 13, 14, 15].map(|n| (n, 1));
+        let gone = [1, 2, 3].map(|n| (n, -1));
+        assert_eq!(sums, gone.into_iter().chain(come).collect());
+    });
+}
+
+#[test]
+fn what_cannot_take_a_views_place_leaves_it_as_it_is() {
+    const STRICT: (&str, &str) = (
+        "strict",
+        "CREATE SOURCE strict FROM TOPIC numbers (n BIGINT) FORMAT JSON WITH (on_malformed = 'stop')",
+    );
+    const FROM_STRICT: (&str, &str) = (
+        "view",
+        "CREATE MATERIALIZED VIEW view AS SELECT n, count(*) AS c FROM strict GROUP BY n",
+    );
+    const NAMED: (&str, &str) = (
+        "view",
+        "CREATE MATERIALIZED VIEW view AS SELECT n AS m, count(*) AS c FROM source GROUP BY n",
+    );
+    const LATER: (&str, &str) = (
+        "later",
+        "CREATE SOURCE later FROM TOPIC numbers (n BIGINT) FORMAT JSON",
+    );
+    const FROM_LATER: (&str, &str) = (
+        "view",
+        "CREATE MATERIALIZED VIEW view AS SELECT n, count(*) AS c FROM later GROUP BY n",
+    );
+    let world = world(
+        &["numbers", "out"],
+        &[SOURCE, STRICT, COUNTED, TOTAL, LATER],
+    );
+    world.run(async {
+        append("numbers", &["{\"n\":1}", "no number", "{\"n\":2}"]).await;
+        let engine = engine().await;
+        let built = engine.build_beside(other_view(&[SOURCE, STRICT, FROM_STRICT]));
+        let failed = built.await.expect_err("a record holds no row");
+        assert!(failed.to_string().contains("offset 1"), "{failed}");
+        let named = engine.build_beside(other_view(&[SOURCE, NAMED])).await;
+        let refused = named.expect_err("another view reads it");
+        let words = "cannot replace view because total reads it: the columns are other ones";
+        assert_eq!(refused.to_string(), words);
+        let newer = engine.build_beside(other_view(&[LATER, FROM_LATER])).await;
+        let refused = newer.expect_err("it is worked off before");
+        let words = "cannot replace view: \"later\", which it would read, was made after it";
+        assert_eq!(refused.to_string(), words);
+        assert_eq!(view_and_total().await, (vec![1, 2], 3));
+        // The name is free again.
+        let again = engine.build_beside(other_view(&[SOURCE, MORE])).await;
+        again.expect("nothing is in its way");
+        engine.abandon("view");
+        append("numbers", &["{\"n\":3}"]).await;
+        assert_eq!(view_and_total().await, (vec![1, 2, 3], 6));
+    });
+}
+
+/// A sink cannot take back what it has written, nor can a view forget rows of which it was told that they stay.
+#[test]
+fn a_view_whose_readers_could_not_follow_is_not_replaced() {
+    const CHANGES: (&str, &str) = (
+        "sink",
+        "CREATE SINK sink INTO TOPIC out AS SELECT n, c FROM view FORMAT UPSERT KEY (n)",
+    );
+    let world = self::world(&["numbers", "out"], &[SOURCE, VIEW, TOTAL]);
+    world.run(async {
+        let engine = engine().await;
+        let built = engine.build_beside(other_view(&[SOURCE, MORE]));
+        let words = "cannot replace view because total reads it: it counts on rows that only come";
+        assert_eq!(built.await.expect_err("a view reads it").to_string(), words);
+    });
+    let world = self::world(&["numbers", "out"], &[SOURCE, COUNTED, CHANGES]);
+    world.run(async {
+        append("numbers", &["{\"n\":1}"]).await;
+        let engine = engine().await;
+        let built = engine.build_beside(other_view(&[SOURCE, MORE])).await;
+        let words =
+            "cannot replace view because sink reads it: it cannot take back what it has put out";
+        assert_eq!(built.expect_err("a sink reads it").to_string(), words);
+        assert_eq!(written("out").await, 1);
+    });
+}
+
+/// Power cuts at every moment of it: what a restart shows is one view or the other, and the total is that of its rows.
+#[test]
+fn a_view_is_replaced_through_power_cuts() {
+    let mut shown = [0, 0];
+    for step in 0..60_u64 {
+        let world = world(&["numbers", "out"], &[SOURCE, COUNTED, TOTAL]);
+        world.run(async move {
+            append("numbers", &["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"]).await;
+            assert_eq!(view_and_total().await, (vec![1, 2, 3], 6));
+            if step % 3 > 0 {
+                runtime::sleep(CHECKPOINTED).await;
+            }
+        });
+        let relations = world.relations.clone();
+        let has_new = Rc::new(Cell::new(false));
+        let committed = has_new.clone();
+        world.run(async move {
+            runtime::spawn(runtime::Class::Query, "replaces", async move {
+                let engine = engine().await;
+                let built = engine.build_beside(other_view(&[SOURCE, MORE])).await;
+                built.expect("it can be made");
+                // Where the metadata is made to last, in a whole node.
+                relations.replace(planned(&[SOURCE, MORE, TOTAL]));
+                committed.set(true);
+                engine.swap("view").await.expect("the node is up");
+            });
+            runtime::spawn(runtime::Class::Query, "reads", async move {
+                loop {
+                    let (view, total) = view_and_total().await;
+                    assert_eq!(view.iter().sum::<i128>(), total);
+                    runtime::sleep(Duration::from_micros(300)).await;
+                }
+            });
+        });
+        world.sim.run_for(Duration::from_micros(step * 2_500));
+        let is_new = has_new.get();
+        world.sim.power_cut(world.node);
+        world.start();
+        world.run(async move {
+            let expected = match is_new {
+                false => (vec![1, 2, 3], 6),
+                true => (vec![12, 13], 25),
+            };
+            assert_eq!(view_and_total().await, expected, "step {step}");
+            append("numbers", &["{\"n\":4}"]).await;
+            let sum = if is_new { 39 } else { 10 };
+            assert_eq!(view_and_total().await.1, sum, "step {step}");
+        });
+        shown[usize::from(is_new)] += 1;
+    }
+    assert!(shown.iter().all(|count| *count > 5), "{shown:?}");
 }

@@ -9,8 +9,9 @@ use datafusion_common::{
     tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{
-    BinaryExpr, Expr, Extension, Join, JoinType, LogicalPlan, Operator, UserDefinedLogicalNodeCore,
-    logical_plan::builder::build_join_schema, utils::split_conjunction_owned,
+    BinaryExpr, Expr, ExprSchemable, Extension, Join, JoinType, LogicalPlan, Operator,
+    UserDefinedLogicalNodeCore, logical_plan::builder::build_join_schema,
+    utils::split_conjunction_owned,
 };
 
 use crate::{
@@ -20,6 +21,9 @@ use crate::{
 
 /// Stands in the condition of a join that is one.
 pub const MARK: &str = "forebay_as_of";
+
+/// The same with a time of the left side: the right one's is its event time.
+pub const SYSTEM_TIME_MARK: &str = "forebay_system_time";
 
 /// See the module head.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -133,7 +137,47 @@ fn refuse_marks(logical: &LogicalPlan) -> Result<(), SqlError> {
 }
 
 fn is_mark(condition: &Expr) -> bool {
-    matches!(condition, Expr::ScalarFunction(call) if call.name() == MARK)
+    matches!(condition, Expr::ScalarFunction(call) if [MARK, SYSTEM_TIME_MARK].contains(&call.name()))
+}
+
+/// The time that a mark names of the left side, if it does.
+fn time_of_mark(condition: &Expr) -> Option<&Expr> {
+    match condition {
+        Expr::ScalarFunction(call) if call.name() == SYSTEM_TIME_MARK => call.args.first(),
+        _ => None,
+    }
+}
+
+/// The event time of a relation whose rows are versions: they only come.
+fn event_time(side: &LogicalPlan) -> Option<usize> {
+    match side {
+        LogicalPlan::SubqueryAlias(alias) => event_time(&alias.input),
+        LogicalPlan::TableScan(scan) if scan.projection.is_none() => {
+            let relation = super::context::relation_of(scan)?;
+            relation.time.filter(|_| relation.is_append_only)
+        }
+        _ => None,
+    }
+}
+
+/// `FOR SYSTEM_TIME AS OF left_time`: the right side's versions, by its event time.
+fn version_times(join: &Join, left_time: &Expr) -> Result<(Expr, Expr), DataFusionError> {
+    let right = join.right.schema();
+    if !is_of(left_time, join.left.schema()) {
+        return Err(usage("FOR SYSTEM_TIME AS OF wants a time of the left side"));
+    }
+    let Some(at) = event_time(&join.right) else {
+        let message = "FOR SYSTEM_TIME AS OF wants a source, or a view whose rows only come, with a watermark";
+        return Err(crate::error::carried(
+            SqlError::new(sqlstate::FEATURE_NOT_SUPPORTED, message).with_hint(
+                "A plain JOIN with a table or view is exact at every moment; ASOF JOIN goes by any times.",
+            ),
+        ));
+    };
+    let right_time = Expr::Column(right.qualified_field(at).into());
+    let wanted = right_time.get_type(right)?;
+    let left_time = left_time.clone().cast_to(&wanted, join.left.schema())?;
+    Ok((left_time, right_time))
 }
 
 fn usage(message: &str) -> DataFusionError {
@@ -154,6 +198,9 @@ fn of_join(join: &Join, conditions: Vec<Expr>) -> Result<AsOf, DataFusionError> 
     let mut times = None;
     for condition in conditions {
         if is_mark(&condition) {
+            if let Some(time) = time_of_mark(&condition) {
+                times = Some(version_times(join, time)?);
+            }
             continue;
         }
         let Expr::BinaryExpr(BinaryExpr {

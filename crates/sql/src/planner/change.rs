@@ -1,5 +1,7 @@
 //! INSERT, UPDATE and DELETE as queries for the rows that come and go.
 
+mod joined;
+
 use std::{ops::ControlFlow, sync::Arc};
 
 use arrow::{
@@ -32,9 +34,13 @@ pub struct PlannedChange {
     pub added: Option<Planned>,
     /// What RETURNING wants of the rows that come, or go by DELETE: a query that reads them in the table's place.
     pub returned: Option<Planned>,
-    /// Types of `$1`, `$2` and so on; both queries take all of them.
+    /// What is done with rows whose key is there already.
+    pub conflict: Option<PlannedConflict>,
+    /// Types of `$1`, `$2` and so on; all queries take all of them.
     pub parameters: Vec<FieldRef>,
 }
+
+pub use joined::{EXCLUDED, PlannedConflict};
 
 impl PlannedChange {
     /// Fails when a row lacks a value that its table wants.
@@ -61,17 +67,17 @@ pub fn plan_change(
     kind: &StatementKind,
     types: &[Option<FieldRef>],
 ) -> Result<PlannedChange, SqlError> {
+    let mut conflict = None;
     let (statement, returning) = match kind {
         StatementKind::Insert(insert) => {
-            refuse(insert.on.is_some(), "ON CONFLICT")?;
             refuse(insert.source.is_none(), "INSERT without rows")?;
             let mut insert = insert.as_ref().clone();
+            conflict = insert.on.take();
             name_columns_of(catalog, &mut insert)?;
             let returning = insert.returning.take();
             (ast::Statement::Insert(insert), returning)
         }
         StatementKind::Update(update) => {
-            refuse(update.from.is_some(), "UPDATE FROM")?;
             let mut update = update.as_ref().clone();
             for assignment in &mut update.assignments {
                 fold(&mut assignment.target);
@@ -88,7 +94,6 @@ pub fn plan_change(
             (ast::Statement::Update(update), returning)
         }
         StatementKind::Delete(delete) => {
-            refuse(delete.using.is_some(), "DELETE USING")?;
             let mut delete = delete.as_ref().clone();
             let returning = delete.returning.take();
             (ast::Statement::Delete(delete), returning)
@@ -99,7 +104,19 @@ pub fn plan_change(
         Some(items) => Some(planned_returning(catalog, &statement, items)?),
         None => None,
     };
-    let change = of_statement(catalog, statement, types)?;
+    let change = match (&statement, &conflict) {
+        (ast::Statement::Update(update), _) if update.from.is_some() => {
+            joined::update(catalog, update, types)?
+        }
+        (ast::Statement::Delete(delete), _) if delete.using.is_some() => {
+            joined::delete(catalog, delete, types)?
+        }
+        (ast::Statement::Insert(insert), Some(on)) => {
+            let insert = insert.clone();
+            joined::insert(catalog, insert, on, types)?
+        }
+        _ => of_statement(catalog, statement, types)?,
+    };
     Ok(PlannedChange { returned, ..change })
 }
 
@@ -341,6 +358,7 @@ fn of_dml(
         removed: plan(removed)?,
         added: plan(added)?,
         returned: None,
+        conflict: None,
         parameters,
     })
 }

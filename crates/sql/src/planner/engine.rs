@@ -76,6 +76,7 @@ pub fn planned_statement(
     let context = Context::new(catalog, &OPTIONS);
     let options = ParserOptions::new()
         .with_parse_float_as_decimal(true)
+        .with_collect_spans(true)
         .with_support_varchar_with_length(true)
         .with_map_string_types_to_utf8view(false)
         .with_default_null_ordering(NullOrdering::NullsMax);

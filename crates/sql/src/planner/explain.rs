@@ -1,6 +1,6 @@
 //! A dataflow as a tree of text, with what each operator keeps.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use streams::{
     NodeId, Operator, Plan,
@@ -13,15 +13,36 @@ use crate::catalog::Catalog;
 /// One line for each node, the result first.
 #[must_use]
 pub fn explain(plan: &Plan, catalog: &Catalog) -> Vec<String> {
+    explain_with(plan, catalog, &BTreeMap::new())
+}
+
+/// The same with what is to be said of each node, by its number.
+#[must_use]
+pub fn explain_with(
+    plan: &Plan,
+    catalog: &Catalog,
+    notes: &BTreeMap<usize, String>,
+) -> Vec<String> {
     let known = properties(plan, catalog);
     let mut lines = Vec::new();
     if let Some(last) = plan.nodes.len().checked_sub(1) {
         describe(plan, &known, NodeId(last), 0, &mut lines);
     }
-    lines
+    for (at, line) in &mut lines {
+        if let Some(note) = notes.get(&at.0) {
+            write!(line, " ({note})").expect("writing to text");
+        }
+    }
+    lines.into_iter().map(|(_, line)| line).collect()
 }
 
-fn describe(plan: &Plan, known: &[Properties], at: NodeId, depth: usize, lines: &mut Vec<String>) {
+fn describe(
+    plan: &Plan,
+    known: &[Properties],
+    at: NodeId,
+    depth: usize,
+    lines: &mut Vec<(NodeId, String)>,
+) {
     let node = &plan.nodes[at.0];
     let mut line = "  ".repeat(depth);
     if depth > 0 {
@@ -48,7 +69,7 @@ fn describe(plan: &Plan, known: &[Properties], at: NodeId, depth: usize, lines: 
         ""
     };
     write!(line, "  (node {}, state: {state}{form})", at.0).expect("writing to text");
-    lines.push(line);
+    lines.push((at, line));
     for input in &node.inputs {
         describe(plan, known, *input, depth + 1, lines);
     }

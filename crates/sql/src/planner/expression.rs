@@ -75,6 +75,12 @@ fn with_bounds(expression: Expr) -> Result<Expr, SqlError> {
     Ok(done.data)
 }
 
+/// The query engine's own, where it is one.
+pub fn engine_expression(expression: &ExpressionRef) -> Option<&Arc<dyn PhysicalExpr>> {
+    let any: &dyn Any = &**expression;
+    any.downcast_ref::<Engine>().map(|engine| &engine.physical)
+}
+
 fn column_of(expression: &Expr, schema: &DFSchema) -> Option<usize> {
     match expression {
         Expr::Column(column) => schema.maybe_index_of_column(column),

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use streams::{
-    Operator, Plan,
-    plan::{Closes, Join, JoinKind, Ties, WindowKind},
+    Node, Operator, Plan,
+    plan::{Ages, Closes, Join, JoinKind, Ties, WindowKind},
 };
+
+use super::interval;
 
 use crate::catalog::Catalog;
 
@@ -47,8 +49,30 @@ impl Properties {
 /// Rows of a moment come until the watermark is behind it.
 const INSTANT_US: i64 = 1;
 
-/// Lets nodes forget what is closed, where something that their rows have in common says when.
+/// Lets nodes forget what is closed, where something that their rows have in common says when, and joins what is too old for
+/// their condition.
 pub fn close(plan: &mut Plan, catalog: &Catalog) {
+    // What one join keeps no longer may be what another one above it needs to know.
+    loop {
+        let known = properties(plan, catalog);
+        let of_join = |node: &Node| match &node.operator {
+            Operator::Join(join)
+                if node.ages.is_none() && shared_time(node, join, &known).is_none() =>
+            {
+                let [left, right] = [0, 1].map(|side: usize| node.inputs[side].0);
+                let width = plan.nodes[left].schema.fields().len();
+                interval::ages(join, &known[left].times, &known[right].times, width)
+            }
+            _ => None,
+        };
+        let found: Vec<_> = plan.nodes.iter().map(of_join).collect();
+        if found.iter().all(Option::is_none) {
+            break;
+        }
+        for (node, ages) in plan.nodes.iter_mut().zip(found) {
+            node.ages = node.ages.or(ages);
+        }
+    }
     let known = properties(plan, catalog);
     for (node, known) in plan.nodes.iter_mut().zip(&known) {
         let own = &known.times;
@@ -63,14 +87,32 @@ pub fn close(plan: &mut Plan, catalog: &Catalog) {
             | Operator::SetDifference { .. }
             | Operator::SetIntersection { .. }
             | Operator::Sessions { .. } => first(&|_| true),
-            Operator::Join(join) => match join.kind {
-                JoinKind::LeftAntiNullAware | JoinKind::AsOf { .. } => None,
-                _ => first(&|column| join.keys.iter().any(|(left, _)| *left == column)),
-            },
+            Operator::Join(_) if node.ages.is_some() => None,
+            Operator::Join(join) => shared_time_of(join, own),
             _ => None,
         };
         node.closes = closes;
     }
+}
+
+/// The time that closes a join's keys.
+fn shared_time(node: &Node, join: &Join, known: &[Properties]) -> Option<Closes> {
+    let [left, right] = [0, 1].map(|side: usize| node.inputs[side].0);
+    let width = node.schema.fields().len();
+    let times = times_of_join(join, &known[left], &known[right], false, width);
+    shared_time_of(join, &times)
+}
+
+fn shared_time_of(join: &Join, times: &[Closes]) -> Option<Closes> {
+    if matches!(
+        join.kind,
+        JoinKind::LeftAntiNullAware | JoinKind::AsOf { .. }
+    ) {
+        return None;
+    }
+    let is_key = |time: &&Closes| join.keys.iter().any(|(left, _)| *left == time.column);
+    let keys = times.iter().filter(is_key);
+    keys.min_by_key(|time| time.after_us).copied()
 }
 
 /// For each node.
@@ -86,7 +128,12 @@ pub fn properties(plan: &Plan, catalog: &Catalog) -> Vec<Properties> {
             .collect();
         let width = node.schema.fields().len();
         let mut found = of_node(&node.operator, &inputs, &widths, width, catalog);
-        if node.closes.is_some() {
+        if let (Some([left, right]), Operator::Join(join)) = (&node.ages, &node.operator) {
+            found
+                .times
+                .extend(times_of_ages(join, left, right, widths[0]));
+        }
+        if node.closes.is_some() || node.ages.is_some() {
             found.state = StateClass::Bounded;
         }
         known.push(found);
@@ -296,6 +343,25 @@ fn of_join(join: &Join, inputs: &[&Properties], widths: &[usize]) -> Properties 
         is_append_only: both_append && matches!(join.kind, JoinKind::Inner | JoinKind::LeftSemi),
         times,
         state: StateClass::ByRows,
+    }
+}
+
+/// A pair comes or goes for as long as either of its rows may find others.
+fn times_of_ages(join: &Join, left: &Ages, right: &Ages, left_width: usize) -> Vec<Closes> {
+    let closes = |column, ages: &Ages| Closes {
+        column,
+        after_us: ages.kept_us,
+    };
+    let (left, right) = (
+        closes(left.column, left),
+        closes(left_width + right.column, right),
+    );
+    // Where a side may be missing its columns are null, and close never.
+    match join.kind {
+        JoinKind::Inner => vec![left, right],
+        JoinKind::Left | JoinKind::LeftSemi | JoinKind::LeftAnti | JoinKind::LeftMark => vec![left],
+        JoinKind::Right => vec![right],
+        _ => Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 
 use super::{define, explain, plan_query};
 use crate::{
+    backend::SqlError,
     catalog::Catalog,
     statement::{StatementKind, parse},
 };
@@ -185,7 +186,7 @@ fn a_column_that_is_not_there() {
     check(
         "SELECT x FROM t",
         expect![[
-            r#"SqlError { sqlstate: [52, 50, 55, 48, 51], message: "column \"x\" does not exist", detail: None, hint: None, position: None }"#
+            r#"SqlError { sqlstate: [52, 50, 55, 48, 51], message: "column \"x\" does not exist", detail: None, hint: None, position: None, location: Some((1, 8)) }"#
         ]],
     );
 }
@@ -195,7 +196,7 @@ fn a_relation_that_is_not_there() {
     check(
         "SELECT * FROM nope",
         expect![[
-            r#"SqlError { sqlstate: [52, 50, 80, 48, 49], message: "relation \"nope\" does not exist", detail: None, hint: None, position: None }"#
+            r#"SqlError { sqlstate: [52, 50, 80, 48, 49], message: "relation \"nope\" does not exist", detail: None, hint: None, position: None, location: Some((1, 15)) }"#
         ]],
     );
 }
@@ -205,7 +206,7 @@ fn a_word_out_of_place() {
     check(
         "SELECT FROM WHERE",
         expect![[
-            r#"SqlError { sqlstate: [52, 50, 80, 48, 49], message: "relation \"where\" does not exist", detail: None, hint: None, position: None }"#
+            r#"SqlError { sqlstate: [52, 50, 80, 48, 49], message: "relation \"where\" does not exist", detail: None, hint: None, position: None, location: Some((1, 13)) }"#
         ]],
     );
 }
@@ -215,7 +216,7 @@ fn an_append_sink_of_changing_rows() {
     check(
         "CREATE SINK k INTO TOPIC k AS SELECT a, count(*) FROM t GROUP BY a FORMAT APPEND",
         expect![[
-            r#"SqlError { sqlstate: [52, 50, 80, 49, 55], message: "rows of this query change, and an append sink cannot take them back", detail: None, hint: Some("Use FORMAT UPSERT KEY (…) or FORMAT DEBEZIUM."), position: None }"#
+            r#"SqlError { sqlstate: [52, 50, 80, 49, 55], message: "rows of this query change, and an append sink cannot take them back", detail: None, hint: Some("Use FORMAT UPSERT KEY (…) or FORMAT DEBEZIUM."), position: None, location: None }"#
         ]],
     );
 }
@@ -437,11 +438,82 @@ fn state_of_closed_windows_goes_where_late_rows_are_dropped() {
             expect![[""]],
         ),
         (
+            "WITH (late_rows = 'drop') AS SELECT a.k, a.v + b.v AS v FROM s AS a JOIN s AS b ON a.k = b.k \
+             AND b.at BETWEEN a.at - INTERVAL '1 hour' AND a.at + INTERVAL '1 minute'".to_owned(),
+            expect!["-> Inner join on [#0 = #0] if at@5 >= at@2 - IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 3600000000000 } AND at@5 <= at@2 + IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 60000000000 }  (node 1, state: bounded by watermark, append-only)"],
+        ),
+        (
+            "WITH (late_rows = 'drop') AS SELECT a.k FROM s AS a LEFT JOIN s AS b ON a.k = b.k \
+             AND a.at > b.at AND a.at < b.at + INTERVAL '1 day'".to_owned(),
+            expect!["-> Left join on [#0 = #0] if at@1 > at@3 AND at@1 < at@3 + IntervalMonthDayNano { months: 0, days: 1, nanoseconds: 0 }  (node 1, state: bounded by watermark)"],
+        ),
+        // Its left rows would be looked for for ever.
+        (
+            "WITH (late_rows = 'drop') AS SELECT a.k FROM s AS a JOIN s AS b ON a.k = b.k AND a.at > b.at".to_owned(),
+            expect![[""]],
+        ),
+        (
+            "AS SELECT a.k FROM s AS a JOIN s AS b ON a.k = b.k AND a.at = b.at + INTERVAL '1 hour'".to_owned(),
+            expect![[""]],
+        ),
+        (
             "WITH (late_rows = 'drop') AS SELECT window_start, k FROM TUMBLE(plain, at, INTERVAL '1 minute')".to_owned(),
             expect!["no window ever closes: nothing that the query reads has a watermark"],
         ),
     ];
     for (rest, expected) in cases {
         expected.assert_eq(&state(&rest).join("\n"));
+    }
+}
+
+#[test]
+fn a_join_with_versions_is_an_as_of_join_by_event_time() {
+    let catalog = catalog(
+        "CREATE SOURCE orders FROM TOPIC o (cur TEXT, price INT, at TIMESTAMPTZ);
+         CREATE SOURCE rates FROM TOPIC r (cur TEXT, rate INT, since TIMESTAMPTZ, WATERMARK FOR since AS since);
+         CREATE TABLE plain (cur TEXT, rate INT, since TIMESTAMPTZ)",
+    );
+    let plan = |join: &str| -> Result<String, SqlError> {
+        let text = format!(
+            "CREATE MATERIALIZED VIEW v AS SELECT price * rate AS paid FROM orders AS o {join}"
+        );
+        let statement = parse(&text)?.pop().expect("one");
+        match define(&catalog, &statement)?.1 {
+            streams::Definition::View(view) => Ok(format!("{:?}", view.plan)),
+            _ => panic!("a view was made"),
+        }
+    };
+    let as_of = |kind: &str| {
+        plan(&format!(
+            "ASOF {kind} JOIN rates AS r ON o.cur = r.cur AND o.at >= r.since"
+        ))
+    };
+    for kind in ["", "LEFT"] {
+        for aliased in ["AS r", "r"] {
+            let versions =
+                format!("{kind} JOIN rates FOR SYSTEM_TIME AS OF o.at {aliased} ON o.cur = r.cur");
+            assert_eq!(plan(&versions), as_of(kind), "{versions}");
+        }
+    }
+    for (join, wanted) in [
+        (
+            "JOIN plain FOR SYSTEM_TIME AS OF o.at AS r ON o.cur = r.cur",
+            "FOR SYSTEM_TIME AS OF wants a source, or a view whose rows only come, with a watermark",
+        ),
+        (
+            "JOIN rates FOR SYSTEM_TIME AS OF r.since AS r ON o.cur = r.cur",
+            "FOR SYSTEM_TIME AS OF wants a time of the left side",
+        ),
+        (
+            "JOIN rates FOR SYSTEM_TIME AS OF now() AS r ON o.cur = r.cur",
+            "FOR SYSTEM_TIME AS OF wants a column of the other side, and a join with ON",
+        ),
+        (
+            "JOIN rates FOR SYSTEM_TIME AS OF o.at AS r USING (cur)",
+            "FOR SYSTEM_TIME AS OF wants a column of the other side, and a join with ON",
+        ),
+    ] {
+        let refused: SqlError = plan(join).expect_err(join);
+        assert_eq!(refused.message, wanted, "{join}");
     }
 }

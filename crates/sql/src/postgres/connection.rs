@@ -123,6 +123,11 @@ impl Wire {
         }
     }
 
+    /// Whether more has come than was cut into messages.
+    pub fn is_ahead(&self) -> bool {
+        self.consumed < self.input.len()
+    }
+
     pub async fn flush(&mut self) -> io::Result<()> {
         if !self.replies.bytes.is_empty() {
             self.peer.write(&self.replies.bytes).await?;

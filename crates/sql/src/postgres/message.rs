@@ -6,7 +6,8 @@
 //! 2. A message is decoded from its own bytes only, all of them: one that says less or more than it holds is refused.
 //!
 //! # Layout   one byte of kind (not in a client's first message), then the length as u32, big-endian, itself included
-//! # Limits   `FIRST_BYTES_MAX` before the start, `MESSAGE_BYTES_MAX` after it; longer ones end the connection
+//! # Limits   `FIRST_BYTES_MAX` before the start, `AUTHENTICATION_BYTES_MAX` until a client is known, `MESSAGE_BYTES_MAX`
+//!   after it; longer ones end the connection
 //! # Instead of   the crate `pgwire`: its decoder reads counts without a look at what is left, and panics
 
 #[cfg(test)]
@@ -16,6 +17,8 @@ use crate::backend::SqlError;
 
 /// What Postgres allows a startup packet.
 pub const FIRST_BYTES_MAX: usize = 10_000;
+/// What Postgres allows a message of a SASL exchange.
+pub const AUTHENTICATION_BYTES_MAX: usize = 1024;
 /// A statement with its parameters.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// No row is told in more; Postgres itself stops at 1 GiB.
@@ -34,6 +37,8 @@ pub enum DecodeError {
     Length(u32),
     #[error("invalid frontend message type {0}")]
     Kind(u8),
+    #[error("expected SASL response, got message type {0}")]
+    NotSasl(u8),
     #[error("insufficient data left in message")]
     Short,
     #[error("invalid message format")]
@@ -58,6 +63,24 @@ pub struct Startup {
     /// Of version 3.
     pub minor: u16,
     pub parameters: Vec<(String, String)>,
+}
+
+impl Startup {
+    #[must_use]
+    pub fn get(&self, wanted: &str) -> Option<&str> {
+        let mut parameters = self.parameters.iter();
+        parameters
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// How a client begins a SASL exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sasl<'a> {
+    pub mechanism: &'a str,
+    /// `None`: it waits for the server to begin.
+    pub message: Option<&'a [u8]>,
 }
 
 /// What a client sends once it is in.
@@ -109,6 +132,17 @@ pub enum Target<'a> {
 /// Bytes of the first message at the front of `input`, once all are there.
 pub fn first_frame(input: &[u8]) -> Result<Option<usize>, DecodeError> {
     frame(input, FIRST_BYTES_MAX, 8)
+}
+
+/// As `request_frame`, of a client that is not known yet.
+pub fn authentication_frame(input: &[u8]) -> Result<Option<usize>, DecodeError> {
+    let Some((kind, rest)) = input.split_first() else {
+        return Ok(None);
+    };
+    if *kind != b'p' {
+        return Err(DecodeError::NotSasl(*kind));
+    }
+    Ok(frame(rest, AUTHENTICATION_BYTES_MAX, 4)?.map(|bytes| bytes + 1))
 }
 
 /// Bytes of a message at the front of `input`, its kind included, once all are there.
@@ -166,6 +200,23 @@ impl<'a> First<'a> {
             }
         };
         fields.end(first)
+    }
+}
+
+impl<'a> Sasl<'a> {
+    /// All of a frame as `authentication_frame` cut it.
+    pub fn initial(frame: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut fields = Fields(Self::further(frame)?);
+        let initial = Self {
+            mechanism: fields.text()?,
+            message: fields.value()?,
+        };
+        fields.end(initial)
+    }
+
+    /// What a client says once it has begun.
+    pub fn further(frame: &'a [u8]) -> Result<&'a [u8], DecodeError> {
+        frame.get(5..).ok_or(DecodeError::Short)
     }
 }
 
@@ -340,6 +391,33 @@ impl Replies {
     /// To SSLRequest and GSSENCRequest.
     pub fn refuse_encryption(&mut self) {
         self.bytes.push(b'N');
+    }
+
+    /// To SSLRequest.
+    pub fn accept_encryption(&mut self) {
+        self.bytes.push(b'S');
+    }
+
+    pub fn authentication_sasl(&mut self, mechanisms: &[&str]) {
+        self.message(b'R', |out| {
+            out.extend(10_u32.to_be_bytes());
+            mechanisms.iter().for_each(|name| text(out, name));
+            out.push(0);
+        });
+    }
+
+    pub fn authentication_continue(&mut self, said: &str) {
+        self.message(b'R', |out| {
+            out.extend(11_u32.to_be_bytes());
+            out.extend(said.as_bytes());
+        });
+    }
+
+    pub fn authentication_final(&mut self, said: &str) {
+        self.message(b'R', |out| {
+            out.extend(12_u32.to_be_bytes());
+            out.extend(said.as_bytes());
+        });
     }
 
     pub fn authentication_ok(&mut self) {

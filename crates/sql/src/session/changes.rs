@@ -1,6 +1,9 @@
 //! INSERT, UPDATE and DELETE: rows that go and come, at once or when the transaction commits.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow::{
     array::{BooleanArray, RecordBatch},
@@ -14,9 +17,15 @@ use super::{Answer, Rows, Session, Tag, query::Query};
 use crate::{
     backend::SqlError,
     column_type::{field_of_oid, postgres_type},
-    planner::{self, Bindings, Planned, PlannedChange},
+    planner::{self, Bindings, Planned, PlannedChange, PlannedConflict},
     statement::{Statement, StatementKind},
 };
+
+/// The table has changed since it was read.
+const CONFLICT: [u8; 5] = *b"40001";
+
+/// An INSERT with ON CONFLICT is computed anew so often when others change its table meanwhile.
+const UPSERT_TRIES: usize = 20;
 
 impl Session {
     async fn planned_change(
@@ -52,6 +61,24 @@ impl Session {
         statement: &Statement,
         values: &[ScalarValue],
     ) -> Result<Answer, SqlError> {
+        let is_upsert =
+            matches!(&statement.kind, StatementKind::Insert(insert) if insert.on.is_some());
+        let mut tries = if is_upsert { UPSERT_TRIES } else { 1 };
+        loop {
+            tries -= 1;
+            match self.change_once(statement, values).await {
+                Err(error)
+                    if error.sqlstate == CONFLICT && tries > 0 && !self.transaction.holds() => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn change_once(
+        &mut self,
+        statement: &Statement,
+        values: &[ScalarValue],
+    ) -> Result<Answer, SqlError> {
         if self.transaction.is_read_only || self.settings.get("transaction_read_only")? == "on" {
             let what = match statement.kind {
                 StatementKind::Insert(_) => "INSERT",
@@ -64,18 +91,19 @@ impl Session {
         // What was bound has the type that was described.
         let types = values.iter().map(postgres_type_of).collect::<Vec<_>>();
         let change = self.planned_change(statement, &types).await?;
-        let (removed, removed_at) = self.rows_of(&change.removed, values).await?;
-        let (added, added_at) = self.rows_of(&change.added, values).await?;
-        added.iter().try_for_each(|rows| change.check(rows))?;
-        // What comes by INSERT is right whatever the table holds.
-        let as_of = match statement.kind {
-            StatementKind::Insert(_) => None,
-            _ => removed_at.min(added_at.or(removed_at)),
+        let (rows, as_of) = match &change.conflict {
+            Some(conflict) => self.rows_in_conflict(&change, conflict, values).await?,
+            None => self.plain_rows(statement, &change, values).await?,
         };
+        let Touched {
+            removed,
+            added,
+            count,
+        } = rows;
         let tag = match statement.kind {
-            StatementKind::Insert(_) => Tag::Counted("INSERT 0", count(&added)),
-            StatementKind::Update(_) => Tag::Counted("UPDATE", count(&added)),
-            _ => Tag::Counted("DELETE", count(&removed)),
+            StatementKind::Insert(_) => Tag::Counted("INSERT 0", count),
+            StatementKind::Update(_) => Tag::Counted("UPDATE", count),
+            _ => Tag::Counted("DELETE", count),
         };
         let answer = match &change.returned {
             None => Answer::Done(tag),
@@ -95,6 +123,95 @@ impl Session {
             }
         }
         Ok(answer)
+    }
+
+    async fn plain_rows(
+        &mut self,
+        statement: &Statement,
+        change: &PlannedChange,
+        values: &[ScalarValue],
+    ) -> Result<(Touched, Option<u64>), SqlError> {
+        let (removed, removed_at) = self.rows_of(&change.removed, values).await?;
+        let (added, added_at) = self.rows_of(&change.added, values).await?;
+        added.iter().try_for_each(|rows| change.check(rows))?;
+        // What comes by INSERT is right whatever the table holds.
+        let (as_of, count) = match statement.kind {
+            StatementKind::Insert(_) => (None, count(&added)),
+            StatementKind::Update(_) => (removed_at.min(added_at.or(removed_at)), count(&added)),
+            _ => (removed_at, count(&removed)),
+        };
+        let touched = Touched {
+            removed,
+            added,
+            count,
+        };
+        Ok((touched, as_of))
+    }
+
+    /// Of an INSERT with ON CONFLICT: what it comes to over the rows that its keys find.
+    async fn rows_in_conflict(
+        &mut self,
+        change: &PlannedChange,
+        conflict: &PlannedConflict,
+        values: &[ScalarValue],
+    ) -> Result<(Touched, Option<u64>), SqlError> {
+        let (proposed, _) = self.rows_of(&change.added, values).await?;
+        proposed.iter().try_for_each(|rows| change.check(rows))?;
+        let first_only = conflict.updated.is_none();
+        let proposed = one_per_key(proposed, &conflict.key, first_only)?;
+        let (found, epoch) = self.rows_by_key(change, conflict, &proposed).await?;
+        let rows = BTreeMap::from([
+            (change.table.clone(), found),
+            (planner::EXCLUDED.to_owned(), proposed),
+        ]);
+        let bindings = Bindings {
+            parameters: values.to_vec(),
+            now_us: self.transaction_time(),
+        };
+        let mut removed = Vec::new();
+        let inserted = conflict.inserted.clone();
+        let mut added = self
+            .execute(inserted, bindings.clone(), rows.clone())
+            .await?;
+        if let Some((gone, come)) = conflict.updated.clone() {
+            removed = self.execute(gone, bindings.clone(), rows.clone()).await?;
+            added.extend(self.execute(come, bindings, rows).await?);
+        }
+        added.iter().try_for_each(|rows| change.check(rows))?;
+        let touched = Touched {
+            count: count(&added),
+            removed,
+            added,
+        };
+        Ok((touched, Some(epoch)))
+    }
+
+    /// Rows of a table that may have one of these keys, and the epoch they are of.
+    async fn rows_by_key(
+        &mut self,
+        change: &PlannedChange,
+        conflict: &PlannedConflict,
+        proposed: &[RecordBatch],
+    ) -> Result<(Vec<RecordBatch>, u64), SqlError> {
+        let name = change.table.clone();
+        if !self.transaction.holds() {
+            let mut keys = Vec::with_capacity(proposed.len());
+            for batch in proposed {
+                keys.push(batch.project(&conflict.key)?);
+            }
+            if let [keys] = &keys[..] {
+                let key = conflict.key.clone();
+                let found = self.backend.lookup(name.clone(), key, keys.clone());
+                let mut found = found.await?;
+                let rows = found.rows.remove(&name).unwrap_or_default();
+                return Ok((rows, found.epoch));
+            }
+        }
+        let system = self.system().await;
+        let mut rows = BTreeMap::new();
+        let names = vec![name.clone()];
+        let epoch = self.read_relations(&system, names, &mut rows).await?;
+        Ok((rows.remove(&name).unwrap_or_default(), epoch))
     }
 
     /// What RETURNING says of rows that come or go.
@@ -129,6 +246,41 @@ impl Session {
         let query = Query::new(self.system().await, planned.clone());
         self.run_planned(&query, values).await
     }
+}
+
+/// Rows that go and come, and how many of them the client is told.
+struct Touched {
+    removed: Vec<RecordBatch>,
+    added: Vec<RecordBatch>,
+    count: u64,
+}
+
+/// The first row of each key; where only one may be there, a second one is refused.
+fn one_per_key(
+    rows: Vec<RecordBatch>,
+    key: &[usize],
+    first_only: bool,
+) -> Result<Vec<RecordBatch>, SqlError> {
+    let Some(schema) = rows.first().map(RecordBatch::schema) else {
+        return Ok(rows);
+    };
+    let rows = arrow::compute::concat_batches(&schema, &rows)?;
+    let keys = rows.project(key)?;
+    let fields = keys.columns().iter();
+    let fields = fields.map(|column| SortField::new(column.data_type().clone()));
+    let converter = RowConverter::new(fields.collect())?;
+    let mut seen = BTreeSet::new();
+    let keep: BooleanArray = converter
+        .convert_columns(keys.columns())?
+        .iter()
+        .map(|key| Some(seen.insert(key.as_ref().to_vec())))
+        .collect();
+    if !first_only && keep.true_count() < rows.num_rows() {
+        let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
+        let hint = "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.";
+        return Err(SqlError::new(*b"21000", message).with_hint(hint));
+    }
+    Ok(vec![arrow::compute::filter_record_batch(&rows, &keep)?])
 }
 
 fn columns(planned: &Planned) -> SchemaRef {

@@ -14,18 +14,15 @@ use arrow::{
 use datafusion_common::ScalarValue;
 use datafusion_sql::sqlparser::ast;
 
-use super::{
-    Answer, Rows, Session, Tag, changes::as_it_stands, rows::changes_schema, text_columns,
-};
+use super::{Rows, Session, changes::as_it_stands, rows::changes_schema};
 use crate::{
-    backend::{PermitSize, ReadAt, SqlError},
+    backend::{PermitSize, ReadAt, Snapshot, SqlError},
     catalog::{Catalog, Relation, RelationKind},
     column_type::{field_of, field_of_oid, postgres_type},
     error::sqlstate,
     execute::execute,
     pg_catalog::{self, Asker, SystemCatalog},
     planner::{self, Bindings, Planned},
-    statement::{Statement, StatementKind},
 };
 
 /// Rows of relations, and the epoch they are of where they are of one.
@@ -38,7 +35,7 @@ type Question = (Planned, Bindings, BTreeMap<String, Vec<RecordBatch>>);
 #[derive(Clone, Debug)]
 pub(super) struct Query {
     system: Arc<SystemCatalog>,
-    planned: Planned,
+    pub planned: Planned,
     /// Settings that the query itself sets.
     sets: Vec<(String, String)>,
 }
@@ -267,6 +264,7 @@ impl Session {
             return Ok(None);
         }
         let snapshot = self.backend.lookup(name.clone(), columns, keys).await?;
+        check_columns(&query.system.all, &snapshot)?;
         let epoch = snapshot.epoch;
         Ok(Some((snapshot.rows, Some(epoch))))
     }
@@ -311,7 +309,7 @@ impl Session {
 
     /// Rows of relations of users. A transaction takes all views and tables with its first read: later ones are of the same
     /// epoch, which the node has not kept.
-    async fn read_relations(
+    pub(super) async fn read_relations(
         &mut self,
         system: &SystemCatalog,
         mut names: Vec<String>,
@@ -337,6 +335,7 @@ impl Session {
                 after: tokens(self.settings.get("forebay.after")?)?,
             };
             let snapshot = self.backend.snapshot(names, at).await?;
+            check_columns(&system.all, &snapshot)?;
             epoch = epoch.or(Some(snapshot.epoch));
             found = snapshot.rows;
         }
@@ -377,193 +376,26 @@ impl Session {
             .await?;
         Ok(Rows::subscribed(&relation.schema, changes))
     }
+}
 
-    pub(super) async fn explain(
-        &mut self,
-        analyze: bool,
-        statement: &Statement,
-    ) -> Result<Answer, SqlError> {
-        let system = self.system().await;
-        let mut lines = match &statement.kind {
-            StatementKind::Query(query) => {
-                let planned = self.plan(query, &[]).await?;
-                let bindings = Bindings {
-                    parameters: Vec::new(),
-                    now_us: (self.now)(),
-                };
-                let planned = planned.planned;
-                let bound = self.compute(move || planned.bind(&bindings)).await?;
-                planner::explain(&bound.plan, &system.all)
-            }
-            StatementKind::CreateView(_) | StatementKind::CreateSink(_) => {
-                let (over, own) = (system.clone(), statement.clone());
-                let define = move || planner::define(&over.all, &own);
-                let (_, definition) = self.compute(define).await?;
-                match definition {
-                    streams::Definition::View(view) => planner::explain(&view.plan, &system.all),
-                    streams::Definition::Sink(sink) => planner::explain(&sink.plan, &system.all),
-                    _ => Vec::new(),
-                }
-            }
-            _ => {
-                return Err(SqlError::unsupported(
-                    "EXPLAIN takes a query, or CREATE MATERIALIZED VIEW or SINK",
-                ));
-            }
+/// A view may be replaced between the planning of a query and its reading.
+fn check_columns(catalog: &Catalog, snapshot: &Snapshot) -> Result<(), SqlError> {
+    for (name, batches) in &snapshot.rows {
+        let views = catalog.get(name).filter(|r| r.kind == RelationKind::View);
+        let (Some(view), Some(batch)) = (views, batches.first()) else {
+            continue;
         };
-        if analyze && let StatementKind::Query(query) = &statement.kind {
-            let began = (self.now)();
-            let rows = self.query(query, &[]).await?;
-            let spent = (self.now)() - began;
-            let count = rows.count();
-            lines.push(format!("Rows: {count}"));
-            lines.push(format!("Execution time: {:.3} ms", spent as f64 / 1000.0));
-        }
-        let lines: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(lines));
-        let schema = text_columns(&["QUERY PLAN"]);
-        let batch = RecordBatch::try_new(schema.clone(), vec![lines])?;
-        Ok(Answer::Rows(
-            Rows::new(schema, vec![batch]).uncounted("EXPLAIN"),
-        ))
-    }
-
-    pub(super) async fn define(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
-        if self.transaction.is_open() {
-            self.notice(
-                *b"01000",
-                "definitions take effect at once: ROLLBACK does not undo them",
-            );
-        }
-        let catalog = self.backend.catalog().await;
-        let index_name;
-        let (tag, name, or_not) = match &statement.kind {
-            StatementKind::Drop(drop) => return self.drop_relations(drop).await,
-            StatementKind::CreateSource(create) => {
-                ("CREATE SOURCE", Some(&create.name), create.if_not_exists)
-            }
-            StatementKind::CreateTable(create) => {
-                ("CREATE TABLE", Some(&create.name), create.if_not_exists)
-            }
-            StatementKind::CreateView(create) => (
-                "CREATE MATERIALIZED VIEW",
-                Some(&create.name),
-                create.if_not_exists,
-            ),
-            StatementKind::CreateSink(create) => {
-                ("CREATE SINK", Some(&create.name), create.if_not_exists)
-            }
-            StatementKind::CreateIndex(create) => {
-                index_name = create.index_name();
-                ("CREATE INDEX", Some(&index_name), create.if_not_exists)
-            }
-            _ => return Err(SqlError::unsupported("this statement makes no relation")),
+        let columns = |schema: &Schema| {
+            let fields = schema.fields().iter();
+            let columns = fields.map(|field| (field.name().clone(), field.data_type().clone()));
+            columns.collect::<Vec<_>>()
         };
-        let done = Ok(Answer::Done(Tag::Fixed(tag)));
-        if let Some(name) = name
-            && catalog.get(name).is_some()
-            && !is_replaced(statement)
-        {
-            let message = format!("relation \"{name}\" already exists");
-            if or_not {
-                self.notice(*b"42P07", message + ", skipping");
-                return done;
-            }
-            return Err(SqlError::new(*b"42P07", message));
+        if columns(&view.schema) != columns(&batch.schema()) {
+            let message = format!("\"{name}\" was replaced while the query was planned");
+            return Err(SqlError::new(*b"0A000", message).with_hint("Ask again."));
         }
-        let over = catalog.clone();
-        let own = match statement.subject() {
-            Some(subject) => {
-                let found = self.backend.schema(subject).await?;
-                statement.with_schema(&found)?
-            }
-            None => statement.clone(),
-        };
-        let (relation, definition) = self.compute(move || planner::define(&over, &own)).await?;
-        self.backend.create(relation, definition).await?;
-        done
     }
-
-    async fn drop_relations(&mut self, drop: &crate::statement::Drop) -> Result<Answer, SqlError> {
-        use crate::statement::DropKind;
-        let (tag, kind, word) = match drop.kind {
-            DropKind::Source => ("DROP SOURCE", RelationKind::Source, "source"),
-            DropKind::Table => ("DROP TABLE", RelationKind::Table, "table"),
-            DropKind::View => (
-                "DROP MATERIALIZED VIEW",
-                RelationKind::View,
-                "materialized view",
-            ),
-            DropKind::Sink => ("DROP SINK", RelationKind::Sink, "sink"),
-            DropKind::Index => ("DROP INDEX", RelationKind::Index, "index"),
-        };
-        for name in &drop.names {
-            let catalog = self.backend.catalog().await;
-            let Some(found) = catalog.get(name).cloned() else {
-                let message = format!("{word} \"{name}\" does not exist");
-                if drop.if_exists {
-                    self.notice(*b"00000", message + ", skipping");
-                    continue;
-                }
-                return Err(SqlError::new(*b"42P01", message));
-            };
-            if found.kind != kind {
-                return Err(SqlError::new(
-                    *b"42809",
-                    format!("\"{name}\" is not a {word}"),
-                ));
-            }
-            self.drop_with_readers(name, drop.cascade).await?;
-        }
-        Ok(Answer::Done(Tag::Fixed(tag)))
-    }
-
-    /// Readers first, when they are to go too.
-    async fn drop_with_readers(&mut self, name: &str, cascade: bool) -> Result<(), SqlError> {
-        let catalog = self.backend.catalog().await;
-        let mut order = vec![name.to_owned()];
-        let mut at = 0;
-        while let Some(dropped) = order.get(at).cloned() {
-            let readers = catalog
-                .relations()
-                .filter(|other| other.reads.contains(&dropped));
-            // An index goes with its relation.
-            let (indexes, readers): (Vec<_>, Vec<_>) =
-                readers.partition(|other| other.kind == RelationKind::Index);
-            let names = |of: &[&Arc<Relation>]| -> Vec<String> {
-                of.iter().map(|one| one.name.clone()).collect()
-            };
-            let (indexes, mut readers) = (names(&indexes), names(&readers));
-            if !cascade && !readers.is_empty() {
-                let message = format!("cannot drop {name} because other objects depend on it");
-                let detail: Vec<_> = readers
-                    .iter()
-                    .map(|reader| format!("{reader} depends on {name}"))
-                    .collect();
-                return Err(SqlError::new(*b"2BP01", message)
-                    .with_detail(detail.join("\n"))
-                    .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
-            }
-            readers.extend(indexes);
-            for reader in readers {
-                // Whoever reads several of them goes before all of them.
-                order.retain(|known| *known != reader);
-                order.push(reader);
-            }
-            at = order
-                .iter()
-                .position(|known| *known == dropped)
-                .map_or(at, |place| place)
-                + 1;
-        }
-        for dropped in order.iter().rev() {
-            let is_index = |found: &Arc<Relation>| found.kind == RelationKind::Index;
-            if dropped != name && !catalog.get(dropped).is_some_and(is_index) {
-                self.notice(*b"00000", format!("drop cascades to {dropped}"));
-            }
-            self.backend.drop_relation(dropped.clone()).await?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Keys looked up for one question, those that it names twice among them; for more all rows are read.
@@ -664,10 +496,6 @@ fn type_of_casts(query: &ast::Query, types: &mut Vec<u32>) {
         std::ops::ControlFlow::<()>::Continue(())
     });
     debug_assert!(flow.is_continue());
-}
-
-fn is_replaced(statement: &Statement) -> bool {
-    matches!(&statement.kind, StatementKind::CreateView(view) if view.or_replace)
 }
 
 /// `topic/partition@offset`, with commas.

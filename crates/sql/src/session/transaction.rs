@@ -194,11 +194,45 @@ impl Session {
     }
 
     pub(super) async fn write_all(&self, writes: Vec<Write>) -> Result<(), SqlError> {
-        for write in writes {
+        for write in by_table(writes)? {
             self.backend
                 .write(write.table, write.delta, write.as_of)
                 .await?;
         }
         Ok(())
     }
+}
+
+/// All that happens to one table as one change of it: the second would find the table changed by the first.
+fn by_table(writes: Vec<Write>) -> Result<Vec<Write>, SqlError> {
+    let mut tables: BTreeMap<String, (Option<u64>, Vec<Delta>)> = BTreeMap::new();
+    for write in writes {
+        let (as_of, deltas) = tables.entry(write.table).or_default();
+        *as_of = match (*as_of, write.as_of) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        deltas.push(write.delta);
+    }
+    let merged = tables.into_iter().map(|(table, (as_of, mut deltas))| {
+        let delta = match deltas.len() {
+            1 => deltas.swap_remove(0),
+            _ => together(&deltas)?,
+        };
+        Ok(Write {
+            table,
+            delta,
+            as_of,
+        })
+    });
+    merged.collect()
+}
+
+fn together(deltas: &[Delta]) -> Result<Delta, SqlError> {
+    let schema = deltas[0].rows().schema();
+    let rows = arrow::compute::concat_batches(&schema, deltas.iter().map(Delta::rows))?;
+    let weights = deltas
+        .iter()
+        .flat_map(|delta| (0..delta.len()).map(|row| delta.weight(row)));
+    Ok(Delta::new(rows, weights.collect()))
 }

@@ -91,6 +91,15 @@ impl<'a> Cursor<'a> {
         all
     }
 
+    /// Whether what is left begins as a relation's name and not as a statement.
+    pub fn is_name_alone(&self) -> bool {
+        matches!(self.parser.peek_token_ref().token, Token::Word(_))
+            && matches!(
+                self.parser.peek_nth_token_ref(1).token,
+                Token::EOF | Token::Period
+            )
+    }
+
     pub fn expect_word(&mut self, word: &str) -> Result<(), SqlError> {
         if self.take_word(word) {
             Ok(())
@@ -247,6 +256,11 @@ impl<'a> Cursor<'a> {
             }
         }
         Ok(words)
+    }
+
+    /// Where the next word stands.
+    pub fn here(&self) -> Location {
+        self.parser.peek_token_ref().span.start
     }
 
     pub fn rest_text(&self) -> (usize, String) {

@@ -3,8 +3,8 @@
 use datafusion_sql::sqlparser::{ast, tokenizer::Token};
 
 use super::{
-    CreateIndex, CreateSink, CreateSource, CreateTable, CreateView, Drop, DropKind, SourceColumn,
-    StatementKind, TableColumn, WatermarkFor, cursor::Cursor, query_of,
+    Alter, AlterChange, CreateIndex, CreateSink, CreateSource, CreateTable, CreateView, Drop,
+    DropKind, SourceColumn, StatementKind, TableColumn, WatermarkFor, cursor::Cursor, query_of,
 };
 use crate::{backend::SqlError, error::sqlstate};
 
@@ -36,8 +36,8 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     Err(cursor.error_here())
 }
 
-pub fn drop(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
-    let kind = if cursor.take_word("source") {
+fn kind(cursor: &mut Cursor<'_>) -> Result<DropKind, SqlError> {
+    Ok(if cursor.take_word("source") {
         DropKind::Source
     } else if cursor.take_word("table") {
         DropKind::Table
@@ -49,7 +49,48 @@ pub fn drop(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         DropKind::Index
     } else {
         return Err(cursor.error_here());
+    })
+}
+
+pub fn alter(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let kind = kind(cursor)?;
+    let name = cursor.name()?;
+    let change = if cursor.take_words(&["rename", "to"]) {
+        AlterChange::Rename(cursor.ident()?)
+    } else if kind == DropKind::Source && cursor.take_word("set") {
+        let mut set = Vec::new();
+        cursor.expect_token(&Token::LParen)?;
+        options_until_end(cursor, Sign::Needed, &mut set)?;
+        AlterChange::Set(set)
+    } else if kind == DropKind::Source && cursor.peek_word().as_deref() == Some("add") {
+        AlterChange::AddColumns(added_columns(cursor)?)
+    } else if kind == DropKind::View {
+        let mut create = view_of(cursor, name)?;
+        create.or_replace = true;
+        create.alters = true;
+        return Ok(StatementKind::CreateView(create));
+    } else {
+        return Err(cursor.error_here());
     };
+    Ok(StatementKind::Alter(Alter { kind, name, change }))
+}
+
+/// `ADD COLUMN a INT, ADD COLUMN IF NOT EXISTS b TEXT PATH 'x.b'`.
+fn added_columns(cursor: &mut Cursor<'_>) -> Result<Vec<(SourceColumn, bool)>, SqlError> {
+    let mut columns = Vec::new();
+    loop {
+        cursor.expect_word("add")?;
+        cursor.take_word("column");
+        let may_exist = cursor.take_words(&["if", "not", "exists"]);
+        columns.push((source_column(cursor)?, may_exist));
+        if !cursor.take_token(&Token::Comma) {
+            return Ok(columns);
+        }
+    }
+}
+
+pub fn drop(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let kind = kind(cursor)?;
     let if_exists = cursor.take_words(&["if", "exists"]);
     let mut names = vec![cursor.name()?];
     while cursor.take_token(&Token::Comma) {
@@ -325,6 +366,16 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
 fn view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<StatementKind, SqlError> {
     let if_not_exists = cursor.take_words(&["if", "not", "exists"]);
     let name = cursor.name()?;
+    let create = view_of(cursor, name)?;
+    Ok(StatementKind::CreateView(CreateView {
+        if_not_exists,
+        or_replace,
+        ..create
+    }))
+}
+
+/// What stands behind the name.
+fn view_of(cursor: &mut Cursor<'_>, name: String) -> Result<CreateView, SqlError> {
     let mut columns = Vec::new();
     let mut options = Vec::new();
     if !cursor.take_word("as") {
@@ -340,15 +391,16 @@ fn view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<StatementKind, SqlE
         cursor.expect_word("window")?;
         cursor.expect_word("close")?;
     }
-    Ok(StatementKind::CreateView(CreateView {
+    Ok(CreateView {
         name,
-        if_not_exists,
-        or_replace,
+        if_not_exists: false,
+        or_replace: false,
+        alters: false,
         columns,
         query,
         emit_on_window_close,
         options,
-    }))
+    })
 }
 
 fn table(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {

@@ -1,6 +1,7 @@
 //! Words that the query engine's parser does not know, as others that mean the same to the planner.
 //!
 //! - `SESSION(t, at, INTERVAL '1 minute', PARTITION BY a, b)`: the columns are further arguments.
+//! - `[LEFT] JOIN b FOR SYSTEM_TIME AS OF a.t ON x`: a join on a mark with that time, and `x`.
 //! - `ASOF [LEFT] JOIN b ON x` and `ASOF JOIN b MATCH_CONDITION (y) ON x`: a join on a mark, and both conditions.
 
 use datafusion_sql::sqlparser::{
@@ -8,13 +9,18 @@ use datafusion_sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan, Tokenizer},
 };
 
-use crate::planner::AS_OF_MARK;
+use crate::planner::{AS_OF_MARK, SYSTEM_TIME_MARK};
 
 /// See the module head.
 pub fn rewritten(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let has = |name: &str| words.iter().any(|word| is_word(word, name));
     let words = if has("session") && has("partition") {
         session_partitions(words)
+    } else {
+        words
+    };
+    let words = if words.iter().any(|word| is_word(word, "system_time")) {
+        system_time_joins(words)
     } else {
         words
     };
@@ -78,6 +84,50 @@ fn session_partitions(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         at += 1;
     }
     out
+}
+
+/// The places of the words of `FOR SYSTEM_TIME AS OF`, from a place on.
+pub fn system_time(words: &[TokenWithSpan], from: usize) -> Option<(usize, usize)> {
+    (from..words.len()).find_map(|at| {
+        let mut end = at;
+        for (place, name) in ["for", "system_time", "as", "of"].iter().enumerate() {
+            if place > 0 {
+                end = next_word(words, end + 1)?;
+            }
+            is_word(&words[end], name).then_some(())?;
+        }
+        Some((at, end))
+    })
+}
+
+/// What it says is left where it is no column of a join with a condition.
+fn system_time_joins(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut words = words;
+    let mut from = 0;
+    while let Some((at, end)) = system_time(&words, from) {
+        from = end;
+        let Some(first) = next_word(&words, end + 1) else {
+            continue;
+        };
+        let mut last = first;
+        while words.get(last + 1).map(|word| &word.token) == Some(&Token::Period) {
+            last += 2;
+        }
+        let behind = words.get(last + 1).map(|word| &word.token);
+        let is_column = matches!(words[first].token, Token::Word(_))
+            && last < words.len()
+            && behind != Some(&Token::LParen);
+        let Some(on) = word_at_level(&words, last, "on").filter(|_| is_column) else {
+            continue;
+        };
+        let mut condition = tokens(&format!(" {SYSTEM_TIME_MARK}("));
+        condition.extend_from_slice(&words[first..=last]);
+        condition.extend(tokens(") AND "));
+        words.splice(on + 1..on + 1, condition);
+        words.drain(at..=last);
+        from = at;
+    }
+    words
 }
 
 fn as_of_joins(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
@@ -155,7 +205,8 @@ fn mark() -> Vec<TokenWithSpan> {
     tokens(&format!(" {AS_OF_MARK}() AND "))
 }
 
-fn tokens(text: &str) -> Vec<TokenWithSpan> {
+/// Words that have no place.
+pub fn tokens(text: &str) -> Vec<TokenWithSpan> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize();
     let tokens = tokens.expect("the text is our own").into_iter();
     tokens.map(TokenWithSpan::wrap).collect()

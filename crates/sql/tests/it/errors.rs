@@ -98,6 +98,23 @@ const ERRORS: &[(&str, &str)] = &[
         "INSERT INTO t (id, name) VALUES (5)",
         "42601 INSERT has more target columns than expressions",
     ),
+    // The first x is one.
+    (
+        "SELECT id, (SELECT x FROM (SELECT id AS x FROM t) AS q LIMIT 1)\nFROM t\nWHERE x = 1",
+        "42703 column \"x\" does not exist @78",
+    ),
+    (
+        "SELECT 1; SELECT 'nope', id AS nope\n FROM t WHERE id = 1 AND nope = 2",
+        "42703 column \"nope\" does not exist @62 hint Perhaps you meant to reference the column \"t.name\".",
+    ),
+    (
+        "SELECT t.id FROM t, (SELECT 1 AS nowhere) AS q WHERE EXISTS (SELECT 1 FROM nowhere)",
+        "42P01 relation \"nowhere\" does not exist @76",
+    ),
+    (
+        "EXPLAIN SELECT id FROM t WHERE zzz = 1",
+        "42703 column \"zzz\" does not exist @32",
+    ),
     ("DROP TABLE nope", "42P01 table \"nope\" does not exist @12"),
     (
         "PREPARE q AS SELECT nope FROM t",

@@ -1,5 +1,6 @@
 //! Integration tests of the SQL front end, over an in-memory database.
 
+mod changes;
 mod database;
 mod errors;
 mod exactness;

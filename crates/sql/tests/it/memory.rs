@@ -20,7 +20,7 @@ use sql::{
         SqlError, Subscription,
     },
     catalog::{Catalog, Relation, RelationId},
-    postgres::{Access, Credentials, Peer},
+    postgres::{Access, Admission, Credentials, Peer},
 };
 use streams::{Definition, Delta};
 
@@ -73,6 +73,24 @@ impl Backend for Memory {
             catalog.insert(Relation { id, ..relation });
         });
         ready(Ok(()))
+    }
+
+    fn replace(
+        &self,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        self.create(relation, definition)
+    }
+
+    fn alter(
+        &self,
+        name: String,
+        relation: Relation,
+        definition: Definition,
+    ) -> BoxFuture<'_, Result<(), SqlError>> {
+        self.with(|state| _ = Arc::make_mut(&mut state.catalog).remove(&name));
+        self.create(relation, definition)
     }
 
     fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
@@ -270,7 +288,11 @@ pub fn finish<T>(work: impl Future<Output = T>) -> T {
 
 /// What a client hears that says this, after its start.
 pub fn conversation(backend: &Arc<Memory>, says: &[u8]) -> Vec<u8> {
-    let access = Access::new(backend.clone(), || super::database::NOW_US);
+    let access = Access::new(
+        backend.clone(),
+        || super::database::NOW_US,
+        Admission::default(),
+    );
     let heard = Arc::new(Mutex::new(Vec::new()));
     let peer = Scripted {
         says: says.to_vec(),
@@ -279,6 +301,7 @@ pub fn conversation(backend: &Arc<Memory>, says: &[u8]) -> Vec<u8> {
     let credentials = Credentials {
         process: 7,
         secret: vec![9; 32],
+        nonce: [1; 18],
         address: None,
     };
     finish(async {

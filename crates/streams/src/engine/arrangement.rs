@@ -252,6 +252,11 @@ impl Arrangement {
         }
     }
 
+    /// Makes room for so many more rows.
+    pub fn reserve(&mut self, rows: usize) {
+        self.places.reserve(rows, |place| place.hash);
+    }
+
     /// Takes in rows of which it has none, nor has an index.
     pub fn load(&mut self, loaded: Loaded) {
         let Loaded { rows, hashes } = loaded;

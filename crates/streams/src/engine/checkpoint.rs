@@ -18,7 +18,7 @@ use iobuf::crc32c;
 use runtime::{Class, fs};
 
 use super::{
-    runs::{Piece, Run, RunWriter},
+    runs::{Held, Piece, Run, RunWriter},
     saving::beside,
 };
 
@@ -210,6 +210,12 @@ impl Checkpoint {
                     out.push(u8::from(piece.has_rows));
                     out.extend(piece.end.to_le_bytes());
                 }
+                out.extend((run.tables.len() as u32).to_le_bytes());
+                for held in &run.tables {
+                    out.extend(held.node.to_le_bytes());
+                    out.push(held.table);
+                    out.extend(held.entries.to_le_bytes());
+                }
             }
             out.extend(pipeline.producer.unwrap_or(i64::MIN).to_le_bytes());
             out.extend((pipeline.sequences.len() as u32).to_le_bytes());
@@ -276,10 +282,19 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
                 end: from.u64()?,
             });
         }
+        let mut tables = Vec::new();
+        for _ in 0..from.u32()? {
+            tables.push(Held {
+                node: from.u32()?,
+                table: from.u8()?,
+                entries: from.u64()?,
+            });
+        }
         runs.push(Run {
             number,
             bytes,
             pieces,
+            tables,
         });
     }
     let producer = from.time()?;

@@ -4,6 +4,8 @@
 //! Owned by the engine's loop, one task on the engine's shard.
 
 mod dead_letters;
+mod repoint;
+mod report;
 mod watermark;
 mod writers;
 
@@ -16,7 +18,7 @@ use super::{
     PlantedBugs, Relation,
     checkpoint::PipelineState,
     outbox::Watermarks,
-    report::{OperatorReport, PositionReport},
+    replace::{self, Swap},
     sink::SinkWriter,
 };
 use crate::{
@@ -91,6 +93,7 @@ pub struct Pipeline {
     late_rows: u64,
     /// It read records of which a schema that is not known yet may make rows.
     pub has_unknown_writers: bool,
+    pub swap: Swap,
 }
 
 /// Why a pipeline cannot be made, or go on.
@@ -190,15 +193,15 @@ impl Pipeline {
             _ => None,
         };
         let timed = plan.inputs().filter(|(_, input)| input.time.is_some());
-        let drops_late = |node: &Node| {
-            node.closes.is_some() || matches!(node.operator, Operator::EmitOnClose { .. })
-        };
+        let mut graph = Graph::new(&plan)?;
+        graph.set_clock(runtime::now);
         Ok(Self {
-            graph: Graph::new(&plan)?,
+            graph,
             timed: timed.map(|(node, _)| node).collect(),
-            drops_late: plan.nodes.iter().any(drops_late),
+            drops_late: replace::drops_late(&plan),
             late_rows: 0,
             has_unknown_writers: false,
+            swap: Swap::default(),
             has_begun: false,
             sink,
             relation,
@@ -538,45 +541,6 @@ impl Pipeline {
         }
     }
 
-    /// What each node does and holds.
-    pub fn operators(&self) -> Vec<OperatorReport> {
-        let plan = self.relation.plan();
-        let nodes = plan.nodes.iter().zip(self.graph.stats());
-        let nodes = nodes.map(|(node, stats)| OperatorReport {
-            name: node.operator.name().to_owned(),
-            stats,
-        });
-        nodes.collect()
-    }
-
-    /// How far each partition is read, of how much.
-    pub fn places(
-        &self,
-        seen: &[(PartitionKey, Offset)],
-        log: &dyn TopicLog,
-    ) -> Vec<PositionReport> {
-        let mut places = Vec::new();
-        for feed in self.feeds.values() {
-            let Feed::Topic {
-                topic, positions, ..
-            } = feed
-            else {
-                continue;
-            };
-            for position in positions {
-                let end = seen.iter().find(|(key, _)| *key == position.key);
-                places.push(PositionReport {
-                    topic: topic.clone(),
-                    partition: position.key,
-                    next_offset: position.next_offset,
-                    high_watermark: end.map_or(position.next_offset, |(_, end)| *end),
-                    trouble: log.trouble(topic),
-                });
-            }
-        }
-        places
-    }
-
     /// Everything that a restart needs beside the state's entries.
     pub fn save(&self) -> PipelineState {
         let positions = self.feeds.iter().flat_map(|(node, feed)| match feed {
@@ -678,6 +642,11 @@ impl Pipeline {
             true => self.graph.checkpoint_all(write),
             false => self.graph.checkpoint(write),
         }
+    }
+
+    /// Makes room for so many entries of a node's table.
+    pub fn reserve(&mut self, node: NodeId, table: u8, entries: usize) {
+        self.graph.reserve(node, table, entries);
     }
 
     pub fn restore(&mut self, key: StateKey<'_>, value: &[u8]) -> Result<(), PipelineError> {
@@ -795,6 +764,7 @@ pub fn table_plan(name: &str, schema: &arrow_schema::SchemaRef) -> Plan {
             inputs: Vec::new(),
             schema: schema.clone(),
             closes: None,
+            ages: None,
         }],
     }
 }

@@ -77,6 +77,20 @@ pub enum QuestionError {
     Conflict,
     #[error("the change has {bytes} bytes, {bytes_max} fit into a batch")]
     TooLarge { bytes: usize, bytes_max: usize },
+    #[error("\"{0}\" is being made, replaced or dropped")]
+    Busy(String),
+    #[error("\"{0}\" is no materialized view")]
+    NotView(String),
+    #[error("\"{0}\" is no source")]
+    NotSource(String),
+    #[error("cannot replace {name}: \"{newer}\", which it would read, was made after it")]
+    ReadsNewer { name: String, newer: String },
+    #[error("cannot replace {name} because {by} reads it: {why}")]
+    CannotReplace {
+        name: String,
+        by: String,
+        why: &'static str,
+    },
     #[error("the node is stopping")]
     Stopping,
 }
@@ -123,6 +137,9 @@ impl Engine {
         if let Some(gone) = reads.iter().find(is_going) {
             return Err(QuestionError::Unknown(gone.clone()));
         }
+        if let Some(busy) = reads.iter().find(|name| self.is_replaced(name)) {
+            return Err(QuestionError::Busy(busy.clone()));
+        }
         self.reserved.borrow_mut().insert(new.name.clone(), reads);
         let checked = self.check(new).await;
         if checked.is_err() {
@@ -135,10 +152,7 @@ impl Engine {
         let relation = Relation::new(new.clone());
         match &new.definition {
             Definition::Source(source) => {
-                if source.format.names_writers() {
-                    let known = known_writers().map(drop);
-                    known.map_err(|error| QuestionError::Pipeline(error.into()))?;
-                }
+                may_be_decoded(source)?;
                 let topic = self.log.find_topic(source.topic.clone()).await?;
                 topic.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
                 if let OnMalformed::DeadLetter { topic } = &source.on_malformed {
@@ -228,7 +242,7 @@ impl Engine {
     }
 
     /// Lets a new view read most of what there is before it takes part in epochs: they would be long.
-    async fn catch_up(&self, mut pipeline: Pipeline) -> Result<Pipeline, QuestionError> {
+    pub(super) async fn catch_up(&self, mut pipeline: Pipeline) -> Result<Pipeline, QuestionError> {
         // What is put out is decided in epochs, unless it goes nowhere.
         let goes_nowhere =
             matches!(&pipeline.relation.definition, Definition::Sink(sink) if sink.topic.is_none());
@@ -269,7 +283,7 @@ impl Engine {
     }
 
     /// Until all that stands in the log now has been read.
-    async fn wait_read(&self, relation: &Relation) -> Result<(), QuestionError> {
+    pub(super) async fn wait_read(&self, relation: &Relation) -> Result<(), QuestionError> {
         let first = self.epoch.get() + 2;
         let reached = || self.epoch.get() >= first;
         self.wait_until(reached).await?;
@@ -290,6 +304,16 @@ impl Engine {
     /// Whether a relation may go; until `drop_relation` or `keep_relation` nothing is made that reads it.
     pub fn prepare_drop(&self, name: &str) -> Result<(), QuestionError> {
         let relation = self.relation(name)?;
+        if self.is_replaced(name) {
+            return Err(QuestionError::Busy(name.to_owned()));
+        }
+        // What is built beside another reads it, too.
+        for (by, beside) in &*self.beside.borrow() {
+            if beside.reads(name) {
+                let (name, by) = (name.to_owned(), by.clone());
+                return Err(QuestionError::IsRead { name, by });
+            }
+        }
         if let Some((by, _)) = self
             .reserved
             .borrow()
@@ -353,7 +377,7 @@ impl Engine {
         self.wake.notify_one();
     }
 
-    fn relation(&self, name: &str) -> Result<Rc<Relation>, QuestionError> {
+    pub(super) fn relation(&self, name: &str) -> Result<Rc<Relation>, QuestionError> {
         let relations = self.relations.borrow();
         let relation = relations.get(name).cloned();
         relation.ok_or_else(|| QuestionError::Unknown(name.to_owned()))
@@ -598,4 +622,13 @@ impl Engine {
             relation.unsubscribe(&subscriber);
         }
     }
+}
+
+/// Whether what its records name can be known: without that they would be skipped.
+pub(super) fn may_be_decoded(source: &Source) -> Result<(), QuestionError> {
+    if source.format.names_writers() {
+        let known = known_writers().map(drop);
+        known.map_err(|error| QuestionError::Pipeline(error.into()))?;
+    }
+    Ok(())
 }

@@ -295,6 +295,13 @@ impl Relation {
         }
     }
 
+    /// Makes room for so many rows.
+    pub(super) fn reserve(&self, rows: usize) {
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.borrow_mut().reserve(rows);
+        }
+    }
+
     /// Rows of a checkpoint; it has none of them.
     pub(super) fn load(&self, rows: Loaded) {
         if let Some(arrangement) = &self.arrangement {
@@ -336,6 +343,25 @@ impl Relation {
             subscriber.arrived.notify_all();
             !is_behind
         });
+    }
+
+    /// Whether rows of either can be rows of the other, under the same names.
+    pub(super) fn has_columns_of(&self, other: &Self) -> bool {
+        let columns = |of: &Self| of.with_arrangement(|rows| rows.schema().clone());
+        columns(self) == columns(other)
+    }
+
+    /// Who was told of another's changes is told of its own; whoever knows other columns is told no more.
+    pub(super) fn take_subscribers(&self, other: &Self) {
+        if !self.has_columns_of(other) || self.failure().is_some() {
+            return other.end_subscribers();
+        }
+        let mut taken = other.subscribers.take();
+        self.subscribers.borrow_mut().append(&mut taken);
+    }
+
+    pub(super) fn has_subscribers(&self) -> bool {
+        !self.subscribers.borrow().is_empty()
     }
 
     pub(super) fn end_subscribers(&self) {

@@ -1,5 +1,7 @@
 //! What the engine says of itself: pipelines, their operators, and how far they have read.
 
+use std::rc::Rc;
+
 use base::{Offset, PartitionKey};
 
 use super::{DeliveryReport, Engine, QuestionError, Stream, relation::ReadCounts};
@@ -68,7 +70,7 @@ impl Engine {
         let with_pipeline = relations.iter().filter(|relation| relation.has_pipeline());
         let pipelines = with_pipeline.map(|relation| {
             let mut running = stream.pipelines.iter();
-            let running = running.find(|pipeline| pipeline.relation.id == relation.id);
+            let running = running.find(|pipeline| Rc::ptr_eq(&pipeline.relation, relation));
             let (rows, bytes) = relation
                 .with_arrangement(|rows| (Some(rows.row_count()), rows.bytes() as u64))
                 .unwrap_or((None, 0));

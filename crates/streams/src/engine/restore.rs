@@ -22,6 +22,7 @@ use super::{
     runs::{self, Merge, Run},
     saving::beside,
 };
+use crate::NodeId;
 
 /// Of entries on their way between shards.
 const STRETCH_BYTES: usize = 1 << 20;
@@ -173,6 +174,10 @@ impl Engine {
         if self.planted.skip_newest_run && runs.len() > 1 {
             runs.pop();
         }
+        // The largest has nearly all that there is, and nothing twice.
+        if let Some(largest) = runs.iter().max_by_key(|run| run.bytes) {
+            make_room(&mut pipeline, largest);
+        }
         let loader = relation.with_arrangement(|rows| rows.loader());
         let open = move || async move {
             let reading = Reading::open(&dir, id, &runs, loader).await?;
@@ -214,6 +219,18 @@ impl Engine {
         }
         pipeline.restore_positions(state, self.planted);
         Ok(pipeline)
+    }
+}
+
+/// Tables that grow as they are filled are copied again and again. A length that no disk has is not believed.
+fn make_room(pipeline: &mut Pipeline, run: &Run) {
+    for held in &run.tables {
+        let most = run.bytes / runs::ENTRY_BYTES_MIN;
+        let entries = held.entries.min(most) as usize;
+        match NodeId(held.node as usize) {
+            runs::ROWS => pipeline.relation.reserve(entries),
+            node => pipeline.reserve(node, held.table, entries),
+        }
     }
 }
 

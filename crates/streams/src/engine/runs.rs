@@ -42,6 +42,7 @@ const PIECE_BYTES: usize = 2 << 20;
 const REMOVED: u32 = u32::MAX;
 /// Node, table, and two lengths.
 const HEAD_BYTES: usize = 13;
+pub(super) const ENTRY_BYTES_MIN: u64 = HEAD_BYTES as u64;
 
 /// The node number of the view's own rows.
 pub const ROWS: NodeId = NodeId(u32::MAX as usize);
@@ -53,6 +54,15 @@ pub struct Run {
     pub bytes: u64,
     /// In the order in which they were written; one behind the other.
     pub pieces: Vec<Piece>,
+    pub tables: Vec<Held>,
+}
+
+/// How many entries of a table a run has: a restart makes room for them at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub node: u32,
+    pub table: u8,
+    pub entries: u64,
 }
 
 /// A stretch of blocks whose entries are in order.
@@ -213,6 +223,7 @@ struct RunFile {
     at: u64,
     number: u64,
     pieces: Vec<Piece>,
+    tables: Vec<Held>,
     /// Not written yet.
     bytes: Vec<u8>,
     /// Where in them the present block's payload begins.
@@ -235,6 +246,7 @@ impl RunFile {
             at: 0,
             number,
             pieces: Vec::new(),
+            tables: Vec::new(),
             block_at: bytes.len(),
             bytes,
         })
@@ -243,8 +255,24 @@ impl RunFile {
     /// An entry as `put` writes it.
     fn put(&mut self, entry: &[u8]) {
         self.bytes.extend_from_slice(entry);
+        self.count(entry);
         if self.bytes.len() - self.block_at >= BLOCK_BYTES {
             self.close_block();
+        }
+    }
+
+    fn count(&mut self, entry: &[u8]) {
+        let (node, table) = (entry[..4].try_into().expect("four bytes"), entry[4]);
+        let node = u32::from_le_bytes(node);
+        let is_of = |held: &&mut Held| (held.node, held.table) == (node, table);
+        // Entries come table by table.
+        match self.tables.iter_mut().rev().find(is_of) {
+            Some(held) => held.entries += 1,
+            None => self.tables.push(Held {
+                node,
+                table,
+                entries: 1,
+            }),
         }
     }
 
@@ -302,6 +330,7 @@ impl RunFile {
             number: self.number,
             bytes: self.at + end.len() as u64,
             pieces: self.pieces,
+            tables: self.tables,
         })
     }
 }

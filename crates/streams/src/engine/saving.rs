@@ -42,7 +42,8 @@ impl Engine {
             outbox: stream.outbox.end,
             pipelines: Vec::new(),
         };
-        for pipeline in &mut stream.pipelines {
+        let shown = stream.pipelines.iter_mut();
+        for pipeline in shown.filter(|pipeline| !pipeline.swap.is_beside) {
             let relation = pipeline.relation.clone();
             let mut state = pipeline.save();
             if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {

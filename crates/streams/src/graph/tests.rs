@@ -1,5 +1,6 @@
 //! Random plans over random deltas: at each epoch's end the sum of the output is what a model computes from all input.
 
+mod aging;
 mod closing;
 mod generate;
 mod model;
@@ -36,6 +37,33 @@ fn the_same_input_gives_the_same_output() {
     for seed in 0..CASES / 10 {
         assert_eq!(run(seed, false), run(seed, false), "seed {seed}");
     }
+}
+
+/// A millisecond passes between two looks at it.
+fn ticking() -> runtime::Instant {
+    thread_local! {
+        static NOW: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    }
+    NOW.set(NOW.get() + 1_000_000);
+    runtime::Instant(NOW.get())
+}
+
+#[test]
+fn each_piece_of_work_is_measured_once() {
+    let case = Case::random(&mut Random::new(7));
+    let mut graph = Graph::new(&case.plan).expect("the plan is sound");
+    graph.set_clock(ticking);
+    let inputs: Vec<_> = case.plan.inputs().map(|(id, _)| id).collect();
+    for input in &inputs {
+        let schema = case.plan.nodes[input.0].schema.clone();
+        graph.push(*input, crate::Delta::empty(schema));
+    }
+    graph.end_epoch(EpochEnd::default());
+    while graph.work() {}
+    let busy: Vec<u128> = graph.stats().iter().map(|s| s.busy.as_millis()).collect();
+    // At an epoch's end each node has its turn, whatever came.
+    assert!(busy.iter().all(|ms| *ms >= 1), "{busy:?}");
+    assert_eq!(busy.iter().sum::<u128>(), case.plan.nodes.len() as u128);
 }
 
 /// What came out, in order.
@@ -143,10 +171,12 @@ fn doubled(plan: &Plan) -> Plan {
             inputs,
             schema,
             closes,
+            ages,
         } = from.nodes[node.0].clone();
         let inputs: Vec<NodeId> = inputs.iter().map(|input| add(from, *input, to)).collect();
         let added = to.add(operator, &inputs, schema);
         to.nodes[added.0].closes = closes;
+        to.nodes[added.0].ages = ages;
         added
     }
     let mut doubled = Plan::default();

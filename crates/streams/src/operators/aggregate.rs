@@ -291,6 +291,14 @@ impl Running for Aggregation {
         }
     }
 
+    fn reserve(&mut self, table: u8, entries: usize) {
+        if table == 0 {
+            self.groups.reserve(entries);
+            self.grow_to(entries);
+            self.grow();
+        }
+    }
+
     fn restore(&mut self, table: u8, key: &[u8], mut value: &[u8]) -> Result<(), Corrupt> {
         if table == CLOCK_TABLE {
             return self.closing.as_mut().ok_or(Corrupt)?.restore(key, value);
@@ -417,7 +425,10 @@ impl Aggregation {
     }
 
     fn grow(&mut self) {
-        let slots = self.groups.slots();
+        self.grow_to(self.groups.slots());
+    }
+
+    fn grow_to(&mut self, slots: usize) {
         self.weights.resize(slots, 0);
         self.is_shown.resize(slots, false);
         self.parts

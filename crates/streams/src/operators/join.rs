@@ -11,6 +11,7 @@
 //! row of an input that only grows stands its number, eight bytes big-endian
 //! # Limits      a piece of work looks at SCANNED_MAX rows, about
 
+mod aging;
 mod null_aware;
 mod side;
 
@@ -32,9 +33,10 @@ use crate::{
     graph::PlanError,
     plan::{Join, JoinKind},
     row::Corrupt,
-    state::{Slot, Table},
+    state::{Slot, Table, Value},
 };
-use side::{Group, Side};
+use aging::Aging;
+use side::{Going, Group, Side};
 
 /// Rows looked at in a piece of work that gives few.
 const SCANNED_MAX: usize = 4 * CHUNK_ROWS;
@@ -53,6 +55,7 @@ struct HashJoin {
     right_key: usize,
     finishing: Option<Finishing>,
     closing: Option<Closing>,
+    aging: Option<Aging>,
     is_closing: bool,
 }
 
@@ -132,6 +135,10 @@ pub(super) fn make(place: &Place, join: &Join) -> Result<Box<dyn Running>, PlanE
         pair.map(|(left, right)| vec![*left, *right])
     };
     let closing = Closing::new(place, pair_of)?;
+    let aging = Aging::new(place)?;
+    if aging.is_some() && (closing.is_some() || join.condition.is_none() || is_null_aware) {
+        return Err(place.malformed("rows age by a condition, and by nothing else"));
+    }
     let nulls_match = join.null_equals_null || is_null_aware;
     let shows_pairs = matches!(
         join.kind,
@@ -156,6 +163,7 @@ pub(super) fn make(place: &Place, join: &Join) -> Result<Box<dyn Running>, PlanE
             .transpose()?,
         finishing: None,
         closing,
+        aging,
         is_closing: false,
     }))
 }
@@ -170,8 +178,20 @@ impl Running for HashJoin {
             }
             None => delta,
         };
-        let closing = self.closing.as_mut();
-        let alone = self.sides[port].take(delta, port, &mut self.groups, closing);
+        let in_time;
+        let delta = match &self.aging {
+            Some(aging) => {
+                in_time = aging.admit(port, delta, out);
+                &in_time
+            }
+            None => delta,
+        };
+        let going = match (&mut self.closing, &mut self.aging) {
+            (Some(closing), _) => Going::Groups(closing),
+            (None, Some(aging)) => Going::Rows(&mut aging.sides[port]),
+            (None, None) => Going::Nothing,
+        };
+        let alone = self.sides[port].take(delta, port, &mut self.groups, going);
         if let (Some(totals), 1) = (&mut self.null_aware, port) {
             let key = delta.column(self.right_key);
             let weights = |is_counted: &dyn Fn(usize) -> bool| {
@@ -206,7 +226,10 @@ impl Running for HashJoin {
 
     fn finish(&mut self, end: &End, out: &mut Output) -> bool {
         if self.is_closing {
-            return self.close(end);
+            return match self.closing {
+                Some(_) => self.close(end),
+                None => self.age(end),
+            };
         }
         let mut finishing = self.finishing.take().unwrap_or_else(|| Finishing {
             step: if self.needs_pairs() {
@@ -235,7 +258,7 @@ impl Running for HashJoin {
             return true;
         }
         self.end_epoch();
-        self.is_closing = self.closing.is_some();
+        self.is_closing = self.closing.is_some() || self.aging.is_some();
         self.is_closing
     }
 
@@ -254,11 +277,23 @@ impl Running for HashJoin {
         if let Some(closing) = &mut self.closing {
             closing.checkpoint(all, write);
         }
+        if let Some(aging) = &mut self.aging {
+            aging.checkpoint(all, write);
+        }
+    }
+
+    fn reserve(&mut self, table: u8, entries: usize) {
+        if let Some(side) = self.sides.get_mut(usize::from(table)) {
+            side.reserve(entries);
+        }
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
         if let (CLOCK_TABLE, Some(closing)) = (table, &mut self.closing) {
             return closing.restore(key, value);
+        }
+        if let (CLOCK_TABLE, Some(aging)) = (table, &mut self.aging) {
+            return aging.restore(key, value);
         }
         let side = self.sides.get_mut(usize::from(table)).ok_or(Corrupt)?;
         let (slot, weight) = side.restore(usize::from(table), key, value, &mut self.groups)?;
@@ -266,6 +301,12 @@ impl Running for HashJoin {
             let side = &self.sides[usize::from(table)];
             let column = side.key_column(slot, closing.column(usize::from(table)));
             closing.put_value(side.rows.get(slot).group, column.as_ref());
+        }
+        if let Some(aging) = &mut self.aging {
+            let waiting = &mut aging.sides[usize::from(table)];
+            let columns = self.sides[usize::from(table)].columns(&[slot]);
+            let ends = waiting.ends(columns[waiting.column()].as_ref());
+            waiting.put(slot, ends[0]);
         }
         if let (Some(totals), 1) = (&mut self.null_aware, table) {
             totals.restore(key, weight);
@@ -278,8 +319,10 @@ impl Running for HashJoin {
     }
 
     fn bytes(&self) -> usize {
+        let sides = self.sides.iter().map(Side::bytes).sum::<usize>();
         let closing = self.closing.as_ref().map_or(0, Closing::bytes);
-        self.sides.iter().map(Side::bytes).sum::<usize>() + self.groups.bytes() + closing
+        let aging = self.aging.as_ref().map_or(0, Aging::bytes);
+        sides + self.groups.bytes() + closing + aging
     }
 }
 
@@ -300,6 +343,29 @@ impl HashJoin {
                 side.forget(head);
             }
             self.groups.remove(group);
+        }
+        // No checkpoint has them.
+        self.groups.checkpoint(false, |_, _: Option<Group>| {});
+        true
+    }
+
+    /// Lets some of the rows go that nothing can be joined with any more.
+    fn age(&mut self, end: &End) -> bool {
+        let due = self.aging.as_mut().and_then(|a| a.due(end.watermark));
+        let Some((at, due)) = due else {
+            self.is_closing = false;
+            return false;
+        };
+        let side = &mut self.sides[at];
+        for slot in due {
+            if !side.rows.keys().is_live(slot) {
+                continue;
+            }
+            let group = side.rows.get(slot).group;
+            side.let_go(slot, at, self.groups.at_rest(group));
+            if self.groups.get(group).is_empty() {
+                self.groups.remove(group);
+            }
         }
         // No checkpoint has them.
         self.groups.checkpoint(false, |_, _: Option<Group>| {});

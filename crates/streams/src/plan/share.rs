@@ -109,6 +109,7 @@ fn node(operator: Operator, inputs: Vec<NodeId>, schema: SchemaRef) -> Node {
         inputs,
         schema,
         closes: None,
+        ages: None,
     }
 }
 

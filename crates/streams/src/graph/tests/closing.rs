@@ -143,16 +143,16 @@ fn closing(plan: &Plan, end: usize) -> Plan {
     plan
 }
 
-struct Run {
+pub(super) struct Run {
     plan: Plan,
     graph: Graph,
-    stored: Stored,
-    sum: BTreeMap<Row, i64>,
-    late: u64,
+    pub(super) stored: Stored,
+    pub(super) sum: BTreeMap<Row, i64>,
+    pub(super) late: u64,
 }
 
 impl Run {
-    fn new(plan: Plan) -> Self {
+    pub(super) fn new(plan: Plan) -> Self {
         Self {
             graph: Graph::new(&plan).expect("the plan holds"),
             plan,
@@ -162,7 +162,7 @@ impl Run {
         }
     }
 
-    fn epoch(&mut self, epoch: u64, rows: &BTreeMap<NodeId, Vec<Row>>, watermark: i64) {
+    pub(super) fn epoch(&mut self, epoch: u64, rows: &BTreeMap<NodeId, Vec<Row>>, watermark: i64) {
         for (input, rows) in rows {
             let rows: Vec<(Row, i64)> = rows.iter().map(|row| (row.clone(), 1)).collect();
             if !rows.is_empty() {
@@ -181,7 +181,7 @@ impl Run {
         }
     }
 
-    fn restore(&mut self) {
+    pub(super) fn restore(&mut self) {
         let stored = &mut self.stored;
         self.graph.checkpoint(&mut |key: StateKey<'_>, value| {
             let at = (key.node, key.table, key.key.to_vec());
@@ -199,11 +199,11 @@ impl Run {
         }
     }
 
-    fn late_rows(&self) -> u64 {
+    pub(super) fn late_rows(&self) -> u64 {
         self.graph.stats().iter().map(|stats| stats.late_rows).sum()
     }
 
-    fn entries(&self) -> usize {
+    pub(super) fn entries(&self) -> usize {
         self.graph
             .stats()
             .iter()
@@ -212,7 +212,7 @@ impl Run {
     }
 }
 
-fn some_rows(random: &mut Random, from: i64) -> Vec<Row> {
+pub(super) fn some_rows(random: &mut Random, from: i64) -> Vec<Row> {
     let count = random.below(6);
     let row = |random: &mut Random| {
         let at = from + random.below(30) as i64;

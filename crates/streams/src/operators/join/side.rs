@@ -5,6 +5,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 use arrow_select::take::take;
 
+use super::aging::Waiting;
 use crate::{
     Delta,
     graph::PlanError,
@@ -47,6 +48,13 @@ struct Link {
 }
 
 const NUMBER_BYTES: usize = 8;
+
+/// What is told of rows that come, because they go by themselves.
+pub(super) enum Going<'a> {
+    Nothing,
+    Groups(&'a mut Closing),
+    Rows(&'a mut Waiting),
+}
 
 #[derive(Debug)]
 pub(super) struct Side {
@@ -111,7 +119,7 @@ impl Side {
         delta: &Delta,
         side: usize,
         groups: &mut Table<Group>,
-        closing: Option<&mut Closing>,
+        mut going: Going<'_>,
     ) -> Option<BooleanArray> {
         let keys: Vec<ArrayRef> = self
             .keys
@@ -133,7 +141,11 @@ impl Side {
             .encode_into(&keys, delta.len(), &mut self.key_rows);
         self.others_codec
             .encode_into(&others, delta.len(), &mut self.other_rows);
-        let mut placed = closing.as_ref().map(|_| Vec::new());
+        let mut placed = matches!(going, Going::Groups(_)).then(Vec::new);
+        let ends = match &going {
+            Going::Rows(waiting) => waiting.ends(delta.column(waiting.column()).as_ref()),
+            _ => Vec::new(),
+        };
         for row in 0..delta.len() {
             if alone.as_ref().is_some_and(|valid| valid.is_null(row)) {
                 continue;
@@ -154,6 +166,9 @@ impl Side {
                 }
                 None => self.rows.insert(&self.row),
             };
+            if let Going::Rows(waiting) = &mut going {
+                waiting.put(slot, ends[row]);
+            }
             let value = self.rows.change(slot);
             value.weight += delta.weight(row);
             value.group = group;
@@ -162,7 +177,7 @@ impl Side {
                 self.link(slot, side, groups.change(group));
             }
         }
-        if let (Some(closing), Some(placed)) = (closing, placed) {
+        if let (Going::Groups(closing), Some(placed)) = (going, placed) {
             let (rows, slots): (Vec<u32>, Vec<Slot>) = placed.into_iter().unzip();
             closing.put_rows(side, &delta.take(&rows.into()), &slots);
         }
@@ -218,6 +233,11 @@ impl Side {
         });
     }
 
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.rows.reserve(rows);
+        self.links.reserve(rows);
+    }
+
     /// Gives its slot and weight.
     pub(super) fn restore(
         &mut self,
@@ -271,6 +291,20 @@ impl Side {
             next = std::mem::take(&mut self.links[slot.index()]).next;
             self.rows.remove(slot);
         }
+    }
+
+    /// Lets one row go; the epoch has ended.
+    pub(super) fn let_go(&mut self, slot: Slot, side: usize, group: &mut Group) {
+        group.weights[side] -= self.rows.get(slot).weight;
+        let link = std::mem::take(&mut self.links[slot.index()]);
+        match link.previous {
+            Some(previous) => self.links[previous.index()].next = link.next,
+            None => group.heads[side] = link.next,
+        }
+        if let Some(next) = link.next {
+            self.links[next.index()].previous = link.previous;
+        }
+        self.rows.remove(slot);
     }
 
     /// Of what a key has behind the row.

@@ -1,0 +1,225 @@
+//! Changes that look at other rows: ON CONFLICT, UPDATE … FROM, DELETE … USING; and what ALTER and EXPLAIN of a view say.
+
+use std::sync::Arc;
+
+use crate::{memory::Memory, wire::rows};
+
+fn shown(backend: &Arc<Memory>, statement: &str) -> String {
+    let found = match rows(backend, statement) {
+        Ok(found) => found,
+        Err(error) => {
+            let field = |letter: char| error.lines().find_map(|line| line.strip_prefix(letter));
+            let (code, message) = (field('C'), field('M'));
+            return format!(
+                "{} {}",
+                code.unwrap_or_default(),
+                message.unwrap_or_default()
+            );
+        }
+    };
+    let found = found.iter().map(|row| {
+        let row = row.iter().map(|value| value.as_deref().unwrap_or("-"));
+        row.collect::<Vec<_>>().join("|")
+    });
+    let mut found: Vec<String> = found.collect();
+    found.sort();
+    found.join(" ")
+}
+
+fn check(backend: &Arc<Memory>, cases: &[(&str, &str)]) {
+    for (statement, wanted) in cases {
+        assert_eq!(shown(backend, statement), *wanted, "{statement}");
+    }
+}
+
+#[test]
+fn rows_in_conflict_are_left_or_changed() {
+    let backend = Arc::new(Memory::default());
+    check(
+        &backend,
+        &[
+            (
+                "CREATE TABLE t (id INT PRIMARY KEY, n BIGINT, name TEXT)",
+                "",
+            ),
+            ("INSERT INTO t VALUES (1, 10, 'a'), (2, 20, 'b')", ""),
+            (
+                "INSERT INTO t VALUES (2, 0, 'x'), (3, 30, 'c'), (3, 31, 'd') ON CONFLICT DO NOTHING RETURNING *",
+                "3|30|c",
+            ),
+            ("SELECT * FROM t", "1|10|a 2|20|b 3|30|c"),
+            (
+                "INSERT INTO t AS old (id, n) VALUES (2, 5), (4, 7) ON CONFLICT (id) DO UPDATE \
+                 SET n = old.n + excluded.n RETURNING id, n",
+                "2|25 4|7",
+            ),
+            ("SELECT * FROM t", "1|10|a 2|25|b 3|30|c 4|7|-"),
+            (
+                "INSERT INTO t SELECT id, n + 1, 'new' FROM t ON CONFLICT ON CONSTRAINT t_pkey DO UPDATE \
+                 SET name = excluded.name, n = 0 WHERE t.id > 2 RETURNING id",
+                "3 4",
+            ),
+            ("SELECT * FROM t", "1|10|a 2|25|b 3|0|new 4|0|new"),
+            (
+                "INSERT INTO t VALUES (5, 1, 'p'), (5, 2, 'q') ON CONFLICT (id) DO UPDATE SET n = 1",
+                "21000 ON CONFLICT DO UPDATE command cannot affect row a second time",
+            ),
+            (
+                "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (n) DO NOTHING",
+                "42P10 there is no unique or exclusion constraint matching the ON CONFLICT specification",
+            ),
+            (
+                "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT DO UPDATE SET n = 1",
+                "42601 ON CONFLICT DO UPDATE requires inference specification or constraint name",
+            ),
+            (
+                "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET nope = 1",
+                "42703 column \"nope\" of relation \"t\" does not exist",
+            ),
+            (
+                "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET id = NULL",
+                "23502 null value in column \"id\" of relation \"t\" violates not-null constraint",
+            ),
+            ("SELECT count(*), sum(n) FROM t", "4|35"),
+            // Nothing but its own change is seen in between.
+            (
+                "BEGIN; INSERT INTO t VALUES (9, 1, 'z'); INSERT INTO t VALUES (9, 4, 'y') \
+                 ON CONFLICT (id) DO UPDATE SET n = t.n + excluded.n; COMMIT",
+                "",
+            ),
+            ("SELECT n, name FROM t WHERE id = 9", "5|z"),
+        ],
+    );
+}
+
+#[test]
+fn rows_change_by_those_of_other_tables() {
+    let backend = Arc::new(Memory::default());
+    check(
+        &backend,
+        &[
+            ("CREATE TABLE t (id INT PRIMARY KEY, n INT)", ""),
+            ("CREATE TABLE u (id INT, n INT)", ""),
+            ("INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)", ""),
+            ("INSERT INTO u VALUES (1, 5), (2, 7), (2, 6), (9, 1)", ""),
+            (
+                "UPDATE t SET n = t.n + u.n FROM u WHERE t.id = u.id RETURNING id, n",
+                "1|15 2|26",
+            ),
+            ("SELECT * FROM t", "1|15 2|26 3|30"),
+            (
+                "UPDATE t AS x SET n = v.most FROM (SELECT id, max(n) AS most FROM u GROUP BY id) AS v WHERE x.id = v.id AND x.id = 2",
+                "",
+            ),
+            ("SELECT * FROM t", "1|15 2|7 3|30"),
+            (
+                "DELETE FROM t USING u WHERE t.id = u.id RETURNING t.id",
+                "1 2",
+            ),
+            ("SELECT * FROM t", "3|30"),
+            (
+                "DELETE FROM u AS x USING u AS y WHERE x.id = y.id AND x.n < y.n",
+                "",
+            ),
+            ("SELECT * FROM u", "1|5 2|7 9|1"),
+            (
+                "UPDATE u SET n = 0 FROM t WHERE t.id = u.id",
+                "0A000 UPDATE … FROM needs a table with a PRIMARY KEY",
+            ),
+            (
+                "UPDATE t SET n = 1, n = 2 FROM u",
+                "42601 multiple assignments to same column \"n\"",
+            ),
+            (
+                "DELETE FROM t USING nowhere WHERE true",
+                "42P01 relation \"nowhere\" does not exist",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_source_is_altered_where_nothing_else_would_be() {
+    let backend = Arc::new(Memory::default());
+    check(
+        &backend,
+        &[
+            (
+                "CREATE SOURCE s FROM TOPIC \"a.b\" (k TEXT PATH 'x.\"y.z\"[0]', at TIMESTAMPTZ, p INT METADATA FROM 'partition', \
+                 WATERMARK FOR at AS at - INTERVAL '5 minutes') FORMAT JSON WITH (max_future = '1 hour')",
+                "",
+            ),
+            ("CREATE MATERIALIZED VIEW v AS SELECT k FROM s", ""),
+            (
+                "ALTER SOURCE s ADD COLUMN n BIGINT, ADD b TEXT PATH 'it''s'",
+                "",
+            ),
+            (
+                "SHOW CREATE SOURCE s",
+                "s|CREATE SOURCE \"s\" FROM TOPIC 'a.b' (\"k\" TEXT PATH '\"x\".\"y.z\".\"0\"', \"at\" TIMESTAMPTZ, \
+                 \"p\" INT METADATA FROM 'partition', \"n\" BIGINT, \"b\" TEXT PATH '\"it''s\"', \
+                 WATERMARK FOR \"at\" AS \"at\" - INTERVAL '5 minutes') FORMAT JSON WITH (max_future = '1 hour')",
+            ),
+            (
+                "ALTER SOURCE s ADD COLUMN n INT",
+                "42701 column \"n\" of relation \"s\" already exists",
+            ),
+            ("ALTER SOURCE s ADD COLUMN IF NOT EXISTS n INT", ""),
+            ("CREATE MATERIALIZED VIEW w AS SELECT * FROM s", ""),
+            (
+                "ALTER SOURCE s ADD COLUMN more INT",
+                "2BP01 cannot alter s because w reads it",
+            ),
+            (
+                "ALTER SOURCE s SET (max_future = '2 hours', on_malformed = 'stop')",
+                "",
+            ),
+            (
+                "ALTER SOURCE s SET (delimiter = ';')",
+                "0A000 option \"delimiter\" of a source cannot be changed",
+            ),
+            (
+                "ALTER SOURCE s SET (on_malformed = 'panic')",
+                "22023 on_malformed is not \"panic\"",
+            ),
+            (
+                "ALTER SOURCE s RENAME TO r",
+                "2BP01 cannot alter s because v reads it",
+            ),
+            ("DROP MATERIALIZED VIEW v, w", ""),
+            ("ALTER SOURCE s RENAME TO r", ""),
+            ("SHOW SOURCES", "r|source"),
+            (
+                "ALTER SOURCE s RENAME TO r",
+                "42P01 source \"s\" does not exist",
+            ),
+            (
+                "ALTER MATERIALIZED VIEW r AS SELECT 1",
+                "42809 \"r\" is not a materialized view",
+            ),
+            (
+                "ALTER MATERIALIZED VIEW v AS SELECT 1",
+                "42P01 materialized view \"v\" does not exist",
+            ),
+            (
+                "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT k FROM r",
+                "",
+            ),
+            ("ALTER MATERIALIZED VIEW v AS SELECT n FROM r", ""),
+            (
+                "SHOW CREATE MATERIALIZED VIEW v",
+                "v|CREATE MATERIALIZED VIEW v AS SELECT n FROM r",
+            ),
+            (
+                "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT n FROM v",
+                "42P17 view \"v\" cannot read itself",
+            ),
+            ("EXPLAIN v", "Read r  (node 0, state: none, append-only)"),
+            ("EXPLAIN SELEC", "42P01 relation \"selec\" does not exist"),
+            (
+                "EXPLAIN ANALYZE r",
+                "42809 \"r\" has no operators of its own",
+            ),
+        ],
+    );
+}
