@@ -3,8 +3,14 @@
 /// FNV-1a, 64 bits.
 #[must_use]
 pub fn fnv1a(bytes: &[u8]) -> u64 {
+    fnv1a_from(0xcbf2_9ce4_8422_2325, bytes)
+}
+
+/// As `fnv1a`, from another beginning: another hash.
+#[must_use]
+pub fn fnv1a_from(beginning: u64, bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+    bytes.iter().fold(beginning, step)
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    future::Future,
-    pin::Pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, Waker},
 };
@@ -166,6 +166,19 @@ impl Shutdown {
             }
         }
     }
+}
+
+/// Returns when either does; the other is dropped.
+pub async fn first(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    poll_fn(|cx| {
+        if a.as_mut().poll(cx).is_ready() || b.as_mut().poll(cx).is_ready() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 #[cfg(test)]

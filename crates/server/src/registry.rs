@@ -8,7 +8,8 @@
 //! 1. What an answer says has happened is in the log for good, and in `registry`: a change goes through whoever asked for
 //!    it stays or not.
 //! 2. One change at a time: each is decided by all that came before it.
-//! 3. Every shard knows a schema before its number is told to anybody.
+//! 3. Every shard knows a schema before its number is told to anybody. Where the topic cannot be read no shard is told
+//!    anything, and nothing that names schemas by number is decoded.
 
 use std::{
     rc::Rc,
@@ -80,8 +81,11 @@ impl SchemaStore {
             unread: read.err(),
             is_unsure: AtomicBool::new(false),
         };
-        let ids: Vec<u32> = store.read(|registry| registry.ids().collect());
-        store.tell(&ids).await;
+        // Shards that were told of none know that there are none.
+        if store.unread.is_none() {
+            let ids: Vec<u32> = store.read(|registry| registry.ids().collect());
+            store.tell(&ids).await;
+        }
         Arc::new(store)
     }
 
@@ -95,7 +99,8 @@ impl SchemaStore {
         Ok(self.read(|registry| registry.latest(subject)))
     }
 
-    fn check(&self) -> Result<(), Unanswered> {
+    /// Whether it has an answer to anything.
+    pub fn check(&self) -> Result<(), Unanswered> {
         if self.is_unsure.load(Ordering::Relaxed) {
             return Err(Unanswered::Stopping);
         }

@@ -53,9 +53,12 @@ use std::{
 };
 
 use base::{Offset, PartitionKey};
-use runtime::{Class, Instant, sync::Notify};
+use runtime::{
+    Class, Instant,
+    sync::{Notify, first},
+};
 
-use crate::{Definition, log::TopicLog};
+use crate::{Definition, format::Known, log::TopicLog};
 use arrangement::NotThere;
 use budget::Budget;
 pub use budget::OverBudget;
@@ -65,9 +68,9 @@ use deciding::Outbox;
 use delivery::Deliveries;
 pub use delivery::DeliveryReport;
 pub use outbox::OUTBOX_TOPIC;
-use outbox::{Decided, Watermarks};
+use outbox::{Decided, Watermarks, WritersKnown};
 pub use pipeline::PipelineError;
-use pipeline::{Epoch, Pipeline};
+use pipeline::{Epoch, Pipeline, writers_of};
 pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
 pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
@@ -77,7 +80,6 @@ use runs::Compaction;
 use waiting::Turn;
 
 pub(crate) use waiting::all;
-pub use waiting::first;
 
 /// Records of one partition that an epoch takes in at most: a second's work is never one epoch.
 const RECORDS_PER_EPOCH: i64 = 32 << 10;
@@ -202,6 +204,9 @@ struct Stream {
     /// An epoch was broken off, could not be decided, or not be written: what is in memory is ahead of what a restart could
     /// know.
     is_void: bool,
+    /// What the present epoch knows of the schemas that records name by their numbers, and whether it met others.
+    writers: Option<Known>,
+    has_unknown_writers: bool,
 }
 
 impl Stream {
@@ -220,6 +225,8 @@ impl Stream {
             compaction: None,
             previous: None,
             is_void: false,
+            writers: None,
+            has_unknown_writers: false,
         }
     }
 }
@@ -310,12 +317,13 @@ impl Engine {
         anew: &mut BTreeSet<u64>,
     ) -> Result<(), EngineError> {
         self.budget.count(&relation);
-        let mut written = None;
+        let (mut written, mut delivers) = (None, true);
         if relation.has_pipeline() {
             let made = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
             let mut states = stream.saved.pipelines.iter();
             let state = states.find(|state| state.id == relation.id);
             written = state.and_then(|state| u64::try_from(state.producer?).ok());
+            delivers = state.is_none_or(|state| !state.has_stopped || state.delivers);
             match (made, state) {
                 (Err(error), _) => relation.fail(&error.to_string()),
                 (_, Some(state)) if state.has_stopped => relation.fail(match relation.definition {
@@ -333,10 +341,8 @@ impl Engine {
                         let pipeline = self.restored(state, pipeline).await?;
                         match self.budget.check() {
                             Ok(()) => stream.pipelines.push(pipeline),
-                            Err(error) if relation.keeps_rows() => {
-                                relation.fail(&error.to_string());
-                            }
-                            // It would have stopped for good, where more memory is all that it needs.
+                            // Sinks would stop for good, and of a view's state nothing would be left, where more memory is
+                            // all that they need.
                             Err(error) => {
                                 let relation = relation.name.clone();
                                 return Err(EngineError::Budget { relation, error });
@@ -369,7 +375,8 @@ impl Engine {
         if let Err(error) = self.index(&relation).await {
             relation.fail(&error.to_string());
         }
-        if relation.failure().is_none() {
+        // Also of a sink that has stopped: what it had put out before was decided.
+        if delivers {
             self.delivery_of(&relation, written, Offset::ZERO);
         }
         self.insert(relation);
@@ -387,7 +394,7 @@ impl Engine {
             if self.is_ready.get() && self.holds_back() {
                 self.make_report(&stream, &seen_before);
                 self.progressed.notify_all();
-                waiting::first(self.wake.notified(), runtime::sleep(EPOCH_MAX)).await;
+                first(self.wake.notified(), runtime::sleep(EPOCH_MAX)).await;
                 continue;
             }
             let Cut {
@@ -415,6 +422,7 @@ impl Engine {
                 true => SAVE_AGAIN,
                 false => CHECKPOINT_INTERVAL,
             };
+            stream.changed |= self.deliveries.take_moved();
             self.end_compaction(&mut stream).await;
             let is_due = runtime::now().since(stream.saved_at) >= interval
                 || stream.records_unsaved >= CHECKPOINT_RECORDS;
@@ -425,7 +433,7 @@ impl Engine {
                 runtime::yield_now().await;
                 continue;
             }
-            let wakes = waiting::first(self.wake.notified(), async {
+            let wakes = first(self.wake.notified(), async {
                 runtime::sleep_until(began.plus(EPOCH_MIN)).await;
                 self.log.wait(seen, began.plus(EPOCH_MAX)).await;
             });
@@ -436,6 +444,7 @@ impl Engine {
                 "an epoch could not be decided or written: pipelines go on at the next start"
             );
         }
+        stream.changed |= self.deliveries.take_moved();
         if stream.changed && !stream.is_void {
             self.checkpoint(&mut stream).await;
         }
@@ -492,6 +501,7 @@ impl Engine {
     ) -> u64 {
         let all_take_part = before.is_none() || self.planted.forget_participants;
         let watermarks = before.filter(|_| !self.planted.forget_watermarks);
+        stream.writers = writers_of(&stream.pipelines, before);
         let mut outputs = BTreeMap::new();
         let (mut records, mut late_rows) = (0, 0);
         for pipeline in &mut stream.pipelines {
@@ -515,17 +525,20 @@ impl Engine {
                 watermarks: watermarks
                     .filter(|_| !pipeline.swap.is_of_another_plan)
                     .map(|decided| &decided.watermarks),
+                writers: stream.writers.as_ref(),
                 is_stopping: &self.stopping,
             };
             self.budget.permit(pipeline);
             match pipeline.run_epoch(epoch, &*self.log).await {
                 Ok(read) => records += read,
                 Err(error) if error.is_of_the_node() => {
+                    tracing::debug!(relation = %pipeline.relation.name, %error, "an epoch is broken off");
                     stream.is_void = true;
                     break;
                 }
                 Err(error) => pipeline.relation.fail(&error.to_string()),
             }
+            stream.has_unknown_writers |= std::mem::take(&mut pipeline.has_unknown_writers);
             late_rows += pipeline.take_late_rows();
             let output = pipeline.told();
             if !output.is_empty() && pipeline.relation.failure().is_none() {
@@ -561,6 +574,12 @@ impl Engine {
             cuts: cuts.clone(),
             watermarks,
             relations,
+            writers: stream
+                .writers
+                .as_ref()
+                .map_or_else(WritersKnown::all, |known| {
+                    WritersKnown::of(known.keys().copied())
+                }),
             batches: Vec::new(),
         }
     }

@@ -186,6 +186,17 @@ pub enum Malformed {
     },
 }
 
+impl Malformed {
+    /// Whether all that is wrong is that its writer's schema is not known.
+    #[must_use]
+    pub fn is_of_unknown_writer(&self) -> bool {
+        let Self::Record { reason, .. } = self else {
+            return false;
+        };
+        matches!(reason, Reason::UnknownSchema(_))
+    }
+}
+
 /// What is wrong with a record's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {

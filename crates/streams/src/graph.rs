@@ -237,11 +237,18 @@ impl Graph {
         let waiting = self.nodes.iter().rposition(|node| !node.queue.is_empty());
         if let Some(at) = waiting {
             let (port, delta) = self.nodes[at].queue.pop_front().expect("it is not empty");
+            let mut rest = None;
             self.run(at, |running, out| {
                 running.take(port, &delta, out);
+                rest = out.rest.take();
                 false
             });
-            self.nodes[at].stats.rows_in += delta.len() as u64;
+            let left = rest.as_ref().map_or(0, Delta::len);
+            let node = &mut self.nodes[at];
+            if let Some(rest) = rest {
+                node.queue.push_front((port, rest));
+            }
+            node.stats.rows_in += (delta.len() - left) as u64;
             return true;
         }
         let Some((end, at)) = self.ending.take() else {

@@ -78,6 +78,8 @@ pub struct Output {
     pub faults: u64,
     pub last_fault: Option<Fault>,
     pub late_rows: u64,
+    /// Of the rows that were to be handled the last ones, which are to come again when these are handled by everybody else.
+    pub rest: Option<Delta>,
 }
 
 impl Output {
@@ -262,49 +264,110 @@ pub(crate) fn nullable(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<Field>>()))
 }
 
-/// Of what is computed row by row because it is too much, or fails, for all rows at once: each row may be fine by itself, and
-/// offsets of all of them end at 2 GiB.
+/// One value may take no more, and no more is put out at once of what is computed row by row: offsets of all rows of a chunk
+/// end at 2 GiB.
 const VALUES_BYTES_MAX: usize = 512 << 20;
 
-/// The expression's values for all rows: for a row that it fails for, null, and counted.
+/// The expression's values for all rows: for a row that it fails for, null, and counted. Of values that may be large
+/// (`evaluate_some`) not all rows' fit together.
 pub(crate) fn evaluate(
     expression: &ExpressionRef,
     rows: &RecordBatch,
     data_type: &DataType,
     out: &mut Output,
 ) -> ArrayRef {
-    match checked(expression, rows, data_type) {
-        Ok(values) => return values,
-        Err(fault) if rows.num_rows() == 1 => {
-            out.fault(fault);
-            return new_null_array(data_type, 1);
-        }
-        Err(_) => {}
+    if rows.num_rows() > 1
+        && let Ok(values) = checked(expression, rows, data_type)
+    {
+        return values;
     }
-    let mut values: Vec<ArrayRef> = Vec::with_capacity(rows.num_rows());
-    let mut bytes = 0_usize;
-    for row in 0..rows.num_rows() {
-        let value = checked(expression, &rows.slice(row, 1), data_type).and_then(|value| {
-            let all = bytes.saturating_add(column_bytes(&value));
-            if all > VALUES_BYTES_MAX {
-                return Err(too_large());
-            }
-            bytes = all;
-            Ok(value)
-        });
-        values.push(value.unwrap_or_else(|fault| {
-            out.fault(fault);
-            new_null_array(data_type, 1)
-        }));
-    }
-    let values: Vec<&dyn arrow_array::Array> = values.iter().map(AsRef::as_ref).collect();
-    concat(&values).expect("all are of one type")
+    let rows = (0..rows.num_rows()).map(|row| rows.slice(row, 1));
+    let values = rows.map(|row| {
+        let value = checked(expression, &row, data_type);
+        value.unwrap_or_else(|fault| null(fault, data_type, out))
+    });
+    let values: Vec<ArrayRef> = values.collect();
+    together(&values, data_type)
 }
 
-fn too_large() -> Fault {
-    Fault {
-        sqlstate: *b"54000",
-        message: format!("values of some rows together take more than {VALUES_BYTES_MAX} bytes"),
+fn null(fault: Fault, data_type: &DataType, out: &mut Output) -> ArrayRef {
+    out.fault(fault);
+    new_null_array(data_type, 1)
+}
+
+fn together(values: &[ArrayRef], data_type: &DataType) -> ArrayRef {
+    let all: Vec<&dyn arrow_array::Array> = values.iter().map(AsRef::as_ref).collect();
+    match all.is_empty() {
+        true => new_null_array(data_type, 0),
+        false => concat(&all).expect("all are of one type, and small enough"),
+    }
+}
+
+/// The expressions' values for the first rows, as many as fit together and at least one. Whether a row has a value depends on
+/// the row alone: what comes may go again in other company.
+pub(crate) fn evaluate_some(
+    expressions: &[(ExpressionRef, DataType)],
+    rows: &RecordBatch,
+    bytes_max: usize,
+    out: &mut Output,
+) -> (usize, Vec<ArrayRef>) {
+    let at_once = expressions.iter().map(|(expression, data_type)| {
+        let values = checked(expression, rows, data_type).ok()?;
+        (bytes_of(&values) <= bytes_max).then_some(values)
+    });
+    let at_once: Vec<Option<ArrayRef>> = at_once.collect();
+    if at_once.iter().all(Option::is_some) {
+        return (rows.num_rows(), at_once.into_iter().flatten().collect());
+    }
+    let mut one_by_one: Vec<Vec<ArrayRef>> = vec![Vec::new(); expressions.len()];
+    let (mut count, mut bytes) = (0, 0_usize);
+    while count < rows.num_rows() {
+        let row = rows.slice(count, 1);
+        let mut its_own = Output::default();
+        let values = expressions.iter().zip(&at_once);
+        let values = values.map(|((expression, data_type), known)| {
+            known.is_none().then(|| {
+                let value = checked(expression, &row, data_type);
+                let value = value.and_then(|value| small(value, bytes_max));
+                value.unwrap_or_else(|fault| null(fault, data_type, &mut its_own))
+            })
+        });
+        let values: Vec<Option<ArrayRef>> = values.collect();
+        let more: usize = values.iter().flatten().map(bytes_of).sum();
+        bytes = bytes.saturating_add(more);
+        if count > 0 && bytes > bytes_max {
+            break;
+        }
+        count += 1;
+        out.faults += its_own.faults;
+        out.last_fault = its_own.last_fault.or(out.last_fault.take());
+        for (all, value) in one_by_one.iter_mut().zip(values) {
+            all.extend(value);
+        }
+    }
+    let types = expressions.iter().map(|(_, data_type)| data_type);
+    let columns = at_once.into_iter().zip(one_by_one).zip(types);
+    let columns = columns.map(|((known, values), data_type)| match known {
+        Some(known) => known.slice(0, count),
+        None => together(&values, data_type),
+    });
+    (count, columns.collect())
+}
+
+/// Values of a fixed width count for nothing: a chunk of them is small.
+fn bytes_of(values: &ArrayRef) -> usize {
+    let data_type = values.data_type();
+    let is_small = data_type.is_primitive() || *data_type == DataType::Boolean;
+    if is_small { 0 } else { column_bytes(values) }
+}
+
+fn small(value: ArrayRef, bytes_max: usize) -> Result<ArrayRef, Fault> {
+    match bytes_of(&value) > bytes_max {
+        false => Ok(value),
+        true => Err(Fault {
+            sqlstate: *b"54000",
+            message: format!("a value takes more than {bytes_max} bytes"),
+        }),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     Delta,
     changes::{ChangesDecoder, Damaged},
     definition::{Metadata, OnMalformed, Source, Watermark},
-    format::{Format, FormatError, Malformed, RecordView, WriterSchemas},
+    format::{Format, FormatError, Known, Malformed, RecordView, WriterSchemas},
 };
 use metadata::RowDecoder;
 pub use metadata::check;
@@ -45,6 +45,8 @@ pub struct SourceReader {
     pub watermark: Option<Watermark>,
     /// Records that hold no row come out too.
     pub keeps_malformed: bool,
+    /// Of the schemas that records name by their numbers those that count as known; `None`: all that the shard knows.
+    pub writers: Option<Known>,
 }
 
 /// What the records hold.
@@ -90,6 +92,8 @@ pub struct Decoded {
     /// All of them, if they are wanted.
     pub malformed_records: Vec<MalformedRecord>,
     pub malformed_bytes: usize,
+    /// Some of them were written with schemas that did not count as known: later they may hold rows.
+    pub has_unknown_writers: bool,
 }
 
 /// A record that holds no row, as it lies in the log.
@@ -110,10 +114,23 @@ pub enum DecodeError {
     Format(#[from] FormatError),
     #[error("a batch cannot be read: {0}")]
     Batch(#[from] BatchError),
+    #[error("{0}")]
+    SchemasUnread(#[from] SchemasUnread),
     #[error("nothing can be read of what stands from offset {from} to {until}")]
     Nothing { from: Offset, until: Offset },
     #[error("the table's log holds what is no change: {0}")]
     Changes(#[from] Damaged),
+}
+
+/// No shard was told of any schema, so no record that names one can be told from one that holds no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the schema registry was not read, and records name their schemas in it")]
+pub struct SchemasUnread;
+
+/// What this shard knows of the schemas that records name by their numbers.
+pub(crate) fn known_writers() -> Result<Known, SchemasUnread> {
+    let writers = runtime::local::<WriterSchemas>().ok_or(SchemasUnread)?;
+    Ok(writers.known())
 }
 
 enum Values {
@@ -123,6 +140,12 @@ enum Values {
 }
 
 impl SourceReader {
+    /// Whether each record tells which schema it was written with.
+    #[must_use]
+    pub fn names_writers(&self) -> bool {
+        matches!(&self.content, Content::Rows(format) if format.names_writers())
+    }
+
     /// Of a source, these columns in this order.
     #[must_use]
     pub fn of(source: &Source, columns: &[usize]) -> Self {
@@ -155,6 +178,7 @@ impl SourceReader {
             metadata: metadata.collect(),
             watermark,
             keeps_malformed: matches!(source.on_malformed, OnMalformed::DeadLetter { .. }),
+            writers: None,
         }
     }
 
@@ -169,10 +193,11 @@ impl SourceReader {
         let mut decoder = match &self.content {
             Content::Rows(format) => {
                 let mut rows = RowDecoder::new(self, format)?;
-                if format.names_writers()
-                    && let Some(writers) = runtime::local::<WriterSchemas>()
-                {
-                    rows.know_writers(writers.known());
+                if format.names_writers() {
+                    rows.know_writers(match &self.writers {
+                        Some(known) => known.clone(),
+                        None => known_writers()?,
+                    });
                 }
                 Values::Rows(rows)
             }
@@ -189,6 +214,7 @@ impl SourceReader {
             malformed_first: None,
             malformed_records: Vec::new(),
             malformed_bytes: 0,
+            has_unknown_writers: false,
         };
         for item in batch::batches(batches) {
             let (header, bytes) = item?;
@@ -313,6 +339,7 @@ impl SourceReader {
 
     fn note_malformed(&self, decoded: &mut Decoded, record: &Record<'_>, malformed: &Malformed) {
         decoded.malformed += 1;
+        decoded.has_unknown_writers |= malformed.is_of_unknown_writer();
         let first = || (record.offset, malformed.to_string());
         decoded.malformed_first.get_or_insert_with(first);
         if !self.keeps_malformed {

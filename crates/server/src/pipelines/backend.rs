@@ -113,11 +113,19 @@ impl NodeBackend {
             0 => memory_bytes / 2,
             set => usize::try_from(set).unwrap_or(usize::MAX),
         };
-        let started = shards.call(engine, Class::Admin, "start streams", move || async move {
-            let started = start_on_shard(relations, permitted).await;
-            started.map(drop).map_err(|error| error.to_string())
-        });
-        let failure = started.await.err();
+        let unread = schemas.check().err().filter(|_| name_writers(&relations));
+        let failure = match unread {
+            // Records would be skipped that hold rows, and never be read again.
+            Some(unread) => Some(unread.to_string()),
+            None => {
+                let start = move || async move {
+                    let started = start_on_shard(relations, permitted).await;
+                    started.map(drop).map_err(|error| error.to_string())
+                };
+                let started = shards.call(engine, Class::Admin, "start streams", start);
+                started.await.err()
+            }
+        };
         if let Some(error) = &failure {
             tracing::error!(error, "the stream engine does not start");
         }
@@ -271,6 +279,14 @@ impl NodeBackend {
         self.change_catalog(|catalog| _ = catalog.remove(&name));
         Ok(())
     }
+}
+
+/// Whether records of one of them tell which schema of the registry they were written with.
+fn name_writers(relations: &[NewRelation]) -> bool {
+    let mut definitions = relations.iter().map(|relation| &relation.definition);
+    definitions.any(|definition| {
+        matches!(definition, Definition::Source(source) if source.format.names_writers())
+    })
 }
 
 fn of_the_engine(message: String) -> SqlError {

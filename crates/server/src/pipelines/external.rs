@@ -25,13 +25,20 @@ use std::{
     time::Duration,
 };
 
-use base::{Offset, PartitionKey, TopicId};
+use base::{
+    Offset, PartitionKey, TopicId,
+    hash::{fnv1a, fnv1a_from},
+};
 use broker::broker::Broker;
 use client::{Client, ClientConfig, ClientError, TransactionalProducer};
 use flow::cluster::{ClusterLog, PlantedBugs};
-use runtime::{Instant, budget::Budget, sync::Notify};
+use runtime::{
+    Instant,
+    budget::Budget,
+    sync::{Notify, first},
+};
 use streams::{
-    engine::{CheckpointError, first},
+    engine::CheckpointError,
     log::{EpochWriter, Extent, ExternalTopic, LocalFuture, LogError, TopicLog, TopicShape},
     source::{Decoded, SourceReader},
 };
@@ -120,12 +127,9 @@ impl External {
 
 /// A topic's id for the engine (invariant 1).
 fn shape_here(brokers: &str, theirs: TopicShape) -> TopicShape {
-    // FNV-1a, 64 bits, from two beginnings: stable across runs.
-    let hash = |from: u64| {
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        brokers.bytes().fold(from, step).to_be_bytes()
-    };
-    let mask = [hash(0xcbf2_9ce4_8422_2325), hash(0x9e37_79b9_7f4a_7c15)].concat();
+    let brokers = brokers.as_bytes();
+    let hashes = [fnv1a(brokers), fnv1a_from(0x9e37_79b9_7f4a_7c15, brokers)];
+    let mask = hashes.map(u64::to_be_bytes).concat();
     let mut id = theirs.id.0;
     for (byte, mask) in id.iter_mut().zip(mask) {
         *byte ^= mask;

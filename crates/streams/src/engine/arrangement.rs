@@ -79,6 +79,13 @@ pub struct Building {
     row: usize,
 }
 
+impl Building {
+    /// Memory so far.
+    pub fn bytes(&self) -> usize {
+        self.index.bytes()
+    }
+}
+
 /// Makes columns of rows that are bytes, on any shard.
 #[derive(Clone)]
 pub struct Loader {

@@ -52,6 +52,8 @@ pub struct PipelineState {
     pub sequences: Vec<i32>,
     /// It does not go on, and why was told.
     pub has_stopped: bool,
+    /// It has stopped, and what it had put out for another cluster before is written all the same.
+    pub delivers: bool,
 }
 
 /// Why what is on disk is no checkpoint.
@@ -220,7 +222,7 @@ impl Checkpoint {
             for sequence in &pipeline.sequences {
                 out.extend(sequence.to_le_bytes());
             }
-            out.push(u8::from(pipeline.has_stopped));
+            out.push(u8::from(pipeline.has_stopped) | (u8::from(pipeline.delivers) << 1));
         }
         let checksum = crc32c(&out[5..]);
         out[1..5].copy_from_slice(&checksum.to_le_bytes());
@@ -300,6 +302,7 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
     for _ in 0..from.u32()? {
         sequences.push(from.u32()?.cast_signed());
     }
+    let flags = from.u8()?;
     Ok(PipelineState {
         id,
         fingerprint,
@@ -309,7 +312,8 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
         runs,
         producer,
         sequences,
-        has_stopped: from.u8()? != 0,
+        has_stopped: flags & 1 != 0,
+        delivers: flags & 2 != 0,
     })
 }
 

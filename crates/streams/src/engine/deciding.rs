@@ -1,6 +1,9 @@
 //! Epochs in which sinks put something out: decided in the outbox, then written to their topics.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use base::{Offset, PartitionIndex, PartitionKey};
 use runtime::Class;
@@ -57,7 +60,14 @@ impl Engine {
         let mut streams = stream.pipelines.iter().filter(|p| p.is_stream()).peekable();
         let has_streams = streams.peek().is_some();
         let has_moved = streams.any(|pipeline| pipeline.has_moved);
-        let is_decided = !batches.is_empty() || is_late || closes || has_moved;
+        // So may what is known of schemas be another then, and more records hold rows; a view is as right with them.
+        let mut writers = stream
+            .pipelines
+            .iter()
+            .filter(|p| p.sink.is_some() || p.is_stream());
+        let goes_out = has_streams || writers.next().is_some();
+        let has_unknown = std::mem::take(&mut stream.has_unknown_writers) && goes_out;
+        let is_decided = !batches.is_empty() || is_late || closes || has_moved || has_unknown;
         if !is_decided && !has_streams && !stream.pipelines.iter().any(Pipeline::drops_late) {
             return;
         }
@@ -116,7 +126,7 @@ impl Engine {
             }
             let producer = match sink.producer {
                 // Who that is, the other cluster says when it is written.
-                _ if self.is_delivered_elsewhere(pipeline.relation.id) => NO_PRODUCER,
+                _ if pipeline.relation.writes_elsewhere() => NO_PRODUCER,
                 Some(producer) => producer,
                 None => match while_full(&self.stopping, || self.log.producer_id()).await {
                     Ok(producer) => producer,
@@ -169,7 +179,7 @@ impl Engine {
             let Some(relation) = self.relation_of(outgoing.relation) else {
                 continue;
             };
-            if self.is_delivered_elsewhere(outgoing.relation) {
+            if relation.writes_elsewhere() {
                 continue;
             }
             if self.planted.count_unwritten {
@@ -247,10 +257,11 @@ impl Engine {
         partition: PartitionKey,
         stream: &Stream,
     ) -> Result<(), EngineError> {
-        if self.deliveries.all.borrow().is_empty() {
+        let relations: BTreeSet<u64> = self.deliveries.all.borrow().keys().copied().collect();
+        if relations.is_empty() {
             return Ok(());
         }
-        let mut assembly = Assembly::default();
+        let mut assembly = Assembly::of(relations);
         let mut next = Offset::ZERO;
         while next < stream.outbox.end {
             let read = self.log.batches(partition, next, READ_BYTES).await;
@@ -286,6 +297,7 @@ impl Engine {
                 sink.follow(outgoing.producer, outgoing.partition.partition, next);
             }
         }
+        stream.has_unknown_writers = false;
         let number = decided.epoch.max(self.epoch.get() + 1);
         let (now, cuts) = (decided.now, &decided.cuts);
         self.work_off(stream, number, now, cuts, Some(&decided))

@@ -65,6 +65,8 @@ pub(super) struct Delivery {
     has_taken_over: Cell<bool>,
     /// The cluster has forgotten what it had said before this start.
     is_doubtful: Cell<bool>,
+    /// The last epoch that has put something out here.
+    decided: Cell<u64>,
     /// The last epoch that is not counted as waiting any more.
     settled: Cell<u64>,
     backlog_epochs: Cell<u64>,
@@ -96,6 +98,8 @@ pub(super) struct Deliveries {
     decided_until: Cell<Offset>,
     decided: runtime::sync::Notify,
     backlog_bytes_max: Cell<u64>,
+    /// What a checkpoint says of them is not what it would say now.
+    have_moved: Cell<bool>,
 }
 
 impl Default for Deliveries {
@@ -105,7 +109,15 @@ impl Default for Deliveries {
             decided_until: Cell::new(Offset::ZERO),
             decided: runtime::sync::Notify::new(),
             backlog_bytes_max: Cell::new(BACKLOG_BYTES_MAX),
+            have_moved: Cell::new(false),
         }
+    }
+}
+
+impl Deliveries {
+    /// Whether a checkpoint would say something else of them than one at the last call.
+    pub fn take_moved(&self) -> bool {
+        self.have_moved.take()
     }
 }
 
@@ -121,9 +133,9 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn at(offset: Offset) -> Self {
+    fn at(offset: Offset, relation: u64) -> Self {
         Self {
-            assembly: Assembly::default(),
+            assembly: Assembly::of([relation].into()),
             next: offset,
             boundary: offset,
             epochs: Vec::new(),
@@ -156,6 +168,7 @@ impl Delivery {
             decided_before: Cell::new(0),
             has_taken_over: Cell::new(false),
             is_doubtful: Cell::new(false),
+            decided: Cell::new(0),
             settled: Cell::new(0),
             backlog_epochs: Cell::new(0),
             backlog_bytes: Cell::new(0),
@@ -174,8 +187,25 @@ impl Delivery {
         self.is_over.set(true);
     }
 
+    /// Whether what its sink has put out is still to be written.
+    pub fn goes_on(&self) -> bool {
+        !self.is_over.get()
+    }
+
+    fn has_settled(&self, epoch: u64) -> bool {
+        self.is_over.get() || self.settled.get() >= epoch
+    }
+
+    /// Nothing waits, or something was written just now.
+    fn is_well(&self) {
+        if self.trouble.take().is_some() {
+            tracing::info!(sink = %self.relation.name, "its cluster can be written again");
+        }
+    }
+
     fn count_decided(&self, decided: &Decided) {
         if let Some(bytes) = bytes_of(decided, self.relation.id) {
+            self.decided.set(decided.epoch);
             self.backlog_epochs.set(self.backlog_epochs.get() + 1);
             self.backlog_bytes.set(self.backlog_bytes.get() + bytes);
         }
@@ -245,7 +275,6 @@ impl Delivery {
                 )));
             }
             let own = decided.batches.into_iter();
-            let own = own.filter(|outgoing| outgoing.relation == self.relation.id);
             let own = own.map(|outgoing| (outgoing.partition.partition, outgoing.batch));
             gathered.batches.extend(own);
             gathered.bytes += usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -307,10 +336,6 @@ impl Engine {
         });
     }
 
-    pub(super) fn is_delivered_elsewhere(&self, relation: u64) -> bool {
-        self.deliveries.all.borrow().contains_key(&relation)
-    }
-
     /// Epochs that wait from now on.
     pub(super) fn count_decided(&self, decided: &Decided) {
         for delivery in self.deliveries.all.borrow().values() {
@@ -345,10 +370,18 @@ impl Engine {
         self.deliveries.backlog_bytes_max.set(bytes);
     }
 
-    pub(super) fn is_delivered(&self) -> bool {
+    /// Whether all that is decided now is written; epochs that come later do not count.
+    pub(super) fn all_delivered(&self) -> impl Fn() -> bool {
         let all = self.deliveries.all.borrow();
-        all.values()
-            .all(|delivery| delivery.is_over.get() || delivery.backlog_epochs.get() == 0)
+        let all = all.values().cloned();
+        let wanted: Vec<_> = all
+            .map(|delivery| (delivery.decided.get(), delivery))
+            .collect();
+        move || {
+            wanted
+                .iter()
+                .all(|(epoch, delivery)| delivery.has_settled(*epoch))
+        }
     }
 
     /// Where the outbox is needed from, for what is not written.
@@ -383,6 +416,7 @@ impl Engine {
                 Ok(()) => return,
                 Err(WriteError::Refused(why)) => {
                     delivery.end();
+                    self.deliveries.have_moved.set(true);
                     if delivery.relation.failure().is_none() {
                         delivery.relation.fail(&why);
                     }
@@ -406,11 +440,10 @@ impl Engine {
     /// Returns when the sink is gone or the node stops.
     async fn deliver_until_trouble(&self, delivery: &Delivery) -> Result<(), WriteError> {
         let found = delivery.writer.take_over().await?;
+        let before = delivery.written.get();
         delivery.settle(found)?;
-        if delivery.trouble.take().is_some() {
-            tracing::info!(sink = %delivery.relation.name, "its cluster can be written again");
-        }
-        let mut gathered = Gathered::at(delivery.until.get());
+        self.note_written(delivery, before);
+        let mut gathered = Gathered::at(delivery.until.get(), delivery.relation.id);
         while !self.stopping.get() && !delivery.is_over.get() {
             let decided = self.deliveries.decided.notified();
             let decided_until = self.deliveries.decided_until.get();
@@ -420,6 +453,7 @@ impl Engine {
             }
             let Some((last, _)) = gathered.epochs.last().copied() else {
                 delivery.until.set(gathered.boundary);
+                delivery.is_well();
                 // Elapsed or notified: both mean looking again.
                 let _ = runtime::timeout(LOOK_AGAIN, decided).await;
                 continue;
@@ -428,7 +462,9 @@ impl Engine {
             let batches = std::mem::take(&mut gathered.batches);
             delivery.writer.write(last, batches).await?;
             delivery.attempted.set(None);
-            delivery.written.set(Some(last));
+            let before = delivery.written.replace(Some(last));
+            self.note_written(delivery, before);
+            delivery.is_well();
             delivery.until.set(gathered.boundary);
             for (epoch, bytes) in std::mem::take(&mut gathered.epochs) {
                 delivery.settle_epoch(epoch, bytes);
@@ -437,6 +473,14 @@ impl Engine {
             self.progressed.notify_all();
         }
         Ok(())
+    }
+
+    /// What it has written is in the next checkpoint also when nothing else changes: where the cluster forgets, nobody else
+    /// knows it.
+    fn note_written(&self, delivery: &Delivery, before: Option<u64>) {
+        if delivery.written.get() != before {
+            self.deliveries.have_moved.set(true);
+        }
     }
 
     async fn gather(&self, delivery: &Delivery, gathered: &mut Gathered) -> Result<(), WriteError> {

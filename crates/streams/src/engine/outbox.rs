@@ -14,13 +14,14 @@
 //! # Layout
 //! One record per part of an epoch, little-endian; a part without `is_last` is followed by the next, or is nothing.
 //! ```text
-//! version u8 = 2 | part u32 | is_last u8 | epoch u64 | now i64
+//! version u8 = 3 | part u32 | is_last u8 | epoch u64 | now i64
 //! | count u32 | (topic 16 bytes, partition i32, cut i64)*
 //! | count u32 | (relation u64, node u32, watermark i64)*
 //! | count u32 | (relation u64)*
+//! | count u32 | (first number u32, last number u32)*
 //! | count u32 | (relation u64, producer i64, topic 16 bytes, partition i32, first sequence i32, length u32, batch)*
 //! ```
-//! Cuts, watermarks and those who took part stand in the last part.
+//! Cuts, watermarks, those who took part and the known schemas stand in the last part. Version 2 has no schemas: all are known.
 //!
 //! # Crash
 //! Before the last part is committed: the epoch never was. After: its batches are in the topics, or a restart appends them.
@@ -35,7 +36,9 @@ use super::checkpoint::{CheckpointError, Reader};
 /// The topic, of one partition.
 pub const OUTBOX_TOPIC: &str = "__forebay_outbox";
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// It does not say which schemas were known.
+const VERSION_BEFORE: u8 = 2;
 
 /// Batches of a part, about: a part is one record of one batch, which has a limit.
 const PART_BYTES: usize = 256 << 10;
@@ -72,7 +75,38 @@ pub struct Decided {
     pub watermarks: Watermarks,
     /// The pipelines that took part: what is made later begins later.
     pub relations: BTreeSet<u64>,
+    /// What records were decoded with that name their schemas by numbers.
+    pub writers: WritersKnown,
     pub batches: Vec<Outgoing>,
+}
+
+/// Numbers of schemas that were known, from the first to the last of each stretch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WritersKnown(Vec<(u32, u32)>);
+
+impl WritersKnown {
+    pub fn all() -> Self {
+        Self(vec![(0, u32::MAX)])
+    }
+
+    /// Of ascending numbers.
+    pub fn of(numbers: impl Iterator<Item = u32>) -> Self {
+        let mut known: Vec<(u32, u32)> = Vec::new();
+        for number in numbers {
+            match known.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+                _ => known.push((number, number)),
+            }
+        }
+        Self(known)
+    }
+
+    pub fn has(&self, number: u32) -> bool {
+        let before = self.0.partition_point(|(_, last)| *last < number);
+        self.0
+            .get(before)
+            .is_some_and(|(first, _)| *first <= number)
+    }
 }
 
 /// Of the inputs with a time, at an epoch's end: by relation and node of its plan.
@@ -122,6 +156,12 @@ impl Decided {
         for relation in self.relations.iter().take(relations) {
             out.extend(relation.to_le_bytes());
         }
+        let writers = if is_last { &self.writers.0[..] } else { &[] };
+        out.extend((writers.len() as u32).to_le_bytes());
+        for (first, last) in writers {
+            out.extend(first.to_le_bytes());
+            out.extend(last.to_le_bytes());
+        }
         out.extend((batches.len() as u32).to_le_bytes());
         for outgoing in batches {
             out.extend(outgoing.relation.to_le_bytes());
@@ -145,12 +185,22 @@ fn put_key(out: &mut Vec<u8>, key: PartitionKey) {
 /// Puts the parts of epochs together again.
 #[derive(Default)]
 pub struct Assembly {
+    /// Whose batches are kept; `None`: everybody's.
+    wanted: Option<BTreeSet<u64>>,
     parts: u32,
     decided: Decided,
     pub epochs: Vec<Decided>,
 }
 
 impl Assembly {
+    /// Keeps the batches of these relations and no others.
+    pub fn of(relations: BTreeSet<u64>) -> Self {
+        Self {
+            wanted: Some(relations),
+            ..Self::default()
+        }
+    }
+
     /// No epoch has begun and not ended.
     pub fn is_whole(&self) -> bool {
         self.parts == 0
@@ -183,7 +233,7 @@ impl Assembly {
     fn take(&mut self, value: &[u8]) -> Result<(), CheckpointError> {
         let mut from = Reader::new(value, OUTBOX_TOPIC);
         let version = from.u8()?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_BEFORE {
             return Err(CheckpointError::Version {
                 path: OUTBOX_TOPIC.to_owned(),
                 found: version,
@@ -211,18 +261,29 @@ impl Assembly {
         for _ in 0..from.u32()? {
             self.decided.relations.insert(from.u64()?);
         }
+        if version == VERSION_BEFORE {
+            self.decided.writers = WritersKnown::all();
+        } else {
+            for _ in 0..from.u32()? {
+                self.decided.writers.0.push((from.u32()?, from.u32()?));
+            }
+        }
         for _ in 0..from.u32()? {
             let (relation, producer) = (from.u64()?, from.i64()?);
             let partition = take_key(&mut from)?;
             let first_sequence = from.u32()?.cast_signed();
             let length = from.u32()? as usize;
-            self.decided.batches.push(Outgoing {
-                relation,
-                producer,
-                partition,
-                first_sequence,
-                batch: from.take(length)?.to_vec(),
-            });
+            let batch = from.take(length)?;
+            let mut wanted = self.wanted.iter();
+            if wanted.all(|wanted| wanted.contains(&relation)) {
+                self.decided.batches.push(Outgoing {
+                    relation,
+                    producer,
+                    partition,
+                    first_sequence,
+                    batch: batch.to_vec(),
+                });
+            }
         }
         from.end()?;
         if is_last {
@@ -238,3 +299,6 @@ fn take_key(from: &mut Reader<'_>) -> Result<PartitionKey, CheckpointError> {
     let partition = PartitionIndex(from.u32()?.cast_signed());
     Ok(PartitionKey { topic, partition })
 }
+
+#[cfg(test)]
+mod tests;

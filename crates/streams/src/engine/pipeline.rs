@@ -5,7 +5,9 @@
 
 mod dead_letters;
 mod repoint;
+mod report;
 mod watermark;
+mod writers;
 
 use std::{cell::Cell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
@@ -17,20 +19,20 @@ use super::{
     checkpoint::PipelineState,
     outbox::Watermarks,
     replace::{self, Swap},
-    report::{OperatorReport, PositionReport},
     sink::SinkWriter,
 };
 use crate::{
     Definition, Delta, Fault, NodeId, Plan,
     definition::{OnMalformed, Source, Stream, TopicInput},
-    format::FormatError,
+    format::{FormatError, Known},
     graph::{EpochEnd, Graph, PlanError, StateKey},
     log::{Extent, LogError, TopicLog},
     plan::{Input, Node, Operator},
-    source::{Content, Decoded, SourceReader},
+    source::{Content, Decoded, SchemasUnread, SourceReader},
 };
 use dead_letters::{DeadLetters, Origin};
 use watermark::watermark_of;
+pub use writers::writers_of;
 
 /// One read of one partition.
 const READ_BYTES: usize = 256 << 10;
@@ -89,6 +91,8 @@ pub struct Pipeline {
     /// Whether it drops rows for being late, and how many it had when that was last asked.
     drops_late: bool,
     late_rows: u64,
+    /// It read records of which a schema that is not known yet may make rows.
+    pub has_unknown_writers: bool,
     pub swap: Swap,
 }
 
@@ -111,6 +115,8 @@ pub enum PipelineError {
     Log(#[from] LogError),
     #[error("{0}")]
     Format(#[from] FormatError),
+    #[error("{0}")]
+    SchemasUnread(#[from] SchemasUnread),
     #[error("its state cannot be restored: {0}")]
     Restore(String),
     #[error("topic \"{topic}\", partition {partition}, offset {offset}: {why}")]
@@ -131,6 +137,7 @@ impl PipelineError {
     pub fn is_of_the_node(&self) -> bool {
         match self {
             Self::Log(error) | Self::DeadLetters { error, .. } => error.is_of_the_node(),
+            Self::SchemasUnread(_) => true,
             _ => false,
         }
     }
@@ -162,6 +169,7 @@ impl Pipeline {
                         metadata: Vec::new(),
                         watermark: None,
                         keeps_malformed: false,
+                        writers: None,
                     };
                     topic_feed(relation.table_topic(), None, reader, log)?
                 }
@@ -192,6 +200,7 @@ impl Pipeline {
             timed: timed.map(|(node, _)| node).collect(),
             drops_late: replace::drops_late(&plan),
             late_rows: 0,
+            has_unknown_writers: false,
             swap: Swap::default(),
             has_begun: false,
             sink,
@@ -399,6 +408,7 @@ impl Pipeline {
         log: &dyn TopicLog,
     ) -> Result<u64, PipelineError> {
         let mut records = 0;
+        self.know_writers(node, epoch)?;
         loop {
             let Some(Feed::Topic {
                 reader, positions, ..
@@ -504,6 +514,7 @@ impl Pipeline {
         position.time_max = position.time_max.max(newest);
         position.heard_at = runtime::now();
         self.relation.count_read(&decoded);
+        self.has_unknown_writers |= decoded.has_unknown_writers;
         for delta in decoded.deltas {
             self.graph.push(node, delta);
         }
@@ -528,45 +539,6 @@ impl Pipeline {
         for delta in held.iter().chain(fresh) {
             self.graph.push(node, delta.project(columns));
         }
-    }
-
-    /// What each node does and holds.
-    pub fn operators(&self) -> Vec<OperatorReport> {
-        let plan = self.relation.plan();
-        let nodes = plan.nodes.iter().zip(self.graph.stats());
-        let nodes = nodes.map(|(node, stats)| OperatorReport {
-            name: node.operator.name().to_owned(),
-            stats,
-        });
-        nodes.collect()
-    }
-
-    /// How far each partition is read, of how much.
-    pub fn places(
-        &self,
-        seen: &[(PartitionKey, Offset)],
-        log: &dyn TopicLog,
-    ) -> Vec<PositionReport> {
-        let mut places = Vec::new();
-        for feed in self.feeds.values() {
-            let Feed::Topic {
-                topic, positions, ..
-            } = feed
-            else {
-                continue;
-            };
-            for position in positions {
-                let end = seen.iter().find(|(key, _)| *key == position.key);
-                places.push(PositionReport {
-                    topic: topic.clone(),
-                    partition: position.key,
-                    next_offset: position.next_offset,
-                    high_watermark: end.map_or(position.next_offset, |(_, end)| *end),
-                    trouble: log.trouble(topic),
-                });
-            }
-        }
-        places
     }
 
     /// Everything that a restart needs beside the state's entries.
@@ -598,6 +570,7 @@ impl Pipeline {
                 .as_ref()
                 .map_or_else(Vec::new, |sink| sink.sequences.clone()),
             has_stopped: false,
+            delivers: false,
         }
     }
 
@@ -693,6 +666,8 @@ pub struct Epoch<'a> {
     pub outputs: Option<&'a BTreeMap<String, Vec<Delta>>>,
     /// Of an epoch that was before.
     pub watermarks: Option<&'a Watermarks>,
+    /// The schemas that count as known; `None`: nobody was told of any.
+    pub writers: Option<&'a Known>,
     /// Nothing is waited for any more.
     pub is_stopping: &'a Cell<bool>,
 }
@@ -726,6 +701,7 @@ fn own_reader(topic: &TopicInput) -> SourceReader {
         metadata: Vec::new(),
         watermark: topic.watermark,
         keeps_malformed: false,
+        writers: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc, time::Duration};
 use arrow_array::ArrayRef;
 use base::{Offset, PartitionIndex, PartitionKey, TimestampMs};
 use kafka::batch::{BatchBuilder, Compression};
-use runtime::Instant;
+use runtime::{Instant, sync::first};
 
 use super::{
     Cut, Engine, NewRelation, OverBudget, RECORDS_PER_CATCH_UP, Relation,
@@ -16,6 +16,7 @@ use crate::{
     Definition, Delta, changes,
     definition::{OnMalformed, Sink, Source, View},
     log::LogError,
+    source::known_writers,
 };
 
 /// One read of a source for a question.
@@ -151,6 +152,7 @@ impl Engine {
         let relation = Relation::new(new.clone());
         match &new.definition {
             Definition::Source(source) => {
+                may_be_decoded(source)?;
                 let topic = self.log.find_topic(source.topic.clone()).await?;
                 topic.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
                 if let OnMalformed::DeadLetter { topic } = &source.on_malformed {
@@ -227,13 +229,11 @@ impl Engine {
         };
         let of = self.relation(&index.relation)?;
         let _turn = self.rows_turn.take().await;
-        self.check_running(&of)?;
-        of.add_index(&index.columns).await;
-        if let Err(error) = self.budget.check() {
-            of.remove_index(&index.columns);
-            return Err(error.into());
-        }
-        Ok(())
+        of.add_index(&index.columns, || {
+            self.check_running(&of)?;
+            Ok(self.budget.check()?)
+        })
+        .await
     }
 
     pub(super) fn insert(&self, relation: Rc<Relation>) {
@@ -258,12 +258,14 @@ impl Engine {
             if is_near || self.stopping.get() {
                 return Ok(pipeline);
             }
+            let writers = known_writers().ok();
             let epoch = Epoch {
                 number: self.epoch.get(),
                 now: self.now.get(),
                 cuts: &cuts,
                 outputs: None,
                 watermarks: None,
+                writers: writers.as_ref(),
                 is_stopping: &self.stopping,
             };
             self.budget.permit(&mut pipeline);
@@ -504,7 +506,7 @@ impl Engine {
     /// Returns when all that was acknowledged before is in what readers see, and in what sinks have written.
     pub async fn flush(&self) -> Result<(), QuestionError> {
         self.wait_shown().await?;
-        self.wait_until(|| self.is_delivered()).await
+        self.wait_until(self.all_delivered()).await
     }
 
     /// Returns when all that was acknowledged before is in what readers see.
@@ -610,7 +612,7 @@ impl Engine {
             if subscriber.is_over.get() {
                 return None;
             }
-            super::waiting::first(arrived, runtime::sleep_until(deadline)).await;
+            first(arrived, runtime::sleep_until(deadline)).await;
         }
     }
 
@@ -620,4 +622,13 @@ impl Engine {
             relation.unsubscribe(&subscriber);
         }
     }
+}
+
+/// Whether what its records name can be known: without that they would be skipped.
+pub(super) fn may_be_decoded(source: &Source) -> Result<(), QuestionError> {
+    if source.format.names_writers() {
+        let known = known_writers().map(drop);
+        known.map_err(|error| QuestionError::Pipeline(error.into()))?;
+    }
+    Ok(())
 }

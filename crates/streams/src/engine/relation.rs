@@ -18,7 +18,9 @@ use super::{
     runs::{ROWS, RunWriter},
     waiting::Turn,
 };
-use crate::{Definition, Delta, Plan, graph::StateKey, row::RowCodec, source::Decoded};
+use crate::{
+    Definition, Delta, Plan, graph::StateKey, log::ExternalTopic, row::RowCodec, source::Decoded,
+};
 
 /// Epochs that a subscriber may be behind.
 const CHANGES_MAX: usize = 1024;
@@ -65,6 +67,8 @@ pub struct Relation {
     pub watermark: Cell<Option<i64>>,
     /// Of the operators of its pipeline, while it has one.
     pub(super) state_bytes: Cell<usize>,
+    /// Of an index that is being made.
+    index_bytes: Cell<usize>,
     subscribers: RefCell<Vec<Rc<Subscriber>>>,
     failure: RefCell<Option<String>>,
     /// Writers of a table, one at a time.
@@ -82,6 +86,15 @@ struct Remembered {
     all: BTreeSet<(PartitionKey, Offset)>,
     /// As they came.
     order: VecDeque<(PartitionKey, Offset)>,
+}
+
+/// An index that is being made, for as long as that is counted by itself.
+struct CountedIndex<'a>(&'a Cell<usize>);
+
+impl Drop for CountedIndex<'_> {
+    fn drop(&mut self) {
+        self.0.set(0);
+    }
 }
 
 /// Somebody who is told of each change.
@@ -115,6 +128,7 @@ impl Relation {
             arrangement: arrangement.map(RefCell::new),
             watermark: Cell::new(None),
             state_bytes: Cell::new(0),
+            index_bytes: Cell::new(0),
             subscribers: RefCell::default(),
             failure: RefCell::default(),
             writes: Rc::default(),
@@ -129,6 +143,12 @@ impl Relation {
             self.definition,
             Definition::Source(_) | Definition::Index(_)
         )
+    }
+
+    /// Whether its topic is another cluster's.
+    pub(super) fn writes_elsewhere(&self) -> bool {
+        let topic = self.definition.topic_written();
+        topic.and_then(ExternalTopic::parse).is_some()
     }
 
     pub(super) fn keeps_rows(&self) -> bool {
@@ -227,27 +247,39 @@ impl Relation {
         Some(read(&arrangement.borrow()))
     }
 
-    /// Lets rows be found by these columns. The rows must not change meanwhile.
-    pub(super) async fn add_index(&self, columns: &[usize]) {
+    /// Lets rows be found by these columns, unless `check`, which is asked again and again, says that it cannot be. The rows
+    /// must not change meanwhile, unless all of them go.
+    pub(super) async fn add_index<E>(
+        &self,
+        columns: &[usize],
+        check: impl Fn() -> Result<(), E>,
+    ) -> Result<(), E> {
         let Some(arrangement) = &self.arrangement else {
-            return;
+            return Ok(());
         };
+        check()?;
         let building = arrangement.borrow_mut().begin_index(columns);
         let Some(mut building) = building else {
-            return;
+            return Ok(());
         };
+        let _counted = CountedIndex(&self.index_bytes);
         while arrangement.borrow().index_some(&mut building) {
+            self.index_bytes.set(building.bytes());
+            check()?;
             if runtime::should_yield() {
                 runtime::yield_now().await;
             }
         }
+        // It may have stopped meanwhile: its rows are gone then.
+        check()?;
         arrangement.borrow_mut().end_index(building);
+        Ok(())
     }
 
     /// Memory of its rows and of its pipeline's state, about.
     pub(super) fn bytes(&self) -> usize {
         let rows = self.with_arrangement(Arrangement::bytes);
-        rows.unwrap_or(0) + self.state_bytes.get()
+        rows.unwrap_or(0) + self.state_bytes.get() + self.index_bytes.get()
     }
 
     pub(super) fn remove_index(&self, columns: &[usize]) {

@@ -17,7 +17,10 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use arrow_array::RecordBatch;
 
-use super::{Engine, NewRelation, QuestionError, Relation, Stream, pipeline::Pipeline, rank};
+use super::{
+    Engine, NewRelation, QuestionError, Relation, Stream, pipeline::Pipeline,
+    questions::may_be_decoded, rank,
+};
 use crate::{
     Definition, Delta, Operator, Plan, definition::OnMalformed, delta::CHUNK_ROWS,
     operators::append_only, plan::Node,
@@ -90,7 +93,7 @@ impl Engine {
     async fn build(&self, relation: &Rc<Relation>) -> Result<(), QuestionError> {
         self.budget.count(relation);
         for columns in self.indexes_of(&relation.name) {
-            relation.add_index(&columns).await;
+            relation.add_index(&columns, || self.budget.check()).await?;
         }
         let pipeline = Pipeline::new(relation.clone(), &self.relations.borrow(), &*self.log);
         let mut pipeline = pipeline?;
@@ -243,6 +246,7 @@ impl Engine {
         if self.is_busy(name) || self.beside.borrow().values().any(|by| by.reads(name)) {
             return Err(QuestionError::Busy(name.to_owned()));
         }
+        may_be_decoded(will)?;
         if let OnMalformed::DeadLetter { topic } = &will.on_malformed {
             self.log.ensure_topic(topic.clone(), 1, false).await?;
         }

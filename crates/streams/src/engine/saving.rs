@@ -146,11 +146,16 @@ impl Engine {
         };
         let state = |relation: &Rc<Relation>| {
             let kept = saved.pipelines.iter().find(|kept| kept.id == relation.id);
-            PipelineState {
+            let mut state = PipelineState {
                 id: relation.id,
                 has_stopped: true,
                 ..kept.cloned().unwrap_or_default()
+            };
+            if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {
+                state.producer = delivery.written().map(u64::cast_signed);
+                state.delivers = delivery.goes_on();
             }
+            state
         };
         stopped.filter(stays).map(state).collect()
     }

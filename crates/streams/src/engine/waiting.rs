@@ -3,7 +3,6 @@
 use std::{
     cell::Cell,
     future::{Future, poll_fn},
-    pin::pin,
     rc::Rc,
     task::Poll,
     time::Duration,
@@ -56,19 +55,6 @@ where
             done => return done,
         }
     }
-}
-
-/// Returns when either does; the other is dropped.
-pub async fn first(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
-    let (mut a, mut b) = (pin!(a), pin!(b));
-    poll_fn(|cx| {
-        if a.as_mut().poll(cx).is_ready() || b.as_mut().poll(cx).is_ready() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    })
-    .await;
 }
 
 /// All of their answers, in order.

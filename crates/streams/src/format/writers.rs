@@ -32,7 +32,9 @@ impl<S: Into<Arc<str>>> From<S> for SchemaText {
 
 /// See the module head. One on each shard, in its slot (`runtime::local`).
 ///
-/// A number means the same schema for ever, so it is only added to: what was decoded once is decoded alike again.
+/// A number means the same schema for ever, so it is only added to. A record that holds no row because its writer's schema is
+/// not known may hold one later; so all of an epoch is decoded by what is known when it begins, and where that decides what
+/// sinks put out, the epoch's record says what that was (`engine::outbox`).
 #[derive(Default)]
 pub struct WriterSchemas(RefCell<Known>);
 

@@ -1,9 +1,9 @@
 //! Operators that look at one row at a time and keep nothing.
 
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, cast::AsArray};
+use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions, cast::AsArray};
 use arrow_schema::{DataType, SchemaRef};
 
-use super::{End, Output, Place, Running, Write, evaluate};
+use super::{End, Output, Place, Running, VALUES_BYTES_MAX, Write, evaluate, evaluate_some};
 use crate::{Delta, ExpressionRef, graph::PlanError, row::Corrupt};
 
 /// Inputs and unions: rows as they are.
@@ -82,6 +82,8 @@ impl Running for Constant {
 struct Project {
     expressions: Vec<(ExpressionRef, DataType)>,
     schema: SchemaRef,
+    /// What it puts out at once.
+    bytes_max: usize,
 }
 
 pub(super) fn project(
@@ -99,17 +101,21 @@ pub(super) fn project(
     Ok(Box::new(Project {
         expressions: expressions.iter().cloned().zip(types).collect(),
         schema: place.schema.clone(),
+        bytes_max: VALUES_BYTES_MAX,
     }))
 }
 
 impl Running for Project {
     fn take(&mut self, _port: usize, delta: &Delta, out: &mut Output) {
-        let expressions = self.expressions.iter();
-        let columns: Vec<ArrayRef> = expressions
-            .map(|(expression, data_type)| evaluate(expression, delta.rows(), data_type, out))
-            .collect();
+        let (count, columns) = evaluate_some(&self.expressions, delta.rows(), self.bytes_max, out);
+        if count == delta.len() {
+            let all = delta.with_columns(self.schema.clone(), columns);
+            return out.deltas.push(all);
+        }
+        let first = delta.slice(0, count);
         out.deltas
-            .push(delta.with_columns(self.schema.clone(), columns));
+            .push(first.with_columns(self.schema.clone(), columns));
+        out.rest = Some(delta.slice(count, delta.len() - count));
     }
 }
 
@@ -132,3 +138,6 @@ impl Running for Filter {
             .push(delta.filter(keep).expect("a truth value for each row"));
     }
 }
+
+#[cfg(test)]
+mod tests;

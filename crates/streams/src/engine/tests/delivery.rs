@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use runtime::sim::HostId;
+use runtime::{Class, sim::HostId};
 
 use super::*;
 use crate::{
@@ -23,6 +23,10 @@ struct Cluster {
     /// Of a hundred transactions so many end in an error.
     errors: Cell<u64>,
     transactions: Cell<u64>,
+    /// It lets itself be taken over, and no more.
+    writes_nothing: Cell<bool>,
+    /// What a transaction takes at least.
+    slow_ms: Cell<u64>,
 }
 
 struct Writer {
@@ -90,6 +94,10 @@ impl EpochWriter for Writer {
         batches: Vec<(PartitionIndex, Vec<u8>)>,
     ) -> LocalFuture<'_, Result<(), WriteError>> {
         Box::pin(async move {
+            if self.cluster.writes_nothing.get() {
+                return passing("it is full");
+            }
+            runtime::sleep(Duration::from_millis(self.cluster.slow_ms.get())).await;
             let is_early = runtime::random_u64().is_multiple_of(2);
             let fails = runtime::random_u64() % 100 < self.cluster.errors.get();
             let is_shut_out = || self.copy.get() != self.cluster.copy.get();
@@ -111,7 +119,7 @@ impl EpochWriter for Writer {
 }
 
 /// The numbers of the source, as they come, into the other cluster.
-fn relations() -> Vec<NewRelation> {
+fn relations(policy: OnMalformed) -> Vec<NewRelation> {
     let mut plan = Plan::default();
     let (operator, columns) = input("s", &[0]);
     plan.add(operator, &[], columns);
@@ -125,7 +133,7 @@ fn relations() -> Vec<NewRelation> {
         key: Vec::new(),
     };
     let all = [
-        ("s", Definition::Source(source(OnMalformed::Skip))),
+        ("s", Definition::Source(source(policy))),
         ("v", view("s", &[0])),
         ("k", Definition::Sink(sink)),
     ];
@@ -148,6 +156,10 @@ struct World {
 
 impl World {
     fn new(seed: u64, planted: PlantedBugs) -> Self {
+        Self::of(seed, planted, OnMalformed::Skip)
+    }
+
+    fn of(seed: u64, planted: PlantedBugs, policy: OnMalformed) -> Self {
         let sim = Sim::new(SimConfig::new(seed));
         let (log, cluster) = (Rc::new(Memory::default()), Rc::new(Cluster::default()));
         log.make("in", 2);
@@ -157,9 +169,9 @@ impl World {
         let (its_log, its_engine) = (log.clone(), engine.clone());
         let node = sim.host("node", 1, move || {
             let (log, engine) = (its_log.clone(), its_engine.clone());
+            let all = relations(policy.clone());
             async move {
-                let started =
-                    Engine::start(log, Path::new("data"), relations(), planted, usize::MAX).await;
+                let started = Engine::start(log, Path::new("data"), all, planted, usize::MAX).await;
                 engine.replace(Some(started.expect("a sound checkpoint")));
                 std::future::pending::<()>().await;
             }
@@ -197,6 +209,13 @@ impl World {
         let pipelines = report.expect("it runs").pipelines;
         let mut pipelines = pipelines.into_iter();
         pipelines.find(|p| p.name == "k").expect("the sink")
+    }
+
+    fn failure(&self) -> Option<String> {
+        let engine = self.engine.borrow().clone().expect("it has started");
+        let relations = engine.relations();
+        let sink = relations.iter().find(|relation| relation.name == "k");
+        sink.expect("the sink").failure()
     }
 
     /// Of the view.
@@ -359,4 +378,111 @@ fn somebody_else_under_the_same_name_ends_it() {
     world.put(10);
     let why = world.check().expect_err("two write");
     assert!(why.contains("somebody else"), "{why}");
+}
+
+/// What was written last is in a checkpoint, also when nothing comes behind it.
+#[test]
+fn a_cluster_that_forgets_while_nothing_comes_is_not_written_twice() {
+    for rounds in 1..3 {
+        let world = World::new(5, PlantedBugs::default());
+        for _ in 0..rounds {
+            world.run_ms(7000);
+            world.put(10);
+        }
+        world.run_ms(12_000);
+        world.sim.kill(world.node);
+        world.cluster.mark.set(None);
+        world.sim.restart(world.node);
+        world.put(10);
+        world
+            .check()
+            .expect("nothing waited, and all is there once");
+    }
+}
+
+#[test]
+fn what_a_sink_put_out_before_it_stopped_is_written_after_a_restart() {
+    let world = World::of(6, PlantedBugs::default(), OnMalformed::Stop);
+    world.put(10);
+    world.run_ms(7000);
+    world.cluster.is_down.set(true);
+    world.put(10);
+    world.run_ms(1000);
+    world.log.put("in", 0, &[(None, "x")]);
+    world.run_ms(7000);
+    assert!(world.failure().is_some());
+    for _ in 0..2 {
+        world.sim.kill(world.node);
+        world.sim.restart(world.node);
+        world.run_ms(7000);
+        let why = world.failure().expect("it does not go on");
+        assert!(why.contains("had stopped"), "{why}");
+        assert_eq!(world.cluster.sorted().len(), 10);
+    }
+    world.cluster.is_down.set(false);
+    world.run_ms(10_000);
+    assert_eq!(world.cluster.sorted(), (0..20).collect::<Vec<_>>());
+    world.sim.kill(world.node);
+    world.sim.restart(world.node);
+    world.run_ms(10_000);
+    assert_eq!(world.cluster.sorted().len(), 20, "and once");
+}
+
+/// Where the delivery itself found that it must not go on, a restart knows no better.
+#[test]
+fn a_delivery_that_was_refused_does_not_go_on_after_a_restart() {
+    let world = World::new(7, PlantedBugs::default());
+    world.put(10);
+    world.run_ms(1000);
+    world.cluster.copy.set(100);
+    world.cluster.mark.set(Some(1 << 40));
+    world.put(10);
+    world.run_ms(20_000);
+    assert!(world.failure().is_some());
+    let transactions = world.cluster.transactions.get();
+    world.cluster.mark.set(None);
+    world.sim.kill(world.node);
+    world.sim.restart(world.node);
+    world.run_ms(10_000);
+    assert!(world.failure().is_some());
+    assert_eq!(world.cluster.transactions.get(), transactions);
+}
+
+#[test]
+fn trouble_shows_until_something_was_written() {
+    let world = World::new(8, PlantedBugs::default());
+    world.cluster.writes_nothing.set(true);
+    world.put(10);
+    world.run_ms(1000);
+    for _ in 0..200 {
+        let delivery = world.report().delivery.expect("it writes elsewhere");
+        assert_eq!(delivery.trouble.as_deref(), Some("it is full"));
+        world.run_ms(97);
+    }
+    world.cluster.writes_nothing.set(false);
+    world.check().expect("everything is there");
+    let delivery = world.report().delivery.expect("it writes elsewhere");
+    assert_eq!(delivery.trouble, None);
+}
+
+#[test]
+fn a_flush_ends_while_more_and_more_comes() {
+    let world = World::new(9, PlantedBugs::default());
+    world.cluster.slow_ms.set(400);
+    world.run_ms(1000);
+    let (log, cluster) = (world.log.clone(), world.cluster.clone());
+    world.ask(|engine| async move {
+        runtime::spawn(Class::Streams, "producer", async move {
+            for n in 0..400 {
+                let value = format!("{{\"n\":{n}}}");
+                log.put("in", 0, &[(None, &value)]);
+                runtime::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        runtime::sleep(Duration::from_secs(2)).await;
+        let written = cluster.values.borrow().len();
+        let flushed = runtime::timeout(Duration::from_secs(5), engine.flush()).await;
+        flushed.expect("it ends").expect("the node runs");
+        assert!(cluster.values.borrow().len() >= 40.max(written));
+    });
 }

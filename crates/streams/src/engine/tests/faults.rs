@@ -10,7 +10,7 @@ use crate::{
     source::{OwnRows, RowReader},
 };
 
-fn sink(relation: &str) -> Definition {
+pub fn sink(relation: &str) -> Definition {
     let mut plan = Plan::default();
     let (operator, schema) = input(relation, &[0]);
     plan.add(operator, &[], schema);
@@ -28,7 +28,7 @@ fn sound(policy: OnMalformed) -> Vec<NewRelation> {
     vec![new(1, "s", from), new(2, "k", sink("s"))]
 }
 
-fn failure_of(engine: &Engine, name: &str) -> Option<String> {
+pub fn failure_of(engine: &Engine, name: &str) -> Option<String> {
     let relations = engine.relations();
     let found = relations.iter().find(|relation| relation.name == name);
     found.expect("it was made").failure()
