@@ -8,32 +8,62 @@ use crate::{Schema, SchemaError, Type, TypeId, invalid};
 const DEPTH_MAX: usize = 64;
 /// Bytes of one default.
 const BYTES_MAX: usize = 1 << 20;
+/// Values, branches of unions that are tried, and symbols that are looked through, of all defaults of a schema. Records of
+/// records with defaults double with each level and may put out nothing.
+const STEPS_MAX: usize = 1 << 20;
+/// Bytes of text that are as much work as a step.
+const STEP_BYTES: usize = 16;
+
+/// Defaults of one schema in their binary form.
+pub struct Defaults<'a> {
+    schema: &'a Schema,
+    steps: usize,
+}
 
 impl Schema {
-    /// The binary form of a default.
-    pub fn encode_default(&self, id: TypeId, value: &Value) -> Result<Vec<u8>, SchemaError> {
-        let mut out = Vec::new();
-        self.encode(id, value, &mut out, 0)?;
-        Ok(out)
+    #[must_use]
+    pub fn defaults(&self) -> Defaults<'_> {
+        Defaults {
+            schema: self,
+            steps: 0,
+        }
     }
 
     /// Fails when a field's default is none of its type.
-    pub fn check_defaults(&self) -> Result<(), SchemaError> {
+    pub(crate) fn check_defaults(&self) -> Result<(), SchemaError> {
+        let mut defaults = self.defaults();
         for declared in &self.types {
             let Type::Record(fields) = declared else {
                 continue;
             };
             for field in fields {
                 if let Some(value) = &field.default {
-                    self.encode_default(field.id, value)?;
+                    defaults.encode(field.id, value)?;
                 }
             }
         }
         Ok(())
     }
+}
 
-    fn encode(
-        &self,
+impl Defaults<'_> {
+    /// One more, as a writer would have written it.
+    pub fn encode(&mut self, id: TypeId, value: &Value) -> Result<Vec<u8>, SchemaError> {
+        let mut out = Vec::new();
+        self.put(id, value, &mut out, 0)?;
+        Ok(out)
+    }
+
+    fn take_steps(&mut self, count: usize) -> Result<(), SchemaError> {
+        self.steps = self.steps.saturating_add(count);
+        match self.steps > STEPS_MAX {
+            true => Err(invalid("a smaller default")),
+            false => Ok(()),
+        }
+    }
+
+    fn put(
+        &mut self,
         id: TypeId,
         value: &Value,
         out: &mut Vec<u8>,
@@ -43,7 +73,14 @@ impl Schema {
         if depth > DEPTH_MAX || out.len() > BYTES_MAX {
             return Err(invalid("a smaller default"));
         }
-        match (self.get(id), value) {
+        let schema = self.schema;
+        let kind = schema.get(id);
+        self.take_steps(match (kind, value) {
+            (Type::Enum(symbols), _) => symbols.len(),
+            (_, Value::String(text)) => 1 + text.len() / STEP_BYTES,
+            _ => 1,
+        })?;
+        match (kind, value) {
             (Type::Null, Value::Null) => {}
             (Type::Boolean, Value::Bool(value)) => out.push(u8::from(*value)),
             (Type::Int | Type::Date | Type::TimeMillis, value) => {
@@ -88,7 +125,7 @@ impl Schema {
                 let start = out.len();
                 for (place, branch) in branches.iter().enumerate() {
                     zigzag(place as i64, out);
-                    if self.encode(*branch, value, out, depth + 1).is_ok() {
+                    if self.put(*branch, value, out, depth + 1).is_ok() {
                         return Ok(());
                     }
                     out.truncate(start);
@@ -100,7 +137,7 @@ impl Schema {
                     zigzag(values.len() as i64, out);
                 }
                 for value in values {
-                    self.encode(*items, value, out, depth + 1)?;
+                    self.put(*items, value, out, depth + 1)?;
                 }
                 out.push(0);
             }
@@ -109,15 +146,16 @@ impl Schema {
                     zigzag(members.len() as i64, out);
                 }
                 for (key, value) in members {
+                    self.take_steps(key.len() / STEP_BYTES)?;
                     counted(key.as_bytes(), out);
-                    self.encode(*of, value, out, depth + 1)?;
+                    self.put(*of, value, out, depth + 1)?;
                 }
                 out.push(0);
             }
             (Type::Record(fields), Value::Object(members)) => {
                 for field in fields {
                     let value = members.get(&field.name).or(field.default.as_ref());
-                    self.encode(field.id, value.ok_or_else(refused)?, out, depth + 1)?;
+                    self.put(field.id, value.ok_or_else(refused)?, out, depth + 1)?;
                 }
             }
             _ => return Err(refused()),

@@ -7,6 +7,7 @@
 //! `apache-avro`: values of a dynamic type and a codec for them come with it, and its comparison of schemas follows types
 //! that hold each other without a bound.
 
+mod canonical;
 mod defaults;
 mod resolution;
 #[cfg(test)]
@@ -19,7 +20,9 @@ use std::{
 
 use serde_json::{Map, Value};
 
-pub use resolution::unreadable;
+pub use canonical::canonical;
+pub use defaults::Defaults;
+pub use resolution::{WrittenFields, unreadable};
 
 /// Types that a schema may consist of.
 const TYPES_MAX: usize = 4096;
@@ -158,6 +161,30 @@ impl Schema {
             }
             _ => None,
         }
+    }
+
+    /// What is asked of new schemas beyond what they can be read by: defaults of their fields' types, symbols that are
+    /// names, and no two branches of a union that values cannot be told apart by.
+    pub fn check_new(&self) -> Result<(), SchemaError> {
+        for declared in &self.types {
+            match declared {
+                Type::Enum(symbols) if !symbols.iter().all(|symbol| is_name(symbol)) => {
+                    return Err(invalid("a symbol of letters, digits and underscores"));
+                }
+                Type::Union(branches) => {
+                    let names = branches.iter().map(|branch| match self.names.get(branch) {
+                        Some(named) => named.name.as_str(),
+                        None => resolution::kind(&resolution::plain(self, *branch)),
+                    });
+                    let distinct: BTreeSet<&str> = names.collect();
+                    if distinct.len() < branches.len() {
+                        return Err(invalid("a type of its own for each branch of a union"));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.check_defaults()
     }
 
     fn reserve(&mut self) -> Result<TypeId, SchemaError> {

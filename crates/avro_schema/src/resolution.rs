@@ -1,43 +1,61 @@
 //! Whether records that one schema wrote are read by another (specification, schema resolution).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Field, Schema, Type, TypeId};
 
 /// Pairs of types that are followed into each other; types may hold each other in rings of any length.
 const DEPTH_MAX: usize = 256;
-/// Pairs that are looked at.
+/// Pairs that are looked at, with the fields, symbols and names in them.
 const STEPS_MAX: usize = 1 << 20;
+/// Bytes of a place's name that are as much work as a step.
+const STEP_BYTES: usize = 64;
 /// Reasons that are told.
 const REASONS_MAX: usize = 16;
 
-/// Why `reader` does not read all that `writer` wrote; nothing if it does.
+/// Why `reader` does not read all that `writer` wrote; nothing if it does. `steps` is what may be done for that, and
+/// afterwards what is left of it.
 #[must_use]
-pub fn unreadable(reader: &Schema, writer: &Schema) -> Vec<String> {
+pub fn unreadable(reader: &Schema, writer: &Schema, steps: &mut usize) -> Vec<String> {
+    let steps_max = STEPS_MAX.min(*steps);
     let mut check = Check {
         reader,
         writer,
         known: BTreeMap::new(),
+        assumed: Vec::new(),
         reasons: Vec::new(),
         depth: 0,
         steps: 0,
+        steps_max,
     };
     let reads = check.reads(reader.root(), writer.root(), "");
-    if reads { Vec::new() } else { check.reasons }
+    *steps -= check.steps.min(steps_max);
+    assert_eq!(
+        reads,
+        check.reasons.is_empty(),
+        "what is not read has a reason"
+    );
+    check.reasons
 }
+
+type Pair = (TypeId, TypeId);
 
 struct Check<'a> {
     reader: &'a Schema,
     writer: &'a Schema,
     /// True also of pairs that are being looked at: a ring adds no condition.
-    known: BTreeMap<(TypeId, TypeId), bool>,
+    known: BTreeMap<Pair, bool>,
+    /// Pairs that are known to be true, in the order in which they were begun: what was found after one of them may lean on
+    /// it, and goes with it.
+    assumed: Vec<Pair>,
     reasons: Vec<String>,
     depth: usize,
     steps: usize,
+    steps_max: usize,
 }
 
 /// As it lies in a record.
-fn plain(schema: &Schema, id: TypeId) -> Type {
+pub(crate) fn plain(schema: &Schema, id: TypeId) -> Type {
     match schema.get(id) {
         Type::Date | Type::TimeMillis => Type::Int,
         Type::TimeMicros | Type::TimestampMillis | Type::TimestampMicros | Type::TimestampNanos => {
@@ -55,7 +73,7 @@ fn plain(schema: &Schema, id: TypeId) -> Type {
     }
 }
 
-fn kind(plain: &Type) -> &'static str {
+pub(crate) fn kind(plain: &Type) -> &'static str {
     match plain {
         Type::Null => "null",
         Type::Boolean => "boolean",
@@ -84,23 +102,41 @@ impl Check<'_> {
     }
 
     fn reads(&mut self, reader: TypeId, writer: TypeId, at: &str) -> bool {
-        if let Some(known) = self.known.get(&(reader, writer)) {
-            return *known;
+        let pair = (reader, writer);
+        match self.known.get(&pair) {
+            Some(true) => return true,
+            // Its reasons were told where it was met first, and may have been taken back with a union's branch.
+            Some(false) => return self.mismatch(reader, writer, at),
+            None => {}
         }
-        self.steps += 1;
-        if self.depth == DEPTH_MAX || self.steps > STEPS_MAX {
+        self.steps += 1 + at.len() / STEP_BYTES;
+        if self.depth == DEPTH_MAX || self.steps > self.steps_max {
             return self.refuse(
                 at,
                 "TOO_LARGE",
                 "the schemas are too large to compare".into(),
             );
         }
-        self.known.insert((reader, writer), true);
+        let begun = self.assumed.len();
+        self.assumed.push(pair);
+        self.known.insert(pair, true);
         self.depth += 1;
         let reads = self.reads_anew(reader, writer, at);
         self.depth -= 1;
-        self.known.insert((reader, writer), reads);
+        if !reads {
+            for leaning in self.assumed.drain(begun..) {
+                self.known.remove(&leaning);
+            }
+            self.known.insert(pair, false);
+        }
         reads
+    }
+
+    fn mismatch(&mut self, reader: TypeId, writer: TypeId, at: &str) -> bool {
+        let (read, written) = (plain(self.reader, reader), plain(self.writer, writer));
+        let (read, written) = (kind(&read), kind(&written));
+        let what = format!("reader type: {read} not compatible with writer type: {written}");
+        self.refuse(at, "TYPE_MISMATCH", what)
     }
 
     fn reads_anew(&mut self, reader: TypeId, writer: TypeId, at: &str) -> bool {
@@ -154,20 +190,18 @@ impl Check<'_> {
             | (Type::Double, Type::Int | Type::Long | Type::Float)
             | (Type::Bytes, Type::Text)
             | (Type::Text, Type::Bytes) => true,
-            (read, written) => {
-                let (read, written) = (kind(read), kind(written));
-                let what =
-                    format!("reader type: {read} not compatible with writer type: {written}");
-                self.refuse(at, "TYPE_MISMATCH", what)
-            }
+            _ => self.mismatch(reader, writer, at),
         }
     }
 
     /// The last part of the name counts, or any of the reader's aliases.
     fn same_name(&mut self, reader: TypeId, writer: TypeId, at: &str) -> bool {
         let (read, written) = (&self.reader.names[&reader], &self.writer.names[&writer]);
-        let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-        if last(&read.name) == last(&written.name) || read.aliases.contains(&written.name) {
+        self.steps += read.aliases.len();
+        let last = |name: &str| name.rfind('.').map_or(0, |dot| dot + 1);
+        if read.name[last(&read.name)..] == written.name[last(&written.name)..]
+            || read.aliases.contains(&written.name)
+        {
             return true;
         }
         let what = format!("expected: {}, found: {}", written.name, read.name);
@@ -180,12 +214,15 @@ impl Check<'_> {
         else {
             return true;
         };
-        let missing = written.iter().filter(|symbol| !read.contains(symbol));
-        let missing: Vec<&str> = missing.map(String::as_str).collect();
+        self.steps += read.len() + written.len();
+        let read: BTreeSet<&str> = read.iter().map(String::as_str).collect();
+        let written = written.iter().map(String::as_str);
+        let missing: Vec<&str> = written.filter(|symbol| !read.contains(symbol)).collect();
         if missing.is_empty() || self.reader.names[&reader].default.is_some() {
             return true;
         }
-        let what = format!("reader lacks symbols: {}", missing.join(", "));
+        let told = missing.len().min(REASONS_MAX);
+        let what = format!("reader lacks symbols: {}", missing[..told].join(", "));
         self.refuse(at, "MISSING_ENUM_SYMBOLS", what)
     }
 
@@ -196,10 +233,12 @@ impl Check<'_> {
         else {
             return true;
         };
+        self.steps += read.len() + written.len();
+        let written = WrittenFields::new(written);
         let mut reads = true;
         for field in read {
             let at = format!("{at}/{}", field.name);
-            reads &= match field.written_in(written) {
+            reads &= match written.of(field) {
                 Some(found) => self.reads(field.id, found.id, &at),
                 None if field.default.is_some() => true,
                 None => self.refuse(
@@ -213,11 +252,21 @@ impl Check<'_> {
     }
 }
 
-impl Field {
-    /// Where a reader's field stands among those of a writer: by its name, or by one that it had.
+/// A writer's fields by their names.
+pub struct WrittenFields<'a>(BTreeMap<&'a str, &'a Field>);
+
+impl<'a> WrittenFields<'a> {
     #[must_use]
-    pub fn written_in<'w>(&self, written: &'w [Field]) -> Option<&'w Field> {
-        let named = |name: &String| written.iter().find(|field| field.name == *name);
-        named(&self.name).or_else(|| self.aliases.iter().find_map(named))
+    pub fn new(fields: &'a [Field]) -> Self {
+        let fields = fields.iter().map(|field| (field.name.as_str(), field));
+        Self(fields.collect())
+    }
+
+    /// Where a reader's field stands among them: by its name, or by one that it had.
+    #[must_use]
+    pub fn of(&self, field: &Field) -> Option<&'a Field> {
+        let names = [&field.name].into_iter().chain(&field.aliases);
+        let mut found = names.filter_map(|name| self.0.get(name.as_str()).copied());
+        found.next()
     }
 }

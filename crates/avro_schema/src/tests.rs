@@ -3,7 +3,13 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::{Schema, Type, unreadable};
+use crate::{Schema, Type, canonical};
+
+/// With all the steps that there may be.
+fn unreadable(reader: &Schema, writer: &Schema) -> Vec<String> {
+    let mut steps = usize::MAX;
+    crate::unreadable(reader, writer, &mut steps)
+}
 
 fn parse(json: &Value) -> Schema {
     Schema::parse(&json.to_string()).expect("a schema")
@@ -185,14 +191,14 @@ fn defaults_lie_as_writers_write_them() {
     ];
     for (schema, value, expected) in cases {
         let schema = parse(&schema);
-        let found = schema.encode_default(schema.root(), &value).ok();
+        let found = schema.defaults().encode(schema.root(), &value).ok();
         assert_eq!(found.as_deref(), expected, "{value}");
     }
     assert!(
         parse(&record(
             json!([{"name": "a", "type": "int", "default": "x"}])
         ))
-        .check_defaults()
+        .check_new()
         .is_err()
     );
 }
@@ -213,4 +219,135 @@ fn what_is_no_schema_is_refused() {
     }
     assert!(Schema::parse(&"[".repeat(10_000)).is_err());
     assert!(Schema::parse("string").is_ok());
+}
+
+#[test]
+fn a_default_of_many_records_is_refused_soon() {
+    // Each record holds the one before it twice, and none puts out a byte.
+    let records = (1..60).map(|at| {
+        let field = |name| json!({"name": name, "type": format!("R{}", at - 1), "default": {}});
+        json!({"type": "record", "name": format!("R{at}"), "fields": [field("a"), field("b")]})
+    });
+    let first = json!({"type": "record", "name": "R0", "fields": []});
+    let schema = parse(&[first].into_iter().chain(records).collect());
+    assert!(schema.check_new().is_err());
+    // What is looked through for each value counts.
+    let symbols: Vec<String> = (0..2000).map(|at| format!("S{at}")).collect();
+    let last = vec!["S1999"; 2000];
+    let of = json!({"type": "array", "items": {"type": "enum", "name": "E", "symbols": symbols}});
+    let schema = parse(&record(json!([{"name": "a", "type": of, "default": last}])));
+    assert!(schema.check_new().is_err());
+}
+
+#[test]
+fn what_failed_within_a_union_fails_behind_it() {
+    let named = |name: &str, kind: &str| json!({"type": "record", "name": name, "fields": [{"name": "x", "type": kind}]});
+    let reader = parse(&record(json!([
+        {"name": "a", "type": [named("p.N", "int"), named("q.N", "string")]},
+        {"name": "b", "type": "p.N"},
+    ])));
+    let writer = parse(&record(json!([
+        {"name": "a", "type": named("p.N", "string")},
+        {"name": "b", "type": "p.N"},
+    ])));
+    expect!["TYPE_MISMATCH at /b: reader type: record not compatible with writer type: record"]
+        .assert_eq(&unreadable(&reader, &writer).join("\n"));
+}
+
+#[test]
+fn what_leans_on_a_pair_falls_with_it() {
+    // A holds B, which holds A again: B of B is found to fit while A of A is open, which then does not fit.
+    let outer = |name: &str, last: &str| {
+        let inner = json!({"type": "record", "name": format!("{name}.B"), "fields": [
+            {"name": "back", "type": ["null", format!("{name}.A")]}]});
+        json!({"type": "record", "name": format!("{name}.A"), "fields": [
+            {"name": "b", "type": inner}, {"name": "last", "type": last}]})
+    };
+    let reader = parse(&record(json!([
+        {"name": "a", "type": ["null", outer("p", "int"), {"type": "record", "name": "q.A", "fields": []}]},
+        {"name": "b", "type": "p.B"},
+    ])));
+    let writer = parse(&record(json!([
+        {"name": "a", "type": outer("p", "string")},
+        {"name": "b", "type": "p.B"},
+    ])));
+    assert!(!unreadable(&reader, &writer).is_empty());
+}
+
+#[test]
+fn steps_are_taken_from_what_is_given() {
+    let symbols: Vec<String> = (0..1000).map(|at| format!("S{at}")).collect();
+    let schema = parse(&json!({"type": "enum", "name": "E", "symbols": symbols}));
+    let mut steps = 3000;
+    assert!(crate::unreadable(&schema, &schema, &mut steps).is_empty());
+    assert!(steps < 1000, "each symbol is a step: {steps}");
+    steps = 0;
+    assert!(!crate::unreadable(&schema, &schema, &mut steps).is_empty());
+}
+
+#[test]
+fn what_is_no_new_schema_is_refused() {
+    let named = |name: &str, size| json!({"type": "fixed", "name": name, "size": size});
+    let cases = [
+        (json!(["int", "int"]), false),
+        (
+            json!(["int", {"type": "int", "logicalType": "date"}]),
+            false,
+        ),
+        (json!(["null", "int", "long"]), true),
+        (json!([named("A", 1), "A"]), false),
+        (json!([named("a.A", 1), named("b.A", 1)]), true),
+        (json!({"type": "array", "items": ["int", "int"]}), false),
+        (
+            json!([{"type": "array", "items": "int"}, {"type": "array", "items": "long"}]),
+            false,
+        ),
+        (
+            json!({"type": "enum", "name": "E", "symbols": ["a-b"]}),
+            false,
+        ),
+        (
+            json!({"type": "enum", "name": "E", "symbols": ["a_b"]}),
+            true,
+        ),
+    ];
+    for (schema, is_new) in cases {
+        assert_eq!(parse(&schema).check_new().is_ok(), is_new, "{schema}");
+    }
+}
+
+#[test]
+fn texts_of_one_schema_have_one_form() {
+    let field = |of: Value| json!([{"name": "f", "type": of}]);
+    let cases = [
+        (json!({"type": "string"}), json!("string"), true),
+        (json!({"type": {"type": "string"}}), json!("string"), true),
+        (json!({"type": "string", "p": 1}), json!("string"), false),
+        (
+            json!({"type": "record", "name": "a.X", "fields": field(json!(["null", "X"]))}),
+            json!({"type": "record", "namespace": "a", "name": "X", "fields": field(json!(["null", "a.X"]))}),
+            true,
+        ),
+        (
+            json!({"type": "record", "name": "a.X", "fields": []}),
+            json!({"type": "record", "name": "b.X", "fields": []}),
+            false,
+        ),
+        (
+            json!({"type": "record", "name": "X", "doc": "d", "fields": []}),
+            json!({"type": "record", "name": "X", "fields": []}),
+            false,
+        ),
+        (
+            json!({"type": "record", "name": "a.X", "fields": field(json!({"type": "enum", "name": "E", "symbols": []}))}),
+            json!({"type": "record", "name": "a.X", "fields": [
+                {"name": "f", "order": "ascending", "type": {"type": "enum", "name": "a.E", "symbols": []}}]}),
+            true,
+        ),
+    ];
+    for (mut one, mut other, is_same) in cases {
+        canonical(&mut one);
+        canonical(&mut other);
+        assert_eq!(one == other, is_same, "{one} and {other}");
+    }
 }

@@ -152,10 +152,10 @@ impl ClusterLog {
         })
     }
 
-    /// Where the outbox begins. Nothing is written; there is one from here on.
-    pub async fn outbox_start(&self) -> Result<Offset, LogError> {
+    /// Where the outbox begins and ends. Nothing is written; there is one from here on.
+    pub async fn outbox_extent(&self) -> Result<Extent, LogError> {
         let key = self.outbox_key().await?;
-        Ok(self.extent_of(key).await?.log_start_offset)
+        self.extent_of(key).await
     }
 
     /// Takes the outbox over from older copies of the app.
@@ -290,12 +290,12 @@ impl TopicLog for ClusterLog {
         })
     }
 
-    /// Waits for partitions that do not answer: whose topic is there, comes back.
     fn delete_topic(&self, name: String) -> LocalFuture<'_, Result<(), LogError>> {
         let refused = format!("topic {name} is not this app's to delete");
         Box::pin(async move { Err(LogError::Refused(refused)) })
     }
 
+    /// Waits for partitions that do not answer: whose topic is there, comes back.
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
         Box::pin(async move {
             loop {

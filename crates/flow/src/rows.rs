@@ -6,7 +6,8 @@ use std::{
 };
 
 use arrow_array::{
-    BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
+    Array, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch,
+    TimestampMicrosecondArray,
     builder::{BinaryBuilder, Int32Builder, Int64Builder, TimestampMicrosecondBuilder},
     cast::AsArray,
     types::{Int32Type, Int64Type, TimestampMicrosecondType},
@@ -152,13 +153,17 @@ impl RowsView {
         }
     }
 
-    /// Of keys and values.
+    /// What it keeps from being freed, however little of that it shows.
     pub fn bytes(&self) -> usize {
-        let of = |column: &BinaryArray| match column.value_offsets() {
-            [first, .., last] => (last - first) as usize,
-            _ => 0,
-        };
-        of(&self.key) + of(&self.value)
+        let columns: [&dyn Array; 5] = [
+            &self.key,
+            &self.value,
+            &self.time,
+            &self.partition,
+            &self.offset,
+        ];
+        let bytes = columns.iter().map(|column| column.get_array_memory_size());
+        bytes.sum()
     }
 
     pub fn origin(&self, row: usize) -> Origin {

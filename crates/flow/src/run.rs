@@ -78,6 +78,15 @@ pub enum RunError {
         saved: Offset,
         start: Offset,
     },
+    #[error(
+        "{path} holds state that stands at offset {saved} of the app's outbox, which ends at {end}: what was decided there is \
+         lost, and would be decided anew; give the app another name, or delete its state with its outbox"
+    )]
+    OutboxLost {
+        path: String,
+        saved: Offset,
+        end: Offset,
+    },
     #[error("{part} has stopped: {why}")]
     Stopped { part: String, why: String },
 }
@@ -122,7 +131,8 @@ impl Deployed {
         }
         let saved = streams::engine::saved_outbox(&dir).await;
         let saved = saved.map_err(EngineError::from)?;
-        let start = log.outbox_start().await?;
+        let outbox = log.outbox_extent().await?;
+        let (start, end) = (outbox.log_start_offset, outbox.high_watermark);
         match saved {
             None if start > Offset::ZERO => {
                 return Err(RunError::StateLost {
@@ -135,6 +145,14 @@ impl Deployed {
                     path: path(),
                     saved,
                     start,
+                });
+            }
+            // Made anew, or cut off by a leader that did not have all of it.
+            Some(saved) if saved > end => {
+                return Err(RunError::OutboxLost {
+                    path: path(),
+                    saved,
+                    end,
                 });
             }
             _ => {}

@@ -35,6 +35,8 @@ pub enum SchemaError {
     Text { line: usize, expected: &'static str },
     #[error("line {line} of the schema: there is no type {name}")]
     Type { line: usize, name: String },
+    #[error("{name} is declared twice")]
+    Twice { name: String },
 }
 
 /// What a file declares, and what it imports.
@@ -211,6 +213,20 @@ impl Schema {
     pub fn own_messages(&self) -> impl Iterator<Item = &Message> {
         let own = |message: &&Message| message.is_own && !message.place.is_empty();
         self.messages.iter().filter(own)
+    }
+
+    /// What is asked of new files beyond what they can be read by: a name of its own for each type that they declare.
+    pub fn check_new(&self) -> Result<(), SchemaError> {
+        let messages = self.own_messages().map(|message| &message.name);
+        let enums = self.enums.iter().filter(|declared| declared.is_own);
+        let mut names = BTreeSet::new();
+        for name in messages.chain(enums.map(|declared| &declared.name)) {
+            if !names.insert(name) {
+                let name = name.clone();
+                return Err(SchemaError::Twice { name });
+            }
+        }
+        Ok(())
     }
 
     /// By full name, or by the last part of it if only one message has that.

@@ -117,3 +117,21 @@ fn names_are_bounded() {
     let field = &schema.messages[0].fields[0];
     assert!(field.is_required && field.kind == Kind::Scalar(Scalar::Bool));
 }
+
+#[test]
+fn a_new_file_declares_each_type_once() {
+    let cases = [
+        ("message A {} message B {}", true),
+        ("message A {} message A {}", false),
+        ("message A {} enum A { Z = 0; }", false),
+        (
+            "message A { message B {} } message B { message B {} }",
+            true,
+        ),
+        ("message A { message B {} enum B { Z = 0; } }", false),
+    ];
+    for (text, is_new) in cases {
+        let schema = Schema::parse(text).expect("it can be read");
+        assert_eq!(schema.check_new().is_ok(), is_new, "{text}");
+    }
+}

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     answer::{Answer, Refusal},
-    limits::{ANSWER_ENTRIES_MAX, BODY_BYTES_MAX, SUBJECT_BYTES_MAX},
+    limits::{ANSWER_BYTES_MAX, BODY_BYTES_MAX, SUBJECT_BYTES_MAX},
     schema::{Reference, SchemaType},
     state::{Registry, Version},
 };
@@ -32,9 +32,9 @@ pub struct Request<'a> {
 }
 
 /// What stands behind the question mark, and the body.
-pub(crate) struct Asked {
+pub(crate) struct Asked<'a> {
     query: Vec<(String, String)>,
-    body: Vec<u8>,
+    body: &'a [u8],
 }
 
 impl Registry {
@@ -48,7 +48,7 @@ impl Registry {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let asked = Asked {
             query: query(request.query)?,
-            body: request.body.to_vec(),
+            body: request.body,
         };
         use Method::{Delete, Get, Post, Put};
         match (request.method, path.as_slice()) {
@@ -139,7 +139,7 @@ impl Registry {
     }
 }
 
-impl Asked {
+impl Asked<'_> {
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let mut query = self.query.iter();
         query.find_map(|(known, value)| (known == name).then_some(value.as_str()))
@@ -151,7 +151,7 @@ impl Asked {
     }
 
     pub fn body(&self) -> Result<Body, Refusal> {
-        let value = serde_json::from_slice(&self.body);
+        let value = serde_json::from_slice(self.body);
         match value.map_err(|error| Refusal::Malformed(error.to_string()))? {
             Value::Object(members) => Ok(Body(members)),
             _ => Err(Refusal::Malformed("an object is expected".to_owned())),
@@ -159,20 +159,20 @@ impl Asked {
     }
 
     /// The part of a list that is wanted, of what one answer holds.
-    pub fn page<T>(&self, entries: impl Iterator<Item = T>) -> Vec<T> {
+    pub fn page<T>(&self, entries: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
         let number = |name: &str| self.parameter(name)?.parse::<i64>().ok();
         let offset = number("offset").and_then(|offset| usize::try_from(offset).ok());
         // Clients say -1 for all.
         let limit = number("limit").and_then(|limit| usize::try_from(limit).ok());
         let limit = limit.unwrap_or(usize::MAX);
-        entries.skip(offset.unwrap_or(0)).take(limit).collect()
-    }
-
-    /// As `page`, where entries are large.
-    pub fn page_of_large<T>(&self, entries: impl Iterator<Item = T>) -> Vec<T> {
-        let mut page = self.page(entries);
-        page.truncate(ANSWER_ENTRIES_MAX);
-        page
+        let mut left = Some(ANSWER_BYTES_MAX);
+        let entries = entries.skip(offset.unwrap_or(0)).take(limit);
+        let entries = entries.take_while(|entry| {
+            let has_room = left.is_some();
+            left = left.and_then(|left| left.checked_sub(bytes(entry)));
+            has_room
+        });
+        entries.collect()
     }
 }
 
@@ -257,7 +257,7 @@ fn decoded(text: &str) -> Result<String, Refusal> {
 }
 
 /// What Confluent leaves out: the type of Avro, and references where there are none.
-pub(crate) fn described(registry: &Registry, id: u32, asked: &Asked) -> Result<Value, Refusal> {
+pub(crate) fn described(registry: &Registry, id: u32, asked: &Asked<'_>) -> Result<Value, Refusal> {
     let schema = registry.schema(id).ok_or(Refusal::IdUnknown(id))?;
     let mut text = schema.text.to_string();
     if asked.parameter("format") == Some("serialized") {

@@ -1,6 +1,9 @@
 //! A schema's text, and what it is parsed to.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -34,6 +37,9 @@ impl SchemaType {
         }
     }
 }
+
+/// What a reference or a version is kept in beside its names.
+const ENTRY_BYTES: usize = 64;
 
 /// Another schema, and what this one calls it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +112,13 @@ impl Schema {
         let text = match kind {
             // A type's name alone may come without its quotes.
             SchemaType::Avro if is_word(text.trim()) => format!("\"{}\"", text.trim()),
-            SchemaType::Avro | SchemaType::Json => without_space(text),
+            SchemaType::Avro | SchemaType::Json => {
+                // First of all: without the space between them, two words may be one.
+                if let Err(error) = serde_json::from_str::<Value>(text) {
+                    return Err(format!("JSON is expected: {error}"));
+                }
+                without_space(text)
+            }
             SchemaType::Protobuf => match descriptor(text) {
                 Some(bytes) => proto_schema::Schema::text_of_descriptor(&bytes)
                     .map_err(|error| error.to_string())?,
@@ -120,12 +132,19 @@ impl Schema {
         })
     }
 
-    /// Equal for schemas that are the same: neither space nor, in JSON, the order of members counts, nor comments in
-    /// Protobuf.
+    /// Equal for schemas that are the same: neither space nor, in JSON, the order of members counts, nor in Avro how names
+    /// and primitive types are written, nor comments in Protobuf.
     pub fn identity(&self) -> String {
         let text = match self.kind {
-            SchemaType::Avro | SchemaType::Json => serde_json::from_str::<Value>(&self.text)
-                .map_or_else(|_| self.text.to_string(), |value| value.to_string()),
+            SchemaType::Avro | SchemaType::Json => match serde_json::from_str(&self.text) {
+                Ok(mut value) => {
+                    if self.kind == SchemaType::Avro {
+                        avro_schema::canonical(&mut value);
+                    }
+                    value.to_string()
+                }
+                Err(_) => self.text.to_string(),
+            },
             SchemaType::Protobuf => {
                 proto_schema::words(&self.text).unwrap_or_else(|_| self.text.to_string())
             }
@@ -134,6 +153,13 @@ impl Schema {
         references.sort();
         let references = Reference::to_json(&references);
         format!("{} {references} {text}", self.kind.name())
+    }
+
+    /// What it takes to keep it.
+    pub fn bytes(&self) -> usize {
+        let references = self.references.iter();
+        let bytes = references.map(|to| ENTRY_BYTES + to.name.len() + to.subject.len());
+        self.text.len() + bytes.sum::<usize>()
     }
 
     pub fn parse(&self, others: &[(String, Arc<str>)]) -> Result<Parsed, String> {
@@ -184,10 +210,18 @@ impl Parsed {
     /// What is checked of new schemas alone: older ones are taken as they are.
     pub fn check_new(&self) -> Result<(), String> {
         match self {
-            Self::Avro(schema) => schema.check_defaults().map_err(|error| error.to_string()),
-            Self::Protobuf(_) | Self::Json { .. } => Ok(()),
+            Self::Avro(schema) => schema.check_new().map_err(|error| error.to_string()),
+            Self::Protobuf(schema) => schema.check_new().map_err(|error| error.to_string()),
+            Self::Json { .. } => Ok(()),
         }
     }
+}
+
+/// Where to look for a schema; what is found there is compared.
+pub fn hash_of(identity: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    identity.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn is_word(text: &str) -> bool {

@@ -2,18 +2,19 @@
 //!
 //! # Invariants
 //! 1. An id means one schema for ever, also when all subjects have let it go: records name it.
-//! 2. `ids`, `known` and `users` say the same; every version's id is in `ids`.
+//! 2. `ids`, `known`, `users` and `referers` say the same; every version's id is in `ids`.
+//! 3. Before a record is applied, `new_schemas` says what it adds: readers may be told of an id before it is given out.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
 use crate::{
     answer::Refusal,
-    limits::{REFERENCES_BYTES_MAX, REFERENCES_DEPTH_MAX, REFERENCES_MAX},
-    record::{self, Key, VersionValue},
-    schema::{Others, Parsed, Reference, Resolved, Schema, SchemaType},
+    limits::{REFERENCES_BYTES_MAX, REFERENCES_DEPTH_MAX, REFERENCES_MAX, STEP_BYTES},
+    record::{self, Key, Record, VersionValue},
+    schema::{Others, Parsed, Reference, Resolved, Schema, SchemaType, hash_of},
 };
 
 /// How a subject's next schema is to go with those before it.
@@ -92,30 +93,59 @@ pub struct Version {
     pub is_deleted: bool,
 }
 
+/// A schema under its id.
+#[derive(Clone, Debug)]
+struct Kept {
+    schema: Arc<Schema>,
+    /// Of its identity.
+    hash: u64,
+}
+
+/// A schema to look for.
+pub struct Wanted {
+    identity: String,
+    hash: u64,
+}
+
+impl Wanted {
+    pub fn of(schema: &Schema) -> Self {
+        let identity = schema.identity();
+        let hash = hash_of(&identity);
+        Self { identity, hash }
+    }
+
+    fn is(&self, kept: &Kept) -> bool {
+        self.hash == kept.hash && self.identity == kept.schema.identity()
+    }
+}
+
 /// See the module head.
 #[derive(Debug, Default)]
 pub struct Registry {
     subjects: BTreeMap<String, BTreeMap<i32, Version>>,
-    ids: BTreeMap<u32, Arc<Schema>>,
-    /// The least id of each schema.
-    known: BTreeMap<String, u32>,
+    ids: BTreeMap<u32, Kept>,
+    /// The least id of each schema, by the hash of its identity.
+    known: BTreeMap<u64, u32>,
     /// Versions that have a schema.
     users: BTreeMap<u32, BTreeSet<(String, i32)>>,
-    /// Versions that name another.
-    referers: BTreeMap<(String, i32), BTreeSet<(String, i32)>>,
+    /// Schemas that name a version, as long as their ids mean them: for ever.
+    referers: BTreeMap<(String, i32), BTreeSet<u32>>,
     levels: BTreeMap<Option<String>, Level>,
     modes: BTreeMap<Option<String>, Mode>,
-    text_bytes: usize,
+    schema_bytes: usize,
+    version_count: usize,
 }
 
 impl Registry {
-    /// One record more. `Some`: a schema that readers do not know yet.
-    pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>) -> Option<u32> {
+    /// One record more.
+    pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>) {
         // What is none of ours means nothing: Confluent's registry has others, and gets more.
-        let key = Key::parse(key)?;
+        let Some(key) = Key::parse(key) else {
+            return;
+        };
         match (key.keytype.as_str(), key.subject, key.version) {
             ("SCHEMA", Some(subject), Some(version)) => match value {
-                Some(value) => return self.put(subject, version, value),
+                Some(value) => self.put(subject, version, value),
                 None => self.remove(&subject, version),
             },
             ("DELETE_SUBJECT", Some(subject), _) => {
@@ -141,29 +171,26 @@ impl Registry {
             }
             _ => {}
         }
-        None
     }
 
-    fn put(&mut self, subject: String, version: i32, value: &[u8]) -> Option<u32> {
-        let value = VersionValue::parse(value)?;
-        let schema = Schema {
-            kind: SchemaType::named(value.schema_type.as_deref())?,
-            text: value.schema.into(),
-            references: value.references,
+    fn put(&mut self, subject: String, version: i32, value: &[u8]) {
+        let Some((value, schema)) = read(value) else {
+            return;
         };
         self.remove(&subject, version);
-        for reference in &schema.references {
-            let named = (reference.subject.clone(), reference.version);
-            let referers = self.referers.entry(named).or_default();
-            referers.insert((subject.clone(), version));
-        }
         let id = value.id;
-        let is_new = !self.ids.contains_key(&id);
-        if is_new {
-            self.text_bytes += schema.text.len();
-            let least = self.known.entry(schema.identity()).or_insert(id);
+        // An id means what it meant first.
+        if let Entry::Vacant(entry) = self.ids.entry(id) {
+            self.schema_bytes += schema.bytes();
+            for reference in &schema.references {
+                let named = (reference.subject.clone(), reference.version);
+                self.referers.entry(named).or_default().insert(id);
+            }
+            let hash = hash_of(&schema.identity());
+            let least = self.known.entry(hash).or_insert(id);
             *least = id.min(*least);
-            self.ids.insert(id, Arc::new(schema));
+            let schema = Arc::new(schema);
+            entry.insert(Kept { schema, hash });
         }
         let users = self.users.entry(id).or_default();
         users.insert((subject.clone(), version));
@@ -171,11 +198,9 @@ impl Registry {
             id,
             is_deleted: value.is_deleted,
         };
-        self.subjects
-            .entry(subject)
-            .or_default()
-            .insert(version, kept);
-        is_new.then_some(id)
+        let versions = self.subjects.entry(subject).or_default();
+        versions.insert(version, kept);
+        self.version_count += 1;
     }
 
     fn remove(&mut self, subject: &str, version: i32) {
@@ -189,26 +214,33 @@ impl Registry {
         let Some(gone) = gone else {
             return;
         };
-        let at = (subject.to_owned(), version);
+        self.version_count -= 1;
         if let Some(users) = self.users.get_mut(&gone.id) {
-            users.remove(&at);
+            users.remove(&(subject.to_owned(), version));
         }
-        let references = self
-            .ids
-            .get(&gone.id)
-            .map(|schema| schema.references.clone());
-        for reference in references.unwrap_or_default() {
-            let named = (reference.subject, reference.version);
-            if let Some(referers) = self.referers.get_mut(&named) {
-                referers.remove(&at);
+    }
+
+    /// Schemas that are new with these records, which are not applied yet.
+    #[must_use]
+    pub fn new_schemas(&self, records: &[Record]) -> Vec<Resolved> {
+        let new = records.iter().filter_map(|record| {
+            let (value, schema) = read(record.value.as_deref()?.as_bytes())?;
+            let is_version = Key::parse(record.key.as_bytes())?.keytype == "SCHEMA";
+            if !is_version || self.ids.contains_key(&value.id) {
+                return None;
             }
-        }
+            self.resolve(value.id, &schema)
+        });
+        new.collect()
     }
 
     /// The schema of an id, of any that ever was.
     #[must_use]
     pub fn resolved(&self, id: u32) -> Option<Resolved> {
-        let schema = self.ids.get(&id)?;
+        self.resolve(id, self.schema(id)?)
+    }
+
+    fn resolve(&self, id: u32, schema: &Schema) -> Option<Resolved> {
         let others = self.others(&schema.references, true).ok()?;
         Some(Resolved {
             id,
@@ -231,10 +263,10 @@ impl Registry {
     }
 
     pub(crate) fn schema(&self, id: u32) -> Option<&Schema> {
-        self.ids.get(&id).map(|schema| &**schema)
+        self.ids.get(&id).map(|kept| &*kept.schema)
     }
 
-    /// Whether some version still has it.
+    /// Versions that have the schema, also those that are deleted softly.
     pub(crate) fn users(&self, id: u32) -> impl Iterator<Item = (&str, i32, Version)> {
         let users = self.users.get(&id).into_iter().flatten();
         users.filter_map(|(subject, version)| {
@@ -243,8 +275,13 @@ impl Registry {
         })
     }
 
-    pub(crate) fn id_of(&self, schema: &Schema) -> Option<u32> {
-        self.known.get(&schema.identity()).copied()
+    pub(crate) fn is_same(&self, wanted: &Wanted, id: u32) -> bool {
+        self.ids.get(&id).is_some_and(|kept| wanted.is(kept))
+    }
+
+    pub(crate) fn id_of(&self, wanted: &Wanted) -> Option<u32> {
+        let id = *self.known.get(&wanted.hash)?;
+        self.is_same(wanted, id).then_some(id)
     }
 
     pub(crate) fn id_max(&self) -> u32 {
@@ -277,16 +314,19 @@ impl Registry {
         self.subjects.get(subject)?.get(&number).copied()
     }
 
-    /// Live versions that name this one.
-    pub(crate) fn referers(&self, subject: &str, version: i32) -> impl Iterator<Item = Version> {
-        let referers = self.referers.get(&(subject.to_owned(), version));
-        referers
-            .into_iter()
-            .flatten()
-            .filter_map(|(subject, number)| {
-                self.version(subject, *number)
-                    .filter(|found| !found.is_deleted)
-            })
+    /// Schemas that name this version, of those that have a version which counts.
+    pub(crate) fn referers(
+        &self,
+        subject: &str,
+        version: i32,
+        counts: impl Fn(&str, Version) -> bool,
+    ) -> impl Iterator<Item = u32> {
+        let named = self.referers.get(&(subject.to_owned(), version));
+        let ids = named.into_iter().flatten().copied();
+        ids.filter(move |id| {
+            let mut users = self.users(*id);
+            users.any(|(subject, _, user)| counts(subject, user))
+        })
     }
 
     pub(crate) fn level_of(&self, subject: Option<&str>) -> Option<Level> {
@@ -304,13 +344,13 @@ impl Registry {
         self.modes.get(&subject.map(str::to_owned)).copied()
     }
 
-    pub(crate) fn mode(&self, subject: &str) -> Mode {
-        let own = self.mode_of(Some(subject));
-        let all = || self.mode_of(None);
-        match all() {
+    /// The subject's own, else that of all.
+    pub(crate) fn mode(&self, subject: Option<&str>) -> Mode {
+        let of_all = self.mode_of(None).unwrap_or(Mode::ReadWrite);
+        match (subject, of_all) {
             // That no subject may be written whatever it says itself.
-            Some(Mode::ReadOnlyOverride) => Mode::ReadOnlyOverride,
-            of_all => own.or(of_all).unwrap_or(Mode::ReadWrite),
+            (None, _) | (_, Mode::ReadOnlyOverride) => of_all,
+            (own, _) => self.mode_of(own).unwrap_or(of_all),
         }
     }
 
@@ -321,14 +361,31 @@ impl Registry {
     pub(crate) fn counts(&self) -> Counts {
         Counts {
             schemas: self.ids.len(),
-            versions: self.subjects.values().map(BTreeMap::len).sum(),
-            text_bytes: self.text_bytes,
+            versions: self.version_count,
+            schema_bytes: self.schema_bytes,
         }
     }
 
     pub(crate) fn parse(&self, schema: &Schema) -> Result<Parsed, Refusal> {
         let others = self.others(&schema.references, false)?;
         schema.parse(&others).map_err(Refusal::SchemaInvalid)
+    }
+
+    /// `None`: there are fewer steps left than it takes.
+    pub(crate) fn parse_within(
+        &self,
+        schema: &Schema,
+        steps: &mut usize,
+    ) -> Result<Option<Parsed>, Refusal> {
+        let others = self.others(&schema.references, false)?;
+        let texts = others.iter().map(|(_, text)| text.len());
+        let bytes = schema.text.len() + texts.sum::<usize>();
+        let Some(left) = steps.checked_sub(bytes / STEP_BYTES) else {
+            return Ok(None);
+        };
+        *steps = left;
+        let parsed = schema.parse(&others).map_err(Refusal::SchemaInvalid)?;
+        Ok(Some(parsed))
     }
 
     /// What references name, each behind what it names itself.
@@ -353,13 +410,25 @@ impl Registry {
 pub struct Counts {
     pub schemas: usize,
     pub versions: usize,
-    pub text_bytes: usize,
+    pub schema_bytes: usize,
+}
+
+/// A version's record.
+fn read(value: &[u8]) -> Option<(VersionValue, Schema)> {
+    let mut value = VersionValue::parse(value)?;
+    let schema = Schema {
+        kind: SchemaType::named(value.schema_type.as_deref())?,
+        text: std::mem::take(&mut value.schema).into(),
+        references: std::mem::take(&mut value.references),
+    };
+    Some((value, schema))
 }
 
 struct Gathered<'a> {
     registry: &'a Registry,
     with_deleted: bool,
-    seen: BTreeSet<(String, i32)>,
+    /// With what it is called where that counts.
+    seen: BTreeSet<(String, i32, String)>,
     texts: Others,
     bytes: usize,
 }
@@ -376,9 +445,6 @@ impl Gathered<'_> {
             version,
         } in references
         {
-            if !self.seen.insert((subject.clone(), *version)) {
-                continue;
-            }
             let of = self.registry;
             let found = of.version(subject, *version);
             let found = found.filter(|found| self.with_deleted || !found.is_deleted);
@@ -388,6 +454,13 @@ impl Gathered<'_> {
                     "No schema reference found for subject \"{subject}\" and version {version}"
                 ))
             })?;
+            let called = match schema.kind {
+                SchemaType::Json => name.clone(),
+                SchemaType::Avro | SchemaType::Protobuf => String::new(),
+            };
+            if !self.seen.insert((subject.clone(), *version, called)) {
+                continue;
+            }
             self.add(&schema.references, depth + 1)?;
             self.bytes += schema.text.len();
             if self.texts.len() == REFERENCES_MAX || self.bytes > REFERENCES_BYTES_MAX {

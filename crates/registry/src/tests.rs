@@ -56,6 +56,13 @@ impl Served {
         self.ask(Method::Delete, path, &Value::Null)
     }
 
+    fn import(&mut self, subject: &str, schema: &str, id: u32) -> String {
+        self.post(
+            &format!("/subjects/{subject}/versions"),
+            json!({ "schema": schema, "id": id }),
+        )
+    }
+
     fn register(&mut self, subject: &str, schema: &str) -> String {
         self.post(
             &format!("/subjects/{subject}/versions"),
@@ -143,7 +150,7 @@ fn versions_of_a_subject() {
         200 {"id":1,"schema":"{\"type\":\"record\",\"name\":\"Order\",\"fields\":[{\"name\":\"id\",\"type\":\"long\"}]}","subject":"orders-value","version":1}
         404 {"error_code":40403,"message":"Schema not found"}
         404 {"error_code":40401,"message":"Subject 'none' not found."}
-        422 {"error_code":42201,"message":"Invalid schema: JSON is expected"}
+        422 {"error_code":42201,"message":"Invalid schema: JSON is expected: EOF while parsing an object at line 1 column 1"}
         422 {"error_code":42201,"message":"Invalid schema: Empty schema"}
         400 {"error_code":400,"message":"an object is expected"}
         404 {"error_code":404,"message":"HTTP 404 Not Found"}
@@ -187,6 +194,7 @@ fn deletion_is_soft_and_then_for_good() {
         served.get("/subjects?deleted=true"),
         served.get("/config/a"),
         served.delete("/subjects/a?permanent=true"),
+        served.get("/config/a"),
         served.get("/subjects?deleted=true"),
         served.delete("/subjects/a"),
         // Neither id comes again for another schema; the same schema keeps its own.
@@ -209,8 +217,9 @@ fn deletion_is_soft_and_then_for_good() {
         404 {"error_code":40404,"message":"Subject 'a' was soft deleted. Set permanent=true to delete permanently"}
         200 ["b"]
         200 ["a","b"]
-        404 {"error_code":40408,"message":"Subject 'a' does not have subject-level compatibility configured"}
+        200 {"compatibilityLevel":"FULL"}
         200 [1]
+        404 {"error_code":40408,"message":"Subject 'a' does not have subject-level compatibility configured"}
         200 ["b"]
         404 {"error_code":40401,"message":"Subject 'a' not found."}
         200 {"id":4}
@@ -398,17 +407,295 @@ fn records_of_others_mean_nothing() {
         ("{\"keytype\":\"CONFIG\",\"magic\":0}", Some("{}")),
         ("{\"keytype\":\"CONTEXT\",\"magic\":0}", Some("{}")),
     ] {
-        assert_eq!(
-            registry.apply(key.as_bytes(), value.map(str::as_bytes)),
-            None
-        );
+        registry.apply(key.as_bytes(), value.map(str::as_bytes));
+        assert_eq!(registry.ids().next(), None);
     }
     // As Confluent's own registry writes them, with more than is read here.
     let key = "{\"keytype\":\"SCHEMA\",\"subject\":\"a\",\"version\":1,\"magic\":1}";
     let value = "{\"subject\":\"a\",\"version\":1,\"id\":9,\"md5\":\"x\",\"schema\":\"\\\"int\\\"\",\"deleted\":false,\"ts\":1}";
-    assert_eq!(
-        registry.apply(key.as_bytes(), Some(value.as_bytes())),
-        Some(9)
-    );
+    registry.apply(key.as_bytes(), Some(value.as_bytes()));
     assert_eq!(registry.latest("a").map(|schema| schema.id), Some(9));
+}
+
+#[test]
+fn the_last_version_takes_the_settings_with_it() {
+    let mut served = Served::default();
+    served.register("a", "\"int\"");
+    served.put("/config/a", json!({ "compatibility": "FULL" }));
+    served.put("/mode/a", json!({ "mode": "IMPORT" }));
+    let said = [
+        served.delete("/subjects/a/versions/1"),
+        served.get("/config/a"),
+        served.delete("/subjects/a/versions/1?permanent=true"),
+        served.get("/config/a"),
+        served.get("/mode/a"),
+    ];
+    expect![[r#"
+        200 1
+        200 {"compatibilityLevel":"FULL"}
+        200 1
+        404 {"error_code":40408,"message":"Subject 'a' does not have subject-level compatibility configured"}
+        404 {"error_code":40409,"message":"Subject 'a' does not have subject-level mode configured"}"#]]
+    .assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn who_deletes_and_registers_again_needs_no_more_room() {
+    let mut served = Served::default();
+    for _ in 0..3 {
+        assert_eq!(served.register("a", "\"int\""), "200 {\"id\":1}");
+        served.delete("/subjects/a");
+    }
+    served.register("a", "\"int\"");
+    assert_eq!(served.get("/subjects/a/versions?deleted=true"), "200 [4]");
+    assert_eq!(
+        format!("{:?}", served.again()),
+        format!("{:?}", served.registry)
+    );
+}
+
+#[test]
+fn what_is_there_is_found_in_any_mode() {
+    let mut served = Served::default();
+    served.register("a", "\"int\"");
+    let mut said = Vec::new();
+    for mode in ["READONLY", "IMPORT", "READWRITE"] {
+        let path = "/mode/a?force=true";
+        served.put(path, json!({ "mode": mode }));
+        said.push(served.register("a", "\"int\""));
+        said.push(served.import("a", "{\"type\": \"int\"}", 1));
+        said.push(served.import("a", "\"int\"", 2));
+    }
+    expect![[r#"
+        200 {"id":1}
+        200 {"id":1}
+        422 {"error_code":42205,"message":"Subject a is in read-only mode"}
+        200 {"id":1}
+        200 {"id":1}
+        200 {"id":2}
+        200 {"id":2}
+        200 {"id":1}
+        200 {"id":2}"#]]
+    .assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn a_schema_of_several_ids_is_found_in_each_subject() {
+    let mut served = Served::default();
+    for (subject, id) in [("a", 7), ("b", 3)] {
+        served.put(&format!("/mode/{subject}"), json!({ "mode": "IMPORT" }));
+        served.import(subject, "\"int\"", id);
+        served.delete(&format!("/mode/{subject}"));
+    }
+    let said = [
+        served.post("/subjects/a", json!({ "schema": "\"int\"" })),
+        served.register("a", "\"int\""),
+        served.register("b", "\"int\""),
+        served.register("c", "\"int\""),
+        served.get("/subjects/a/versions"),
+    ];
+    expect![[r#"
+        200 {"id":7,"schema":"\"int\"","subject":"a","version":1}
+        200 {"id":7}
+        200 {"id":3}
+        200 {"id":3}
+        200 [1]"#]]
+    .assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn modes_hold_for_settings_too() {
+    let mut served = Served::default();
+    served.register("a", "\"int\"");
+    let read_only = json!({ "mode": "READONLY" });
+    let import = json!({ "mode": "IMPORT" });
+    let none = json!({ "compatibility": "NONE" });
+    let said = [
+        served.put("/config/a", none.clone()),
+        served.put("/mode/a", read_only.clone()),
+        served.put("/config/a", none.clone()),
+        served.delete("/config/a"),
+        served.delete("/mode/a"),
+        served.put("/mode", read_only),
+        served.put("/config", none),
+        served.delete("/config"),
+        served.put("/mode", json!({ "mode": "READWRITE" })),
+        // Whoever imports already may say so again; what is deleted hinders nobody.
+        served.put("/mode/a", import.clone()),
+        served.put("/mode/a?force=true", import.clone()),
+        served.put("/mode/a", import.clone()),
+        served.delete("/mode/a"),
+        served.put("/mode", import.clone()),
+        served.delete("/subjects/a"),
+        served.put("/mode", import),
+    ];
+    expect![[r#"
+        200 {"compatibility":"NONE"}
+        200 {"mode":"READONLY"}
+        422 {"error_code":42205,"message":"Subject a is in read-only mode"}
+        422 {"error_code":42205,"message":"Subject a is in read-only mode"}
+        200 {"mode":"READONLY"}
+        200 {"mode":"READONLY"}
+        422 {"error_code":42205,"message":"The registry is in read-only mode"}
+        422 {"error_code":42205,"message":"The registry is in read-only mode"}
+        200 {"mode":"READWRITE"}
+        422 {"error_code":42205,"message":"Cannot import since found existing subjects"}
+        200 {"mode":"IMPORT"}
+        200 {"mode":"IMPORT"}
+        200 {"mode":"IMPORT"}
+        422 {"error_code":42205,"message":"Cannot import since found existing subjects"}
+        200 [1]
+        200 {"mode":"IMPORT"}"#]]
+    .assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn references_are_bounded_and_counted() {
+    let mut served = Served::default();
+    served.register("r", "\"int\"");
+    let mut ask = |reference: Value, count: usize| {
+        let references = vec![reference; count];
+        let body = json!({ "schema": "\"string\"", "references": references });
+        served.post("/subjects/a/versions", body)
+    };
+    let named = |name: String| json!({ "name": name, "subject": "r", "version": 1 });
+    let refused = "422 {\"error_code\":42201,\"message\":\"Invalid schema: too many references, or too long ones\"}";
+    assert_eq!(ask(named("n".repeat(1 << 19)), 1), refused);
+    assert_eq!(ask(named("n".to_owned()), 65), refused);
+    assert_eq!(ask(named("n".repeat(1000)), 1), "200 {\"id\":2}");
+    let bytes = served.registry.counts().schema_bytes;
+    assert!(bytes > 1000, "names of references are counted: {bytes}");
+}
+
+#[test]
+fn versions_of_one_subject_may_name_each_other() {
+    let mut served = Served::default();
+    served.put("/config", json!({ "compatibility": "NONE" }));
+    let reference = json!([{ "name": "r", "subject": "a", "version": 1 }]);
+    let body = json!({ "schema": "\"long\"", "references": reference });
+    served.register("a", "\"int\"");
+    let said = [
+        served.post("/subjects/a/versions", body.clone()),
+        served.delete("/subjects/a/versions/1"),
+        served.delete("/subjects/a/versions/2"),
+        served.delete("/subjects/a/versions/1"),
+        // What is deleted softly still names it.
+        served.delete("/subjects/a/versions/1?permanent=true"),
+        served.delete("/subjects/a?permanent=true"),
+    ];
+    expect![[r#"
+        200 {"id":2}
+        422 {"error_code":42206,"message":"One or more references exist to the schema of subject 'a', version 1"}
+        200 2
+        200 1
+        422 {"error_code":42206,"message":"One or more references exist to the schema of subject 'a', version 1"}
+        200 [1,2]"#]]
+    .assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn a_document_may_have_two_names() {
+    let mut served = Served::default();
+    let body = |schema: &Value, references: Value| json!({ "schema": schema.to_string(), "schemaType": "JSON", "references": references });
+    let to = |name: &str, subject: &str| json!({ "name": name, "subject": subject, "version": 1 });
+    served.post(
+        "/subjects/n/versions",
+        body(&json!({"type": "integer"}), json!([])),
+    );
+    let inner = json!({"$ref": "one.json"});
+    served.post(
+        "/subjects/i/versions",
+        body(&inner, json!([to("one.json", "n")])),
+    );
+    let outer = |what: &str| {
+        let schema = json!({"properties": {"a": {"$ref": "inner.json"}, "b": {"$ref": "two.json"}}, "title": what});
+        body(&schema, json!([to("inner.json", "i"), to("two.json", "n")]))
+    };
+    let said = [
+        served.post("/subjects/o/versions", outer("1")),
+        served.post("/subjects/o/versions", outer("2")),
+    ];
+    assert_eq!(said, ["200 {\"id\":3}", "200 {\"id\":4}"]);
+}
+
+#[test]
+fn one_schema_is_written_in_several_ways() {
+    let mut served = Served::default();
+    let of = |name: &str| format!("{{\"type\": \"enum\", {name}, \"symbols\": [\"A\"]}}");
+    let said = [
+        served.register("a", "\"string\""),
+        served.register("a", "{\"type\": \"string\"}"),
+        served.register("b", &of("\"name\": \"a.X\"")),
+        served.register("b", &of("\"namespace\": \"a\", \"name\": \"X\"")),
+        served.register("c", "{\"type\": \"int\", \"n\": 1 2}"),
+        served.register("c", "[\"int\", \"int\"]"),
+        served.register("c", &of("\"name\": \"a-b\"")),
+    ];
+    expect![[r#"
+        200 {"id":1}
+        200 {"id":1}
+        200 {"id":2}
+        200 {"id":2}
+        422 {"error_code":42201,"message":"Invalid schema: JSON is expected: expected `,` or `}` at line 1 column 24"}
+        422 {"error_code":42201,"message":"Invalid schema: a type of its own for each branch of a union is expected"}
+        422 {"error_code":42201,"message":"Invalid schema: a name of letters, digits and underscores is expected"}"#]]
+    .assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn an_answer_is_bounded_by_its_bytes() {
+    let mut served = Served::default();
+    let large = format!(
+        "{{\"type\": \"string\", \"doc\": \"{}\"}}",
+        "d".repeat(1_000_000)
+    );
+    for subject in 0..20 {
+        served.register(&format!("s{subject:02}"), &large);
+    }
+    let counted = |said: String| {
+        let said: Value = serde_json::from_str(&said[4..]).expect("JSON");
+        said.as_array().map(Vec::len)
+    };
+    assert_eq!(counted(served.get("/schemas")), Some(5));
+    assert_eq!(counted(served.get("/schemas?offset=5&limit=2")), Some(2));
+    assert_eq!(counted(served.get("/subjects")), Some(20));
+}
+
+#[test]
+fn reading_a_schema_takes_steps() {
+    let mut served = Served::default();
+    let large = format!(
+        "{{\"type\": \"string\", \"doc\": \"{}\"}}",
+        "d".repeat(16_000)
+    );
+    served.register("a", &large);
+    let schema = served.registry.schema(1).expect("it is there");
+    let mut steps = 1500;
+    let mut read = || served.registry.parse_within(schema, &mut steps);
+    assert!(read().is_ok_and(|parsed| parsed.is_some()));
+    assert!(
+        read().is_ok_and(|parsed| parsed.is_none()),
+        "steps are gone"
+    );
+}
+
+#[test]
+fn what_is_new_is_known_before_it_is_applied() {
+    let mut served = Served::default();
+    served.register("a", "\"int\"");
+    let ask = |schema: &str| {
+        let body = json!({ "schema": schema }).to_string();
+        let request = Request {
+            method: Method::Post,
+            path: "/subjects/b/versions",
+            query: "",
+            body: body.as_bytes(),
+        };
+        let answer = served.registry.answer(request).expect("it is taken");
+        let new = served.registry.new_schemas(&answer.records);
+        let new = new.into_iter().map(|new| (new.id, new.text.to_string()));
+        new.collect::<Vec<_>>()
+    };
+    assert_eq!(ask("\"long\""), [(2, "\"long\"".to_owned())]);
+    assert_eq!(ask("\"int\""), []);
 }

@@ -1,15 +1,16 @@
 //! The schema registry in the node: its topic, and who is told of its schemas.
 //!
 //! # Place
-//! On the front thread, with one helper thread at a time for what compares schemas; records are appended and read on the
-//! shard that has the topic's partition.
+//! On the front thread, whose helper threads alone read and change what there is, and compare schemas; records are appended
+//! and read on the shard that has the topic's partition.
 //!
 //! # Invariants
 //! 1. What an answer says has happened is in the log for good, and in `registry`: a change goes through whoever asked for
 //!    it stays or not.
 //! 2. One change at a time: each is decided by all that came before it.
-//! 3. Every shard knows a schema before its number is told to anybody. Where the topic cannot be read no shard is told
-//!    anything, and nothing that names schemas by number is decoded.
+//! 3. Every shard knows a schema before its number is told to anybody: what is registered is told to the shards when it is
+//!    in the log, and applied after that. Where the topic cannot be read no shard is told anything, and nothing that names
+//!    schemas by number is decoded.
 
 use std::{
     rc::Rc,
@@ -28,7 +29,7 @@ use broker::{
 };
 use kafka::batch::{self, BatchBuilder, Compression};
 use runtime::{Class, ShardsHandle};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 
 /// Read at once.
 const READ_BYTES_MAX: usize = 4 << 20;
@@ -41,6 +42,8 @@ pub struct Asked {
     pub path: String,
     pub query: String,
     pub body: Vec<u8>,
+    /// Held as long as the request is, also when whoever asked is gone.
+    pub permit: OwnedSemaphorePermit,
 }
 
 /// Why a request has no answer.
@@ -83,8 +86,11 @@ impl SchemaStore {
         };
         // Shards that were told of none know that there are none.
         if store.unread.is_none() {
-            let ids: Vec<u32> = store.read(|registry| registry.ids().collect());
-            store.tell(&ids).await;
+            let all = store.read(|registry| {
+                let ids = registry.ids();
+                ids.filter_map(|id| registry.resolved(id)).collect()
+            });
+            store.tell(all).await;
         }
         Arc::new(store)
     }
@@ -93,10 +99,21 @@ impl SchemaStore {
         read(&self.registry.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Runs on a helper thread: others may be reading for long, and whoever changes something waits for them.
+    async fn help<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> R + Send + 'static,
+    ) -> Result<R, Unanswered> {
+        let here = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&here));
+        done.await.map_err(|_| Unanswered::Stopping)
+    }
+
     /// The newest schema of a subject.
-    pub fn latest(&self, subject: &str) -> Result<Option<Resolved>, Unanswered> {
+    pub async fn latest(self: &Arc<Self>, subject: String) -> Result<Option<Resolved>, Unanswered> {
         self.check()?;
-        Ok(self.read(|registry| registry.latest(subject)))
+        self.help(move |here| here.read(|registry| registry.latest(&subject)))
+            .await
     }
 
     /// Whether it has an answer to anything.
@@ -116,46 +133,55 @@ impl SchemaStore {
     async fn answer(self: Arc<Self>, asked: Asked) -> Result<String, Unanswered> {
         self.check()?;
         if asked.method == Method::Get {
-            return Ok(self.decide(asked).await?.body);
+            return Ok(self.decide(asked).await?.0.body);
         }
         let _changing = self.changing.lock().await;
         self.check()?;
-        let answer = self.decide(asked).await?;
+        let (answer, new) = self.decide(asked).await?;
         if !answer.records.is_empty() {
             let appended = self.append(&answer.records).await;
             if matches!(appended, Err(Unanswered::Stopping)) {
                 self.is_unsure.store(true, Ordering::Relaxed);
             }
             appended?;
-            let new = self.apply(&answer.records);
-            self.tell(&new).await;
+            self.tell(new).await;
+            self.apply(answer.records).await?;
         }
         Ok(answer.body)
     }
 
-    /// Comparing schemas may take its time.
-    async fn decide(self: &Arc<Self>, asked: Asked) -> Result<Answer, Unanswered> {
-        let here = self.clone();
-        let decided = tokio::task::spawn_blocking(move || {
+    /// With the schemas that are new then.
+    async fn decide(self: &Arc<Self>, asked: Asked) -> Result<(Answer, Vec<Resolved>), Unanswered> {
+        let decided = self.help(move |here| {
             let request = Request {
                 method: asked.method,
                 path: &asked.path,
                 query: &asked.query,
                 body: &asked.body,
             };
-            here.read(|registry| registry.answer(request))
+            here.read(|registry| {
+                let answer = registry.answer(request)?;
+                let new = registry.new_schemas(&answer.records);
+                Ok((answer, new))
+            })
         });
-        Ok(decided.await.map_err(|_| Unanswered::Stopping)??)
+        decided.await?.map_err(Unanswered::Refused)
     }
 
-    fn apply(&self, records: &[Record]) -> Vec<u32> {
-        let registry = self.registry.write();
-        let mut registry = registry.unwrap_or_else(PoisonError::into_inner);
-        let new = records.iter().filter_map(|record| {
-            let value = record.value.as_ref().map(String::as_bytes);
-            registry.apply(record.key.as_bytes(), value)
+    async fn apply(self: &Arc<Self>, records: Vec<Record>) -> Result<(), Unanswered> {
+        let applied = self.help(move |here| {
+            let registry = here.registry.write();
+            let mut registry = registry.unwrap_or_else(PoisonError::into_inner);
+            for record in &records {
+                let value = record.value.as_ref().map(String::as_bytes);
+                registry.apply(record.key.as_bytes(), value);
+            }
         });
-        new.collect()
+        let applied = applied.await;
+        if applied.is_err() {
+            self.is_unsure.store(true, Ordering::Relaxed);
+        }
+        applied
     }
 
     async fn append(&self, records: &[Record]) -> Result<(), Unanswered> {
@@ -182,15 +208,14 @@ impl SchemaStore {
 
     /// Says to every shard what records of these numbers are written with.
     #[cfg(feature = "pipelines")]
-    async fn tell(&self, ids: &[u32]) {
+    async fn tell(&self, new: Vec<Resolved>) {
         use streams::format::{SchemaText, WriterSchemas};
-        let schemas = ids.iter().filter_map(|id| {
-            let resolved = self.read(|registry| registry.resolved(*id))?;
+        let schemas = new.into_iter().map(|resolved| {
             let text = SchemaText {
                 text: resolved.text,
                 others: resolved.others,
             };
-            Some((*id, Arc::new(text)))
+            (resolved.id, Arc::new(text))
         });
         let schemas: Arc<[(u32, Arc<SchemaText>)]> = schemas.collect();
         for shard in (0..self.shards.shard_count()).map(ShardId) {
@@ -213,7 +238,7 @@ impl SchemaStore {
 
     /// Nobody reads them.
     #[cfg(not(feature = "pipelines"))]
-    async fn tell(&self, _ids: &[u32]) {}
+    async fn tell(&self, _new: Vec<Resolved>) {}
 }
 
 type Place = (ShardId, PartitionKey);

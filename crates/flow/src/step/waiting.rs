@@ -39,9 +39,6 @@ pub struct Next {
     row: usize,
 }
 
-/// What a row is counted as beside its key and value.
-const ROW_BYTES: usize = 32;
-
 impl Waiting {
     pub fn push(&mut self, port: usize, delta: &Delta) {
         let rows = RowsView::of(delta.rows());
@@ -52,6 +49,7 @@ impl Waiting {
             } = rows.origin(row);
             (partition, offset)
         };
+        let before = self.stretches.len();
         let mut from = 0;
         for row in 1..=delta.len() {
             if row < delta.len() && place(row - 1) <= place(row) {
@@ -68,7 +66,8 @@ impl Waiting {
             }));
             from = row;
         }
-        self.bytes += rows.bytes() + delta.len() * ROW_BYTES;
+        let stretches = self.stretches.len() - before;
+        self.bytes += rows.bytes() + stretches * size_of::<Stretch>();
         self.chunks.push(rows);
     }
 
@@ -156,5 +155,22 @@ mod tests {
         }
         assert_eq!(values, "abcdefghi");
         assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn what_is_held_is_counted() {
+        let rising: Vec<_> = (0..1000).map(|offset| (0, offset, "v")).collect();
+        let falling: Vec<_> = rising.iter().rev().copied().collect();
+        let bytes = |delta: &Delta| {
+            let mut waiting = Waiting::default();
+            waiting.push(0, delta);
+            waiting.bytes()
+        };
+        let stretches = bytes(&delta(&falling)) - bytes(&delta(&rising));
+        assert_eq!(stretches, 999 * size_of::<Stretch>());
+        // One row keeps the chunk that it was cut from.
+        let whole = delta(&rising);
+        let one = Delta::new(whole.rows().slice(0, 1), vec![1]);
+        assert!(bytes(&one) > 1000 * (8 + 8 + 4));
     }
 }

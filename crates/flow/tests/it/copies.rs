@@ -178,6 +178,23 @@ fn a_start_without_the_state_leaves_the_copy_that_runs_alone() {
 }
 
 #[test]
+fn a_start_behind_the_end_of_the_outbox_is_refused() {
+    let (world, _) = counted(25);
+    world.sim.kill(world.app);
+    let shared = world.shared.clone();
+    let deleted = world
+        .sim
+        .run_on(world.clients, Duration::from_secs(60), async move {
+            let admin = connect(&shared).await.admin();
+            admin.delete_topic("__visits_outbox").await
+        });
+    deleted.expect("it ends").expect("the outbox is there");
+    world.restart_app();
+    let refused = world.wait_started().expect_err("the outbox is lost");
+    assert!(refused.contains("which ends at 0"), "{refused}");
+}
+
+#[test]
 fn nothing_but_the_outbox_is_appended_to() {
     let world = World::new(24, &[("visits", 1)]);
     let shared = world.shared.clone();

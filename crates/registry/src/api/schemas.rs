@@ -2,18 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::{Asked, described};
+use super::{Asked, described, subjects::entry};
 use crate::{
     answer::{Answer, Refusal},
+    limits::ANSWER_SCHEMAS_MAX,
     schema::SchemaType,
     state::{Registry, Version},
 };
+
+/// What a version's number takes in an answer with the words around it.
+const VERSION_BYTES: usize = 40;
 
 pub fn types() -> Answer {
     Answer::of(json!(SchemaType::ALL.map(SchemaType::name)))
 }
 
-pub fn list(registry: &Registry, asked: &Asked) -> Result<Answer, Refusal> {
+pub fn list(registry: &Registry, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let prefix = asked.parameter("subjectPrefix").unwrap_or_default();
     let (with_deleted, latest) = (asked.is_set("deleted"), asked.is_set("latestOnly"));
     let subjects = registry
@@ -28,14 +32,28 @@ pub fn list(registry: &Registry, asked: &Asked) -> Result<Answer, Refusal> {
             .into_iter()
             .map(move |(number, version)| (name, number, version))
     });
-    let page = asked.page_of_large(versions).into_iter();
-    let page = page.map(|(subject, number, version)| {
-        let mut entry = described(registry, version.id, asked)?;
-        entry["subject"] = json!(subject);
-        entry["version"] = json!(number);
-        entry["id"] = json!(version.id);
-        Ok(entry)
+    let is_serialized = asked.parameter("format") == Some("serialized");
+    // What is compiled is read with what it refers to.
+    let bytes = |version: &Version| {
+        let Some(schema) = registry.schema(version.id) else {
+            return 0;
+        };
+        let others = match is_serialized {
+            true => registry
+                .others(&schema.references, true)
+                .unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let others = others.iter().map(|(_, text)| text.len());
+        schema.bytes() + others.sum::<usize>()
+    };
+    let mut page = asked.page(versions, |(subject, _, version)| {
+        subject.len() + bytes(version)
     });
+    page.truncate(ANSWER_SCHEMAS_MAX);
+    let page = page.into_iter();
+    let page =
+        page.map(|(subject, number, version)| entry(registry, asked, subject, (number, version)));
     Ok(Answer::of(Value::Array(page.collect::<Result<_, _>>()?)))
 }
 
@@ -65,7 +83,7 @@ fn users<'r>(
 }
 
 /// Readers ask for what deleted versions wrote as well.
-pub fn by_id(registry: &Registry, asked: &Asked, id: &str) -> Result<Answer, Refusal> {
+pub fn by_id(registry: &Registry, asked: &Asked<'_>, id: &str) -> Result<Answer, Refusal> {
     let (id, users) = users(registry, id, true)?;
     let mut answer = described(registry, id, asked)?;
     if asked.is_set("fetchMaxId") {
@@ -80,7 +98,7 @@ pub fn by_id(registry: &Registry, asked: &Asked, id: &str) -> Result<Answer, Ref
     Ok(Answer::of(answer))
 }
 
-pub fn text_by_id(registry: &Registry, asked: &Asked, id: &str) -> Result<Answer, Refusal> {
+pub fn text_by_id(registry: &Registry, asked: &Asked<'_>, id: &str) -> Result<Answer, Refusal> {
     let (id, _) = users(registry, id, true)?;
     let described = described(registry, id, asked)?;
     let text = described["schema"].as_str().unwrap_or_default().to_owned();
@@ -90,17 +108,22 @@ pub fn text_by_id(registry: &Registry, asked: &Asked, id: &str) -> Result<Answer
     })
 }
 
-pub fn subjects(registry: &Registry, asked: &Asked, id: &str) -> Result<Answer, Refusal> {
+pub fn subjects(registry: &Registry, asked: &Asked<'_>, id: &str) -> Result<Answer, Refusal> {
     let (_, users) = users(registry, id, asked.is_set("deleted"))?;
     let mut names: Vec<&str> = users.into_iter().map(|(subject, _, _)| subject).collect();
     names.dedup();
-    Ok(Answer::of(json!(asked.page(names.into_iter()))))
+    Ok(Answer::of(json!(
+        asked.page(names.into_iter(), |name| name.len())
+    )))
 }
 
-pub fn versions(registry: &Registry, asked: &Asked, id: &str) -> Result<Answer, Refusal> {
+pub fn versions(registry: &Registry, asked: &Asked<'_>, id: &str) -> Result<Answer, Refusal> {
     let (_, users) = users(registry, id, asked.is_set("deleted"))?;
-    let users = users.into_iter();
-    let entries =
-        users.map(|(subject, version, _)| json!({ "subject": subject, "version": version }));
-    Ok(Answer::of(Value::Array(asked.page(entries))))
+    let page = asked.page(users.into_iter(), |(subject, _, _)| {
+        VERSION_BYTES + subject.len()
+    });
+    let entries = page
+        .into_iter()
+        .map(|(subject, version, _)| json!({ "subject": subject, "version": version }));
+    Ok(Answer::of(Value::Array(entries.collect())))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Asked;
+use super::{Asked, subjects::check_writable};
 use crate::{
     answer::{Answer, Refusal},
     limits::SETTINGS_MAX,
@@ -13,7 +13,11 @@ use crate::{
 const DEFAULT_LEVEL: &str = "BACKWARD";
 const DEFAULT_MODE: &str = "READWRITE";
 
-pub fn level(registry: &Registry, asked: &Asked, subject: Option<&str>) -> Result<Answer, Refusal> {
+pub fn level(
+    registry: &Registry,
+    asked: &Asked<'_>,
+    subject: Option<&str>,
+) -> Result<Answer, Refusal> {
     let own = registry.level_of(subject);
     let name = match (own, subject) {
         (Some(level), _) => level.name(),
@@ -26,7 +30,7 @@ pub fn level(registry: &Registry, asked: &Asked, subject: Option<&str>) -> Resul
 
 pub fn set_level(
     registry: &Registry,
-    asked: &Asked,
+    asked: &Asked<'_>,
     subject: Option<&str>,
 ) -> Result<Answer, Refusal> {
     let wanted = asked.body()?;
@@ -37,12 +41,14 @@ pub fn set_level(
     }
     let level = wanted.text("compatibility")?.and_then(Level::named);
     let level = level.ok_or(Refusal::LevelInvalid)?.name();
-    check_count(registry)?;
+    check_writable(registry, subject)?;
+    check_count(registry, subject, registry.level_of(subject).is_some())?;
     let answer = Answer::of(json!({ "compatibility": level }));
     Ok(answer.with(vec![Record::level(subject, Some(level))]))
 }
 
 pub fn unset_level(registry: &Registry, subject: Option<&str>) -> Result<Answer, Refusal> {
+    check_writable(registry, subject)?;
     let own = registry.level_of(subject);
     let name = match (own, subject) {
         (Some(level), _) => level.name(),
@@ -53,12 +59,18 @@ pub fn unset_level(registry: &Registry, subject: Option<&str>) -> Result<Answer,
     Ok(answer.with(vec![Record::level(subject, None)]))
 }
 
-pub fn mode(registry: &Registry, asked: &Asked, subject: Option<&str>) -> Result<Answer, Refusal> {
+pub fn mode(
+    registry: &Registry,
+    asked: &Asked<'_>,
+    subject: Option<&str>,
+) -> Result<Answer, Refusal> {
     let own = registry.mode_of(subject);
     let name = match (own, subject) {
         (Some(mode), _) => mode.name(),
         (None, None) => DEFAULT_MODE,
-        (None, Some(subject)) if asked.is_set("defaultToGlobal") => registry.mode(subject).name(),
+        (None, Some(subject)) if asked.is_set("defaultToGlobal") => {
+            registry.mode(Some(subject)).name()
+        }
         (None, Some(subject)) => return Err(Refusal::NoMode(subject.to_owned())),
     };
     Ok(Answer::of(json!({ "mode": name })))
@@ -66,22 +78,25 @@ pub fn mode(registry: &Registry, asked: &Asked, subject: Option<&str>) -> Result
 
 pub fn set_mode(
     registry: &Registry,
-    asked: &Asked,
+    asked: &Asked<'_>,
     subject: Option<&str>,
 ) -> Result<Answer, Refusal> {
     let wanted = asked.body()?;
     let mode = wanted.text("mode")?.and_then(Mode::named);
     let mode = mode.ok_or(Refusal::ModeInvalid)?;
-    let has_schemas = match subject {
+    let has_schemas = || match subject {
         Some(subject) => registry.newest(subject, false).is_some(),
-        None => registry.subjects().next().is_some(),
+        None => registry
+            .subjects()
+            .any(|(subject, _)| registry.newest(subject, false).is_some()),
     };
-    if mode == Mode::Import && has_schemas && !asked.is_set("force") {
+    let is_import = registry.mode(subject) == Mode::Import;
+    if mode == Mode::Import && !is_import && !asked.is_set("force") && has_schemas() {
         return Err(Refusal::NotPermitted(
             "Cannot import since found existing subjects".to_owned(),
         ));
     }
-    check_count(registry)?;
+    check_count(registry, subject, registry.mode_of(subject).is_some())?;
     let answer = Answer::of(json!({ "mode": mode.name() }));
     Ok(answer.with(vec![Record::mode(subject, Some(mode.name()))]))
 }
@@ -93,8 +108,10 @@ pub fn unset_mode(registry: &Registry, subject: &str) -> Result<Answer, Refusal>
     Ok(answer.with(vec![Record::mode(Some(subject), None)]))
 }
 
-fn check_count(registry: &Registry) -> Result<(), Refusal> {
-    if registry.settings_count() >= SETTINGS_MAX {
+/// That there is room for one more, if it is one more.
+fn check_count(registry: &Registry, subject: Option<&str>, is_known: bool) -> Result<(), Refusal> {
+    let is_new = subject.is_some() && !is_known;
+    if is_new && registry.settings_count() >= SETTINGS_MAX {
         return Err(Refusal::Full("levels and modes of subjects"));
     }
     Ok(())

@@ -6,10 +6,13 @@ use super::{Asked, Body, described};
 use crate::{
     answer::{Answer, Refusal},
     compatibility::unreadable,
-    limits::{ALL_VERSIONS_MAX, SCHEMAS_MAX, TEXT_BYTES_MAX, VERSIONS_MAX},
+    limits::{
+        ALL_VERSIONS_MAX, REFERENCE_NAME_BYTES_MAX, REFERENCES_MAX, SCHEMAS_MAX, STEPS_MAX,
+        SUBJECT_BYTES_MAX, TEXT_BYTES_MAX, VERSIONS_MAX,
+    },
     record::{Record, VersionValue},
     schema::{Parsed, Reference, Schema, SchemaType},
-    state::{Level, Mode, Registry, Version},
+    state::{Level, Mode, Registry, Version, Wanted},
 };
 
 impl Body {
@@ -25,6 +28,13 @@ impl Body {
         let text = text.ok_or_else(|| invalid("Empty schema".to_owned()))?;
         let references = self.read("references", "a list of references", Reference::parse_all)?;
         let mut references = references.unwrap_or_default();
+        let is_long = |reference: &Reference| {
+            reference.name.len() > REFERENCE_NAME_BYTES_MAX
+                || reference.subject.len() > SUBJECT_BYTES_MAX
+        };
+        if references.len() > REFERENCES_MAX || references.iter().any(is_long) {
+            return Err(invalid("too many references, or too long ones".to_owned()));
+        }
         for reference in references
             .iter_mut()
             .filter(|reference| reference.version == -1)
@@ -37,7 +47,7 @@ impl Body {
     }
 }
 
-pub fn list(registry: &Registry, asked: &Asked) -> Result<Answer, Refusal> {
+pub fn list(registry: &Registry, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let prefix = asked.parameter("subjectPrefix").unwrap_or_default();
     let only_deleted = asked.is_set("deletedOnly") || asked.is_set("deleted_only");
     let with_deleted = asked.is_set("deleted") || only_deleted;
@@ -46,12 +56,12 @@ pub fn list(registry: &Registry, asked: &Asked) -> Result<Answer, Refusal> {
         name.starts_with(prefix) && (is_live || with_deleted) && !(is_live && only_deleted)
     });
     let names = subjects.map(|(name, _)| name);
-    Ok(Answer::of(json!(asked.page(names))))
+    Ok(Answer::of(json!(asked.page(names, |name| name.len()))))
 }
 
-fn entry(
+pub fn entry(
     registry: &Registry,
-    asked: &Asked,
+    asked: &Asked<'_>,
     subject: &str,
     (number, version): (i32, Version),
 ) -> Result<Value, Refusal> {
@@ -63,21 +73,21 @@ fn entry(
 }
 
 /// Which version of the subject a schema is.
-pub fn find(registry: &Registry, asked: &Asked, subject: &str) -> Result<Answer, Refusal> {
+pub fn find(registry: &Registry, asked: &Asked<'_>, subject: &str) -> Result<Answer, Refusal> {
     let with_deleted = asked.is_set("deleted");
     if registry.newest(subject, with_deleted).is_none() {
         return Err(Refusal::SubjectUnknown(subject.to_owned()));
     }
     let wanted = asked.body()?;
     let schema = wanted.schema(registry)?;
-    let id = registry.id_of(&schema).ok_or(Refusal::SchemaUnknown)?;
+    let wanted = Wanted::of(&schema);
     let mut versions = registry.versions(subject, with_deleted).rev();
-    let found = versions.find(|(_, version)| version.id == id);
+    let found = versions.find(|(_, version)| registry.is_same(&wanted, version.id));
     let found = found.ok_or(Refusal::SchemaUnknown)?;
     Ok(Answer::of(entry(registry, asked, subject, found)?))
 }
 
-pub fn versions(registry: &Registry, asked: &Asked, subject: &str) -> Result<Answer, Refusal> {
+pub fn versions(registry: &Registry, asked: &Asked<'_>, subject: &str) -> Result<Answer, Refusal> {
     let only_deleted = asked.is_set("deletedOnly") || asked.is_set("deleted_only");
     let with_deleted = asked.is_set("deleted") || only_deleted;
     if registry.newest(subject, with_deleted).is_none() {
@@ -86,12 +96,12 @@ pub fn versions(registry: &Registry, asked: &Asked, subject: &str) -> Result<Ans
     let versions = registry.versions(subject, with_deleted);
     let versions = versions.filter(|(_, version)| !only_deleted || version.is_deleted);
     let numbers = versions.map(|(number, _)| number);
-    Ok(Answer::of(json!(asked.page(numbers))))
+    Ok(Answer::of(json!(asked.page(numbers, |_| 0))))
 }
 
 pub fn version(
     registry: &Registry,
-    asked: &Asked,
+    asked: &Asked<'_>,
     subject: &str,
     version: &str,
 ) -> Result<Answer, Refusal> {
@@ -101,7 +111,7 @@ pub fn version(
 
 pub fn text(
     registry: &Registry,
-    asked: &Asked,
+    asked: &Asked<'_>,
     subject: &str,
     version: &str,
 ) -> Result<Answer, Refusal> {
@@ -115,43 +125,39 @@ pub fn text(
 
 pub fn referenced_by(registry: &Registry, subject: &str, version: &str) -> Result<Answer, Refusal> {
     let (number, _) = registry.found_version(subject, version, false)?;
-    let mut ids: Vec<u32> = registry
-        .referers(subject, number)
-        .map(|found| found.id)
+    let ids: Vec<u32> = registry
+        .referers(subject, number, |_, user| !user.is_deleted)
         .collect();
-    ids.sort_unstable();
-    ids.dedup();
     Ok(Answer::of(json!(ids)))
 }
 
-pub fn register(registry: &Registry, asked: &Asked, subject: &str) -> Result<Answer, Refusal> {
-    let wanted = asked.body()?;
-    let mode = registry.mode(subject);
+pub fn register(registry: &Registry, asked: &Asked<'_>, subject: &str) -> Result<Answer, Refusal> {
+    let body = asked.body()?;
+    let given = Given::of(&body)?;
+    let schema = body.schema(registry)?;
+    let parsed = registry.parse(&schema)?;
+    let wanted = Wanted::of(&schema);
+    // Who registers what is there changes nothing: no mode refuses that.
+    let mut live = registry.versions(subject, false).rev();
+    let found = live.find(|(number, version)| {
+        given.is(*number, version.id) && registry.is_same(&wanted, version.id)
+    });
+    if let Some((_, version)) = found {
+        return Ok(Answer::of(json!({ "id": version.id })));
+    }
     let refused = |what: &str| {
         Err(Refusal::NotPermitted(format!(
             "Subject {subject} is {what}"
         )))
     };
-    let is_given = wanted.number("id")?.is_some_and(|id| id >= 0);
-    match mode {
+    match registry.mode(Some(subject)) {
         Mode::ReadOnly | Mode::ReadOnlyOverride => return refused("in read-only mode"),
-        Mode::ReadWrite if is_given => return refused("not in import mode"),
-        Mode::Import if !is_given => {
+        Mode::ReadWrite if given.id.is_some() => return refused("not in import mode"),
+        Mode::Import if given.id.is_none() => {
             return refused("in import mode, where schemas have their ids");
         }
-        Mode::Import | Mode::ReadWrite => {}
-    }
-    let schema = wanted.schema(registry)?;
-    let parsed = registry.parse(&schema)?;
-    let known = registry.id_of(&schema);
-    if mode == Mode::Import {
-        return import(registry, &wanted, subject, schema);
-    }
-    let mut live = registry.versions(subject, false);
-    if let Some(id) = known
-        && live.any(|(_, version)| version.id == id)
-    {
-        return Ok(Answer::of(json!({ "id": id })));
+        Mode::Import => return import(registry, &given, subject, (schema, &wanted)),
+        Mode::ReadWrite => {}
     }
     parsed.check_new().map_err(Refusal::SchemaInvalid)?;
     let reasons = reasons_against(registry, &parsed, subject, None)?;
@@ -161,6 +167,7 @@ pub fn register(registry: &Registry, asked: &Asked, subject: &str) -> Result<Ans
             reasons,
         });
     }
+    let known = registry.id_of(&wanted);
     let id = known.unwrap_or(registry.id_max().saturating_add(1));
     let version = registry
         .newest(subject, true)
@@ -168,28 +175,50 @@ pub fn register(registry: &Registry, asked: &Asked, subject: &str) -> Result<Ans
     put(registry, subject, (version, id), schema)
 }
 
+/// Numbers that a request names itself; those that stand for "the next" are none.
+struct Given {
+    id: Option<i64>,
+    version: Option<i64>,
+}
+
+impl Given {
+    fn of(body: &Body) -> Result<Self, Refusal> {
+        Ok(Self {
+            id: body.number("id")?.filter(|id| *id >= 0),
+            version: body
+                .number("version")?
+                .filter(|version| !(-1..=0).contains(version)),
+        })
+    }
+
+    fn is(&self, number: i32, id: u32) -> bool {
+        // A version alone asks for nothing: it is counted here.
+        self.id.is_none_or(|given| {
+            let is_version = self.version.is_none_or(|given| given == i64::from(number));
+            given == i64::from(id) && is_version
+        })
+    }
+}
+
 /// A version as another registry had it.
 fn import(
     registry: &Registry,
-    wanted: &Body,
+    given: &Given,
     subject: &str,
-    schema: Schema,
+    (schema, wanted): (Schema, &Wanted),
 ) -> Result<Answer, Refusal> {
-    let id = wanted.number("id")?.and_then(|id| u32::try_from(id).ok());
+    let id = given.id.and_then(|id| u32::try_from(id).ok());
     let id = id.filter(|id| (1..=i32::MAX as u32).contains(id));
     let id = id.ok_or_else(|| Refusal::NotPermitted("an id that cannot be given".to_owned()))?;
-    if registry
-        .schema(id)
-        .is_some_and(|known| known.identity() != schema.identity())
-    {
+    if registry.schema(id).is_some() && !registry.is_same(wanted, id) {
         let text = format!("Overwrite new schema with id {id} is not permitted.");
         return Err(Refusal::NotPermitted(text));
     }
     let next = registry
         .newest(subject, true)
         .map_or(1, |(newest, _)| newest.saturating_add(1));
-    let version = match wanted.number("version")? {
-        None | Some(-1..=0) => next,
+    let version = match given.version {
+        None => next,
         Some(version) => i32::try_from(version)
             .ok()
             .filter(|version| *version > 0)
@@ -206,17 +235,31 @@ fn put(
 ) -> Result<Answer, Refusal> {
     let counts = registry.counts();
     let is_full = registry.schema(id).is_none()
-        && (counts.schemas >= SCHEMAS_MAX
-            || counts.text_bytes + schema.text.len() > TEXT_BYTES_MAX);
+        && (counts.schemas >= SCHEMAS_MAX || counts.schema_bytes + schema.bytes() > TEXT_BYTES_MAX);
     if is_full || id > i32::MAX as u32 {
         return Err(Refusal::Full("schemas"));
     }
-    let own = registry.versions(subject, true).count();
-    if own >= VERSIONS_MAX || counts.versions >= ALL_VERSIONS_MAX {
+    // Who deletes and registers again without end needs one version alone.
+    let is_named = |number| {
+        registry
+            .referers(subject, number, |_, _| true)
+            .next()
+            .is_some()
+    };
+    let older = registry.versions(subject, true).filter(|(number, older)| {
+        older.is_deleted && older.id == id && *number < version && !is_named(*number)
+    });
+    let mut records: Vec<Record> = older
+        .map(|(number, _)| Record::no_version(subject, number))
+        .collect();
+    let own = registry.versions(subject, true).count() - records.len();
+    if own >= VERSIONS_MAX || counts.versions - records.len() >= ALL_VERSIONS_MAX {
         return Err(Refusal::Full("versions"));
     }
-    let record = Record::version(&value_of(subject, version, id, &schema, false));
-    Ok(Answer::of(json!({ "id": id })).with(vec![record]))
+    records.push(Record::version(&value_of(
+        subject, version, id, &schema, false,
+    )));
+    Ok(Answer::of(json!({ "id": id })).with(records))
 }
 
 fn value_of(
@@ -266,19 +309,23 @@ fn reasons_against(
         }
     };
     let mut reasons = Vec::new();
+    let mut steps = STEPS_MAX;
     for (number, version) in against {
         let Some(schema) = registry.schema(version.id) else {
             continue;
         };
-        let old = registry.parse(schema)?;
+        let Some(old) = registry.parse_within(schema, &mut steps)? else {
+            reasons.push(format!("too much to compare before version {number}"));
+            break;
+        };
         let mut found = Vec::new();
         if is_backward {
-            let why = unreadable(parsed, &old).into_iter();
+            let why = unreadable(parsed, &old, &mut steps).into_iter();
             found
                 .extend(why.map(|why| format!("new schema does not read version {number}: {why}")));
         }
         if is_forward {
-            let why = unreadable(&old, parsed).into_iter();
+            let why = unreadable(&old, parsed, &mut steps).into_iter();
             found
                 .extend(why.map(|why| format!("version {number} does not read new schema: {why}")));
         }
@@ -293,7 +340,7 @@ fn reasons_against(
 
 pub fn compatibility(
     registry: &Registry,
-    asked: &Asked,
+    asked: &Asked<'_>,
     subject: &str,
     version: Option<&str>,
 ) -> Result<Answer, Refusal> {
@@ -314,25 +361,40 @@ pub fn compatibility(
     Ok(Answer::of(answer))
 }
 
-/// What names a version keeps it there.
-fn check_unreferenced(registry: &Registry, subject: &str, version: i32) -> Result<(), Refusal> {
-    match registry.referers(subject, version).next() {
+/// What names a version keeps it there; for good, also if that is deleted softly.
+fn check_unreferenced(
+    registry: &Registry,
+    (subject, version): (&str, i32),
+    counts: impl Fn(&str, Version) -> bool,
+) -> Result<(), Refusal> {
+    match registry.referers(subject, version, counts).next() {
         Some(_) => Err(Refusal::Referenced(subject.to_owned(), version)),
         None => Ok(()),
     }
 }
 
-fn check_writable(registry: &Registry, subject: &str) -> Result<(), Refusal> {
+/// `None`: all subjects.
+pub fn check_writable(registry: &Registry, subject: Option<&str>) -> Result<(), Refusal> {
     match registry.mode(subject) {
-        Mode::ReadOnly | Mode::ReadOnlyOverride => Err(Refusal::NotPermitted(format!(
-            "Subject {subject} is in read-only mode"
-        ))),
+        Mode::ReadOnly | Mode::ReadOnlyOverride => {
+            let of = subject.map_or("The registry".to_owned(), |name| format!("Subject {name}"));
+            Err(Refusal::NotPermitted(format!("{of} is in read-only mode")))
+        }
         Mode::ReadWrite | Mode::Import => Ok(()),
     }
 }
 
-pub fn delete(registry: &Registry, asked: &Asked, subject: &str) -> Result<Answer, Refusal> {
-    check_writable(registry, subject)?;
+/// A subject that has no version any more, has no level and mode of its own either.
+fn no_settings(registry: &Registry, subject: &str) -> impl Iterator<Item = Record> {
+    let level = registry.level_of(Some(subject));
+    let mode = registry.mode_of(Some(subject));
+    let level = level.map(|_| Record::level(Some(subject), None));
+    let mode = mode.map(|_| Record::mode(Some(subject), None));
+    level.into_iter().chain(mode)
+}
+
+pub fn delete(registry: &Registry, asked: &Asked<'_>, subject: &str) -> Result<Answer, Refusal> {
+    check_writable(registry, Some(subject))?;
     let is_permanent = asked.is_set("permanent");
     let Some((newest, _)) = registry.newest(subject, true) else {
         return Err(Refusal::SubjectUnknown(subject.to_owned()));
@@ -348,7 +410,10 @@ pub fn delete(registry: &Registry, asked: &Asked, subject: &str) -> Result<Answe
         .map(|(n, _)| n)
         .collect();
     for number in &numbers {
-        check_unreferenced(registry, subject, *number)?;
+        // What a version of the subject names goes with it.
+        let counts =
+            |other: &str, user: Version| other != subject && (is_permanent || !user.is_deleted);
+        check_unreferenced(registry, (subject, *number), counts)?;
     }
     let mut records = Vec::new();
     if is_permanent {
@@ -358,25 +423,20 @@ pub fn delete(registry: &Registry, asked: &Asked, subject: &str) -> Result<Answe
                 .map(|number| Record::no_version(subject, *number)),
         );
         records.push(Record::deleted_subject(subject, None));
+        records.extend(no_settings(registry, subject));
     } else {
         records.push(Record::deleted_subject(subject, Some(newest)));
-        if registry.level_of(Some(subject)).is_some() {
-            records.push(Record::level(Some(subject), None));
-        }
-        if registry.mode_of(Some(subject)).is_some() {
-            records.push(Record::mode(Some(subject), None));
-        }
     }
     Ok(Answer::of(json!(numbers)).with(records))
 }
 
 pub fn delete_version(
     registry: &Registry,
-    asked: &Asked,
+    asked: &Asked<'_>,
     subject: &str,
     version: &str,
 ) -> Result<Answer, Refusal> {
-    check_writable(registry, subject)?;
+    check_writable(registry, Some(subject))?;
     let is_permanent = asked.is_set("permanent");
     if registry.newest(subject, true).is_none() {
         return Err(Refusal::SubjectUnknown(subject.to_owned()));
@@ -393,12 +453,18 @@ pub fn delete_version(
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
-    check_unreferenced(registry, subject, number)?;
-    let record = if is_permanent {
-        Record::no_version(subject, number)
+    let counts = |_: &str, user: Version| is_permanent || !user.is_deleted;
+    check_unreferenced(registry, (subject, number), counts)?;
+    let mut records = Vec::new();
+    if is_permanent {
+        records.push(Record::no_version(subject, number));
+        if registry.versions(subject, true).count() == 1 {
+            records.extend(no_settings(registry, subject));
+        }
     } else {
         let schema = registry.schema(found.id).ok_or(Refusal::SchemaUnknown)?;
-        Record::version(&value_of(subject, number, found.id, schema, true))
-    };
-    Ok(Answer::of(json!(number)).with(vec![record]))
+        let value = value_of(subject, number, found.id, schema, true);
+        records.push(Record::version(&value));
+    }
+    Ok(Answer::of(json!(number)).with(records))
 }

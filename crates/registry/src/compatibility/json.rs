@@ -4,7 +4,8 @@
 //! not. Followed are: `true` and `false`; `type`, `enum`, `const`; bounds of numbers, lengths and counts, `multipleOf`;
 //! `properties`, `required`, `additionalProperties`; `items` with one schema for all; `allOf`, `anyOf`, `oneOf` (of a
 //! reader, if its branches are of different types); `$ref` into the same document and to references. Every other keyword
-//! of a reader that restricts must stand in the writer as it is, without references in it.
+//! of a reader that restricts must stand in the writer as it is, without references in it; of those whose meaning depends
+//! on others beside them, the whole schema must.
 //!
 //! A property that only one of the two has meets what the other says of all others, which is `true` unless
 //! `additionalProperties` stands there: adding one to an open reader asks that it takes anything.
@@ -13,8 +14,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// Steps of one comparison.
-const STEPS_MAX: usize = 100_000;
+/// Steps of one comparison: values that are looked at.
+const STEPS_MAX: usize = 1 << 20;
+/// A pair of schemas is as much work as that many values.
+const PAIR_STEPS: usize = 8;
+/// Bytes of text that are as much work as a step.
+const STEP_BYTES: usize = 16;
 const DEPTH_MAX: usize = 64;
 const REASONS_MAX: usize = 16;
 
@@ -49,14 +54,19 @@ const ANNOTATIONS: [&str; 16] = [
 /// What stands where nothing does.
 static ANY: Value = Value::Bool(true);
 
+/// What they forbid depends on all that stands beside them.
+const OF_THE_WHOLE: [&str; 2] = ["unevaluatedProperties", "unevaluatedItems"];
+
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
-pub fn unreadable(reader: Document<'_>, writer: Document<'_>) -> Vec<String> {
+pub fn unreadable(reader: Document<'_>, writer: Document<'_>, steps: &mut usize) -> Vec<String> {
+    let steps_max = STEPS_MAX.min(*steps);
     let mut check = Check {
         documents: [documents(reader), documents(writer)],
         open: BTreeSet::new(),
         reasons: Vec::new(),
         steps: 0,
+        steps_max,
         depth: 0,
     };
     let root = |side| Node {
@@ -65,11 +75,9 @@ pub fn unreadable(reader: Document<'_>, writer: Document<'_>) -> Vec<String> {
         value: check.documents[side][0].1,
     };
     let (reader, writer) = (root(READER), root(WRITER));
-    if check.allows(reader, writer, "#") {
-        Vec::new()
-    } else {
-        check.reasons
-    }
+    let allows = check.allows(reader, writer, "#");
+    *steps -= check.steps.min(steps_max);
+    if allows { Vec::new() } else { check.reasons }
 }
 
 const READER: usize = 0;
@@ -185,14 +193,35 @@ fn type_of(value: &Value) -> u8 {
     }
 }
 
-fn has_reference(value: &Value) -> bool {
-    match value {
-        Value::Object(members) => members
-            .iter()
-            .any(|(name, value)| REFERENCES.contains(&name.as_str()) || has_reference(value)),
-        Value::Array(items) => items.iter().any(has_reference),
-        _ => false,
+/// Whether all that the writer has is a multiple of the reader's; what cannot be said exactly is not.
+fn is_multiple(of: &Value, value: &Value) -> bool {
+    if of == value {
+        return true;
     }
+    match (of.as_u64(), value.as_u64()) {
+        (Some(of), Some(value)) => value.checked_rem(of) == Some(0),
+        // A double's remainder is exact, but no double is a decimal fraction: the rest is not nothing then.
+        _ => {
+            let is_small = |value: i64| value.unsigned_abs() < 1 << 53;
+            let is_exact = |value: &Value| value.is_f64() || value.as_i64().is_some_and(is_small);
+            let rest = value
+                .as_f64()
+                .zip(of.as_f64())
+                .map(|(value, of)| value % of);
+            is_exact(of) && is_exact(value) && rest == Some(0.0)
+        }
+    }
+}
+
+/// Keywords with their values and those right in them: what looking at a schema alone takes.
+fn width(schema: &Value) -> usize {
+    let members = schema.as_object().into_iter().flatten();
+    let widths = members.map(|(_, value)| match value {
+        Value::Object(members) => 1 + members.len(),
+        Value::Array(items) => 1 + items.len(),
+        _ => 1,
+    });
+    widths.sum()
 }
 
 struct Check<'a> {
@@ -201,6 +230,7 @@ struct Check<'a> {
     open: BTreeSet<(*const Value, *const Value)>,
     reasons: Vec<String>,
     steps: usize,
+    steps_max: usize,
     depth: usize,
 }
 
@@ -220,6 +250,60 @@ impl<'a> Check<'a> {
         allows
     }
 
+    /// Whether two are the same and mean the same wherever they stand: with no reference in them.
+    fn equal(&mut self, read: &Value, written: &Value) -> bool {
+        self.steps += 1;
+        if self.steps > self.steps_max {
+            return false;
+        }
+        match (read, written) {
+            (Value::Object(read), Value::Object(written)) => {
+                read.len() == written.len()
+                    && read.iter().all(|(name, value)| {
+                        !REFERENCES.contains(&name.as_str())
+                            && written
+                                .get(name)
+                                .is_some_and(|written| self.equal(value, written))
+                    })
+            }
+            (Value::Array(read), Value::Array(written)) => {
+                let mut pairs = read.iter().zip(written);
+                read.len() == written.len()
+                    && pairs.all(|(read, written)| self.equal(read, written))
+            }
+            (Value::String(read), Value::String(written)) => {
+                self.steps += read.len().min(written.len()) / STEP_BYTES;
+                read == written
+            }
+            (read, written) => read == written,
+        }
+    }
+
+    /// As `equal`, whatever is said of them beside.
+    fn equal_but_for_annotations(&mut self, read: &Value, written: &Value) -> bool {
+        let (Value::Object(read), Value::Object(written)) = (read, written) else {
+            return self.equal(read, written);
+        };
+        let restricts = |(name, _): &(&String, &Value)| !ANNOTATIONS.contains(&name.as_str());
+        let mut count = 0;
+        let is_same = read.iter().filter(restricts).all(|(name, value)| {
+            count += 1;
+            let is_reference = REFERENCES.contains(&name.as_str());
+            let same = written.get(name);
+            !is_reference && same.is_some_and(|written| self.equal(value, written))
+        });
+        is_same && written.iter().filter(restricts).count() == count
+    }
+
+    /// Values to look others up in.
+    fn set(&mut self, values: &[&Value]) -> BTreeSet<String> {
+        let texts = values.iter().map(|value| value.to_string());
+        let texts: BTreeSet<String> = texts.collect();
+        let steps = texts.iter().map(|text| text.len() / STEP_BYTES);
+        self.steps += steps.sum::<usize>();
+        texts
+    }
+
     /// Where a `$ref` leads.
     fn target(&self, node: Node<'a>, reference: &str) -> Option<Node<'a>> {
         let (name, pointer) = reference.split_once('#').unwrap_or((reference, ""));
@@ -237,7 +321,7 @@ impl<'a> Check<'a> {
     }
 
     /// Follows references that stand alone.
-    fn follow(&self, node: Node<'a>) -> Option<Node<'a>> {
+    fn follow(&mut self, node: Node<'a>) -> Option<Node<'a>> {
         let mut node = node;
         for _ in 0..DEPTH_MAX {
             let Some(reference) = node.value.get("$ref") else {
@@ -251,14 +335,16 @@ impl<'a> Check<'a> {
             if node.side == READER && !is_alone {
                 return None;
             }
-            node = self.target(node, reference.as_str()?)?;
+            let reference = reference.as_str()?;
+            self.steps += 1 + reference.len() / STEP_BYTES;
+            node = self.target(node, reference)?;
         }
         None
     }
 
     fn allows(&mut self, reader: Node<'a>, writer: Node<'a>, at: &str) -> bool {
-        self.steps += 1;
-        if self.steps > STEPS_MAX || self.depth == DEPTH_MAX {
+        self.steps += PAIR_STEPS + at.len() / STEP_BYTES;
+        if self.steps > self.steps_max || self.depth == DEPTH_MAX {
             return self.refuse(at, "TOO_LARGE_TO_COMPARE");
         }
         let (Some(reader), Some(writer)) = (self.follow(reader), self.follow(writer)) else {
@@ -268,6 +354,7 @@ impl<'a> Check<'a> {
             std::ptr::from_ref(reader.value),
             std::ptr::from_ref(writer.value),
         );
+        self.steps += width(reader.value) + width(writer.value);
         if !self.open.insert(pair) {
             return true;
         }
@@ -289,7 +376,7 @@ impl<'a> Check<'a> {
         if is_any(reader.value) || writer.types() == 0 {
             return true;
         }
-        if reader.value == writer.value && !has_reference(reader.value) {
+        if self.equal_but_for_annotations(reader.value, writer.value) {
             return true;
         }
         // Whatever the writer allows, one of its branches does, or all of them do.
@@ -315,9 +402,10 @@ impl<'a> Check<'a> {
         let Some(members) = reader.value.as_object() else {
             return self.refuse(at, "NO_SCHEMA");
         };
+        let types = writer.types();
         let mut allows = self.allows_types(reader, writer, at);
         for keyword in members.keys() {
-            allows = self.allows_keyword(keyword, reader, writer, at) && allows;
+            allows = self.allows_keyword(keyword, reader, (writer, types), at) && allows;
         }
         allows
     }
@@ -325,10 +413,14 @@ impl<'a> Check<'a> {
     fn allows_types(&mut self, reader: Node<'a>, writer: Node<'a>, at: &str) -> bool {
         if let Some(allowed) = reader.values() {
             let named = reader.named_types();
-            let is_allowed =
-                |value: &&Value| allowed.contains(value) && type_of(value) & !named == 0;
-            return match writer.values() {
-                Some(written) if written.iter().all(is_allowed) => true,
+            let allowed = allowed.into_iter();
+            let allowed: Vec<_> = allowed
+                .filter(|value| type_of(value) & !named == 0)
+                .collect();
+            let allowed = self.set(&allowed);
+            let written = writer.values().map(|written| self.set(&written));
+            return match written {
+                Some(written) if written.is_subset(&allowed) => true,
                 _ => self.refuse(at, "ENUM_NARROWED"),
             };
         }
@@ -343,10 +435,9 @@ impl<'a> Check<'a> {
         &mut self,
         keyword: &str,
         reader: Node<'a>,
-        writer: Node<'a>,
+        (writer, types): (Node<'a>, u8),
         at: &str,
     ) -> bool {
-        let types = writer.types();
         let concerns = |name: &str| types & types_named(name) != 0;
         match keyword {
             "type" | "enum" | "const" => true,
@@ -402,14 +493,25 @@ impl<'a> Check<'a> {
                     || self.is_same(keyword, reader, writer, at)
             }
             "oneOf" => self.allows_one_of(reader, writer, at),
+            // How many of those there must be stands beside it.
+            "contains" => {
+                let count = |node: Node<'a>| node.value.get("minContains");
+                match count(reader) == count(writer) {
+                    true => self.is_same(keyword, reader, writer, at),
+                    false => self.refuse(at, "CHANGE_NOT_UNDERSTOOD of minContains"),
+                }
+            }
+            whole if OF_THE_WHOLE.contains(&whole) => {
+                self.refuse(at, &format!("CHANGE_NOT_UNDERSTOOD beside {whole}"))
+            }
             known if ANNOTATIONS.contains(&known) => true,
             other => self.is_same(other, reader, writer, at),
         }
     }
 
     fn is_same(&mut self, keyword: &str, reader: Node<'a>, writer: Node<'a>, at: &str) -> bool {
-        let read = &reader.value[keyword];
-        if writer.value.get(keyword) == Some(read) && !has_reference(read) {
+        let (read, written) = (&reader.value[keyword], writer.value.get(keyword));
+        if written.is_some_and(|written| self.equal(read, written)) {
             return true;
         }
         self.refuse(at, &format!("CHANGE_NOT_UNDERSTOOD of {keyword}"))
@@ -446,9 +548,10 @@ impl<'a> Check<'a> {
                 let (below, beyond) = bounds("maximum", "exclusiveMaximum");
                 below.is_some_and(|most| most < bound) || beyond.is_some_and(|most| most <= bound)
             }
-            _ => writer
-                .number("multipleOf")
-                .is_some_and(|step| (step / bound).fract() == 0.0),
+            _ => {
+                let written = writer.value.get("multipleOf");
+                written.is_some_and(|step| is_multiple(&reader.value["multipleOf"], step))
+            }
         };
         is_bound || self.refuse(at, &format!("{keyword} NARROWED"))
     }
@@ -474,8 +577,10 @@ impl<'a> Check<'a> {
         if reader.get("patternProperties").is_some() {
             let keywords = ["properties", "patternProperties", "additionalProperties"];
             let is_same = keywords.iter().all(|keyword| {
-                let read = reader.value.get(keyword);
-                read == writer.value.get(keyword) && !read.is_some_and(has_reference)
+                match (reader.value.get(keyword), writer.value.get(keyword)) {
+                    (Some(read), Some(written)) => self.equal(read, written),
+                    (read, written) => read.is_none() && written.is_none(),
+                }
             });
             return is_same || self.refuse(at, "CHANGE_NOT_UNDERSTOOD of patternProperties");
         }

@@ -1,11 +1,12 @@
 //! Protobuf: numbers and types of fields, as they lie on the wire.
 //!
-//! Messages are compared by their names, and each wherever it is declared. A field that only one of the two has is no
-//! hindrance, unless it is required. A type may change into one of the same form on the wire; what does not fit the
+//! Messages are compared by their names: those of the file, and what they hold, wherever it is declared. A field that only
+//! one of the two has is no hindrance, unless it is required or leaves a oneof in which others stay; what could be set
+//! together may not come into one oneof. A type may change into one of the same form on the wire; what does not fit the
 //! smaller one is cut off there, as the language's guide says. What a state keeps is held to more: see `flow`'s evolution,
 //! which takes changes only that lose nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto_schema::{Enum, Field, Kind, Message, Scalar, Schema};
 
@@ -26,10 +27,13 @@ pub fn unreadable(reader: &Schema, writer: &Schema) -> Vec<String> {
         .filter(|message| !message.place.is_empty())
         .map(|message| (&*message.name, message))
         .collect();
-    for written in writer.own_messages() {
+    for at in used(writer) {
+        let written = &writer.messages[at];
         match by_name.get(&*written.name) {
             Some(read) => message((reader, read), (writer, written), &mut reasons),
-            None => reasons.push(format!("MESSAGE_REMOVED: {}", written.name)),
+            None if written.is_own => reasons.push(format!("MESSAGE_REMOVED: {}", written.name)),
+            // Whoever holds it has another type there, or it is gone with its field.
+            None => {}
         }
         if reasons.len() > REASONS_MAX {
             break;
@@ -39,32 +43,44 @@ pub fn unreadable(reader: &Schema, writer: &Schema) -> Vec<String> {
     reasons
 }
 
+/// The file's own messages and what they hold, maps' entries left out.
+fn used(schema: &Schema) -> BTreeSet<usize> {
+    let messages = (0..).zip(&schema.messages);
+    let own = messages.filter(|(_, message)| message.is_own);
+    let mut next: Vec<usize> = own.map(|(at, _)| at).collect();
+    let mut used = BTreeSet::new();
+    while let Some(at) = next.pop() {
+        if !used.insert(at) {
+            continue;
+        }
+        let fields = schema.messages[at].fields.iter();
+        next.extend(fields.filter_map(|field| match field.kind {
+            Kind::Message(at) => Some(at),
+            _ => None,
+        }));
+    }
+    used.retain(|at| !schema.messages[*at].place.is_empty());
+    used
+}
+
 type Of<'a, T> = (&'a Schema, &'a T);
 
+/// Fields by their numbers.
+type Fields<'a> = BTreeMap<u32, &'a Field>;
+
+fn by_number(message: &Message) -> Fields<'_> {
+    let fields = message.fields.iter();
+    fields.map(|field| (field.number, field)).collect()
+}
+
 fn message(reader: Of<'_, Message>, writer: Of<'_, Message>, reasons: &mut Vec<String>) {
-    let fields: BTreeMap<u32, &Field> = writer
-        .1
-        .fields
-        .iter()
-        .map(|field| (field.number, field))
-        .collect();
-    let read: BTreeMap<u32, &Field> = reader
-        .1
-        .fields
-        .iter()
-        .map(|field| (field.number, field))
-        .collect();
+    let (read, written) = (by_number(reader.1), by_number(writer.1));
     let name = &reader.1.name;
     for (number, field) in &read {
-        match fields.get(number) {
+        match written.get(number) {
             Some(written) => {
                 if let Some(why) = field_change((reader.0, field), (writer.0, written)) {
                     reasons.push(format!("{why} of {name}, field {number}, {}", field.name));
-                }
-                let joins = field.one_of.is_some() && written.one_of.is_none();
-                if joins && is_with_others(reader.1, field) {
-                    let of = format!("{name}, field {number}, {}", field.name);
-                    reasons.push(format!("FIELD_MOVED_TO_EXISTING_ONEOF: {of}"));
                 }
             }
             None if field.is_required => {
@@ -73,17 +89,50 @@ fn message(reader: Of<'_, Message>, writer: Of<'_, Message>, reasons: &mut Vec<S
             None => {}
         }
     }
-    for (number, field) in &fields {
+    for (number, field) in &written {
         if field.is_required && !read.contains_key(number) {
             reasons.push(format!("REQUIRED_FIELD_REMOVED: {name}, field {number}"));
         }
     }
+    let joined = joined(&read, &written);
+    let joined = joined.map(|one_of| format!("FIELD_MOVED_TO_EXISTING_ONEOF: {name}, {one_of}"));
+    reasons.extend(joined);
+    let left = left(&read, &written);
+    reasons.extend(left.map(|number| format!("ONEOF_FIELD_REMOVED: {name}, field {number}")));
 }
 
-/// Of several in a oneof only the last that was written would be read.
-fn is_with_others(message: &Message, field: &Field) -> bool {
-    let members = message.fields.iter();
-    members.filter(|other| other.one_of == field.one_of).count() > 1
+/// Oneofs of a reader with fields that a writer could set together: only the last that was written would be read.
+fn joined<'a>(read: &Fields<'a>, written: &Fields<'a>) -> impl Iterator<Item = &'a str> {
+    // A field that is in no oneof stands for itself; one that the writer does not have was never written.
+    let mut origins: BTreeMap<&str, BTreeSet<(Option<&str>, u32)>> = BTreeMap::new();
+    for (number, &field) in read {
+        if let (Some(one_of), Some(&before)) = (&field.one_of, written.get(number)) {
+            let origin = match &before.one_of {
+                Some(one_of) => (Some(one_of.as_str()), 0),
+                None => (None, *number),
+            };
+            origins.entry(one_of).or_default().insert(origin);
+        }
+    }
+    let several = |(one_of, origins): (_, BTreeSet<_>)| (origins.len() > 1).then_some(one_of);
+    origins.into_iter().filter_map(several)
+}
+
+/// Fields that are gone from a oneof that is still there, or of which others are.
+fn left(read: &Fields<'_>, written: &Fields<'_>) -> impl Iterator<Item = u32> {
+    let one_of = |field: &Field| field.one_of.clone();
+    let mut there: BTreeSet<String> = read.values().filter_map(|field| one_of(field)).collect();
+    let stay = written
+        .iter()
+        .filter(|(number, _)| read.contains_key(number));
+    there.extend(stay.filter_map(|(_, field)| one_of(field)));
+    let gone = written
+        .iter()
+        .filter(|(number, _)| !read.contains_key(number));
+    let left = gone.filter(|(_, field)| field.one_of.as_ref().is_some_and(|of| there.contains(of)));
+    left.map(|(number, _)| *number)
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn field_change(reader: Of<'_, Field>, writer: Of<'_, Field>) -> Option<&'static str> {

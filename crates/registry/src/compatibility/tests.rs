@@ -2,8 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::unreadable;
+use std::sync::Arc;
+
 use crate::schema::{Parsed, Schema, SchemaType};
+
+/// With all the steps that there may be.
+fn unreadable(reader: &Parsed, writer: &Parsed) -> Vec<String> {
+    let mut steps = usize::MAX;
+    super::unreadable(reader, writer, &mut steps)
+}
 
 fn parse(kind: SchemaType, text: &str) -> Parsed {
     let schema = Schema::new(kind, text, Vec::new()).expect("a schema");
@@ -29,12 +36,45 @@ fn protobuf_goes_by_numbers_and_forms() {
         ("required int32 a = 1;", "", false),
         ("", "required int32 a = 1;", false),
         ("required int32 a = 1;", "required int32 a = 1;", true),
+        // What could be set together may not come into one oneof; a new member was never set.
         (
             "oneof o { int32 a = 1; int32 b = 2; }",
             "optional int32 a = 1;",
+            true,
+        ),
+        (
+            "oneof o { int32 a = 1; int32 b = 2; }",
+            "int32 a = 1; oneof o { int32 b = 2; }",
             false,
         ),
+        (
+            "oneof o { int32 a = 1; int32 b = 2; }",
+            "int32 a = 1; int32 b = 2;",
+            false,
+        ),
+        (
+            "oneof p { int32 a = 1; int32 b = 2; }",
+            "oneof o { int32 a = 1; int32 b = 2; }",
+            true,
+        ),
         ("oneof o { int32 a = 1; }", "optional int32 a = 1;", true),
+        // A member leaves a oneof with all of it, or to stand beside it.
+        (
+            "oneof o { int32 a = 1; }",
+            "oneof o { int32 a = 1; int32 b = 2; }",
+            false,
+        ),
+        (
+            "int32 a = 1;",
+            "oneof o { int32 a = 1; int32 b = 2; }",
+            false,
+        ),
+        ("", "oneof o { int32 a = 1; int32 b = 2; }", true),
+        (
+            "int32 b = 2; oneof o { int32 a = 1; }",
+            "oneof o { int32 a = 1; int32 b = 2; }",
+            true,
+        ),
         (
             "map<string, int32> a = 1;",
             "map<string, int64> a = 1;",
@@ -63,6 +103,28 @@ fn protobuf_goes_by_numbers_and_forms() {
     assert_eq!(lacks[0], "MESSAGE_REMOVED: R");
     let moved = parse(SchemaType::Protobuf, "package p; message A {}");
     assert!(!unreadable(&moved, &parse(SchemaType::Protobuf, "message A {}")).is_empty());
+}
+
+#[test]
+fn what_a_protobuf_file_imports_is_compared() {
+    let order = "import \"money.proto\"; message Order { repeated shop.Price prices = 1; }";
+    let with = |money: &str| {
+        let schema = Schema::new(SchemaType::Protobuf, order, Vec::new()).expect("a schema");
+        let money = format!(
+            "package shop; message Price {{ Money of = 1; }} message Money {{ {money} = 1; }} message Other {{ {money} = 2; }}"
+        );
+        let others = [("money.proto".to_owned(), Arc::from(money))];
+        schema.parse(&others).expect("a schema")
+    };
+    let reasons = unreadable(&with("string units"), &with("int64 units"));
+    assert_eq!(
+        reasons,
+        ["FIELD_SCALAR_KIND_CHANGED of shop.Money, field 1, units"]
+    );
+    assert_eq!(
+        unreadable(&with("int32 units"), &with("int64 units")),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -222,6 +284,38 @@ fn json_reads_what_it_can_be_shown_to_allow() {
             json!({"not": {"$ref": "#/$defs/a"}, "$defs": {"a": false}}),
             false,
         ),
+        // What stands beside a keyword counts with it.
+        (
+            object(json!({"properties": a, "unevaluatedProperties": false})),
+            object(json!({"properties": {"a": int, "b": int}, "unevaluatedProperties": false})),
+            false,
+        ),
+        (
+            object(json!({"properties": a, "unevaluatedProperties": false})),
+            object(json!({"properties": a, "unevaluatedProperties": false, "title": "?"})),
+            true,
+        ),
+        (
+            json!({"type": "array", "contains": int}),
+            json!({"type": "array", "contains": int, "minContains": 0}),
+            false,
+        ),
+        (
+            json!({"contains": int, "minContains": 2}),
+            json!({"type": "array", "contains": int, "minContains": 2}),
+            true,
+        ),
+        (json!({"multipleOf": 3}), json!({"multipleOf": 1e17}), false),
+        (
+            json!({"multipleOf": 3}),
+            json!({"multipleOf": 300_000_000_000_000_003_u64}),
+            true,
+        ),
+        (
+            json!({"multipleOf": 0.25}),
+            json!({"multipleOf": 1.5}),
+            true,
+        ),
         // References.
         (tree("number"), tree("integer"), true),
         (tree("integer"), tree("number"), false),
@@ -251,6 +345,17 @@ fn a_comparison_ends() {
     for _ in 0..12 {
         branches = json!({"anyOf": [branches, branches], "type": "integer"});
     }
+    let numbers: Vec<Value> = (0..200_000).map(|number| json!(number)).collect();
+    let many = |first: i32| {
+        let mut numbers = numbers.clone();
+        numbers[0] = json!(first);
+        parse(SchemaType::Json, &json!({ "enum": numbers }).to_string())
+    };
+    // Each is looked up in the others, not compared with them.
+    assert!(!unreadable(&many(-1), &many(-2)).is_empty());
+    let mut steps = 300_000;
+    let reasons = super::unreadable(&many(-1), &many(-2), &mut steps);
+    assert!(!reasons.is_empty() && steps == 0, "each value is a step");
     let text = branches.to_string();
     let (reader, writer) = (
         parse(SchemaType::Json, &text),

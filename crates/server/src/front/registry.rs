@@ -1,7 +1,8 @@
 //! The schema registry's listener: HTTP in front of [`SchemaStore`].
 //!
 //! # Limits
-//! `BODY_BYTES_MAX` of a request, `BODY_TIME_MAX` until it is there, `BODIES_MAX` at once.
+//! `BODY_BYTES_MAX` of a request, `BODY_TIME_MAX` until it is there; `CHANGES_MAX` and `READS_MAX` at once, others wait. They
+//! count as long as they are worked on, whether or not somebody still waits for the answer.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -17,21 +18,25 @@ use tokio::{sync::Semaphore, time::timeout};
 use crate::registry::{Asked, SchemaStore, Unanswered};
 
 const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
-const BODIES_MAX: usize = 16;
+/// Requests that may change something, and so all with a body.
+const CHANGES_MAX: usize = 16;
+const READS_MAX: usize = 16;
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// See the module head.
 #[derive(Clone)]
 pub struct Subjects {
     store: Arc<SchemaStore>,
-    bodies: Arc<Semaphore>,
+    changes: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
 }
 
 impl Subjects {
     pub fn new(store: Arc<SchemaStore>) -> Self {
         Self {
             store,
-            bodies: Arc::new(Semaphore::new(BODIES_MAX)),
+            changes: Arc::new(Semaphore::new(CHANGES_MAX)),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
         }
     }
 
@@ -57,30 +62,31 @@ impl Subjects {
             let said = error(415, "HTTP 415 Unsupported Media Type");
             return Ok(response(StatusCode::UNSUPPORTED_MEDIA_TYPE, said));
         }
-        let Ok(_permit) = self.bodies.acquire().await else {
+        let permits = match method {
+            Method::Get => self.reads,
+            Method::Post | Method::Put | Method::Delete => self.changes,
+        };
+        let Ok(permit) = permits.acquire_owned().await else {
             return Ok(response(
                 StatusCode::SERVICE_UNAVAILABLE,
                 error(503, "stopping"),
             ));
         };
         let (head, body) = request.into_parts();
-        let body = Limited::new(body, BODY_BYTES_MAX).collect();
-        let body = match timeout(BODY_TIME_MAX, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => {
-                let said = error(413, "HTTP 413 Request Entity Too Large");
-                return Ok(response(StatusCode::PAYLOAD_TOO_LARGE, said));
-            }
-            Err(_) => {
-                let said = error(408, "HTTP 408 Request Timeout");
-                return Ok(response(StatusCode::REQUEST_TIMEOUT, said));
-            }
+        let body = match has_body {
+            true => read(body).await,
+            false => Ok(Vec::new()),
+        };
+        let body = match body {
+            Ok(body) => body,
+            Err(refused) => return Ok(refused),
         };
         let asked = Asked {
             method,
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
-            body: body.to_vec(),
+            body,
+            permit,
         };
         Ok(match self.store.ask(asked).await {
             Ok(body) => response(StatusCode::OK, body),
@@ -90,6 +96,22 @@ impl Subjects {
                 response(StatusCode::INTERNAL_SERVER_ERROR, said)
             }
         })
+    }
+}
+
+/// All of a request's body; else what is answered.
+async fn read(body: Incoming) -> Result<Vec<u8>, Response<Full<Bytes>>> {
+    let body = Limited::new(body, BODY_BYTES_MAX).collect();
+    match timeout(BODY_TIME_MAX, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes().into()),
+        Ok(Err(_)) => {
+            let said = error(413, "HTTP 413 Request Entity Too Large");
+            Err(response(StatusCode::PAYLOAD_TOO_LARGE, said))
+        }
+        Err(_) => {
+            let said = error(408, "HTTP 408 Request Timeout");
+            Err(response(StatusCode::REQUEST_TIMEOUT, said))
+        }
     }
 }
 

@@ -647,7 +647,7 @@ impl Backend for NodeBackend {
 
     fn schema(&self, subject: String) -> BoxFuture<'_, Result<RegisteredSchema, SqlError>> {
         Box::pin(async move {
-            let found = self.schemas.latest(&subject);
+            let found = self.schemas.latest(subject.clone()).await;
             let found = found.map_err(|error| SqlError::new(*b"58000", error.to_string()))?;
             let found = found.ok_or_else(|| {
                 let message = format!("the schema registry has no subject \"{subject}\"");

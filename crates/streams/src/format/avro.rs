@@ -17,7 +17,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_schema::{DataType, Field as ColumnField, SchemaRef, TimeUnit};
-use avro_schema::{Field, Schema, Type, TypeId};
+use avro_schema::{Field, Schema, Type, TypeId, WrittenFields};
 use serde_json::Value;
 
 use super::{
@@ -204,6 +204,7 @@ impl Written {
     ) -> Result<Self, FormatError> {
         let mut paths = Vec::new();
         let mut defaults = Vec::new();
+        let mut own_defaults = self.schema.defaults();
         for (at, (path, field)) in columns.iter().enumerate() {
             match resolve(&self.schema, &schema, path) {
                 Resolved::There(path, id) => {
@@ -213,7 +214,7 @@ impl Written {
                     paths.push((at, path));
                 }
                 Resolved::Default(id, value) => {
-                    let bytes = self.schema.encode_default(id, &value)?;
+                    let bytes = own_defaults.encode(id, &value)?;
                     defaults.push((at, id, bytes));
                 }
                 Resolved::Missing => {}
@@ -265,7 +266,7 @@ fn resolve(own: &Schema, written: &Schema, path: &[String]) -> Resolved {
         let Some(fields) = written.fields(written_at) else {
             return Resolved::Missing;
         };
-        let Some(field) = own_field.written_in(fields) else {
+        let Some(field) = WrittenFields::new(fields).of(own_field) else {
             let value = own_field.default.clone();
             return default_within(own, own_field.id, value, &path[depth + 1..]);
         };
