@@ -19,7 +19,7 @@ use super::{
     sink::SinkWriter,
 };
 use crate::{
-    Definition, Delta, Fault, NodeId, Plan,
+    Definition, Delta, Fault, NodeId,
     definition::{OnMalformed, Source, Stream, TopicInput},
     format::FormatError,
     graph::{EpochEnd, Graph, PlanError, StateKey},
@@ -34,7 +34,7 @@ use watermark::watermark_of;
 const READ_BYTES: usize = 256 << 10;
 
 /// A partition that is listed and cannot be looked at for so long will not come.
-const MISSING_MAX: Duration = Duration::from_secs(10);
+pub const MISSING_MAX: Duration = Duration::from_secs(10);
 
 /// Where one partition stands.
 #[derive(Clone, Debug)]
@@ -398,7 +398,10 @@ impl Pipeline {
         let mut records = 0;
         loop {
             let Some(Feed::Topic {
-                reader, positions, ..
+                topic,
+                reader,
+                positions,
+                ..
             }) = self.feeds.get(&node)
             else {
                 return Ok(0);
@@ -417,9 +420,26 @@ impl Pipeline {
             if reads.is_empty() {
                 return Ok(records);
             }
-            let decoded = super::all(reads).await;
+            let reads = super::all(reads);
+            let decoded = match epoch.read_within {
+                None => reads.await,
+                Some(most) => {
+                    let read = runtime::timeout(most, reads).await;
+                    read.map_err(|_| PipelineError::Unreadable {
+                        topic: topic.clone(),
+                        partition: positions[places[0]].key.partition.0,
+                    })?
+                }
+            };
             for (place, decoded) in places.into_iter().zip(decoded) {
-                let mut decoded = decoded?;
+                let mut decoded = match decoded {
+                    // Never read, and trimmed since it was looked at.
+                    Err(LogError::Trimmed { wanted, start }) if wanted == Offset::ZERO => Decoded {
+                        next_offset: start,
+                        ..Decoded::default()
+                    },
+                    decoded => decoded?,
+                };
                 records += decoded.records;
                 self.settle_malformed(node, place, &mut decoded, epoch, log)
                     .await?;
@@ -687,6 +707,8 @@ pub struct Epoch<'a> {
     pub watermarks: Option<&'a Watermarks>,
     /// Nothing is waited for any more.
     pub is_stopping: &'a Cell<bool>,
+    /// For so long one round of reads is waited for; `None`: until it comes.
+    pub read_within: Option<Duration>,
 }
 
 fn feed_of(
@@ -762,24 +784,5 @@ fn position(topic: base::TopicId, partition: i32) -> Position {
         time_max: None,
         heard_at: runtime::now(),
         missing_since: None,
-    }
-}
-
-/// The plan of a table: its rows as they are.
-#[must_use]
-pub fn table_plan(name: &str, schema: &arrow_schema::SchemaRef) -> Plan {
-    let input = Input {
-        relation: name.to_owned(),
-        columns: (0..schema.fields().len()).collect(),
-        is_append_only: false,
-        time: None,
-    };
-    Plan {
-        nodes: vec![Node {
-            operator: Operator::Input(input),
-            inputs: Vec::new(),
-            schema: schema.clone(),
-            closes: None,
-        }],
     }
 }

@@ -14,11 +14,16 @@ use runtime::sync::Notify;
 use super::{
     arrangement::{Arrangement, NotThere, Rows},
     checkpoint::{ROWS, RunWriter},
-    pipeline::table_plan,
     questions::Changes,
     waiting::Turn,
 };
-use crate::{Definition, Delta, Plan, graph::StateKey, row::RowCodec, source::Decoded};
+use crate::{
+    Definition, Delta, Operator, Plan,
+    graph::StateKey,
+    plan::{Input, Node},
+    row::RowCodec,
+    source::Decoded,
+};
 
 /// Epochs that a subscriber may be behind.
 const CHANGES_MAX: usize = 1024;
@@ -349,3 +354,21 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
 
 #[cfg(test)]
 mod tests;
+
+/// The plan of a table: its rows as they are.
+fn table_plan(name: &str, schema: &SchemaRef) -> Plan {
+    let input = Input {
+        relation: name.to_owned(),
+        columns: (0..schema.fields().len()).collect(),
+        is_append_only: false,
+        time: None,
+    };
+    Plan {
+        nodes: vec![Node {
+            operator: Operator::Input(input),
+            inputs: Vec::new(),
+            schema: schema.clone(),
+            closes: None,
+        }],
+    }
+}
