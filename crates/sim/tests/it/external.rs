@@ -13,7 +13,6 @@ use base::{Offset, PartitionIndex, PartitionKey, TimestampMs};
 use broker::{Broker, Settings, open::leading_shard};
 use kafka::batch::{BatchBuilder, Compression};
 use runtime::{
-    Class,
     net::TcpListener,
     sim::{HostId, Sim, SimConfig},
 };
@@ -535,7 +534,7 @@ fn a_restart_without_the_cluster_stands_where_it_was() {
 }
 
 #[test]
-fn a_sink_that_waits_for_its_cluster_can_be_dropped() {
+fn a_new_sink_holds_up_others_only_for_a_while() {
     let world = World::new(11);
     world.write(30);
     let sink = relations(&world.shared).remove(2);
@@ -543,14 +542,27 @@ fn a_sink_that_waits_for_its_cluster_can_be_dropped() {
     world.run_ms(1_000);
     world.sim.kill(world.far);
     let engine = world.engine();
-    world.on(world.near, async move {
+    let made = world.on(world.near, async move {
         engine.prepare(&sink).await.expect("it can be made");
-        runtime::spawn(Class::Query, "create", async move {
-            engine.create(sink).await.expect_err("it is dropped");
-        });
+        engine.create(sink).await
     });
-    world.run_ms(60_000);
-    world.drop_relation("k");
+    let why = made.expect_err("the far node is away").to_string();
+    assert!(why.contains("cannot be read"), "{why}");
     assert_eq!(world.failures(), Vec::<String>::new());
     assert_eq!(world.counted(), Ok(30));
+}
+
+#[test]
+fn what_waits_for_its_cluster_can_be_dropped() {
+    let world = World::new(12);
+    world.make(3).expect("the far node answers");
+    world.write(30);
+    world.check(12);
+    world.sim.kill(world.near);
+    world.sim.kill(world.far);
+    world.sim.restart(world.near);
+    world.run_ms(5_000);
+    world.drop_relation("k");
+    world.drop_relation("v");
+    assert_eq!(world.failures(), Vec::<String>::new());
 }

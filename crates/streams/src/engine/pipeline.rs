@@ -414,12 +414,13 @@ impl Pipeline {
                 if position.next_offset < cut {
                     let (key, from) = (position.key, position.next_offset);
                     reads.push(log.read(key, from, cut, READ_BYTES, reader.clone()));
-                    places.push(place);
+                    places.push((place, cut));
                 }
             }
             if reads.is_empty() {
                 return Ok(records);
             }
+            self.relation.reading_since.set(Some(runtime::now()));
             let reads = super::all(reads);
             let decoded = match epoch.read_within {
                 None => reads.await,
@@ -427,17 +428,23 @@ impl Pipeline {
                     let read = runtime::timeout(most, reads).await;
                     read.map_err(|_| PipelineError::Unreadable {
                         topic: topic.clone(),
-                        partition: positions[places[0]].key.partition.0,
+                        partition: positions[places[0].0].key.partition.0,
                     })?
                 }
             };
-            for (place, decoded) in places.into_iter().zip(decoded) {
+            self.relation.reading_since.set(None);
+            for ((place, cut), decoded) in places.into_iter().zip(decoded) {
                 let mut decoded = match decoded {
-                    // Never read, and trimmed since it was looked at.
-                    Err(LogError::Trimmed { wanted, start }) if wanted == Offset::ZERO => Decoded {
-                        next_offset: start,
-                        ..Decoded::default()
-                    },
+                    // Never read, and it does not begin at the beginning.
+                    Err(LogError::Trimmed { wanted, start })
+                        if wanted == Offset::ZERO && start < cut =>
+                    {
+                        let next_offset = start;
+                        Decoded {
+                            next_offset,
+                            ..Decoded::default()
+                        }
+                    }
                     decoded => decoded?,
                 };
                 records += decoded.records;

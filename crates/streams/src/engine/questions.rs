@@ -346,10 +346,25 @@ impl Engine {
 
     /// Until all that stands in the log now has been read.
     async fn wait_read(&self, relation: &Relation) -> Result<(), QuestionError> {
-        let first = self.epoch.get() + 2;
-        let reached = || self.epoch.get() >= first;
-        self.wait_until(reached).await?;
-        self.wait_shown().await?;
+        let second = self.epoch.get() + 2;
+        let read = async {
+            self.wait_until(|| self.epoch.get() >= second).await?;
+            self.wait_shown().await
+        };
+        // All others wait with it, and nobody can drop it yet.
+        let is_stuck = async {
+            let now = runtime::now;
+            let is_stuck = |since: Instant| now().since(since) >= READ_WITHIN;
+            while !relation.reading_since.get().is_some_and(is_stuck) {
+                runtime::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let mut done = Err(QuestionError::Failed {
+            name: relation.name.clone(),
+            why: "what it reads cannot be read now".to_owned(),
+        });
+        first(async { done = read.await }, is_stuck).await;
+        done?;
         self.check_running(relation)
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use arrow_schema::{Field, Schema, SchemaRef};
 use base::{Offset, PartitionKey};
-use runtime::sync::Notify;
+use runtime::{Instant, sync::Notify};
 
 use super::{
     arrangement::{Arrangement, NotThere, Rows},
@@ -71,6 +71,8 @@ pub struct Relation {
     /// Of the operators of its pipeline, while it has one.
     pub(super) state_bytes: Cell<usize>,
     subscribers: RefCell<Vec<Rc<Subscriber>>>,
+    /// Since when its pipeline waits for records.
+    pub(super) reading_since: Cell<Option<Instant>>,
     failure: RefCell<Option<String>>,
     /// Writers of a table, one at a time.
     pub(super) writes: Rc<Turn>,
@@ -121,6 +123,7 @@ impl Relation {
             watermark: Cell::new(None),
             state_bytes: Cell::new(0),
             subscribers: RefCell::default(),
+            reading_since: Cell::new(None),
             failure: RefCell::default(),
             writes: Rc::default(),
             changed_at: Cell::new(0),
