@@ -357,7 +357,10 @@ impl Client {
             error: error.to_string(),
         };
         let mut last = failed(io::ErrorKind::NotFound.into());
-        for addr in look_up(host, port).await.map_err(failed)? {
+        // A resolver is asked no longer than a broker.
+        let found = runtime::timeout(config.request_timeout, look_up(host, port)).await;
+        let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        for addr in found.map_err(failed)? {
             let config = ConnectionConfig {
                 client_id: config.client_id.clone(),
                 in_flight_max: config.in_flight_max,

@@ -26,7 +26,6 @@ use kafka::{
 };
 use runtime::{Instant, sync::Notify};
 
-use kafka::batch::without_aborted;
 pub use membership::GroupConfig;
 
 use crate::{

@@ -43,6 +43,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Between two tries of what fails for a while.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// A cluster that starts may not know its topics yet; one that is unknown for so long is deleted.
+pub const GONE_AFTER: Duration = Duration::from_secs(10);
+
 /// See the module head.
 pub struct ClusterLog {
     client: Client,
@@ -118,16 +121,18 @@ impl ClusterLog {
 
     fn note(&self, topic: &str, found: &TopicMetadata) -> TopicShape {
         let shape = TopicShape {
-            id: match found.id {
-                // From before topics had ids.
-                TopicId::ZERO => id_of(&found.name),
-                id => id,
-            },
+            id: id_of(found),
             partitions: found.partitions.len() as i32,
         };
         self.names.borrow_mut().insert(shape.id, found.name.clone());
         self.topics.borrow_mut().insert(topic.to_owned(), shape);
         shape
+    }
+
+    /// The id of what the cluster calls so, as the client saw it last, if it was there then.
+    #[must_use]
+    pub fn id_now(&self, name: &str) -> Option<TopicId> {
+        Some(id_of(&*self.client.cached_topic(name)?))
     }
 
     async fn create(&self, topic: &str, partitions: i32) -> Result<(), ClientError> {
@@ -181,6 +186,13 @@ impl ClusterLog {
 
     /// What can be read of those partitions that answer now.
     pub async fn extents_now(&self, partitions: &[PartitionKey]) -> Vec<Option<Extent>> {
+        let starts = self.list_offsets(partitions, requests::EARLIEST).await;
+        let ends = self.list_offsets(partitions, requests::LATEST).await;
+        extents_of(partitions, &starts, &ends)
+    }
+
+    /// The same where the starts may be as old as the last look at what changes seldom.
+    async fn extents_soon(&self, partitions: &[PartitionKey]) -> Vec<Option<Extent>> {
         let missing: Vec<PartitionKey> = {
             let starts = self.starts.borrow();
             let unknown = partitions.iter().filter(|key| !starts.contains_key(key));
@@ -189,14 +201,7 @@ impl ClusterLog {
         let starts = self.list_offsets(&missing, requests::EARLIEST).await;
         self.starts.borrow_mut().extend(starts);
         let ends = self.list_offsets(partitions, requests::LATEST).await;
-        let starts = self.starts.borrow();
-        let extent = |key: &PartitionKey| {
-            Some(Extent {
-                log_start_offset: *starts.get(key)?,
-                high_watermark: *ends.get(key)?,
-            })
-        };
-        partitions.iter().map(extent).collect()
+        extents_of(partitions, &self.starts.borrow(), &ends)
     }
 
     fn is_gone(&self, key: PartitionKey) -> bool {
@@ -262,10 +267,27 @@ impl ClusterLog {
     }
 }
 
-/// An id for a topic that has none.
-fn id_of(name: &str) -> TopicId {
+fn extents_of(
+    partitions: &[PartitionKey],
+    starts: &BTreeMap<PartitionKey, Offset>,
+    ends: &BTreeMap<PartitionKey, Offset>,
+) -> Vec<Option<Extent>> {
+    let extent = |key: &PartitionKey| {
+        Some(Extent {
+            log_start_offset: *starts.get(key)?,
+            high_watermark: *ends.get(key)?,
+        })
+    };
+    partitions.iter().map(extent).collect()
+}
+
+/// A topic's id; made of its name where the cluster is from before topics had ids.
+fn id_of(topic: &TopicMetadata) -> TopicId {
+    if topic.id != TopicId::ZERO {
+        return topic.id;
+    }
     let mut id = [0xFB; 16];
-    id[..8].copy_from_slice(&fnv1a(name.as_bytes()).to_be_bytes());
+    id[..8].copy_from_slice(&fnv1a(topic.name.as_bytes()).to_be_bytes());
     TopicId(id)
 }
 
@@ -300,7 +322,7 @@ impl TopicLog for ClusterLog {
         Box::pin(async move {
             loop {
                 self.look_again().await;
-                let found = self.extents_now(&partitions).await;
+                let found = self.extents_soon(&partitions).await;
                 let mut each = partitions.iter().zip(&found);
                 let is_told = each.all(|(key, extent)| extent.is_some() || self.is_gone(*key));
                 if is_told || self.stopping.get() {

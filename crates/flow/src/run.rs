@@ -163,6 +163,7 @@ impl Deployed {
         // Its process is an app's own: whoever runs it knows what memory it may have.
         let limit = usize::MAX;
         let engine = Engine::start(log.clone(), &dir, relations.relations, none, limit).await?;
+        engine.started().await?;
         let deployed = Self {
             engine,
             log,

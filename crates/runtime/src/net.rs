@@ -51,13 +51,17 @@ pub async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         port,
     };
     let (_, outcome) = ops::run(op).await;
-    let mut found = match outcome? {
+    let found = match outcome? {
         Value::Addresses(found) => found,
         other => unreachable!("the driver answered with {other:?}"),
     };
+    let unknown = |why: &str| {
+        let error = format!("no address is known of the name '{host}'{why}");
+        io::Error::new(io::ErrorKind::NotFound, error)
+    };
+    let mut found = found.map_err(|why| unknown(&format!(": {why}")))?;
     if found.is_empty() {
-        let error = format!("no address is known of the name '{host}'");
-        return Err(io::Error::new(io::ErrorKind::NotFound, error));
+        return Err(unknown(""));
     }
     found.sort_by_key(SocketAddr::is_ipv6);
     Ok(found)

@@ -45,6 +45,9 @@ pub(crate) enum Lane {
 /// Threads for `Lane::Data`: the depth at which the disk of a small machine is busy.
 const DATA_THREADS: usize = 4;
 
+/// Threads for `Lane::Names`: so many names of which no server answers hold up no other.
+const NAMES_THREADS: usize = 4;
+
 struct Lanes {
     metadata: mpsc::Sender<Job>,
     data: OnceLock<mpsc::Sender<Job>>,
@@ -94,7 +97,9 @@ pub(crate) fn submit(lane: Lane, key: OpKey, op: Op, from: &Arc<Remote>) {
         Lane::Data => lanes
             .data
             .get_or_init(|| start_threads("file-io", DATA_THREADS)),
-        Lane::Names => lanes.names.get_or_init(|| start_threads("names", 1)),
+        Lane::Names => lanes
+            .names
+            .get_or_init(|| start_threads("names", NAMES_THREADS)),
     };
     let job = Job {
         key,
@@ -236,9 +241,9 @@ fn perform_once(op: &mut Op) -> Outcome {
         Op::Space { path } => space(path),
         Op::LookUp { host, port } => {
             let found = (host.as_str(), *port).to_socket_addrs();
-            Ok(Value::Addresses(
-                found.map(Iterator::collect).unwrap_or_default(),
-            ))
+            // A resolver's errors have no numbers of the system's.
+            let found = found.map(Iterator::collect);
+            Ok(Value::Addresses(found.map_err(|error| error.to_string())))
         }
         Op::Lock { path } => lock(path),
         Op::Touch { buf } => {

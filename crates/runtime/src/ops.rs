@@ -119,7 +119,7 @@ pub(crate) enum Op {
     Space {
         path: PathBuf,
     },
-    /// Asks the system's resolver. Gives `Value::Addresses`, none for a name that it does not know.
+    /// Asks the system's resolver. Gives `Value::Addresses`, or why there are none.
     LookUp {
         host: String,
         port: u16,
@@ -180,7 +180,7 @@ pub(crate) enum Value {
     Exists(bool),
     Entries(Vec<DirEntry>),
     Space(Space),
-    Addresses(Vec<SocketAddr>),
+    Addresses(Result<Vec<SocketAddr>, String>),
 }
 
 /// A system error number.

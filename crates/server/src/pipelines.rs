@@ -32,6 +32,8 @@ pub async fn start_on_shard(
     let broker = Broker::local();
     let data_dir = broker.settings.data_dir.clone();
     let topics = Rc::new(NodeTopics::open(broker, &data_dir).await?);
+    // Whoever stops the node finds it, whatever the engine waits for.
+    runtime::set_local(topics.clone());
     for topic in topics_of_programs(&relations) {
         // Whoever reads it says that it is not there.
         if let Err(error) = topics.ensure_topic(topic.clone(), 0, false).await {
@@ -41,7 +43,6 @@ pub async fn start_on_shard(
     let none = PlantedBugs::default();
     let started = Engine::start(topics.clone(), &data_dir, relations, none, state_bytes_max);
     let engine = started.await?;
-    runtime::set_local(topics);
     runtime::set_local(engine.clone());
     Ok(engine)
 }

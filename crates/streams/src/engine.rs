@@ -158,6 +158,10 @@ pub struct Engine {
     /// Up to where readers see every partition.
     cuts: RefCell<BTreeMap<PartitionKey, Offset>>,
     applying: Cell<bool>,
+    /// What was decided before this start has been gone through.
+    has_taken_up: Cell<bool>,
+    /// Why it could not be.
+    failure: RefCell<Option<EngineError>>,
     /// What was there at the start has been read.
     is_ready: Cell<bool>,
     report_wanted: Cell<bool>,
@@ -168,6 +172,8 @@ pub struct Engine {
     progressed: Notify,
     /// There is something for the loop to do.
     wake: Notify,
+    /// A relation was dropped.
+    left: Notify,
     budget: Budget,
     /// To change the rows of views that are there, or to go through them while nobody does.
     rows_turn: Rc<Turn>,
@@ -250,8 +256,9 @@ struct Cut {
 }
 
 impl Engine {
-    /// Takes up the work of all relations where the last checkpoint stands. `state_bytes_max`: what they may hold in memory,
-    /// all together and about; who needs more stops and says so.
+    /// Takes up the work of all relations where the last checkpoint stands; what was decided behind it is gone through later,
+    /// as that may wait for other clusters (`started`). `state_bytes_max`: what they may hold in memory, all together and
+    /// about; who needs more stops and says so.
     pub async fn start(
         log: Rc<dyn TopicLog>,
         data_dir: &Path,
@@ -276,6 +283,8 @@ impl Engine {
             now: Cell::new(saved.now),
             cuts: RefCell::default(),
             applying: Cell::new(false),
+            has_taken_up: Cell::new(false),
+            failure: RefCell::default(),
             is_ready: Cell::new(false),
             report_wanted: Cell::new(false),
             report: RefCell::default(),
@@ -283,6 +292,7 @@ impl Engine {
             next_subscription: Cell::new(0),
             progressed: Notify::new(),
             wake: Notify::new(),
+            left: Notify::new(),
             budget: Budget::new(state_bytes_max),
             rows_turn: Rc::default(),
             deliveries: Deliveries::default(),
@@ -300,8 +310,6 @@ impl Engine {
             let relation = Relation::new(relation);
             engine.take_up(&mut stream, relation, &mut anew).await?;
         }
-        engine.replay_outbox(&mut stream).await?;
-        engine.start_deliveries(stream.outbox.end);
         let running = engine.clone();
         runtime::spawn(Class::Streams, "streams", async move {
             running.run(stream).await;
@@ -385,6 +393,7 @@ impl Engine {
 
     /// The loop; ends when the node stops.
     async fn run(self: Rc<Self>, mut stream: Stream) {
+        self.take_up_decided(&mut stream).await;
         let mut must_save = false;
         let mut seen_before = Vec::new();
         while !self.stopping.get() && !stream.is_void {
@@ -439,7 +448,7 @@ impl Engine {
             });
             wakes.await;
         }
-        if stream.is_void && !self.stopping.get() {
+        if stream.is_void && !self.stopping.get() && self.failure.borrow().is_none() {
             tracing::error!(
                 "an epoch could not be decided or written: pipelines go on at the next start"
             );
@@ -503,6 +512,7 @@ impl Engine {
         let watermarks = before.filter(|_| !self.planted.forget_watermarks);
         stream.writers = writers_of(&stream.pipelines, before);
         let mut outputs = BTreeMap::new();
+        let mut dropped = BTreeSet::new();
         let (mut records, mut late_rows) = (0, 0);
         for pipeline in &mut stream.pipelines {
             let id = pipeline.relation.id;
@@ -527,9 +537,15 @@ impl Engine {
                     .map(|decided| &decided.watermarks),
                 writers: stream.writers.as_ref(),
                 is_stopping: &self.stopping,
+                read_within: None,
             };
             self.budget.permit(pipeline);
-            match pipeline.run_epoch(epoch, &*self.log).await {
+            let run = pipeline.run_epoch(epoch, &*self.log);
+            let Some(run) = self.unless_dropped(id, run).await else {
+                dropped.insert(id);
+                continue;
+            };
+            match run {
                 Ok(read) => records += read,
                 Err(error) if error.is_of_the_node() => {
                     tracing::debug!(relation = %pipeline.relation.name, %error, "an epoch is broken off");
@@ -547,6 +563,9 @@ impl Engine {
         }
         stream.records_unsaved += records;
         stream.changed |= records > 0 || !outputs.is_empty();
+        // What they were at was cut short.
+        let is_left = |pipeline: &Pipeline| !dropped.contains(&pipeline.relation.id);
+        stream.pipelines.retain(is_left);
         let_go_of_failed(stream);
         late_rows
     }

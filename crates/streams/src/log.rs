@@ -138,6 +138,14 @@ pub trait TopicLog {
     /// Of each partition; `None` where it is gone.
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>>;
 
+    /// As `extents`, from whoever has the partitions: also what nobody has fetched yet, of those that another cluster has.
+    fn extents_there(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
+        self.extents(partitions)
+    }
+
+    /// No relation names that topic any more.
+    fn release_topic(&self, _topic: &str) {}
+
     /// Returns when a partition's high watermark is not what was seen, or at the deadline; it may return early.
     fn wait(&self, seen: Vec<(PartitionKey, Offset)>, deadline: Instant) -> LocalFuture<'_, ()>;
 

@@ -77,7 +77,7 @@ pub trait OwnRows {
 }
 
 /// Rows of a stretch of one partition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Decoded {
     pub next_offset: Offset,
     pub deltas: Vec<Delta>,

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, rc::Rc, time::Duration};
 use base::{BrokerId, Offset, PartitionIndex, TopicId};
 use iobuf::Buf;
 use kafka::{
-    batch::batches,
+    batch::{batches, without_aborted},
     error::ErrorCode,
     messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic},
 };
 use runtime::{Class, Instant};
 
-use super::{Fetched, Isolation, Shared, TopicPartition, without_aborted};
+use super::{Fetched, Isolation, Shared, TopicPartition};
 use crate::ClientError;
 
 /// From here on topics are named by id only (KIP-516).

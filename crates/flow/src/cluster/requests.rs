@@ -22,7 +22,7 @@ use kafka::{
 };
 use streams::log::LogError;
 
-use super::{ClusterLog, RETRY, writer::unreadable};
+use super::{ClusterLog, GONE_AFTER, RETRY, writer::unreadable};
 
 pub(super) const LATEST: i64 = -1;
 pub(super) const EARLIEST: i64 = -2;
@@ -167,11 +167,22 @@ impl ClusterLog {
         bytes_max: usize,
     ) -> Result<Vec<u8>, LogError> {
         let name = self.name(key)?;
+        let mut unknown_since = None;
         loop {
             let fetched = self.fetch(&name, key, from, bytes_max).await;
+            if self.id_now(&name).is_some_and(|id| id != key.topic) {
+                return Err(LogError::Deleted);
+            }
             match self.noted(&name, fetched) {
                 Ok(batches) if !batches.is_empty() => return Ok(batches),
                 _ if self.stopping.get() => return Err(LogError::Stopping),
+                Err(ClientError::UnknownTopic(_)) => {
+                    let now = runtime::now();
+                    if now.since(*unknown_since.get_or_insert(now)) >= GONE_AFTER {
+                        return Err(LogError::Deleted);
+                    }
+                    runtime::sleep(RETRY).await;
+                }
                 Err(error) if error.code() == Some(ErrorCode::OffsetOutOfRange) => {
                     let starts = self.list_offsets(&[key], EARLIEST).await;
                     match starts.get(&key).copied() {
@@ -226,6 +237,10 @@ impl ClusterLog {
     ) -> Result<Vec<u8>, ClientError> {
         let connection = self.connection(name, key.partition, self.lane).await?;
         let id = self.topic_id(name);
+        // Another topic of this name has other records at these offsets.
+        if self.id_now(name) != Some(key.topic) {
+            return Err(ClientError::UnknownTopic(name.to_owned()));
+        }
         let bytes_max = i32::try_from(bytes_max).unwrap_or(i32::MAX);
         let partition = FetchPartition {
             partition: key.partition.0,

@@ -579,7 +579,7 @@ impl World {
             Op::Exists { path } => disk.exists(path).map(Value::Exists),
             Op::Space { .. } => Ok(Value::Space(disk.space())),
             // Simulated hosts have addresses, and no names.
-            Op::LookUp { .. } => Ok(Value::Addresses(Vec::new())),
+            Op::LookUp { .. } => Ok(Value::Addresses(Ok(Vec::new()))),
             _ => unreachable!("operations on descriptors are carried out by the caller"),
         };
         result.map_err(|error| Errno::from(&error))

@@ -48,7 +48,12 @@ pub struct NodeBackend {
     /// Why the engine did not start, if it did not: the answer to whatever it is asked. The log is served all the same.
     failure: Option<String>,
     permits: Permits,
+    /// For what changes relations.
+    changing: Arc<Semaphore>,
 }
+
+/// Changes of relations at once, also of sessions that are gone: each may wait for another cluster. Others wait.
+const CHANGING_MAX: usize = 64;
 
 /// Memory for questions: a quarter of what the process may use, half of it for small ones.
 struct Permits {
@@ -136,6 +141,7 @@ impl NodeBackend {
             catalog: Mutex::new(Arc::new(catalog)),
             failure,
             permits: Permits::new(memory_bytes),
+            changing: Arc::new(Semaphore::new(CHANGING_MAX)),
         })
     }
 
@@ -146,7 +152,15 @@ impl NodeBackend {
         F: Future<Output = Result<(), SqlError>> + Send + 'static,
     {
         let this = self.this.upgrade().expect("whoever asks holds it");
-        let done = tokio::spawn(work(this)).await;
+        let held = self.changing.clone().acquire_owned().await;
+        let held = held.expect("it is never closed");
+        let work = work(this);
+        let done = tokio::spawn(async move {
+            let done = work.await;
+            drop(held);
+            done
+        });
+        let done = done.await;
         done.unwrap_or_else(|error| Err(of_the_engine(error.to_string())))
     }
 
@@ -477,7 +491,7 @@ fn sql_error(error: QuestionError) -> SqlError {
         QuestionError::Stopping => STOPPING,
         QuestionError::Pipeline(_) => *b"55000",
         QuestionError::Budget(_) => *b"53200",
-        QuestionError::Failed { .. } | QuestionError::Log(_) => *b"58000",
+        QuestionError::Failed { .. } | QuestionError::Log(_) | QuestionError::Start(_) => *b"58000",
     };
     SqlError {
         sqlstate,

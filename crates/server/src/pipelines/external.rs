@@ -2,15 +2,19 @@
 //!
 //! # Place
 //! On the engine's shard. What talks to a cluster are tasks of their own (`feed`, and the engine's deliveries), so no epoch
-//! waits for one; only a view that reads from further back than what is fetched, and a restart that goes through epochs
-//! again, ask a cluster while they read.
+//! waits for one; only a sink that reads from further back than what is fetched, and a restart that goes through epochs
+//! again, ask a cluster while they read. They wait for it until their relation is dropped.
 //!
 //! # Invariants
 //! 1. A topic's id here is the cluster's, mixed with the cluster's brokers: the same topic by two ways is two topics.
 //! 2. What is known of a topic is on disk before a relation is made of it (`known`), so a node starts without the cluster.
+//! 3. No record is read of a topic that was made anew: the cluster's id is compared with that of who reads (`read_back`,
+//!    `feed`).
 //!
 //! # Limits
-//! A feed keeps so much of each partition in memory (`feed`); the engine's deliveries say what may wait for a cluster.
+//! A feed keeps so much of each partition in memory, and all of them so much together (`feed`); the engine's deliveries say
+//! what may wait for a cluster. A cluster is connected as long as something is known of a topic of it: topics that no
+//! relation names are forgotten.
 
 mod feed;
 mod known;
@@ -19,8 +23,9 @@ mod writer;
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    future::Future,
     path::Path,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
 };
@@ -31,11 +36,11 @@ use base::{
 };
 use broker::broker::Broker;
 use client::{Client, ClientConfig, ClientError, TransactionalProducer};
-use flow::cluster::{ClusterLog, PlantedBugs};
+use flow::cluster::{ClusterLog, GONE_AFTER, PlantedBugs};
 use runtime::{
-    Instant,
+    Class, Instant,
     budget::Budget,
-    sync::{Notify, first},
+    sync::{Notify, Shutdown, first},
 };
 use streams::{
     engine::CheckpointError,
@@ -44,20 +49,19 @@ use streams::{
 };
 
 use super::BrokerTopics;
-use feed::{Feed, FeedOf};
+use feed::{FEEDS_BYTES, Feed, FeedOf};
 use known::Known;
 use writer::ExternalWriter;
 
-/// One request, and one call with its retries: whoever makes a relation waits for it.
+/// One request, and all there are for one topic: whoever makes a relation waits for it.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 const CALL_WITHIN: Duration = Duration::from_secs(15);
 
 /// A coordinator that is at something asks to come again, and is done in milliseconds.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Between two looks for a topic that was just made, and how many there are.
+/// Between two looks for a topic that was just made.
 const LEARN_RETRY: Duration = Duration::from_millis(100);
-const SHOWS_AFTER: u32 = 50;
 
 /// Between two tries to read what must be read.
 const READ_RETRY: Duration = Duration::from_millis(500);
@@ -145,12 +149,19 @@ pub struct NodeTopics {
     own: BrokerTopics,
     /// Of this cluster: what is written elsewhere is written in its name.
     cluster_id: String,
-    clusters: RefCell<BTreeMap<String, Rc<Cluster>>>,
+    /// As long as somebody holds them.
+    clusters: RefCell<BTreeMap<String, Weak<Cluster>>>,
     known: Rc<Known>,
-    feeds: RefCell<BTreeMap<TopicId, Rc<Feed>>>,
+    feeds: Rc<RefCell<BTreeMap<TopicId, Rc<Feed>>>>,
+    /// What all feeds may hold.
+    room: Budget,
     /// A feed has fetched something.
     arrived: Rc<Notify>,
-    stopping: Rc<Cell<bool>>,
+    stopping: Shutdown,
+}
+
+fn refused(brokers: &str, error: &ClientError) -> LogError {
+    LogError::Refused(format!("the cluster at {brokers}: {error}"))
 }
 
 impl NodeTopics {
@@ -162,14 +173,15 @@ impl NodeTopics {
             cluster_id,
             clusters: RefCell::default(),
             known: Rc::new(Known::new(data_dir)),
-            feeds: RefCell::default(),
+            feeds: Rc::default(),
+            room: Budget::new("external feeds", FEEDS_BYTES),
             arrived: Rc::new(Notify::new()),
-            stopping: Rc::default(),
+            stopping: Shutdown::new(),
         };
         for (name, shape) in topics.known.load().await? {
             if let Some(external) = ExternalTopic::parse(&name) {
                 let cluster = topics.cluster(&external.brokers);
-                topics.known.put(External::new(cluster, &external, shape));
+                topics.known.put(&External::new(cluster, &external, shape));
             }
         }
         Ok(topics)
@@ -177,21 +189,19 @@ impl NodeTopics {
 
     /// What waits for a cluster gives up.
     pub fn stop(&self) {
-        self.stopping.set(true);
-        for cluster in self.clusters.borrow().values() {
-            if let Some(connected) = &*cluster.connected.borrow() {
-                connected.log.stop();
-            }
-        }
+        self.stopping.trigger();
         self.arrived.notify_all();
     }
 
     fn cluster(&self, brokers: &str) -> Rc<Cluster> {
         let mut clusters = self.clusters.borrow_mut();
-        let known = clusters.entry(brokers.to_owned());
-        known
-            .or_insert_with(|| Rc::new(Cluster::new(brokers)))
-            .clone()
+        if let Some(known) = clusters.get(brokers).and_then(Weak::upgrade) {
+            return known;
+        }
+        clusters.retain(|_, cluster| cluster.strong_count() > 0);
+        let cluster = Rc::new(Cluster::new(brokers));
+        clusters.insert(brokers.to_owned(), Rc::downgrade(&cluster));
+        cluster
     }
 
     /// Asks the cluster for a topic, which is made with so many partitions when there is none.
@@ -201,34 +211,26 @@ impl NodeTopics {
         partitions: Option<i32>,
     ) -> Result<Option<TopicShape>, LogError> {
         let cluster = self.cluster(&external.brokers);
-        let refused = |error: ClientError| {
-            LogError::Refused(format!("the cluster at {}: {error}", external.brokers))
-        };
-        let connected = cluster.connect().await.map_err(refused)?;
-        if partitions.is_some() {
-            let offered = TransactionalProducer::check_offered(&connected.client).await;
-            offered.map_err(|error| {
-                let brokers = &external.brokers;
-                LogError::Refused(format!(
-                    "the cluster at {brokers} has no transactions, without which a sink could write a row twice ({error})"
-                ))
-            })?;
-        }
-        let mut tries = SHOWS_AFTER;
-        let theirs = loop {
-            match connected.log.learn(&external.topic, partitions).await {
-                Err(ClientError::UnknownTopic(_)) if partitions.is_none() => return Ok(None),
-                // What was just made shows a little later.
-                Err(error) if error.is_retriable() && tries > 0 => {
-                    tries -= 1;
-                    runtime::sleep(LEARN_RETRY).await;
-                }
-                learnt => break learnt.map_err(refused)?,
+        let brokers = &external.brokers;
+        let last = RefCell::new(None);
+        let asked = ask_for(&cluster, external, partitions, &last);
+        let found = match runtime::timeout(CALL_WITHIN, asked).await {
+            Ok(found) => found?,
+            Err(_) => {
+                let timeout = ClientError::Timeout {
+                    what: "finding the topic",
+                    after: CALL_WITHIN,
+                };
+                return Err(refused(brokers, &last.take().unwrap_or(timeout)));
             }
         };
-        let shape = shape_here(&external.brokers, theirs);
-        let learnt = External::new(cluster, external, shape);
-        let saved = self.known.learn(learnt).await;
+        let Some(theirs) = found else {
+            return Ok(None);
+        };
+        let shape = shape_here(brokers, theirs);
+        let known = self.known.by_name(&external.to_string());
+        let known = known.unwrap_or_else(|| External::new(cluster, external, shape));
+        let saved = self.known.learn(&known, shape).await;
         saved.map_err(|error| LogError::Refused(format!("{}: {error}", self.known.name())))?;
         Ok(Some(shape))
     }
@@ -242,28 +244,42 @@ impl NodeTopics {
 
     /// As `feed`, of a topic; begins with it.
     fn begun_feed(&self, id: TopicId) -> Option<Rc<Feed>> {
-        let known = self.feeds.borrow().get(&id).cloned();
-        if let Some(feed) = known.filter(|feed| !feed.is_over()) {
-            return Some(feed);
+        if let Some(feed) = self.feeds.borrow().get(&id) {
+            return Some(feed.clone());
         }
-        let feed = Feed::start(FeedOf {
+        let feed = Rc::new(Feed::new(FeedOf {
             external: self.known.by_id(id)?,
             known: self.known.clone(),
+            room: self.room.clone(),
             arrived: self.arrived.clone(),
             stopping: self.stopping.clone(),
-        });
+        }));
         self.feeds.borrow_mut().insert(id, feed.clone());
+        let (feeds, running) = (self.feeds.clone(), feed.clone());
+        runtime::spawn(Class::Streams, "external feed", async move {
+            running.run().await;
+            feeds.borrow_mut().remove(&id);
+        });
         Some(feed)
     }
 
-    /// What a cluster says of a topic that is not fetched ahead.
-    async fn extents_there(
+    /// What a cluster says of a topic.
+    async fn extents_of(
         &self,
-        external: &External,
+        external: &Rc<External>,
         keys: &[PartitionKey],
     ) -> Result<Vec<Option<Extent>>, ClientError> {
         let connected = external.cluster.connect().await?;
         let theirs = connected.log.learn(&external.topic, None).await?;
+        let shape = shape_here(&external.cluster.brokers, theirs);
+        // Whoever asks next finds it so: with more partitions, or another topic.
+        let is_known = self.known.by_name(&external.name).is_some();
+        if is_known && let Err(error) = self.known.learn(external, shape).await {
+            tracing::warn!(topic = %external.name, %error, "what is known of it cannot be written");
+        }
+        if keys.iter().any(|key| key.topic != shape.id) {
+            return Ok(vec![None; keys.len()]);
+        }
         let keys = keys.iter().map(|key| PartitionKey {
             topic: theirs.id,
             partition: key.partition,
@@ -281,8 +297,25 @@ impl NodeTopics {
         bytes_max: usize,
         reader: Arc<SourceReader>,
     ) -> Result<Decoded, LogError> {
+        let brokers = &external.cluster.brokers;
+        let (connected, theirs) = self.reach(external).await?;
+        if shape_here(brokers, theirs).id != partition.topic {
+            return Err(LogError::Deleted);
+        }
+        let key = PartitionKey {
+            topic: theirs.id,
+            partition: partition.partition,
+        };
+        let (from, until) = range;
+        let read = connected.log.read(key, from, until, bytes_max, reader);
+        read.await
+    }
+
+    /// The cluster of a topic, and the topic there; waits for it.
+    async fn reach(&self, external: &External) -> Result<(Rc<Connected>, TopicShape), LogError> {
         let mut has_told = false;
-        let (connected, theirs) = loop {
+        let mut unknown_since = None;
+        loop {
             let found = async {
                 let connected = external.cluster.connect().await?;
                 let shape = match connected.log.topic(&external.topic) {
@@ -291,25 +324,70 @@ impl NodeTopics {
                 };
                 Ok::<_, ClientError>((connected, shape))
             };
-            match found.await {
-                Ok(found) => break found,
-                Err(_) if self.stopping.get() => return Err(LogError::Stopping),
-                Err(error) => {
-                    if !std::mem::replace(&mut has_told, true) {
-                        let topic = &external.name;
-                        tracing::warn!(topic, %error, "it must be read, and is waited for");
-                    }
-                    runtime::sleep(READ_RETRY).await;
+            let error = match found.await {
+                Ok(found) => return Ok(found),
+                Err(error) if !error.is_retriable() => {
+                    return Err(refused(&external.cluster.brokers, &error));
                 }
+                Err(error) => error,
+            };
+            let now = runtime::now();
+            match error {
+                ClientError::UnknownTopic(_) => {
+                    if now.since(*unknown_since.get_or_insert(now)) >= GONE_AFTER {
+                        return Err(LogError::Deleted);
+                    }
+                }
+                _ => unknown_since = None,
             }
-        };
-        let key = PartitionKey {
-            topic: theirs.id,
-            partition: partition.partition,
-        };
-        let (from, until) = range;
-        let read = connected.log.read(key, from, until, bytes_max, reader);
-        read.await
+            if !std::mem::replace(&mut has_told, true) {
+                let topic = &external.name;
+                tracing::warn!(topic, %error, "it must be read, and is waited for");
+            }
+            runtime::sleep(READ_RETRY).await;
+        }
+    }
+
+    /// What comes of it, unless the node stops first.
+    async fn unless_stopping<T>(
+        &self,
+        work: impl Future<Output = Result<T, LogError>>,
+    ) -> Result<T, LogError> {
+        let mut done = Err(LogError::Stopping);
+        first(async { done = work.await }, self.stopping.triggered()).await;
+        done
+    }
+}
+
+/// Asks a cluster for a topic, which is made with so many partitions when there is none. `last`: why it is not there yet.
+async fn ask_for(
+    cluster: &Cluster,
+    external: &ExternalTopic,
+    partitions: Option<i32>,
+    last: &RefCell<Option<ClientError>>,
+) -> Result<Option<TopicShape>, LogError> {
+    let brokers = &external.brokers;
+    let connected = cluster.connect().await;
+    let connected = connected.map_err(|error| refused(brokers, &error))?;
+    if partitions.is_some() {
+        let offered = TransactionalProducer::check_offered(&connected.client).await;
+        offered.map_err(|error| {
+            LogError::Refused(format!(
+                "the cluster at {brokers} has no transactions, without which a sink could write a row twice ({error})"
+            ))
+        })?;
+    }
+    loop {
+        match connected.log.learn(&external.topic, partitions).await {
+            Ok(shape) => return Ok(Some(shape)),
+            Err(ClientError::UnknownTopic(_)) if partitions.is_none() => return Ok(None),
+            // What was just made shows a little later.
+            Err(error) if error.is_retriable() => {
+                last.replace(Some(error));
+                runtime::sleep(LEARN_RETRY).await;
+            }
+            Err(error) => return Err(refused(brokers, &error)),
+        }
     }
 }
 
@@ -374,28 +452,13 @@ impl TopicLog for NodeTopics {
         Box::pin(async move {
             let mut found = BTreeMap::new();
             let mut own = Vec::new();
-            let mut there: BTreeMap<TopicId, Vec<PartitionKey>> = BTreeMap::new();
             for key in &partitions {
-                match (self.feed(*key), self.known.by_id(key.topic)) {
-                    (Some(feed), _) => {
-                        found.insert(*key, feed.extent(key.partition));
-                    }
-                    (None, Some(_)) => there.entry(key.topic).or_default().push(*key),
-                    (None, None) => own.push(*key),
+                match self.feed(*key) {
+                    Some(feed) => _ = found.insert(*key, feed.extent(key.partition)),
+                    None => own.push(*key),
                 }
             }
-            for (id, keys) in there {
-                let Some(external) = self.known.by_id(id) else {
-                    continue;
-                };
-                match self.extents_there(&external, &keys).await {
-                    Ok(extents) => {
-                        let extents = keys.into_iter().zip(extents);
-                        found.extend(extents.filter_map(|(key, extent)| Some((key, extent?))));
-                    }
-                    Err(error) => tracing::debug!(%error, "a topic cannot be looked at"),
-                }
-            }
+            // Those of other clusters that nobody fetches are none of the own.
             if !own.is_empty() {
                 let extents = self.own.extents(own.clone()).await;
                 let there = own.into_iter().zip(extents);
@@ -406,6 +469,46 @@ impl TopicLog for NodeTopics {
                 .map(|key| found.get(key).copied())
                 .collect()
         })
+    }
+
+    fn extents_there(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
+        Box::pin(async move {
+            let mut topics: BTreeMap<TopicId, Vec<PartitionKey>> = BTreeMap::new();
+            for key in &partitions {
+                topics.entry(key.topic).or_default().push(*key);
+            }
+            let mut found = BTreeMap::new();
+            for (id, keys) in topics {
+                let extents = match self.known.by_id(id) {
+                    None => self.own.extents(keys.clone()).await,
+                    Some(external) => match self.extents_of(&external, &keys).await {
+                        Ok(extents) => extents,
+                        Err(error) => {
+                            tracing::debug!(%error, "a topic cannot be looked at");
+                            continue;
+                        }
+                    },
+                };
+                let extents = keys.into_iter().zip(extents);
+                found.extend(extents.filter_map(|(key, extent)| Some((key, extent?))));
+            }
+            partitions
+                .iter()
+                .map(|key| found.get(key).copied())
+                .collect()
+        })
+    }
+
+    fn release_topic(&self, topic: &str) {
+        if !self.known.forget(topic) {
+            return;
+        }
+        let (known, topic) = (self.known.clone(), topic.to_owned());
+        runtime::spawn(Class::Streams, "external forgotten", async move {
+            if let Err(error) = known.save().await {
+                tracing::warn!(topic, %error, "that nobody names it cannot be written");
+            }
+        });
     }
 
     fn wait(&self, seen: Vec<(PartitionKey, Offset)>, deadline: Instant) -> LocalFuture<'_, ()> {
@@ -432,22 +535,19 @@ impl TopicLog for NodeTopics {
         reader: Arc<SourceReader>,
     ) -> LocalFuture<'_, Result<Decoded, LogError>> {
         Box::pin(async move {
+            let feed = self.feed(partition);
+            let fetched = feed.and_then(|feed| feed.fetched(partition.partition, from));
+            if let Some(batches) = fetched {
+                let range = (from, until);
+                return feed::decode(partition.partition, batches, range, reader).await;
+            }
             let Some(external) = self.known.by_id(partition.topic) else {
                 let read = self.own.read(partition, from, until, bytes_max, reader);
                 return read.await;
             };
-            let feed = self.feed(partition);
-            let fetched = feed.and_then(|feed| feed.fetched(partition.partition, from));
-            match fetched {
-                Some(batches) => {
-                    feed::decode(partition.partition, batches, (from, until), reader).await
-                }
-                None => {
-                    let range = (from, until);
-                    self.read_back(&external, partition, range, bytes_max, reader)
-                        .await
-                }
-            }
+            let range = (from, until);
+            let read = self.read_back(&external, partition, range, bytes_max, reader);
+            self.unless_stopping(read).await
         })
     }
 

@@ -219,8 +219,23 @@ impl Engine {
             .cloned()
     }
 
+    /// Goes through what was decided before this start; then sinks may deliver it.
+    pub(super) async fn take_up_decided(self: &Rc<Self>, stream: &mut Stream) {
+        match self.replay_outbox(stream).await {
+            Ok(()) if stream.is_void => {}
+            Ok(()) => self.start_deliveries(stream.outbox.end),
+            Err(error) => {
+                tracing::error!(%error, "the stream engine does not start");
+                stream.is_void = true;
+                self.failure.replace(Some(error));
+            }
+        }
+        self.has_taken_up.set(true);
+        self.progressed.notify_all();
+    }
+
     /// Goes through the epochs that were decided behind the checkpoint.
-    pub(super) async fn replay_outbox(&self, stream: &mut Stream) -> Result<(), EngineError> {
+    async fn replay_outbox(&self, stream: &mut Stream) -> Result<(), EngineError> {
         let Some(topic) = self.log.topic(OUTBOX_TOPIC) else {
             return Ok(());
         };

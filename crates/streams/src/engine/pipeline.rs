@@ -22,12 +22,12 @@ use super::{
     sink::SinkWriter,
 };
 use crate::{
-    Definition, Delta, Fault, NodeId, Plan,
+    Definition, Delta, Fault, NodeId,
     definition::{OnMalformed, Source, Stream, TopicInput},
     format::{FormatError, Known},
     graph::{EpochEnd, Graph, PlanError, StateKey},
     log::{Extent, LogError, TopicLog},
-    plan::{Input, Node, Operator},
+    plan::Input,
     source::{Content, Decoded, SchemasUnread, SourceReader},
 };
 use dead_letters::{DeadLetters, Origin};
@@ -38,7 +38,7 @@ pub use writers::writers_of;
 const READ_BYTES: usize = 256 << 10;
 
 /// A partition that is listed and cannot be looked at for so long will not come.
-const MISSING_MAX: Duration = Duration::from_secs(10);
+pub const MISSING_MAX: Duration = Duration::from_secs(10);
 
 /// Where one partition stands.
 #[derive(Clone, Debug)]
@@ -411,7 +411,10 @@ impl Pipeline {
         self.know_writers(node, epoch)?;
         loop {
             let Some(Feed::Topic {
-                reader, positions, ..
+                topic,
+                reader,
+                positions,
+                ..
             }) = self.feeds.get(&node)
             else {
                 return Ok(0);
@@ -424,15 +427,39 @@ impl Pipeline {
                 if position.next_offset < cut {
                     let (key, from) = (position.key, position.next_offset);
                     reads.push(log.read(key, from, cut, READ_BYTES, reader.clone()));
-                    places.push(place);
+                    places.push((place, cut));
                 }
             }
             if reads.is_empty() {
                 return Ok(records);
             }
-            let decoded = super::all(reads).await;
-            for (place, decoded) in places.into_iter().zip(decoded) {
-                let mut decoded = decoded?;
+            self.relation.reading_since.set(Some(runtime::now()));
+            let reads = super::all(reads);
+            let decoded = match epoch.read_within {
+                None => reads.await,
+                Some(most) => {
+                    let read = runtime::timeout(most, reads).await;
+                    read.map_err(|_| PipelineError::Unreadable {
+                        topic: topic.clone(),
+                        partition: positions[places[0].0].key.partition.0,
+                    })?
+                }
+            };
+            self.relation.reading_since.set(None);
+            for ((place, cut), decoded) in places.into_iter().zip(decoded) {
+                let mut decoded = match decoded {
+                    // Never read, and it does not begin at the beginning.
+                    Err(LogError::Trimmed { wanted, start })
+                        if wanted == Offset::ZERO && start < cut =>
+                    {
+                        let next_offset = start;
+                        Decoded {
+                            next_offset,
+                            ..Decoded::default()
+                        }
+                    }
+                    decoded => decoded?,
+                };
                 records += decoded.records;
                 self.settle_malformed(node, place, &mut decoded, epoch, log)
                     .await?;
@@ -670,6 +697,8 @@ pub struct Epoch<'a> {
     pub writers: Option<&'a Known>,
     /// Nothing is waited for any more.
     pub is_stopping: &'a Cell<bool>,
+    /// For so long one round of reads is waited for; `None`: until it comes.
+    pub read_within: Option<Duration>,
 }
 
 fn feed_of(
@@ -746,25 +775,5 @@ fn position(topic: base::TopicId, partition: i32) -> Position {
         time_max: None,
         heard_at: runtime::now(),
         missing_since: None,
-    }
-}
-
-/// The plan of a table: its rows as they are.
-#[must_use]
-pub fn table_plan(name: &str, schema: &arrow_schema::SchemaRef) -> Plan {
-    let input = Input {
-        relation: name.to_owned(),
-        columns: (0..schema.fields().len()).collect(),
-        is_append_only: false,
-        time: None,
-    };
-    Plan {
-        nodes: vec![Node {
-            operator: Operator::Input(input),
-            inputs: Vec::new(),
-            schema: schema.clone(),
-            closes: None,
-            ages: None,
-        }],
     }
 }

@@ -1,6 +1,6 @@
 //! What is asked of the engine from outside: relations are made and dropped, read, subscribed to and written.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{collections::BTreeMap, future::Future, rc::Rc, time::Duration};
 
 use arrow_array::ArrayRef;
 use base::{Offset, PartitionIndex, PartitionKey, TimestampMs};
@@ -8,9 +8,9 @@ use kafka::batch::{BatchBuilder, Compression};
 use runtime::{Instant, sync::first};
 
 use super::{
-    Cut, Engine, NewRelation, OverBudget, RECORDS_PER_CATCH_UP, Relation,
+    Cut, EPOCH_MAX, Engine, EngineError, NewRelation, OverBudget, RECORDS_PER_CATCH_UP, Relation,
     arrangement::Rows,
-    pipeline::{Epoch, Pipeline, PipelineError, whole_reader},
+    pipeline::{Epoch, MISSING_MAX, Pipeline, PipelineError, whole_reader},
 };
 use crate::{
     Definition, Delta, changes,
@@ -21,6 +21,12 @@ use crate::{
 
 /// One read of a source for a question.
 const READ_BYTES: usize = 1 << 20;
+
+/// For so long a question, or who makes a view, waits for what another cluster has: one read of it, or any more of it.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// Between two looks at partitions that do not show.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Rows of several relations as of one epoch; goes to any thread.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +97,8 @@ pub enum QuestionError {
         by: String,
         why: &'static str,
     },
+    #[error("the stream engine did not start: {0}")]
+    Start(EngineError),
     #[error("the node is stopping")]
     Stopping,
 }
@@ -116,8 +124,20 @@ impl Engine {
         self.epoch.get()
     }
 
+    /// Returns when what was decided before this start has been gone through; that may wait for other clusters.
+    pub async fn started(&self) -> Result<(), QuestionError> {
+        self.wait_until(|| self.has_taken_up.get()).await
+    }
+
+    fn check_started(&self) -> Result<(), QuestionError> {
+        let failure = self.failure.borrow().clone();
+        failure.map_or(Ok(()), |error| Err(QuestionError::Start(error)))
+    }
+
     /// Whether such a relation could be made now; makes its topic where it needs one of its own.
     pub async fn prepare(&self, new: &NewRelation) -> Result<(), QuestionError> {
+        // Epochs of before would take it for one of their own.
+        self.started().await?;
         let is_taken = self.relations.borrow().contains_key(&new.name)
             || self.reserved.borrow().contains_key(&new.name)
             || self.dropping.borrow().contains(&new.name);
@@ -144,6 +164,7 @@ impl Engine {
         let checked = self.check(new).await;
         if checked.is_err() {
             self.release(&new.name);
+            self.release_topic(&Relation::new(new.clone()));
         }
         checked
     }
@@ -249,13 +270,17 @@ impl Engine {
         if !pipeline.relation.keeps_rows() && !goes_nowhere {
             return Ok(pipeline);
         }
+        let there = self.ends_there(&mut pipeline).await?;
+        let mut moved_at = runtime::now();
         loop {
             let mut alone = [pipeline];
             let Cut { cuts, seen, .. } = self.cut(&mut alone, RECORDS_PER_CATCH_UP).await;
             [pipeline] = alone;
             self.check_running(&pipeline.relation)?;
             let is_near = seen.iter().all(|(key, end)| cuts.get(key) == Some(end));
-            if is_near || self.stopping.get() {
+            let is_fetched =
+                |(key, end): (&PartitionKey, &Offset)| cuts.get(key).is_none_or(|cut| cut >= end);
+            if (is_near && there.iter().all(is_fetched)) || self.stopping.get() {
                 return Ok(pipeline);
             }
             let writers = known_writers().ok();
@@ -267,9 +292,10 @@ impl Engine {
                 watermarks: None,
                 writers: writers.as_ref(),
                 is_stopping: &self.stopping,
+                read_within: Some(READ_WITHIN),
             };
             self.budget.permit(&mut pipeline);
-            pipeline.run_epoch(epoch, &*self.log).await?;
+            let records = pipeline.run_epoch(epoch, &*self.log).await?;
             let output = std::mem::take(&mut pipeline.output);
             for delta in &output {
                 let applied = pipeline.relation.apply(delta);
@@ -279,15 +305,84 @@ impl Engine {
                     runtime::yield_now().await;
                 }
             }
+            let now = runtime::now();
+            if records > 0 {
+                moved_at = now;
+            } else if now.since(moved_at) >= READ_WITHIN {
+                return Err(self.unreadable(&pipeline, &there, &cuts).into());
+            } else {
+                self.log.wait(seen, now.plus(EPOCH_MAX)).await;
+            }
         }
+    }
+
+    /// Where the partitions end that a new view is to read.
+    async fn ends_there(
+        &self,
+        pipeline: &mut Pipeline,
+    ) -> Result<BTreeMap<PartitionKey, Offset>, QuestionError> {
+        let began = runtime::now();
+        loop {
+            pipeline.note_partitions(&*self.log)?;
+            let keys = pipeline.positions().map(|position| position.key);
+            let keys: Vec<PartitionKey> = keys.collect();
+            let extents = self.log.extents_there(keys.clone()).await;
+            let found = keys.into_iter().zip(&extents);
+            let found = found.filter_map(|(key, extent)| Some((key, (*extent)?.high_watermark)));
+            let found: BTreeMap<_, _> = found.collect();
+            if extents.iter().all(Option::is_some) {
+                return Ok(found);
+            }
+            if self.stopping.get() {
+                return Err(QuestionError::Stopping);
+            }
+            if runtime::now().since(began) >= MISSING_MAX {
+                return Err(self.unreadable(pipeline, &BTreeMap::new(), &found).into());
+            }
+            runtime::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Because of the first partition that is not where it ends there, or has no end.
+    fn unreadable(
+        &self,
+        pipeline: &Pipeline,
+        there: &BTreeMap<PartitionKey, Offset>,
+        found: &BTreeMap<PartitionKey, Offset>,
+    ) -> PipelineError {
+        let is_missing = |key: PartitionKey| {
+            let at = found.get(&key);
+            at.is_none_or(|at| there.get(&key).is_some_and(|end| at < end))
+        };
+        let mut places = pipeline.places(&[], &*self.log).into_iter();
+        let place = places.find(|place| is_missing(place.partition));
+        let (topic, partition) = place
+            .map(|place| (place.topic, place.partition.partition.0))
+            .unwrap_or_default();
+        PipelineError::Unreadable { topic, partition }
     }
 
     /// Until all that stands in the log now has been read.
     pub(super) async fn wait_read(&self, relation: &Relation) -> Result<(), QuestionError> {
-        let first = self.epoch.get() + 2;
-        let reached = || self.epoch.get() >= first;
-        self.wait_until(reached).await?;
-        self.wait_shown().await?;
+        let second = self.epoch.get() + 2;
+        let read = async {
+            self.wait_until(|| self.epoch.get() >= second).await?;
+            self.wait_shown().await
+        };
+        // All others wait with it, and nobody can drop it yet.
+        let is_stuck = async {
+            let now = runtime::now;
+            let is_stuck = |since: Instant| now().since(since) >= READ_WITHIN;
+            while !relation.reading_since.get().is_some_and(is_stuck) {
+                runtime::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let mut done = Err(QuestionError::Failed {
+            name: relation.name.clone(),
+            why: "what it reads cannot be read now".to_owned(),
+        });
+        first(async { done = read.await }, is_stuck).await;
+        done?;
         self.check_running(relation)
     }
 
@@ -303,6 +398,7 @@ impl Engine {
 
     /// Whether a relation may go; until `drop_relation` or `keep_relation` nothing is made that reads it.
     pub fn prepare_drop(&self, name: &str) -> Result<(), QuestionError> {
+        self.check_started()?;
         let relation = self.relation(name)?;
         if self.is_replaced(name) {
             return Err(QuestionError::Busy(name.to_owned()));
@@ -373,8 +469,46 @@ impl Engine {
         }
         self.end_delivery(relation.id);
         self.leaving.borrow_mut().insert(relation.id);
+        self.left.notify_all();
         relation.end_subscribers();
         self.wake.notify_one();
+        self.release_topic(&relation);
+    }
+
+    /// What comes of a pipeline's work; nothing when its relation is dropped meanwhile: what it waits for may never come.
+    pub(super) async fn unless_dropped<T>(
+        &self,
+        relation: u64,
+        work: impl Future<Output = Result<T, PipelineError>>,
+    ) -> Option<Result<T, PipelineError>> {
+        let mut done = None;
+        let dropped = async {
+            loop {
+                let left = self.left.notified();
+                if self.leaving.borrow().contains(&relation) {
+                    return;
+                }
+                left.await;
+            }
+        };
+        first(async { done = Some(work.await) }, dropped).await;
+        // Nobody is to be told why it stopped.
+        done.filter(|done| done.is_ok() || !self.leaving.borrow().contains(&relation))
+    }
+
+    /// Tells the log that nobody names a topic any more, if so.
+    fn release_topic(&self, gone: &Relation) {
+        let Some(topic) = topic_of(gone) else { return };
+        let is_named = {
+            let relations = self.relations.borrow();
+            relations
+                .values()
+                .any(|other| topic_of(other) == Some(topic))
+        };
+        // What is being made may name it: then it is known until the next start.
+        if !is_named && self.reserved.borrow().is_empty() {
+            self.log.release_topic(topic);
+        }
     }
 
     pub(super) fn relation(&self, name: &str) -> Result<Rc<Relation>, QuestionError> {
@@ -390,6 +524,7 @@ impl Engine {
     ) -> Result<(), QuestionError> {
         loop {
             let progressed = self.progressed.notified();
+            self.check_started()?;
             if self.stopping.get() {
                 return Err(QuestionError::Stopping);
             }
@@ -457,27 +592,34 @@ impl Engine {
         source: &Source,
         cuts: &BTreeMap<PartitionKey, Offset>,
     ) -> Result<Vec<Delta>, QuestionError> {
-        let shape = self.log.topic(&source.topic);
-        let shape = shape.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
-        let keys: Vec<PartitionKey> = (0..shape.partitions)
-            .map(|partition| PartitionKey {
+        let reader = std::sync::Arc::new(whole_reader(source));
+        let (keys, extents) = loop {
+            let shape = self.log.topic(&source.topic);
+            let shape = shape.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
+            let keys = (0..shape.partitions).map(|partition| PartitionKey {
                 topic: shape.id,
                 partition: PartitionIndex(partition),
-            })
-            .collect();
-        let reader = std::sync::Arc::new(whole_reader(source));
-        let extents = self.log.extents(keys.clone()).await;
+            });
+            let keys: Vec<PartitionKey> = keys.collect();
+            let extents = self.log.extents_there(keys.clone()).await;
+            // Asking may have shown that it has more partitions, or is another topic.
+            if self.log.topic(&source.topic) == Some(shape) {
+                break (keys, extents);
+            }
+        };
         let mut rows = Vec::new();
         for (key, extent) in keys.into_iter().zip(extents) {
-            let extent = extent.ok_or_else(|| PipelineError::Unreadable {
+            let unreadable = || PipelineError::Unreadable {
                 topic: source.topic.clone(),
                 partition: key.partition.0,
-            })?;
+            };
+            let extent = extent.ok_or_else(unreadable)?;
             let end = cuts.get(&key).copied().unwrap_or(extent.high_watermark);
             let mut from = extent.log_start_offset;
             while from < end {
                 let read = self.log.read(key, from, end, READ_BYTES, reader.clone());
-                let decoded = read.await?;
+                let read = runtime::timeout(READ_WITHIN, read).await;
+                let decoded = read.map_err(|_| unreadable())??;
                 from = decoded.next_offset;
                 rows.extend(decoded.deltas);
             }
@@ -631,4 +773,10 @@ pub(super) fn may_be_decoded(source: &Source) -> Result<(), QuestionError> {
         known.map_err(|error| QuestionError::Pipeline(error.into()))?;
     }
     Ok(())
+}
+
+/// The topic that a relation reads or writes.
+fn topic_of(relation: &Relation) -> Option<&str> {
+    let definition = &relation.definition;
+    definition.topic_read().or(definition.topic_written())
 }

@@ -9,17 +9,21 @@ use std::{
 
 use arrow_schema::{Field, Schema, SchemaRef};
 use base::{Offset, PartitionKey};
-use runtime::sync::Notify;
+use runtime::{Instant, sync::Notify};
 
 use super::{
     arrangement::{Arrangement, Loaded, NotThere, Rows},
-    pipeline::table_plan,
     questions::Changes,
     runs::{ROWS, RunWriter},
     waiting::Turn,
 };
 use crate::{
-    Definition, Delta, Plan, graph::StateKey, log::ExternalTopic, row::RowCodec, source::Decoded,
+    Definition, Delta, Operator, Plan,
+    graph::StateKey,
+    log::ExternalTopic,
+    plan::{Input, Node},
+    row::RowCodec,
+    source::Decoded,
 };
 
 /// Epochs that a subscriber may be behind.
@@ -70,6 +74,8 @@ pub struct Relation {
     /// Of an index that is being made.
     index_bytes: Cell<usize>,
     subscribers: RefCell<Vec<Rc<Subscriber>>>,
+    /// Since when its pipeline waits for records.
+    pub(super) reading_since: Cell<Option<Instant>>,
     failure: RefCell<Option<String>>,
     /// Writers of a table, one at a time.
     pub(super) writes: Rc<Turn>,
@@ -130,6 +136,7 @@ impl Relation {
             state_bytes: Cell::new(0),
             index_bytes: Cell::new(0),
             subscribers: RefCell::default(),
+            reading_since: Cell::new(None),
             failure: RefCell::default(),
             writes: Rc::default(),
             changed_at: Cell::new(0),
@@ -414,3 +421,22 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
 
 #[cfg(test)]
 mod tests;
+
+/// The plan of a table: its rows as they are.
+fn table_plan(name: &str, schema: &SchemaRef) -> Plan {
+    let input = Input {
+        relation: name.to_owned(),
+        columns: (0..schema.fields().len()).collect(),
+        is_append_only: false,
+        time: None,
+    };
+    Plan {
+        nodes: vec![Node {
+            operator: Operator::Input(input),
+            inputs: Vec::new(),
+            schema: schema.clone(),
+            closes: None,
+            ages: None,
+        }],
+    }
+}

@@ -1,28 +1,36 @@
 //! Records of a topic of an external cluster, fetched ahead.
 //!
-//! # Place       a task for each topic that is read, on the engine's shard; ends when nobody has asked for `ASKED_WITHIN`
+//! # Place       a task for each topic that is read, on the engine's shard; ends when nobody has read for `READ_WITHIN`, and when
+//!               the topic is another one than at its beginning
 //! # Invariants
 //! 1. The end that the engine is told of is behind what is here or was: an epoch's cut never waits for the cluster.
 //! 2. Of transactions only what is committed comes (`Isolation::ReadCommitted`).
+//! 3. What comes is of the topic with the id that this began with.
 //!
-//! # Limits      a partition with `BUFFER_BYTES` here is fetched no further until the engine has read of it
+//! # Limits      a partition with `BUFFER_BYTES` here is fetched no further until the engine has read of it; nor, while all
+//!               feeds together have `FEEDS_BYTES`, one with anything
 
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
+    io,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use base::{Offset, PartitionIndex, ShardId};
+use base::{Offset, PartitionIndex, ShardId, TopicId};
 use client::{
     ClientError, Consumer, ConsumerConfig, Fetched, Isolation, Reset, Start, admin::OffsetSpec,
 };
 use kafka::error::ErrorCode;
-use runtime::{Class, Instant, sync::Notify};
+use runtime::{
+    Class, Instant,
+    budget::{Budget, Permit},
+    sync::{Notify, Shutdown},
+};
 use streams::{
-    log::{Extent, ExternalTopic, LogError},
+    log::{Extent, LogError},
     source::{Decoded, SourceReader},
 };
 
@@ -30,10 +38,16 @@ use super::{Connected, External, known::Known, shape_here};
 
 const BUFFER_BYTES: usize = 2 << 20;
 
+/// As much as so many partitions that are read at once; what more there are go on by an answer each.
+pub(super) const FEEDS_BYTES: u64 = 32 * BUFFER_BYTES as u64;
+
 /// Of one partition in one answer.
 const FETCH_BYTES: i32 = 512 << 10;
 
-const ASKED_WITHIN: Duration = Duration::from_secs(30);
+/// Of one leader in one answer.
+const ANSWER_BYTES: i32 = 4 << 20;
+
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where partitions begin, and how many there are, changes seldom.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -62,50 +76,64 @@ struct Buffer {
 struct Chunk {
     from: Offset,
     next: Offset,
-    batches: Rc<Vec<u8>>,
+    batches: Arc<Vec<u8>>,
+    /// Of what all feeds may hold, where there was so much left.
+    _room: Option<Permit>,
+}
+
+/// Why nothing comes.
+#[derive(Debug, thiserror::Error)]
+enum FeedError {
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    #[error("what is known of it cannot be written: {0}")]
+    Known(#[from] io::Error),
 }
 
 /// Whose records these are, and who is told.
 pub(super) struct FeedOf {
     pub external: Rc<External>,
     pub known: Rc<Known>,
+    /// What all feeds may hold.
+    pub room: Budget,
     /// Something was fetched.
     pub arrived: Rc<Notify>,
-    pub stopping: Rc<Cell<bool>>,
+    pub stopping: Shutdown,
 }
 
 /// See the module head.
 pub(super) struct Feed {
     external: Rc<External>,
+    /// The topic's, here.
+    id: TopicId,
     known: Rc<Known>,
+    room: Budget,
     buffers: RefCell<BTreeMap<PartitionIndex, Buffer>>,
     /// There are partitions that are not fetched yet.
     has_more: Cell<bool>,
-    asked_at: Cell<Instant>,
+    read_at: Cell<Instant>,
     arrived: Rc<Notify>,
-    stopping: Rc<Cell<bool>>,
+    stopping: Shutdown,
     trouble: RefCell<Option<String>>,
+    /// The topic is another one, or nobody's.
     is_over: Cell<bool>,
 }
 
 impl Feed {
-    pub fn start(of: FeedOf) -> Rc<Self> {
-        let feed = Rc::new(Self {
+    pub fn new(of: FeedOf) -> Self {
+        Self {
+            id: of.external.shape.get().id,
             external: of.external,
             known: of.known,
+            room: of.room,
             buffers: RefCell::default(),
             has_more: Cell::new(false),
-            asked_at: Cell::new(runtime::now()),
+            read_at: Cell::new(runtime::now()),
             arrived: of.arrived,
             stopping: of.stopping,
             trouble: RefCell::default(),
             is_over: Cell::new(false),
-        });
-        let running = feed.clone();
-        runtime::spawn(Class::Streams, "external feed", async move {
-            running.run().await;
-        });
-        feed
+        }
     }
 
     /// Whether somebody reads that partition.
@@ -113,41 +141,38 @@ impl Feed {
         self.buffers.borrow().contains_key(&partition)
     }
 
-    pub fn is_over(&self) -> bool {
-        self.is_over.get()
-    }
-
     pub fn trouble(&self) -> Option<String> {
         self.trouble.borrow().clone()
     }
 
-    /// Lets go of what stands before that offset.
+    /// Lets go of what stands before that offset, also when it is not here yet.
     pub fn note_read(&self, partition: PartitionIndex, position: Offset) {
-        self.asked_at.set(runtime::now());
+        self.read_at.set(runtime::now());
         let mut buffers = self.buffers.borrow_mut();
         let buffer = buffers.entry(partition).or_insert_with(|| {
             self.has_more.set(true);
-            Buffer {
-                wanted: position,
-                ..Buffer::default()
-            }
+            Buffer::default()
         });
-        while buffer.chunks.front().is_some_and(|c| c.next <= position) {
-            if let Some(gone) = buffer.chunks.pop_front() {
-                buffer.bytes -= gone.batches.len();
-            }
+        buffer.let_go(position);
+        if buffer.start.is_none() {
+            buffer.wanted = buffer.wanted.max(position);
+        } else if buffer.next < position {
+            buffer.next = position;
+            self.has_more.set(true);
         }
     }
 
     /// What the engine may read.
     pub fn extent(&self, partition: PartitionIndex) -> Extent {
-        self.asked_at.set(runtime::now());
         let buffers = self.buffers.borrow();
-        let found = buffers
-            .get(&partition)
-            .and_then(|buffer| Some((buffer.start?, buffer.next)));
-        // As long as nobody knows where it begins, nothing is there to be read.
-        let (start, next) = found.unwrap_or_default();
+        let (start, next) = match buffers.get(&partition) {
+            None => (Offset::ZERO, Offset::ZERO),
+            Some(buffer) => match buffer.start {
+                // As long as nobody knows where it begins, there is what was read before.
+                None => (Offset::ZERO, buffer.wanted),
+                Some(start) => (start, buffer.next),
+            },
+        };
         Extent {
             log_start_offset: start,
             high_watermark: next.max(start),
@@ -155,7 +180,7 @@ impl Feed {
     }
 
     /// The batches that the record at that offset is in, if they are here.
-    pub fn fetched(&self, partition: PartitionIndex, from: Offset) -> Option<Rc<Vec<u8>>> {
+    pub fn fetched(&self, partition: PartitionIndex, from: Offset) -> Option<Arc<Vec<u8>>> {
         let buffers = self.buffers.borrow();
         let chunks = &buffers.get(&partition)?.chunks;
         let mut chunks = chunks.iter();
@@ -164,41 +189,48 @@ impl Feed {
     }
 
     fn is_wanted(&self) -> bool {
-        let is_asked = runtime::now().since(self.asked_at.get()) < ASKED_WITHIN;
-        is_asked && !self.stopping.get()
+        let is_read = runtime::now().since(self.read_at.get()) < READ_WITHIN;
+        is_read && !self.is_over.get() && !self.stopping.is_triggered()
     }
 
-    async fn run(&self) {
+    /// Fetches until nobody wants any more.
+    pub async fn run(&self) {
         while self.is_wanted() {
             if let Err(error) = self.fetch().await {
                 self.note_trouble(&error);
                 runtime::sleep(RETRY).await;
             }
         }
-        self.is_over.set(true);
     }
 
-    fn note_trouble(&self, error: &ClientError) {
+    fn note_trouble(&self, error: &FeedError) {
         let topic = &self.external.name;
         if self.trouble.replace(Some(error.to_string())).is_none() {
             tracing::warn!(topic, %error, "it cannot be read; trying again");
         }
     }
 
-    /// Until something fails, a partition is new, or nobody wants any more.
-    async fn fetch(&self) -> Result<(), ClientError> {
-        let connected = self.external.cluster.connect().await?;
-        self.learn(&connected).await?;
-        // Those that come while this asks are for the next time.
-        self.has_more.set(false);
-        self.look_for_starts(&connected.client).await?;
+    fn note_fetched(&self) {
         if self.trouble.take().is_some() {
             tracing::info!(topic = %self.external.name, "it can be read again");
         }
+    }
+
+    /// Until something fails, a partition is new, or nobody wants any more.
+    async fn fetch(&self) -> Result<(), FeedError> {
+        let connected = self.external.cluster.connect().await?;
+        let theirs = self.learn(&connected).await?;
+        if self.is_over.get() {
+            return Ok(());
+        }
+        // Those that come while this asks are for the next time.
+        self.has_more.set(false);
+        self.look_for_starts(&connected.client).await?;
         let config = ConsumerConfig {
             isolation: Isolation::ReadCommitted,
             reset: Reset::Fail,
             partition_bytes_max: FETCH_BYTES,
+            fetch_bytes_max: ANSWER_BYTES,
             ..ConsumerConfig::default()
         };
         let consumer = Consumer::new(&connected.client, config);
@@ -210,7 +242,7 @@ impl Feed {
             wanted.collect()
         };
         consumer.assign(&wanted).await?;
-        let fetched = self.fetch_from(&consumer, &connected).await;
+        let fetched = self.fetch_from(&consumer, &connected, theirs).await;
         consumer.close().await?;
         fetched
     }
@@ -219,25 +251,27 @@ impl Feed {
         &self,
         consumer: &Consumer,
         connected: &Connected,
-    ) -> Result<(), ClientError> {
+        theirs: TopicId,
+    ) -> Result<(), FeedError> {
         let mut looked_at = runtime::now();
         while self.is_wanted() && !self.has_more.get() {
-            let mut wait = POLL;
-            for (partition, buffer) in self.buffers.borrow().iter() {
-                let is_full = buffer.bytes >= BUFFER_BYTES;
-                consumer.pause(&self.external.topic, *partition, is_full);
-                if is_full {
-                    wait = POLL_FULL;
-                }
+            let wait = self.pause_full(consumer);
+            let polled = consumer.poll(wait).await;
+            if connected.log.id_now(&self.external.topic) != Some(theirs) {
+                // What came may be of another topic of this name.
+                return Ok(());
             }
-            match consumer.poll(wait).await {
+            match polled {
                 Ok(fetched) => self.take(fetched),
-                Err(error) if error.code() == Some(ErrorCode::OffsetOutOfRange) => {
-                    // Which partition it is shows when all are asked where they begin.
-                    return self.look_for_starts(&connected.client).await;
+                Err(error) => {
+                    if error.code() == Some(ErrorCode::OffsetOutOfRange) {
+                        // Which partition it is shows when all are asked where they begin.
+                        self.look_for_starts(&connected.client).await?;
+                    }
+                    return Err(error.into());
                 }
-                Err(error) => return Err(error),
             }
+            self.note_fetched();
             let now = runtime::now();
             if now.since(looked_at) >= LOOK_AGAIN {
                 looked_at = now;
@@ -248,24 +282,36 @@ impl Feed {
         Ok(())
     }
 
-    /// Whether the topic has more partitions now.
-    async fn learn(&self, connected: &Connected) -> Result<(), ClientError> {
-        let external = &self.external;
-        let theirs = connected.log.learn(&external.topic, None).await?;
-        let brokers = external.cluster.brokers.clone();
-        let named = ExternalTopic {
-            topic: external.topic.clone(),
-            brokers,
-        };
-        let shape = shape_here(&named.brokers, theirs);
-        let learnt = External::new(external.cluster.clone(), &named, shape);
-        if let Err(error) = self.known.learn(learnt).await {
-            tracing::warn!(topic = %external.name, %error, "what is known of it cannot be written");
+    /// Asks no more for partitions of which enough is here; how long to wait for others.
+    fn pause_full(&self, consumer: &Consumer) -> Duration {
+        let mut wait = POLL;
+        let is_short = self.room.available_bytes() < u64::from(FETCH_BYTES.unsigned_abs());
+        for (partition, buffer) in self.buffers.borrow().iter() {
+            let is_full = buffer.bytes >= BUFFER_BYTES || (is_short && buffer.bytes > 0);
+            consumer.pause(&self.external.topic, *partition, is_full);
+            if is_full {
+                wait = POLL_FULL;
+            }
         }
-        Ok(())
+        wait
     }
 
-    async fn look_for_starts(&self, client: &client::Client) -> Result<(), ClientError> {
+    /// Whether the topic has more partitions now, or is another one; its id there.
+    async fn learn(&self, connected: &Connected) -> Result<TopicId, FeedError> {
+        let external = &self.external;
+        let theirs = connected.log.learn(&external.topic, None).await?;
+        let shape = shape_here(&external.cluster.brokers, theirs);
+        // One that was forgotten meanwhile is not to come back.
+        if self.known.by_id(self.id).is_some() {
+            self.known.learn(external, shape).await?;
+        }
+        if self.known.by_id(self.id).is_none() {
+            self.is_over.set(true);
+        }
+        Ok(theirs.id)
+    }
+
+    async fn look_for_starts(&self, client: &client::Client) -> Result<(), FeedError> {
         let name: Rc<str> = self.external.topic.as_str().into();
         let wanted: Vec<_> = {
             let buffers = self.buffers.borrow();
@@ -304,12 +350,18 @@ impl Feed {
             let Some(buffer) = buffers.get_mut(&part.partition) else {
                 continue;
             };
-            buffer.bytes += part.records.len();
+            // It was asked for before whoever reads went on elsewhere.
+            if part.from != buffer.next {
+                continue;
+            }
+            let bytes = part.records.len();
+            buffer.bytes += bytes;
             buffer.next = part.next;
             buffer.chunks.push_back(Chunk {
                 from: part.from,
                 next: part.next,
-                batches: Rc::new(part.records.to_vec()),
+                _room: self.room.try_acquire(bytes as u64),
+                batches: Arc::new(part.records.to_vec()),
             });
         }
         drop(buffers);
@@ -318,6 +370,14 @@ impl Feed {
 }
 
 impl Buffer {
+    fn let_go(&mut self, until: Offset) {
+        while self.chunks.front().is_some_and(|c| c.next <= until) {
+            if let Some(gone) = self.chunks.pop_front() {
+                self.bytes -= gone.batches.len();
+            }
+        }
+    }
+
     /// Not so when the cluster has removed what was to be read next: whoever wants it is told.
     fn can_be_read(&self) -> bool {
         self.start.is_some_and(|start| start <= self.next)
@@ -327,11 +387,10 @@ impl Buffer {
 /// Rows of the records in a range, made on one shard or another: decoding is most of a simple query's work.
 pub(super) async fn decode(
     partition: PartitionIndex,
-    batches: Rc<Vec<u8>>,
+    batches: Arc<Vec<u8>>,
     (from, until): (Offset, Offset),
     reader: Arc<SourceReader>,
 ) -> Result<Decoded, LogError> {
-    let batches = batches.to_vec();
     let shard = partition.0.unsigned_abs() % u32::from(runtime::shard_count());
     let shard = ShardId(shard as u16);
     let there = move || async move {

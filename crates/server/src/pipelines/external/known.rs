@@ -7,6 +7,9 @@
 //! | (topic id 16 bytes, partitions i32, length u32, name)*
 //! ```
 //!
+//! # Limits
+//! Topics that relations name, and those of statements that failed.
+//!
 //! # Crash
 //! The file is the old one or the new one. A relation is made only when its topics stand in it, and the engine is told of
 //! more partitions only when they do.
@@ -28,11 +31,35 @@ use super::External;
 
 const MAGIC: [u8; 8] = *b"FBEXT\0\0\x01";
 
+/// The same topics by their names here and by their ids.
+#[derive(Default)]
+struct Topics {
+    by_name: BTreeMap<String, Rc<External>>,
+    by_id: BTreeMap<TopicId, Rc<External>>,
+}
+
+impl Topics {
+    fn put(&mut self, topic: &Rc<External>, shape: TopicShape) {
+        self.remove(&topic.name);
+        topic.shape.set(shape);
+        self.by_name.insert(topic.name.clone(), topic.clone());
+        self.by_id.insert(shape.id, topic.clone());
+    }
+
+    /// Whether it was there.
+    fn remove(&mut self, name: &str) -> bool {
+        let gone = self.by_name.remove(name);
+        if let Some(gone) = &gone {
+            self.by_id.remove(&gone.shape.get().id);
+        }
+        gone.is_some()
+    }
+}
+
 /// See the module head.
 pub(super) struct Known {
     path: PathBuf,
-    /// By their names here.
-    topics: RefCell<BTreeMap<String, Rc<External>>>,
+    topics: RefCell<Topics>,
     /// Held while writing.
     turn: Budget,
 }
@@ -51,57 +78,65 @@ impl Known {
         self.path.display().to_string()
     }
 
-    pub fn put(&self, topic: Rc<External>) {
-        self.topics.borrow_mut().insert(topic.name.clone(), topic);
+    pub fn put(&self, topic: &Rc<External>) {
+        self.topics.borrow_mut().put(topic, topic.shape.get());
     }
 
     pub fn by_name(&self, name: &str) -> Option<Rc<External>> {
-        self.topics.borrow().get(name).cloned()
+        self.topics.borrow().by_name.get(name).cloned()
     }
 
     pub fn by_id(&self, id: TopicId) -> Option<Rc<External>> {
-        let topics = self.topics.borrow();
-        topics.values().find(|t| t.shape.get().id == id).cloned()
+        self.topics.borrow().by_id.get(&id).cloned()
     }
 
-    /// Takes in what a cluster has said of a topic: first on disk, then for the engine.
-    pub async fn learn(&self, topic: Rc<External>) -> io::Result<()> {
+    /// No relation names it any more; to be saved. Whether it was known.
+    pub fn forget(&self, name: &str) -> bool {
+        self.topics.borrow_mut().remove(name)
+    }
+
+    /// What is known, as it is.
+    pub async fn save(&self) -> io::Result<()> {
         let _turn = self.turn.acquire(1).await;
-        let shape = topic.shape.get();
-        let known = self.by_name(&topic.name);
-        if known
-            .as_ref()
-            .is_some_and(|known| known.shape.get() == shape)
-        {
-            return Ok(());
-        }
-        let mut shapes: BTreeMap<String, TopicShape> = {
-            let topics = self.topics.borrow();
-            let shapes = topics.values();
-            shapes.map(|t| (t.name.clone(), t.shape.get())).collect()
-        };
-        shapes.insert(topic.name.clone(), shape);
+        self.write(&self.shapes()).await
+    }
+
+    fn shapes(&self) -> BTreeMap<String, TopicShape> {
+        let topics = self.topics.borrow();
+        let topics = topics.by_name.values();
+        topics.map(|t| (t.name.clone(), t.shape.get())).collect()
+    }
+
+    async fn write(&self, shapes: &BTreeMap<String, TopicShape>) -> io::Result<()> {
         if let Some(dir) = self.path.parent() {
             fs::create_dir_all_durable(dir).await?;
         }
-        let shapes: Vec<(String, TopicShape)> = shapes.into_iter().collect();
-        fs::replace(&self.path, &encode(&shapes)).await?;
-        match known {
-            Some(known) => known.shape.set(shape),
-            None => self.put(topic),
+        fs::replace(&self.path, &encode(shapes)).await
+    }
+
+    /// Takes in what a cluster has said of a topic: first on disk, then for the engine.
+    pub async fn learn(&self, topic: &Rc<External>, shape: TopicShape) -> io::Result<()> {
+        let _turn = self.turn.acquire(1).await;
+        let known = self.by_name(&topic.name);
+        if known.is_some_and(|known| known.shape.get() == shape) {
+            return Ok(());
         }
+        let mut shapes = self.shapes();
+        shapes.insert(topic.name.clone(), shape);
+        self.write(&shapes).await?;
+        self.topics.borrow_mut().put(topic, shape);
         Ok(())
     }
 
     /// Nothing where there is no file.
-    pub async fn load(&self) -> Result<Vec<(String, TopicShape)>, CheckpointError> {
+    pub async fn load(&self) -> Result<BTreeMap<String, TopicShape>, CheckpointError> {
         let path = self.name();
         let failed = |error: io::Error| CheckpointError::Io {
             path: path.clone(),
             error: error.to_string(),
         };
         if !fs::exists(&self.path).await.map_err(failed)? {
-            return Ok(Vec::new());
+            return Ok(BTreeMap::new());
         }
         let bytes = fs::read(&self.path).await.map_err(failed)?;
         decode(&bytes).ok_or(CheckpointError::Damaged {
@@ -112,7 +147,7 @@ impl Known {
     }
 }
 
-fn encode(topics: &[(String, TopicShape)]) -> Vec<u8> {
+fn encode(topics: &BTreeMap<String, TopicShape>) -> Vec<u8> {
     let mut body = (topics.len() as u32).to_le_bytes().to_vec();
     for (name, shape) in topics {
         body.extend(shape.id.0);
@@ -123,7 +158,7 @@ fn encode(topics: &[(String, TopicShape)]) -> Vec<u8> {
     [&MAGIC[..], &crc32c(&body).to_le_bytes(), &body].concat()
 }
 
-fn decode(bytes: &[u8]) -> Option<Vec<(String, TopicShape)>> {
+fn decode(bytes: &[u8]) -> Option<BTreeMap<String, TopicShape>> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
     let (checksum, mut body) = rest.split_first_chunk::<4>()?;
     if *magic != MAGIC || u32::from_le_bytes(*checksum) != crc32c(body) {
@@ -136,13 +171,13 @@ fn decode(bytes: &[u8]) -> Option<Vec<(String, TopicShape)>> {
     };
     let number = |bytes: &[u8]| Some(u32::from_le_bytes(bytes.try_into().ok()?));
     let count = number(take(4)?)?;
-    let mut topics = Vec::new();
+    let mut topics = BTreeMap::new();
     for _ in 0..count {
         let id = TopicId(take(16)?.try_into().ok()?);
         let partitions = number(take(4)?)?.cast_signed();
         let length = number(take(4)?)? as usize;
         let name = String::from_utf8(take(length)?.to_vec()).ok()?;
-        topics.push((name, TopicShape { id, partitions }));
+        topics.insert(name, TopicShape { id, partitions });
     }
     Some(topics)
 }

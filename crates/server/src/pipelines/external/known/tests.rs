@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn what_is_saved_is_loaded_and_damage_shows() {
-    let topics = vec![
+    let topics = BTreeMap::from([
         (
             "kafka://localhost:9092/a".to_owned(),
             TopicShape {
@@ -19,10 +19,10 @@ fn what_is_saved_is_loaded_and_damage_shows() {
                 partitions: 1,
             },
         ),
-    ];
+    ]);
     let bytes = encode(&topics);
     assert_eq!(decode(&bytes), Some(topics));
-    assert_eq!(decode(&encode(&[])), Some(Vec::new()));
+    assert_eq!(decode(&encode(&BTreeMap::new())), Some(BTreeMap::new()));
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1;
