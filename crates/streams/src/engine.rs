@@ -36,7 +36,9 @@ mod questions;
 mod relation;
 mod report;
 mod restore;
+mod saving;
 mod sink;
+pub mod store;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -44,21 +46,20 @@ mod waiting;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
-    io,
     path::Path,
     rc::Rc,
     time::Duration,
 };
 
 use base::{Offset, PartitionKey};
-use runtime::{Class, Fatal, Instant, sync::Notify};
+use runtime::{Class, Instant, sync::Notify};
 
 use crate::{Definition, log::TopicLog};
 use arrangement::NotThere;
 use budget::Budget;
 pub use budget::OverBudget;
-pub use checkpoint::CheckpointError;
-use checkpoint::{Checkpoint, CheckpointDir, PipelineState, RunWriter};
+use checkpoint::{Checkpoint, CheckpointDir, PipelineState};
+pub use checkpoint::{CheckpointError, Numbered};
 use deciding::Outbox;
 use delivery::Deliveries;
 pub use delivery::DeliveryReport;
@@ -70,6 +71,7 @@ pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
 pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
+use store::{RunStore, StateStore, Stores};
 use waiting::Turn;
 
 pub(crate) use waiting::all;
@@ -92,9 +94,6 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The same after a full disk, while readers see what must be saved.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
-
-/// Runs of one pipeline before all of its state is written anew.
-const RUNS_MAX: usize = 8;
 
 /// Up to where in its outbox an engine's checkpoint stands; `None` if it has never saved one there.
 pub async fn saved_outbox(data_dir: &Path) -> Result<Option<Offset>, CheckpointError> {
@@ -135,6 +134,8 @@ pub struct Engine {
     planted: PlantedBugs,
     log: Rc<dyn TopicLog>,
     checkpoints: CheckpointDir,
+    runs: Rc<dyn StateStore>,
+    stores: Stores,
     relations: RefCell<BTreeMap<String, Rc<Relation>>>,
     /// Made, and not yet worked on by the loop.
     joining: RefCell<Vec<Pipeline>>,
@@ -185,6 +186,8 @@ struct Stream {
     must_save: bool,
     /// The next checkpoint writes all there is: the last one was cut short, and what had changed was said to it only.
     saves_all: bool,
+    /// The same of some relations: they are another thing than they were.
+    saves_all_of: BTreeSet<u64>,
     outbox: Outbox,
     /// The epoch before, where it was not decided and somebody drops late rows.
     previous: Option<Decided>,
@@ -205,6 +208,7 @@ impl Stream {
             changed: false,
             must_save: false,
             saves_all: false,
+            saves_all_of: BTreeSet::new(),
             previous: None,
             is_void: false,
         }
@@ -230,12 +234,28 @@ impl Engine {
         planted: PlantedBugs,
         state_bytes_max: usize,
     ) -> Result<Rc<Self>, EngineError> {
+        let stores = Stores::default();
+        Self::start_with_stores(log, data_dir, relations, planted, state_bytes_max, stores).await
+    }
+
+    /// The same with state in other stores than runs.
+    pub async fn start_with_stores(
+        log: Rc<dyn TopicLog>,
+        data_dir: &Path,
+        relations: Vec<NewRelation>,
+        planted: PlantedBugs,
+        state_bytes_max: usize,
+        stores: Stores,
+    ) -> Result<Rc<Self>, EngineError> {
         let checkpoints = CheckpointDir::new(data_dir);
         let saved = checkpoints.load().await?.unwrap_or_default();
+        let runs = RunStore::new(data_dir).with_planted(planted.believe_removals);
         let engine = Rc::new(Self {
             planted,
             log,
             checkpoints,
+            runs: Rc::new(runs),
+            stores,
             relations: RefCell::default(),
             joining: RefCell::default(),
             leaving: RefCell::default(),
@@ -258,9 +278,7 @@ impl Engine {
             stopping: Cell::new(false),
             stopped: Notify::new(),
         });
-        if let Err(error) = engine.checkpoints.sweep(&saved).await {
-            tracing::warn!(%error, "old state of views cannot be removed");
-        }
+        engine.sweep(&saved).await;
         let mut relations = relations;
         relations.sort_by_key(|relation| rank(relation.id));
         let mut stream = Stream::at(saved);
@@ -333,10 +351,7 @@ impl Engine {
                         anew.insert(relation.id);
                         stream.pipelines.push(pipeline);
                         // Of what it was nothing is part of what it will be.
-                        let states = stream.saved.pipelines.iter_mut();
-                        for state in states.filter(|state| state.id == relation.id) {
-                            state.runs.clear();
-                        }
+                        stream.saves_all_of.insert(relation.id);
                     }
                 },
             }
@@ -622,100 +637,6 @@ impl Engine {
             }
         }
         self.applying.set(false);
-    }
-
-    /// Writes what changed since the last one, and makes it the one to restart from.
-    async fn checkpoint(&self, stream: &mut Stream) {
-        // What of them is in memory may be ahead of what they did.
-        let_go_of_failed(stream);
-        stream.saved_at = runtime::now();
-        stream.changed = false;
-        let mut next = Checkpoint {
-            epoch: self.epoch.get(),
-            now: self.now.get(),
-            outbox: stream.outbox.end,
-            pipelines: Vec::new(),
-        };
-        for pipeline in &mut stream.pipelines {
-            let relation = pipeline.relation.clone();
-            let mut state = pipeline.save();
-            if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {
-                state.producer = delivery.written().map(u64::cast_signed);
-            }
-            let before = stream.saved.pipelines.iter().find(|p| p.id == state.id);
-            let before = before.map_or(&[][..], |before| &before.runs);
-            let everything = before.is_empty() || before.len() >= RUNS_MAX || stream.saves_all;
-            let mut run = RunWriter::default();
-            pipeline.checkpoint(everything, &mut |key, value| run.put(key, value));
-            let unsaved = std::mem::take(&mut pipeline.unsaved);
-            match everything {
-                true => relation.save_rows(&mut run),
-                false => relation.save_changes(&unsaved, &mut run),
-            }
-            if !everything {
-                state.runs.extend(before);
-            }
-            if everything || !run.is_empty() {
-                let number = stream.run_number;
-                stream.run_number += 1;
-                match self.checkpoints.write_run(state.id, number, run).await {
-                    Ok(written) => state.runs.push(written),
-                    Err(error) => return self.not_saved(stream, &error),
-                }
-            }
-            next.pipelines.push(state);
-        }
-        next.pipelines.extend(self.stopped(&stream.saved));
-        if let Err(error) = self.checkpoints.save(&next).await {
-            return self.not_saved(stream, &error);
-        }
-        stream.saved = next;
-        stream.must_save = false;
-        stream.saves_all = false;
-        // A restart knows where the epoch before this one ended.
-        stream.previous = None;
-        self.trim_outbox(stream).await;
-        if let Err(error) = self.checkpoints.sweep(&stream.saved).await {
-            tracing::warn!(%error, "old state of views cannot be removed");
-        }
-    }
-
-    /// A sink that has stopped must not begin anew at the next start: it would write everything twice. Nor must a stream:
-    /// what it has seen may be gone from its topic. What was saved of it last stays.
-    fn stopped(&self, saved: &Checkpoint) -> Vec<PipelineState> {
-        let relations = self.relations.borrow();
-        let stopped = relations
-            .values()
-            .filter(|relation| relation.failure().is_some());
-        let stays = |relation: &&Rc<Relation>| {
-            matches!(
-                relation.definition,
-                Definition::Sink(_) | Definition::Stream(_)
-            )
-        };
-        let state = |relation: &Rc<Relation>| {
-            let kept = saved.pipelines.iter().find(|kept| kept.id == relation.id);
-            PipelineState {
-                id: relation.id,
-                has_stopped: true,
-                ..kept.cloned().unwrap_or_default()
-            }
-        };
-        stopped.filter(stays).map(state).collect()
-    }
-
-    /// A full disk is waited out: the last checkpoint stays, and the next writes everything. Any other failed write is never
-    /// tried again: the disk may have told only once.
-    fn not_saved(&self, stream: &mut Stream, error: &io::Error) {
-        if error.kind() != io::ErrorKind::StorageFull {
-            runtime::fatal(Fatal::Io {
-                what: "a checkpoint of the views",
-                error: error.to_string(),
-            });
-        }
-        tracing::warn!("the disk is full: a restart would begin with an older checkpoint");
-        stream.saves_all = true;
-        stream.changed = true;
     }
 
     /// Saves everything and ends the loop.

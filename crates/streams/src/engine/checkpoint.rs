@@ -2,44 +2,26 @@
 //!
 //! # Layout
 //! `<data-dir>/streams/checkpoint` names everything else and is replaced whole; see docs/formats/checkpoint.md.
-//! `<data-dir>/streams/<relation>/<number>.run` holds the entries that changed since the run before:
-//! ```text
-//! magic "FBRUN\0\0\1"   block*   end = a block of length 0
-//! block = length u32, CRC32C of the payload u32, payload = entry*
-//! entry = node u32, table u8, key length u32, value length u32 (u32::MAX: removed), key, value     little-endian
-//! ```
-//! Node `u32::MAX` is the view itself: the key is a row, the value how much was added to its weight (i64).
+//! What it names is in stores (`store`), runs beside it if in no other.
 //!
 //! # Crash
-//! Runs are written and synced before the file that names them is replaced, so a checkpoint is there as a whole or not at
-//! all. Runs that nothing names are removed at the next start.
-//!
-//! # Limits
-//! A block is at most `BLOCK_BYTES_MAX`; longer lengths are refused before anything is allocated.
+//! What is named was written and synced before the file that names it is replaced, so a checkpoint is there as a whole or
+//! not at all.
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
-use base::{FilePos, Offset, PartitionIndex, PartitionKey, TopicId};
-use iobuf::{Buf, BufMut, IoBuf, crc32c};
-use runtime::fs::{self, Durability, File, Open};
+use base::{Offset, PartitionIndex, PartitionKey, TopicId};
+use iobuf::crc32c;
+use runtime::fs;
 
-use crate::{NodeId, graph::StateKey};
+use super::store::{Run, Version};
 
-const MAGIC: [u8; 8] = *b"FBRUN\0\0\x01";
-const VERSION: u8 = 2;
-/// Blocks are closed when they have grown to this.
-const BLOCK_BYTES: usize = 1 << 20;
-/// Runs are read so much at a time.
-const STRETCH_BYTES: usize = 4 << 20;
-/// One entry may be as large as a batch of records allows, and some.
-const BLOCK_BYTES_MAX: usize = 256 << 20;
-const REMOVED: u32 = u32::MAX;
-
-/// The node number of the view's own rows.
-pub const ROWS: NodeId = NodeId(u32::MAX as usize);
+const VERSION: u8 = 3;
+/// Knew no stores but runs.
+const VERSION_RUNS: u8 = 2;
 
 /// What a restart begins with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +45,8 @@ pub struct PipelineState {
     pub watermarks: Vec<(u32, i64)>,
     /// Node, partition, next offset, greatest event time.
     pub positions: Vec<(u32, PartitionKey, Offset, Option<i64>)>,
+    /// Of the store that has the state. Runs have no name.
+    pub store: String,
     pub runs: Vec<Run>,
     /// Of a sink: its producer, and the next sequence of each partition.
     pub producer: Option<i64>,
@@ -71,10 +55,13 @@ pub struct PipelineState {
     pub has_stopped: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    pub number: u64,
-    pub bytes: u64,
+impl PipelineState {
+    pub fn version(&self) -> Version<'_> {
+        Version {
+            relation: self.id,
+            runs: &self.runs,
+        }
+    }
 }
 
 /// Why what is on disk is no checkpoint.
@@ -92,72 +79,43 @@ pub enum CheckpointError {
     Version { path: String, found: u8 },
     #[error("the state of {relation} cannot be restored: {found}")]
     State { relation: String, found: String },
+    #[error("{path}: the disk is full")]
+    Full { path: String },
+    #[error(
+        "{path} holds the state of relation {relation} as of {found}; as of {wanted} is expected"
+    )]
+    Other {
+        path: String,
+        relation: u64,
+        found: Numbered,
+        wanted: Numbered,
+    },
+}
+
+/// A version by its number; none of nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered(pub Option<u64>);
+
+impl fmt::Display for Numbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(number) => write!(f, "version {number}"),
+            None => f.write_str("no version"),
+        }
+    }
 }
 
 impl CheckpointError {
-    fn io(path: &str, error: &io::Error) -> Self {
+    #[must_use]
+    pub fn io(path: &str, error: &io::Error) -> Self {
+        let path = path.to_owned();
+        if error.kind() == io::ErrorKind::StorageFull {
+            return Self::Full { path };
+        }
         Self::Io {
-            path: path.to_owned(),
+            path,
             error: error.to_string(),
         }
-    }
-}
-
-/// Entries on their way into a run.
-pub struct RunWriter {
-    bytes: Vec<u8>,
-    /// Where the present block's payload begins.
-    block_at: usize,
-    entries: u64,
-}
-
-impl Default for RunWriter {
-    fn default() -> Self {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend([0; 8]);
-        Self {
-            block_at: bytes.len(),
-            bytes,
-            entries: 0,
-        }
-    }
-}
-
-impl RunWriter {
-    pub fn put(&mut self, key: StateKey<'_>, value: Option<&[u8]>) {
-        let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("entries fit into blocks");
-        self.bytes.extend((key.node.0 as u32).to_le_bytes());
-        self.bytes.push(key.table);
-        self.bytes.extend(length(key.key).to_le_bytes());
-        self.bytes
-            .extend(value.map_or(REMOVED, length).to_le_bytes());
-        self.bytes.extend_from_slice(key.key);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.entries += 1;
-        if self.bytes.len() - self.block_at >= BLOCK_BYTES {
-            self.close_block();
-        }
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries == 0
-    }
-
-    fn close_block(&mut self) {
-        let payload = &self.bytes[self.block_at..];
-        let (length, checksum) = (payload.len() as u32, crc32c(payload));
-        self.bytes[self.block_at - 8..self.block_at - 4].copy_from_slice(&length.to_le_bytes());
-        self.bytes[self.block_at - 4..self.block_at].copy_from_slice(&checksum.to_le_bytes());
-        self.bytes.extend([0; 8]);
-        self.block_at = self.bytes.len();
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        if self.bytes.len() > self.block_at {
-            self.close_block();
-        }
-        self.bytes
     }
 }
 
@@ -175,98 +133,13 @@ impl CheckpointDir {
         self.0.join("checkpoint")
     }
 
-    fn run_path(&self, id: u64, number: u64) -> PathBuf {
-        self.0.join(id.to_string()).join(format!("{number}.run"))
-    }
-
-    /// Writes a run and makes it last.
-    pub async fn write_run(&self, id: u64, number: u64, run: RunWriter) -> io::Result<Run> {
-        fs::create_dir_all_durable(&self.0.join(id.to_string())).await?;
-        let path = self.run_path(id, number);
-        let open = Open {
-            write: true,
-            create: true,
-            truncate: true,
-            ..Open::default()
-        };
-        let file = File::open(&path, open).await?;
-        let bytes = run.finish();
-        let mut at = 0;
-        for part in bytes.chunks(BLOCK_BYTES) {
-            let data = IoBuf::from(Buf::copy_from_slice(part));
-            file.write_at(FilePos(at), data, Durability::None).await?;
-            at += part.len() as u64;
-        }
-        file.sync_all().await?;
-        fs::sync_dir(&self.0.join(id.to_string())).await?;
-        Ok(Run {
-            number,
-            bytes: bytes.len() as u64,
-        })
-    }
-
-    /// Hands every entry of a run to `each`.
-    pub async fn read_run(
-        &self,
-        id: u64,
-        run: Run,
-        mut each: impl FnMut(StateKey<'_>, Option<&[u8]>) -> Result<(), CheckpointError>,
-    ) -> Result<(), CheckpointError> {
-        let path = self.run_path(id, run.number);
-        let name = path.display().to_string();
-        let open = Open {
-            read: true,
-            ..Open::default()
-        };
-        let file = File::open(&path, open).await;
-        let mut bytes = Stretches {
-            file: file.map_err(|error| CheckpointError::io(&name, &error))?,
-            name: &name,
-            buf: BufMut::with_capacity(STRETCH_BYTES),
-            at: 0,
-            from: 0,
-        };
-        if bytes.take(MAGIC.len()).await? != MAGIC {
-            return Err(bytes.damaged("the magic number of a run"));
-        }
-        loop {
-            let mut head = Reader::new(bytes.take(8).await?, &name);
-            let (length, checksum) = (head.u32()? as usize, head.u32()?);
-            if length == 0 {
-                return match bytes.is_at_end().await? {
-                    true => Ok(()),
-                    false => Err(bytes.damaged("the end")),
-                };
-            }
-            if length > BLOCK_BYTES_MAX {
-                return Err(bytes.damaged("a block's length"));
-            }
-            let payload = bytes.take(length).await?;
-            if crc32c(payload) != checksum {
-                return Err(bytes.damaged("a block with its checksum"));
-            }
-            let mut entries = Reader::new(payload, &name);
-            while !entries.is_empty() {
-                let node = NodeId(entries.u32()? as usize);
-                let table = entries.u8()?;
-                let (key, value) = (entries.u32()?, entries.u32()?);
-                let key = entries.take(key as usize)?;
-                let value = match value {
-                    REMOVED => None,
-                    length => Some(entries.take(length as usize)?),
-                };
-                each(StateKey { node, table, key }, value)?;
-            }
-            if runtime::should_yield() {
-                runtime::yield_now().await;
-            }
-        }
-    }
-
     /// Makes a checkpoint the one to restart from.
-    pub async fn save(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        fs::create_dir_all_durable(&self.0).await?;
-        fs::replace(&self.path(), &checkpoint.encode()).await
+    pub async fn save(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        let path = self.path();
+        let error = |error| CheckpointError::io(&path.display().to_string(), &error);
+        fs::create_dir_all_durable(&self.0).await.map_err(error)?;
+        let replaced = fs::replace(&path, &checkpoint.encode()).await;
+        replaced.map_err(error)
     }
 
     /// `None` where none was ever taken.
@@ -282,33 +155,6 @@ impl CheckpointDir {
         }
         let bytes = fs::read(&path).await.map_err(error)?;
         Checkpoint::decode(&bytes, &name).map(Some)
-    }
-
-    /// Removes runs that the checkpoint does not name.
-    pub async fn sweep(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        if !fs::exists(&self.0).await? {
-            return Ok(());
-        }
-        for dir in fs::read_dir(&self.0).await? {
-            let Ok(id) = dir.name.parse::<u64>() else {
-                continue;
-            };
-            let path = self.0.join(&dir.name);
-            let Some(state) = checkpoint.pipelines.iter().find(|state| state.id == id) else {
-                fs::remove_dir_all(&path).await?;
-                continue;
-            };
-            for file in fs::read_dir(&path).await? {
-                let number = file.name.strip_suffix(".run");
-                let number: Option<u64> = number.and_then(|number| number.parse().ok());
-                let is_named =
-                    number.is_some_and(|number| state.runs.iter().any(|run| run.number == number));
-                if !is_named {
-                    fs::remove_file(&path.join(&file.name)).await?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -337,6 +183,8 @@ impl Checkpoint {
                 out.extend(next_offset.0.to_le_bytes());
                 out.extend(time_max.unwrap_or(i64::MIN).to_le_bytes());
             }
+            out.push(u8::try_from(pipeline.store.len()).expect("names of stores are short"));
+            out.extend(pipeline.store.as_bytes());
             out.extend((pipeline.runs.len() as u32).to_le_bytes());
             for run in &pipeline.runs {
                 out.extend(run.number.to_le_bytes());
@@ -357,7 +205,7 @@ impl Checkpoint {
     fn decode(bytes: &[u8], path: &str) -> Result<Self, CheckpointError> {
         let mut from = Reader::new(bytes, path);
         let version = from.u8()?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_RUNS {
             return Err(CheckpointError::Version {
                 path: path.to_owned(),
                 found: version,
@@ -370,7 +218,7 @@ impl Checkpoint {
         let (epoch, now, outbox) = (from.u64()?, from.i64()?, Offset(from.i64()?));
         let mut pipelines = Vec::new();
         for _ in 0..from.u32()? {
-            pipelines.push(decode_pipeline(&mut from)?);
+            pipelines.push(decode_pipeline(&mut from, version)?);
         }
         from.end()?;
         Ok(Self {
@@ -382,7 +230,7 @@ impl Checkpoint {
     }
 }
 
-fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointError> {
+fn decode_pipeline(from: &mut Reader<'_>, version: u8) -> Result<PipelineState, CheckpointError> {
     let (id, fingerprint) = (from.u64()?, from.u64()?);
     let watermark = from.time()?;
     let mut watermarks = Vec::new();
@@ -396,6 +244,13 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
         let partition = PartitionIndex(from.u32()?.cast_signed());
         let key = PartitionKey { topic, partition };
         positions.push((node, key, Offset(from.i64()?), from.time()?));
+    }
+    let mut store = String::new();
+    if version > VERSION_RUNS {
+        let length = from.u8()?;
+        let name = std::str::from_utf8(from.take(usize::from(length))?);
+        name.map_err(|_| from.damaged("a store's name"))?
+            .clone_into(&mut store);
     }
     let mut runs = Vec::new();
     for _ in 0..from.u32()? {
@@ -415,69 +270,12 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
         watermark,
         watermarks,
         positions,
+        store,
         runs,
         producer,
         sequences,
         has_stopped: from.u8()? != 0,
     })
-}
-
-/// A file from its front, a stretch of it in memory at a time.
-struct Stretches<'a> {
-    file: File,
-    name: &'a str,
-    buf: BufMut,
-    /// What of the stretch is taken.
-    at: usize,
-    /// Where in the file the stretch begins.
-    from: u64,
-}
-
-impl Stretches<'_> {
-    fn damaged(&self, expected: &'static str) -> CheckpointError {
-        CheckpointError::Damaged {
-            path: self.name.to_owned(),
-            at: self.from as usize + self.at,
-            expected,
-        }
-    }
-
-    /// The next bytes; what was taken before is let go.
-    async fn take(&mut self, count: usize) -> Result<&[u8], CheckpointError> {
-        if self.buf.len() - self.at < count {
-            self.read(count).await?;
-        }
-        if self.buf.len() - self.at < count {
-            return Err(self.damaged("more bytes"));
-        }
-        self.at += count;
-        Ok(&self.buf[self.at - count..self.at])
-    }
-
-    async fn is_at_end(&mut self) -> Result<bool, CheckpointError> {
-        if self.at == self.buf.len() {
-            self.read(1).await?;
-        }
-        Ok(self.at == self.buf.len())
-    }
-
-    /// Reads on from what was taken, so much and more where the file has it.
-    async fn read(&mut self, count: usize) -> Result<(), CheckpointError> {
-        self.from += self.at as u64;
-        self.at = 0;
-        let length = self.file.len().await;
-        let length = length.map_err(|error| CheckpointError::io(self.name, &error))?;
-        let left = usize::try_from(length.saturating_sub(self.from)).unwrap_or(usize::MAX);
-        let bytes = count.max(STRETCH_BYTES).min(left);
-        let mut buf = std::mem::replace(&mut self.buf, BufMut::with_capacity(0));
-        if buf.capacity() < bytes {
-            buf = BufMut::with_capacity(bytes);
-        }
-        let (read, buf) = self.file.read_at(FilePos(self.from), buf, bytes).await;
-        self.buf = buf;
-        read.map(drop)
-            .map_err(|error| CheckpointError::io(self.name, &error))
-    }
 }
 
 /// Bytes from the front.
@@ -492,7 +290,7 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0, path }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.at == self.bytes.len()
     }
 

@@ -13,9 +13,9 @@ use runtime::sync::Notify;
 
 use super::{
     arrangement::{Arrangement, NotThere, Rows},
-    checkpoint::{ROWS, RunWriter},
     pipeline::table_plan,
     questions::Changes,
+    store::{self, ROWS},
     waiting::Turn,
 };
 use crate::{Definition, Delta, Plan, graph::StateKey, row::RowCodec, source::Decoded};
@@ -311,15 +311,15 @@ impl Relation {
         RowCodec::ascending(types).expect("the arrangement has rows of these types")
     }
 
-    /// All rows, as a run holds them.
-    pub(super) fn save_rows(&self, run: &mut RunWriter) {
+    /// All rows, as a store holds them.
+    pub(super) fn save_rows(&self, run: &mut store::Changes) {
         if let Some(rows) = self.rows() {
             self.save_changes(&rows.deltas(), run);
         }
     }
 
-    /// Changes of the rows, as a run holds them.
-    pub(super) fn save_changes(&self, deltas: &[Delta], run: &mut RunWriter) {
+    /// Changes of the rows, as a store holds them.
+    pub(super) fn save_changes(&self, deltas: &[Delta], run: &mut store::Changes) {
         let Some(schema) = self.with_arrangement(|a| a.schema().clone()) else {
             return;
         };

@@ -1,8 +1,8 @@
-//! State taken up from the runs of a checkpoint.
+//! State taken up as a checkpoint names it.
 //!
 //! # Cost
 //! A row: its bytes hashed and copied once, and decoded once into the arrangement, chunk by chunk. An entry of an operator: found
-//! among what newer runs have said, and put into its table. Runs are read a stretch at a time.
+//! among what newer runs have said, if it is in runs, and put into its table.
 
 use std::{hash::BuildHasher, rc::Rc};
 
@@ -13,11 +13,12 @@ use hashbrown::{HashTable, hash_table::Entry};
 use super::{
     Engine, EngineError,
     arrangement::NotThere,
-    checkpoint::{CheckpointError, PipelineState, ROWS},
+    checkpoint::{CheckpointError, PipelineState},
     pipeline::{Pipeline, PipelineError},
     relation::Relation,
+    store::ROWS,
 };
-use crate::{Delta, delta::CHUNK_ROWS, state::Keys};
+use crate::{Delta, delta::CHUNK_ROWS, graph::StateKey};
 
 impl Engine {
     pub(super) async fn restored(
@@ -27,56 +28,25 @@ impl Engine {
     ) -> Result<Pipeline, EngineError> {
         let relation = pipeline.relation.clone();
         let mut rows = RowsRestorer::new(relation.clone());
-        // The newest run has the word on each entry; the oldest has all there were.
-        let mut known = Keys::default();
-        let mut name = Vec::new();
-        for (age, run) in state.runs.iter().rev().enumerate() {
-            let is_oldest = age + 1 == state.runs.len();
-            if self.planted.skip_newest_run && age == 0 && !is_oldest {
-                continue;
-            }
-            // A run names what is gone first: what went and came again stands in it twice, and the second time counts.
-            let mut gone = Keys::default();
-            let read = self.checkpoints.read_run(relation.id, *run, |key, value| {
-                let restored = if key.node == ROWS {
-                    rows.put(key.key, value.unwrap_or_default())
-                } else {
-                    name.clear();
-                    name.extend((key.node.0 as u32).to_le_bytes());
-                    name.push(key.table);
-                    name.extend_from_slice(key.key);
-                    match value {
-                        _ if known.find(&name).is_some() => Ok(()),
-                        None if self.planted.believe_removals => {
-                            known.insert(&name);
-                            Ok(())
-                        }
-                        None => {
-                            gone.insert(&name);
-                            Ok(())
-                        }
-                        Some(value) => {
-                            if !is_oldest {
-                                known.insert(&name);
-                            }
-                            let restored = pipeline.restore(key, value);
-                            restored.map_err(|error| match error {
-                                PipelineError::Restore(why) => why,
-                                other => other.to_string(),
-                            })
-                        }
-                    }
-                };
-                restored.map_err(|found| CheckpointError::State {
-                    relation: relation.name.clone(),
-                    found,
-                })
-            });
-            read.await?;
-            for slot in gone.live(0..gone.slots()) {
-                known.insert(gone.key(slot));
-            }
+        let mut version = state.version();
+        if self.planted.skip_newest_run && version.runs.len() > 1 {
+            version.runs = &version.runs[..version.runs.len() - 1];
         }
+        let mut take = |key: StateKey<'_>, value: &[u8]| {
+            let restored = match key.node == ROWS {
+                true => rows.put(key.key, value),
+                false => pipeline.restore(key, value).map_err(|error| match error {
+                    PipelineError::Restore(why) => why,
+                    other => other.to_string(),
+                }),
+            };
+            restored.map_err(|found| CheckpointError::State {
+                relation: relation.name.clone(),
+                found,
+            })
+        };
+        let store = self.store_with(state, &relation)?;
+        store.read(version, &mut take).await?;
         rows.finish()
             .await
             .map_err(|found| CheckpointError::State {
