@@ -36,6 +36,7 @@ mod questions;
 mod relation;
 mod report;
 mod restore;
+mod runs;
 mod saving;
 mod sink;
 pub mod store;
@@ -71,6 +72,7 @@ pub use questions::{Changes, QuestionError, ReadAt, RowsOf, Snapshot};
 pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
+use runs::Compaction;
 use store::{RunStore, StateStore, Stores};
 use waiting::Turn;
 
@@ -94,6 +96,9 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The same after a full disk, while readers see what must be saved.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Nor is more than the changes of so many records left for one checkpoint: that is work at a stretch.
+const CHECKPOINT_RECORDS: u64 = 512 << 10;
 
 /// Up to where in its outbox an engine's checkpoint stands; `None` if it has never saved one there.
 pub async fn saved_outbox(data_dir: &Path) -> Result<Option<Offset>, CheckpointError> {
@@ -188,6 +193,9 @@ struct Stream {
     saves_all: bool,
     /// The same of some relations: they are another thing than they were.
     saves_all_of: BTreeSet<u64>,
+    /// Since the last checkpoint.
+    records_unsaved: u64,
+    compaction: Option<Compaction>,
     outbox: Outbox,
     /// The epoch before, where it was not decided and somebody drops late rows.
     previous: Option<Decided>,
@@ -209,8 +217,19 @@ impl Stream {
             must_save: false,
             saves_all: false,
             saves_all_of: BTreeSet::new(),
+            records_unsaved: 0,
+            compaction: None,
             previous: None,
             is_void: false,
+        }
+    }
+}
+
+impl Stream {
+    /// The next checkpoint writes all rows: those that changed need not be known.
+    fn forget_unsaved(&mut self) {
+        for pipeline in &mut self.pipelines {
+            pipeline.unsaved = Vec::new();
         }
     }
 }
@@ -249,7 +268,7 @@ impl Engine {
     ) -> Result<Rc<Self>, EngineError> {
         let checkpoints = CheckpointDir::new(data_dir);
         let saved = checkpoints.load().await?.unwrap_or_default();
-        let runs = RunStore::new(data_dir).with_planted(planted.believe_removals);
+        let runs = RunStore::with_planted(data_dir, planted.believe_removals);
         let engine = Rc::new(Self {
             planted,
             log,
@@ -278,7 +297,7 @@ impl Engine {
             stopping: Cell::new(false),
             stopped: Notify::new(),
         });
-        engine.sweep(&saved).await;
+        engine.sweep(&saved, None).await;
         let mut relations = relations;
         relations.sort_by_key(|relation| rank(relation.id));
         let mut stream = Stream::at(saved);
@@ -404,7 +423,9 @@ impl Engine {
                 true => SAVE_AGAIN,
                 false => CHECKPOINT_INTERVAL,
             };
-            let is_due = runtime::now().since(stream.saved_at) >= interval;
+            self.end_compaction(&mut stream).await;
+            let is_due = runtime::now().since(stream.saved_at) >= interval
+                || stream.records_unsaved >= CHECKPOINT_RECORDS;
             if stream.changed && is_due && !stream.is_void {
                 self.checkpoint(&mut stream).await;
             }
@@ -514,6 +535,7 @@ impl Engine {
                 outputs.insert(pipeline.relation.name.clone(), pipeline.output.clone());
             }
         }
+        stream.records_unsaved += records;
         stream.changed |= records > 0 || !outputs.is_empty();
         let_go_of_failed(stream);
         late_rows
@@ -549,6 +571,9 @@ impl Engine {
     /// Lets readers see an epoch.
     async fn show(&self, stream: &mut Stream, number: u64, now: i64) {
         self.apply(&mut stream.pipelines, number).await;
+        if stream.saves_all {
+            stream.forget_unsaved();
+        }
         let_go_of_failed(stream);
         self.epoch.set(number);
         self.now.set(now);

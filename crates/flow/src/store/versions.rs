@@ -28,9 +28,7 @@ use streams::{
     NodeId,
     engine::{
         CheckpointError, Numbered,
-        store::{
-            Changes, Doing, EntryName, ROWS, Run, Scan, StateStore, TakeEntry, Version, added,
-        },
+        store::{Changes, Doing, EntryName, ROWS, Run, Scan, StateStore, TakeEntry, Version},
     },
     graph::StateKey,
 };
@@ -254,13 +252,7 @@ impl<D: Ordered> Work<D> {
         })
     }
 
-    fn write(
-        &self,
-        relation: u64,
-        base: Option<u64>,
-        number: u64,
-        mut changes: Changes,
-    ) -> Done<()> {
+    fn write(&self, relation: u64, base: Option<u64>, number: u64, changes: &Changes) -> Done<()> {
         self.go_to(relation, base)?;
         let head = Head {
             version: base,
@@ -277,7 +269,7 @@ impl<D: Ordered> Work<D> {
         };
         self.set_head(relation, head)?;
         let is_all = changes.is_all();
-        let changes = merged(&mut changes);
+        let changes = merged(changes);
         if is_all {
             self.remove_others(relation, &changes)?;
         }
@@ -319,7 +311,8 @@ impl<D: Ordered> Work<D> {
                 Change::To(value) => value.map(<[u8]>::to_vec),
                 Change::By(weight) => {
                     let before = was.as_deref().filter(|_| !is_all).unwrap_or(&[0; 8]);
-                    let sum = added(before, weight)?;
+                    let sum = added(before, *weight);
+                    let sum = sum.ok_or_else(|| self.damaged("a row's weight"))?;
                     (sum != [0; 8]).then(|| sum.to_vec())
                 }
             };
@@ -423,6 +416,13 @@ impl<D: Ordered> Work<D> {
     }
 }
 
+/// The sum of two weights.
+fn added(weight: &[u8], more: [u8; 8]) -> Option<[u8; 8]> {
+    let weight = i64::from_le_bytes(weight.try_into().ok()?);
+    let sum = weight.checked_add(i64::from_le_bytes(more))?;
+    Some(sum.to_le_bytes())
+}
+
 /// What an entry's name says.
 fn entry_key(name: &[u8]) -> Option<StateKey<'_>> {
     let (node, rest) = name.get(KIND_BYTES..)?.split_first_chunk::<4>()?;
@@ -440,9 +440,8 @@ fn order<'a>(key: &StateKey<'a>) -> (usize, u8, &'a [u8]) {
 }
 
 /// Each entry once, in order: what was put last counts, and of a row all together.
-fn merged(changes: &mut Changes) -> Vec<(StateKey<'_>, Change<'_>)> {
-    let mut put = Vec::new();
-    changes.each(|key, value| put.push((key, value)));
+fn merged(changes: &Changes) -> Vec<(StateKey<'_>, Change<'_>)> {
+    let mut put: Vec<_> = changes.each().collect();
     put.sort_by(|(a, _), (b, _)| order(a).cmp(&order(b)));
     let mut merged: Vec<(StateKey<'_>, Change<'_>)> = Vec::with_capacity(put.len());
     for (key, value) in put {
@@ -492,10 +491,6 @@ impl<D: Ordered> StateStore for Versions<D> {
         D::NAME
     }
 
-    fn wants_all(&self, version: Version<'_>) -> bool {
-        version.runs.is_empty()
-    }
-
     fn write<'a>(
         &'a self,
         base: Version<'a>,
@@ -504,9 +499,12 @@ impl<D: Ordered> StateStore for Versions<D> {
     ) -> Doing<'a, Vec<Run>> {
         Box::pin(async move {
             let (relation, base) = (base.relation, number_of(base));
-            self.call(move |work| work.write(relation, base, number, changes))
+            self.call(move |work| work.write(relation, base, number, &changes))
                 .await?;
-            Ok(vec![Run { number, bytes: 0 }])
+            Ok(vec![Run {
+                number,
+                ..Run::default()
+            }])
         })
     }
 

@@ -48,7 +48,7 @@ async fn measure(kind: Kind) {
             runs: &runs,
         };
         let is_first = write == 0;
-        let is_all = store.wants_all(base);
+        let is_all = is_first;
         let mut changes = Changes::new(is_all);
         let count = if is_all { ENTRIES } else { CHANGED };
         for at in 0..count {

@@ -12,7 +12,7 @@ use std::{
 use flow::{Cluster, store::Redb};
 use streams::{
     NodeId,
-    engine::store::{Changes, ROWS, Run, StateStore, Version},
+    engine::store::{Changes, Piece, ROWS, Run, StateStore, Version},
     graph::StateKey,
 };
 
@@ -151,16 +151,37 @@ fn everything(model: &Model) -> Changes {
     changes
 }
 
+/// A run as a checkpoint has to tell it: its number, its bytes, and of each piece whether it has rows, and its end.
+fn text_of(run: &Run) -> String {
+    let mut text = format!("{} {}", run.number, run.bytes);
+    for piece in &run.pieces {
+        text += &format!(" {} {}", u8::from(piece.has_rows), piece.end);
+    }
+    text
+}
+
+fn run_of(text: &str) -> Run {
+    let numbers = text
+        .split(' ')
+        .map(|number| number.parse().expect("a number"));
+    let numbers: Vec<u64> = numbers.collect();
+    let pieces = numbers[2..].chunks(2).map(|piece| Piece {
+        has_rows: piece[0] != 0,
+        end: piece[1],
+    });
+    Run {
+        number: numbers[0],
+        bytes: numbers[1],
+        pieces: pieces.collect(),
+    }
+}
+
 /// Finds what was named last, and goes on: write, sync, name.
 async fn versions(kind: Kind, dir: PathBuf, goes_on: bool) {
     let store = kind.open(dir.join("store")).await;
     let named = dir.join("named");
     let text = std::fs::read_to_string(&named).unwrap_or_default();
-    let runs = text.split_whitespace().map(|number| Run {
-        number: number.parse().expect("a number"),
-        bytes: 0,
-    });
-    let mut runs: Vec<Run> = runs.collect();
+    let mut runs: Vec<Run> = text.lines().map(run_of).collect();
     let mut model = Model::new();
     let mut number = runs.last().map_or(0, |run| run.number + 1);
     for number in 0..number {
@@ -174,16 +195,16 @@ async fn versions(kind: Kind, dir: PathBuf, goes_on: bool) {
             runs: &runs,
         };
         let changed = change(&mut model, number);
-        let changes = match store.wants_all(base) {
+        let changes = match runs.is_empty() {
             true => everything(&model),
             false => changed,
         };
         let written = store.write(base, number, changes).await;
         store.sync().await.expect("it is synced");
         runs = written.expect("it is written");
-        let text: Vec<String> = runs.iter().map(|run| run.number.to_string()).collect();
+        let text: Vec<String> = runs.iter().map(text_of).collect();
         let beside = dir.join("named.new");
-        std::fs::write(&beside, text.join(" ")).expect("it can be named");
+        std::fs::write(&beside, text.join("\n")).expect("it can be named");
         std::fs::rename(&beside, &named).expect("it can be named");
         let version = Version {
             relation: 1,

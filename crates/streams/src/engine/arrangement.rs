@@ -79,6 +79,45 @@ pub struct Building {
     row: usize,
 }
 
+/// Makes columns of rows that are bytes, on any shard.
+#[derive(Clone)]
+pub struct Loader {
+    schema: SchemaRef,
+    key: Vec<usize>,
+    codec: RowCodec,
+    rows_codec: RowCodec,
+}
+
+/// A chunk of rows, each with the hash that finds it.
+pub struct Loaded {
+    rows: Delta,
+    hashes: Vec<u64>,
+}
+
+impl Loader {
+    /// Rows as a checkpoint holds them; no two of them are alike.
+    pub fn load<'a>(
+        &self,
+        rows: impl IntoIterator<Item = &'a [u8]>,
+        weights: Vec<i64>,
+    ) -> Result<Loaded, String> {
+        let columns = self.rows_codec.decode(rows);
+        let columns = columns.map_err(|error| error.to_string())?;
+        let batch = RecordBatch::try_new(self.schema.clone(), columns);
+        let batch = batch.map_err(|error| error.to_string())?;
+        let key: Vec<ArrayRef> = self
+            .key
+            .iter()
+            .map(|at| batch.column(*at).clone())
+            .collect();
+        let keys = self.codec.encode(&key, batch.num_rows());
+        Ok(Loaded {
+            hashes: keys.iter().map(|key| HASHES.hash_one(key)).collect(),
+            rows: Delta::new(batch, weights),
+        })
+    }
+}
+
 /// See the module head.
 pub struct Arrangement {
     schema: SchemaRef,
@@ -195,27 +234,29 @@ impl Arrangement {
         Ok(())
     }
 
-    /// Takes in rows of which it has none; no two of them are alike.
-    pub fn load(&mut self, rows: &Delta) {
-        let keys = self
-            .codec
-            .encode(&self.key_columns(rows.rows()), rows.len());
-        for index in &mut self.indexes {
-            let values = index.values(rows.rows());
-            for row in 0..rows.len() {
-                index.insert(values.row(row), keys.row(row));
-            }
+    /// What makes rows ready to be taken in.
+    #[must_use]
+    pub fn loader(&self) -> Loader {
+        Loader {
+            schema: self.schema.clone(),
+            key: self.key.clone(),
+            codec: self.codec.clone(),
+            rows_codec: self.rows_codec.clone(),
         }
-        let coming: Vec<(u32, i64, u64)> = (0..rows.len())
-            .map(|row| (row as u32, rows.weight(row), HASHES.hash_one(keys.row(row))))
-            .collect();
-        self.put(rows, &coming);
-        self.merge();
     }
 
-    /// Makes room for so many more rows.
-    pub fn reserve(&mut self, rows: usize) {
-        self.places.reserve(rows, |place| place.hash);
+    /// Takes in rows of which it has none, nor has an index.
+    pub fn load(&mut self, loaded: Loaded) {
+        let Loaded { rows, hashes } = loaded;
+        debug_assert!(
+            self.indexes.is_empty(),
+            "indexes are made when all rows are there"
+        );
+        let coming: Vec<(u32, i64, u64)> = (0..rows.len())
+            .map(|row| (row as u32, rows.weight(row), hashes[row]))
+            .collect();
+        self.put(&rows, &coming);
+        self.merge();
     }
 
     /// How often each row comes or goes in all, told at the first place where it stands; zero elsewhere.

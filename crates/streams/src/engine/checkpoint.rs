@@ -2,11 +2,11 @@
 //!
 //! # Layout
 //! `<data-dir>/streams/checkpoint` names everything else and is replaced whole; see docs/formats/checkpoint.md.
-//! What it names is in stores (`store`), runs beside it if in no other.
+//! `<data-dir>/streams/<relation>/<number>.run`: see `runs`.
 //!
 //! # Crash
-//! What is named was written and synced before the file that names it is replaced, so a checkpoint is there as a whole or
-//! not at all.
+//! Runs, and what goes to other stores, are written and synced before the file that names them is replaced, so a checkpoint is
+//! there as a whole or not at all. Runs that nothing names are removed at the next start.
 
 use std::{
     fmt, io,
@@ -15,13 +15,15 @@ use std::{
 
 use base::{Offset, PartitionIndex, PartitionKey, TopicId};
 use iobuf::crc32c;
-use runtime::fs;
+use runtime::{Class, fs};
 
-use super::store::{Run, Version};
+use super::{
+    runs::{Piece, Run, RunWriter},
+    saving::beside,
+    store::Version,
+};
 
 const VERSION: u8 = 3;
-/// Knew no stores but runs.
-const VERSION_RUNS: u8 = 2;
 
 /// What a restart begins with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +81,9 @@ pub enum CheckpointError {
     Version { path: String, found: u8 },
     #[error("the state of {relation} cannot be restored: {found}")]
     State { relation: String, found: String },
+    /// As `State`, where the relation is not known.
+    #[error("state cannot be restored: {found}")]
+    Row { found: String },
     #[error("{path}: the disk is full")]
     Full { path: String },
     #[error(
@@ -133,6 +138,33 @@ impl CheckpointDir {
         self.0.join("checkpoint")
     }
 
+    pub(super) fn run_path(&self, id: u64, number: u64) -> PathBuf {
+        self.0.join(id.to_string()).join(format!("{number}.run"))
+    }
+
+    /// Writes a run and makes it last, on the shard beside this one.
+    pub async fn write_run(
+        &self,
+        id: u64,
+        number: u64,
+        run: RunWriter,
+        believe_removals: bool,
+    ) -> io::Result<Run> {
+        let dir = self.clone();
+        let there = move || async move {
+            fs::create_dir_all_durable(&dir.0.join(id.to_string())).await?;
+            let path = dir.run_path(id, number);
+            let run = run.write(&path, number, believe_removals).await?;
+            dir.sync(id).await?;
+            Ok(run)
+        };
+        runtime::invoke_on(beside(), Class::Streams, "checkpoint", there).await
+    }
+
+    pub(super) async fn sync(&self, id: u64) -> io::Result<()> {
+        fs::sync_dir(&self.0.join(id.to_string())).await
+    }
+
     /// Makes a checkpoint the one to restart from.
     pub async fn save(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let path = self.path();
@@ -155,6 +187,34 @@ impl CheckpointDir {
         }
         let bytes = fs::read(&path).await.map_err(error)?;
         Checkpoint::decode(&bytes, &name).map(Some)
+    }
+
+    /// Removes runs that are not named, but the one that is being made, of a relation.
+    pub async fn sweep(&self, named: &[Version<'_>], made: Option<(u64, u64)>) -> io::Result<()> {
+        if !fs::exists(&self.0).await? {
+            return Ok(());
+        }
+        for dir in fs::read_dir(&self.0).await? {
+            let Ok(id) = dir.name.parse::<u64>() else {
+                continue;
+            };
+            let path = self.0.join(&dir.name);
+            let Some(version) = named.iter().find(|version| version.relation == id) else {
+                fs::remove_dir_all(&path).await?;
+                continue;
+            };
+            for file in fs::read_dir(&path).await? {
+                let number = file.name.strip_suffix(".run");
+                let number: Option<u64> = number.and_then(|number| number.parse().ok());
+                let is_named = number
+                    .is_some_and(|number| version.runs.iter().any(|run| run.number == number));
+                let is_made = number.is_some() && made == number.map(|number| (id, number));
+                if !is_named && !is_made {
+                    fs::remove_file(&path.join(&file.name)).await?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -189,6 +249,11 @@ impl Checkpoint {
             for run in &pipeline.runs {
                 out.extend(run.number.to_le_bytes());
                 out.extend(run.bytes.to_le_bytes());
+                out.extend((run.pieces.len() as u32).to_le_bytes());
+                for piece in &run.pieces {
+                    out.push(u8::from(piece.has_rows));
+                    out.extend(piece.end.to_le_bytes());
+                }
             }
             out.extend(pipeline.producer.unwrap_or(i64::MIN).to_le_bytes());
             out.extend((pipeline.sequences.len() as u32).to_le_bytes());
@@ -205,7 +270,7 @@ impl Checkpoint {
     fn decode(bytes: &[u8], path: &str) -> Result<Self, CheckpointError> {
         let mut from = Reader::new(bytes, path);
         let version = from.u8()?;
-        if version != VERSION && version != VERSION_RUNS {
+        if version != VERSION {
             return Err(CheckpointError::Version {
                 path: path.to_owned(),
                 found: version,
@@ -218,7 +283,7 @@ impl Checkpoint {
         let (epoch, now, outbox) = (from.u64()?, from.i64()?, Offset(from.i64()?));
         let mut pipelines = Vec::new();
         for _ in 0..from.u32()? {
-            pipelines.push(decode_pipeline(&mut from, version)?);
+            pipelines.push(decode_pipeline(&mut from)?);
         }
         from.end()?;
         Ok(Self {
@@ -230,7 +295,7 @@ impl Checkpoint {
     }
 }
 
-fn decode_pipeline(from: &mut Reader<'_>, version: u8) -> Result<PipelineState, CheckpointError> {
+fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointError> {
     let (id, fingerprint) = (from.u64()?, from.u64()?);
     let watermark = from.time()?;
     let mut watermarks = Vec::new();
@@ -245,18 +310,23 @@ fn decode_pipeline(from: &mut Reader<'_>, version: u8) -> Result<PipelineState, 
         let key = PartitionKey { topic, partition };
         positions.push((node, key, Offset(from.i64()?), from.time()?));
     }
-    let mut store = String::new();
-    if version > VERSION_RUNS {
-        let length = from.u8()?;
-        let name = std::str::from_utf8(from.take(usize::from(length))?);
-        name.map_err(|_| from.damaged("a store's name"))?
-            .clone_into(&mut store);
-    }
+    let length = usize::from(from.u8()?);
+    let store = std::str::from_utf8(from.take(length)?);
+    let store = store.map_err(|_| from.damaged("a store's name"))?;
     let mut runs = Vec::new();
     for _ in 0..from.u32()? {
+        let (number, bytes) = (from.u64()?, from.u64()?);
+        let mut pieces = Vec::new();
+        for _ in 0..from.u32()? {
+            pieces.push(Piece {
+                has_rows: from.u8()? != 0,
+                end: from.u64()?,
+            });
+        }
         runs.push(Run {
-            number: from.u64()?,
-            bytes: from.u64()?,
+            number,
+            bytes,
+            pieces,
         });
     }
     let producer = from.time()?;
@@ -270,7 +340,7 @@ fn decode_pipeline(from: &mut Reader<'_>, version: u8) -> Result<PipelineState, 
         watermark,
         watermarks,
         positions,
-        store,
+        store: store.to_owned(),
         runs,
         producer,
         sequences,
@@ -290,7 +360,7 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0, path }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.at == self.bytes.len()
     }
 

@@ -372,7 +372,7 @@ impl Pipeline {
         self.graph.set_state_bytes_max(bytes);
     }
 
-    fn note_state(&self) {
+    pub fn note_state(&self) {
         self.relation.state_bytes.set(self.graph.state_bytes());
     }
 

@@ -12,10 +12,11 @@ use base::{Offset, PartitionKey};
 use runtime::sync::Notify;
 
 use super::{
-    arrangement::{Arrangement, NotThere, Rows},
+    arrangement::{Arrangement, Loaded, NotThere, Rows},
     pipeline::table_plan,
     questions::Changes,
-    store::{self, ROWS},
+    runs::ROWS,
+    store,
     waiting::Turn,
 };
 use crate::{Definition, Delta, Plan, graph::StateKey, row::RowCodec, source::Decoded};
@@ -260,6 +261,13 @@ impl Relation {
         match &self.arrangement {
             Some(arrangement) => arrangement.borrow_mut().apply(delta),
             None => Ok(()),
+        }
+    }
+
+    /// Rows of a checkpoint; it has none of them.
+    pub(super) fn load(&self, rows: Loaded) {
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.borrow_mut().load(rows);
         }
     }
 

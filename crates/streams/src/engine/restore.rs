@@ -1,24 +1,192 @@
-//! State taken up as a checkpoint names it.
+//! State taken up as a checkpoint names it: from runs, or from another store.
+//!
+//! # Place
+//! Runs are read and merged, and rows made columns of, on the shard beside the engine's; the engine's puts what comes from there
+//! into tables, while the next is made ready. Another store hands its entries to the engine's shard.
 //!
 //! # Cost
-//! A row: its bytes hashed and copied once, and decoded once into the arrangement, chunk by chunk. An entry of an operator: found
-//! among what newer runs have said, if it is in runs, and put into its table.
+//! An entry: a turn of the merge, and one insertion. A row: the same, decoded in between with thousands of others.
+//!
+//! # Limits      two stretches of `STRETCH_BYTES` on their way, beside what `Merge` holds
 
-use std::{hash::BuildHasher, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-use arrow_array::RecordBatch;
-use foldhash::fast::FixedState;
-use hashbrown::{HashTable, hash_table::Entry};
+use base::ShardId;
+use runtime::{Class, JoinHandle};
 
 use super::{
     Engine, EngineError,
-    arrangement::NotThere,
-    checkpoint::{CheckpointError, PipelineState},
+    arrangement::{Loaded, Loader, NotThere},
+    checkpoint::{CheckpointDir, CheckpointError, PipelineState},
     pipeline::{Pipeline, PipelineError},
     relation::Relation,
-    store::ROWS,
+    runs::{self, Merge, Run},
+    saving::beside,
+    store::StateStore,
 };
-use crate::{Delta, delta::CHUNK_ROWS, graph::StateKey};
+use crate::graph::StateKey;
+
+/// Of entries on their way between shards.
+const STRETCH_BYTES: usize = 1 << 20;
+/// Of one chunk.
+const ROWS: usize = 8 << 10;
+/// Between two looks at the time.
+const ENTRIES_AT_ONCE: usize = 64;
+
+/// What comes at once.
+enum Stretch {
+    /// As they stand in a run.
+    Entries(Vec<u8>),
+    Rows(Loaded),
+}
+
+/// The runs of one pipeline, on the shard that reads them.
+struct Reading {
+    entries: Option<Merge>,
+    rows: Option<(Merge, Loader)>,
+}
+
+/// Readings of a shard, by relation.
+#[derive(Default)]
+struct Readings(RefCell<BTreeMap<u64, Reading>>);
+
+impl Readings {
+    fn here() -> Rc<Self> {
+        runtime::local().unwrap_or_else(|| {
+            let readings = Rc::new(Self::default());
+            runtime::set_local(readings.clone());
+            readings
+        })
+    }
+}
+
+impl Reading {
+    async fn open(
+        dir: &CheckpointDir,
+        id: u64,
+        runs: &[Run],
+        loader: Option<Loader>,
+    ) -> Result<Self, CheckpointError> {
+        let path_of = |run: &Run| dir.run_path(id, run.number);
+        let entries = Merge::open(path_of, runs, false).await?;
+        let rows = match loader {
+            Some(loader) => Some((Merge::open(path_of, runs, true).await?, loader)),
+            None => None,
+        };
+        Ok(Self {
+            entries: Some(entries),
+            rows,
+        })
+    }
+
+    /// Entries and rows by turns, so that both shards have work.
+    async fn next(&mut self) -> Result<Vec<Stretch>, CheckpointError> {
+        let mut all = Vec::new();
+        if let Some(merge) = &mut self.entries {
+            let entries = entries(merge).await?;
+            match entries.is_empty() {
+                true => self.entries = None,
+                false => all.push(Stretch::Entries(entries)),
+            }
+        }
+        if let Some((merge, loader)) = &mut self.rows {
+            match rows(merge, loader).await? {
+                Some(loaded) => all.push(Stretch::Rows(loaded)),
+                None => self.rows = None,
+            }
+        }
+        Ok(all)
+    }
+}
+
+async fn entries(merge: &mut Merge) -> Result<Vec<u8>, CheckpointError> {
+    let mut entries = Vec::new();
+    let mut count = 0_usize;
+    while entries.len() < STRETCH_BYTES {
+        let Some((_, value)) = merge.next().await? else {
+            break;
+        };
+        if value.is_some() {
+            entries.extend_from_slice(merge.found());
+        }
+        pause(&mut count).await;
+    }
+    Ok(entries)
+}
+
+async fn rows(merge: &mut Merge, loader: &Loader) -> Result<Option<Loaded>, CheckpointError> {
+    let mut rows = Rows::default();
+    let mut count = 0_usize;
+    while !rows.is_full() {
+        let Some((key, value)) = merge.next().await? else {
+            break;
+        };
+        rows.push(key.key, value);
+        pause(&mut count).await;
+    }
+    rows.loaded(loader)
+}
+
+/// Rows on their way into columns.
+#[derive(Default)]
+struct Rows {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    weights: Vec<i64>,
+}
+
+impl Rows {
+    fn push(&mut self, row: &[u8], weight: Option<&[u8]>) {
+        let weight = runs::weight(weight).unwrap_or(0);
+        if weight != 0 {
+            self.bytes.extend_from_slice(row);
+            self.ends.push(self.bytes.len());
+            self.weights.push(weight);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.weights.len() >= ROWS || self.bytes.len() >= STRETCH_BYTES
+    }
+
+    fn loaded(self, loader: &Loader) -> Result<Option<Loaded>, CheckpointError> {
+        let state = |found: String| CheckpointError::Row { found };
+        if self.weights.iter().any(|weight| *weight < 0) {
+            return Err(state(NotThere.to_string()));
+        }
+        if self.weights.is_empty() {
+            return Ok(None);
+        }
+        let begins = [0].into_iter().chain(self.ends.iter().copied());
+        let rows = begins
+            .zip(&self.ends)
+            .map(|(from, end)| &self.bytes[from..*end]);
+        loader.load(rows, self.weights).map(Some).map_err(state)
+    }
+}
+
+async fn pause(count: &mut usize) {
+    *count += 1;
+    if count.is_multiple_of(ENTRIES_AT_ONCE) && runtime::should_yield() {
+        runtime::yield_now().await;
+    }
+}
+
+/// The next stretches, made ready while those before are put in their places; none at the end.
+fn ahead(on: ShardId, id: u64) -> JoinHandle<Result<Vec<Stretch>, CheckpointError>> {
+    let there = move || async move {
+        let readings = Readings::here();
+        let reading = readings.0.borrow_mut().remove(&id);
+        let mut reading = reading.expect("it was opened, and one asks at a time");
+        let next = reading.next().await?;
+        if !next.is_empty() {
+            readings.0.borrow_mut().insert(id, reading);
+        }
+        Ok(next)
+    };
+    let call = runtime::invoke_on(on, Class::Streams, "restore", there);
+    runtime::spawn(Class::Streams, "restore", call)
+}
 
 impl Engine {
     pub(super) async fn restored(
@@ -27,145 +195,108 @@ impl Engine {
         mut pipeline: Pipeline,
     ) -> Result<Pipeline, EngineError> {
         let relation = pipeline.relation.clone();
-        let mut rows = RowsRestorer::new(relation.clone());
-        let mut version = state.version();
-        if self.planted.skip_newest_run && version.runs.len() > 1 {
-            version.runs = &version.runs[..version.runs.len() - 1];
-        }
-        let mut take = |key: StateKey<'_>, value: &[u8]| {
-            let restored = match key.node == ROWS {
-                true => rows.put(key.key, value),
-                false => pipeline.restore(key, value).map_err(|error| match error {
-                    PipelineError::Restore(why) => why,
-                    other => other.to_string(),
-                }),
-            };
-            restored.map_err(|found| CheckpointError::State {
+        let of_relation = |error| match error {
+            CheckpointError::Row { found } => CheckpointError::State {
                 relation: relation.name.clone(),
                 found,
-            })
+            },
+            other => other,
         };
-        let store = self.store_with(state, &relation)?;
-        store.read(version, &mut take).await?;
-        rows.finish()
-            .await
-            .map_err(|found| CheckpointError::State {
+        if let Some(store) = self.store_with(state, &relation)? {
+            let taken = take_from(&**store, state, &mut pipeline).await;
+            taken.map_err(of_relation)?;
+            pipeline.restore_positions(state, self.planted);
+            return Ok(pipeline);
+        }
+        let on = beside();
+        let (dir, id) = (self.checkpoints.clone(), relation.id);
+        let mut runs = state.runs.clone();
+        if self.planted.skip_newest_run && runs.len() > 1 {
+            runs.pop();
+        }
+        let loader = relation.with_arrangement(|rows| rows.loader());
+        let open = move || async move {
+            let reading = Reading::open(&dir, id, &runs, loader).await?;
+            Readings::here().0.borrow_mut().insert(id, reading);
+            Ok::<(), CheckpointError>(())
+        };
+        runtime::invoke_on(on, Class::Streams, "restore", open).await?;
+        let mut coming = ahead(on, id);
+        loop {
+            let stretches = coming.await.expect("nobody ends it early");
+            let stretches = stretches.map_err(of_relation)?;
+            if stretches.is_empty() {
+                break;
+            }
+            coming = ahead(on, id);
+            // It is asked for before the work here begins.
+            runtime::yield_now().await;
+            for stretch in stretches {
+                match stretch {
+                    Stretch::Entries(entries) => {
+                        let restored = put_entries(&mut pipeline, &entries).await;
+                        restored.map_err(|found| of_relation(CheckpointError::Row { found }))?;
+                    }
+                    Stretch::Rows(rows) => relation.load(rows),
+                }
+            }
+            pipeline.note_state();
+            self.budget.check().map_err(|error| EngineError::Budget {
                 relation: relation.name.clone(),
-                found,
+                error,
             })?;
+        }
         pipeline.restore_positions(state, self.planted);
         Ok(pipeline)
     }
 }
 
-/// Bytes of rows in one piece of memory.
-const PIECE_BYTES: usize = 1 << 20;
-
-/// Adds up the rows that runs hold. Each row's bytes stand once, in large pieces: runs may hold millions.
-struct RowsRestorer {
-    relation: Rc<Relation>,
-    pieces: Vec<Vec<u8>>,
-    rows: Vec<Sum>,
-    /// Rows by their bytes.
-    index: HashTable<u32>,
+async fn put_entries(pipeline: &mut Pipeline, entries: &[u8]) -> Result<(), String> {
+    let mut count = 0_usize;
+    for (key, value) in runs::entries(entries) {
+        put_entry(pipeline, key, value.unwrap_or_default())?;
+        pause(&mut count).await;
+    }
+    Ok(())
 }
 
-/// How often a row is there, and where its bytes stand.
-struct Sum {
-    hash: u64,
-    piece: u32,
-    at: u32,
-    length: u32,
-    weight: i64,
+fn put_entry(pipeline: &mut Pipeline, key: StateKey<'_>, value: &[u8]) -> Result<(), String> {
+    let restored = pipeline.restore(key, value);
+    restored.map_err(|error| match error {
+        PipelineError::Restore(why) => why,
+        other => other.to_string(),
+    })
 }
 
-impl Sum {
-    fn row<'a>(&self, pieces: &'a [Vec<u8>]) -> &'a [u8] {
-        let at = self.at as usize;
-        &pieces[self.piece as usize][at..at + self.length as usize]
-    }
+/// Takes up state from another store than runs.
+async fn take_from(
+    store: &dyn StateStore,
+    state: &PipelineState,
+    pipeline: &mut Pipeline,
+) -> Result<(), CheckpointError> {
+    let relation = pipeline.relation.clone();
+    let loader = relation.with_arrangement(|rows| rows.loader());
+    let mut rows = Rows::default();
+    let mut take = |key: StateKey<'_>, value: &[u8]| {
+        if key.node != runs::ROWS {
+            let put = put_entry(pipeline, key, value);
+            return put.map_err(|found| CheckpointError::Row { found });
+        }
+        rows.push(key.key, Some(value));
+        match rows.is_full() {
+            true => load(&relation, loader.as_ref(), std::mem::take(&mut rows)),
+            false => Ok(()),
+        }
+    };
+    store.read(state.version(), &mut take).await?;
+    load(&relation, loader.as_ref(), rows)
 }
 
-impl RowsRestorer {
-    fn new(relation: Rc<Relation>) -> Self {
-        Self {
-            relation,
-            pieces: Vec::new(),
-            rows: Vec::new(),
-            index: HashTable::new(),
-        }
+fn load(relation: &Relation, loader: Option<&Loader>, rows: Rows) -> Result<(), CheckpointError> {
+    if let Some(loader) = loader
+        && let Some(loaded) = rows.loaded(loader)?
+    {
+        relation.load(loaded);
     }
-
-    fn put(&mut self, row: &[u8], weight: &[u8]) -> Result<(), String> {
-        let weight = weight
-            .try_into()
-            .map_err(|_| "a weight of eight bytes is expected")?;
-        let weight = i64::from_le_bytes(weight);
-        let hash = FixedState::with_seed(0).hash_one(row);
-        let (pieces, rows) = (&self.pieces, &self.rows);
-        let at = self.index.entry(
-            hash,
-            |at| {
-                let sum = &rows[*at as usize];
-                sum.hash == hash && sum.row(pieces) == row
-            },
-            |at| rows[*at as usize].hash,
-        );
-        match at {
-            Entry::Occupied(known) => {
-                let sum = &mut self.rows[*known.get() as usize];
-                let now = sum.weight.checked_add(weight);
-                sum.weight = now.ok_or("weights that can be added are expected")?;
-            }
-            Entry::Vacant(vacant) => {
-                let number = u32::try_from(self.rows.len());
-                vacant.insert(number.map_err(|_| "fewer rows are expected")?);
-                if pieces
-                    .last()
-                    .is_none_or(|piece| piece.len() + row.len() > PIECE_BYTES)
-                {
-                    let bytes = PIECE_BYTES.max(row.len());
-                    self.pieces.push(Vec::with_capacity(bytes));
-                }
-                let piece = self.pieces.len() - 1;
-                let bytes = &mut self.pieces[piece];
-                self.rows.push(Sum {
-                    hash,
-                    piece: piece as u32,
-                    at: bytes.len() as u32,
-                    length: row.len() as u32,
-                    weight,
-                });
-                bytes.extend_from_slice(row);
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts the rows into the relation, which has none.
-    async fn finish(mut self) -> Result<(), String> {
-        let Some(arrangement) = &self.relation.arrangement else {
-            return Ok(());
-        };
-        self.index = HashTable::new();
-        self.rows.retain(|sum| sum.weight != 0);
-        if self.rows.iter().any(|sum| sum.weight < 0) {
-            return Err(NotThere.to_string());
-        }
-        let schema = arrangement.borrow().schema().clone();
-        arrangement.borrow_mut().reserve(self.rows.len());
-        let codec = Relation::codec(&schema);
-        for sums in self.rows.chunks(CHUNK_ROWS) {
-            let columns = codec.decode(sums.iter().map(|sum| sum.row(&self.pieces)));
-            let columns = columns.map_err(|error| error.to_string())?;
-            let batch =
-                RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())?;
-            let weights = sums.iter().map(|sum| sum.weight).collect();
-            arrangement.borrow_mut().load(&Delta::new(batch, weights));
-            if runtime::should_yield() {
-                runtime::yield_now().await;
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }

@@ -12,27 +12,16 @@
 //! A trait under the tables that operators compute with: a call and a codec per row
 //! (docs/decisions/2026-11-22-state-backends.md).
 
-mod runs;
+mod run_store;
 
-pub use runs::{RunStore, added};
+pub use run_store::RunStore;
+
+pub use super::runs::{Piece, ROWS, Run};
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, rc::Rc};
 
-use iobuf::crc32c;
-
-use super::checkpoint::{CheckpointError, Reader};
-use crate::{NodeId, graph::StateKey};
-
-/// The node number of a relation's own rows. An entry of it is a row with a weight, an i64: what a change says is added to
-/// what is there, and a row with the weight zero is none.
-pub const ROWS: NodeId = NodeId(u32::MAX as usize);
-
-/// What is written at once; versions are made of such.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    pub number: u64,
-    pub bytes: u64,
-}
+use super::{checkpoint::CheckpointError, runs::RunWriter};
+use crate::graph::StateKey;
 
 /// The state of one relation as of one checkpoint: what the checkpoint says of it. Of nothing that was ever written, none.
 #[derive(Clone, Copy, Debug)]
@@ -65,13 +54,11 @@ pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, CheckpointError>> 
 /// Takes an entry that is there.
 pub type TakeEntry<'a> = dyn FnMut(StateKey<'_>, &[u8]) -> Result<(), CheckpointError> + 'a;
 
-/// See the module head. One call at a time.
+/// See the module head. One call at a time. An entry of `ROWS` is a row with its weight, an i64: what a change says is added
+/// to what is there, and a row whose weight is zero is none.
 pub trait StateStore {
     /// Stands in the checkpoint: state is found where it was kept.
     fn name(&self) -> &'static str;
-
-    /// Whether what is to be written behind this version is best everything.
-    fn wants_all(&self, version: Version<'_>) -> bool;
 
     /// Makes a version with this number of `base`, or of nothing where the changes are everything. Both can be read then.
     fn write<'a>(&'a self, base: Version<'a>, number: u64, changes: Changes)
@@ -80,8 +67,7 @@ pub trait StateStore {
     /// What was written lasts.
     fn sync(&self) -> Doing<'_, ()>;
 
-    /// Hands out all entries, each once; a row may come in parts. Of a node those of table 255 come first, if they were first
-    /// in each write.
+    /// Hands out all entries, each once; of a node those of table 255 in front of the others.
     fn read<'a>(&'a self, version: Version<'a>, take: &'a mut TakeEntry<'a>) -> Doing<'a, ()>;
 
     /// The values of these entries.
@@ -123,19 +109,9 @@ impl Stores {
     }
 }
 
-const MAGIC: [u8; 8] = *b"FBRUN\0\0\x01";
-/// Blocks are closed when they have grown to this.
-const BLOCK_BYTES: usize = 1 << 20;
-/// One entry may be as large as a batch of records allows, and some.
-const BLOCK_BYTES_MAX: usize = 256 << 20;
-const REMOVED: u32 = u32::MAX;
-
-/// Entries on their way into a store, as a run has them: what is gone first, for it may have come again.
+/// Entries on their way into a store: of one that is there more than once, what comes last counts.
 pub struct Changes {
-    bytes: Vec<u8>,
-    /// Where the present block's payload begins.
-    block_at: usize,
-    entries: u64,
+    run: RunWriter,
     is_all: bool,
 }
 
@@ -143,34 +119,20 @@ impl Changes {
     /// What changed; or, `is_all`, everything that is there.
     #[must_use]
     pub fn new(is_all: bool) -> Self {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend([0; 8]);
         Self {
-            block_at: bytes.len(),
-            bytes,
-            entries: 0,
+            run: RunWriter::default(),
             is_all,
         }
     }
 
+    /// `None`: it is gone.
     pub fn put(&mut self, key: StateKey<'_>, value: Option<&[u8]>) {
-        let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("entries fit into blocks");
-        self.bytes.extend((key.node.0 as u32).to_le_bytes());
-        self.bytes.push(key.table);
-        self.bytes.extend(length(key.key).to_le_bytes());
-        self.bytes
-            .extend(value.map_or(REMOVED, length).to_le_bytes());
-        self.bytes.extend_from_slice(key.key);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.entries += 1;
-        if self.bytes.len() - self.block_at >= BLOCK_BYTES {
-            self.close_block();
-        }
+        self.run.put(key, value);
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.run.is_empty()
     }
 
     #[must_use]
@@ -178,68 +140,8 @@ impl Changes {
         self.is_all
     }
 
-    fn close_block(&mut self) {
-        let payload = &self.bytes[self.block_at..];
-        let (length, checksum) = (payload.len() as u32, crc32c(payload));
-        self.bytes[self.block_at - 8..self.block_at - 4].copy_from_slice(&length.to_le_bytes());
-        self.bytes[self.block_at - 4..self.block_at].copy_from_slice(&checksum.to_le_bytes());
-        self.bytes.extend([0; 8]);
-        self.block_at = self.bytes.len();
+    /// What was put, rows and others each in their order.
+    pub fn each(&self) -> impl Iterator<Item = (StateKey<'_>, Option<&[u8]>)> {
+        self.run.put_so_far()
     }
-
-    /// As a run is written.
-    fn finish(mut self) -> Vec<u8> {
-        self.end();
-        self.bytes
-    }
-
-    fn end(&mut self) {
-        if self.bytes.len() > self.block_at {
-            self.close_block();
-        }
-    }
-
-    /// Goes through the entries as they were put: names, and values where they are not gone.
-    pub fn each<'a>(&'a mut self, mut take: impl FnMut(StateKey<'a>, Option<&'a [u8]>)) {
-        const OWN: &str = "bytes that were put here";
-        self.end();
-        let bytes = &self.bytes;
-        let mut at = MAGIC.len();
-        loop {
-            let mut head = Reader::new(&bytes[at..at + 8], "");
-            let length = head.u32().expect(OWN) as usize;
-            at += 8;
-            if length == 0 {
-                return;
-            }
-            let payload = &bytes[at..at + length];
-            each_entry(payload, "", &mut |key, value| {
-                take(key, value);
-                Ok(())
-            })
-            .expect(OWN);
-            at += length;
-        }
-    }
-}
-
-/// Entries of a block's payload.
-fn each_entry<'a>(
-    payload: &'a [u8],
-    path: &'a str,
-    take: &mut dyn FnMut(StateKey<'a>, Option<&'a [u8]>) -> Result<(), CheckpointError>,
-) -> Result<(), CheckpointError> {
-    let mut entries = Reader::new(payload, path);
-    while !entries.is_empty() {
-        let node = NodeId(entries.u32()? as usize);
-        let table = entries.u8()?;
-        let (key, value) = (entries.u32()?, entries.u32()?);
-        let key = entries.take(key as usize)?;
-        let value = match value {
-            REMOVED => None,
-            length => Some(entries.take(length as usize)?),
-        };
-        take(StateKey { node, table, key }, value)?;
-    }
-    Ok(())
 }
