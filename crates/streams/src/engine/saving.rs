@@ -143,8 +143,8 @@ impl Engine {
             states.map(PipelineState::version).collect::<Vec<_>>()
         };
         let made = made.map(|it| (it.id, it.number));
-        let swept = self.checkpoints.sweep(&named(self.runs.name()), made);
-        if let Err(error) = swept.await {
+        let runs = named(self.runs.name());
+        if let Err(error) = self.checkpoints.sweep(&runs, made).await {
             tracing::warn!(%error, "old state of views cannot be removed");
         }
         for store in self.stores.all() {
