@@ -48,6 +48,20 @@ pub fn test(root: &Path, args: &[String]) -> Result<()> {
                 "--tests",
             ],
         )?,
+        // The node is built without these features: the suite above tests what it is made of.
+        cargo_tests(
+            root,
+            "embedded stores",
+            &[
+                "test",
+                "--workspace",
+                "--exclude=e2e",
+                "--exclude=xtask",
+                "--features=flow/redb,flow/fjall",
+                "--no-fail-fast",
+                "--test=stores",
+            ],
+        )?,
         cargo_tests(
             root,
             "tasks",

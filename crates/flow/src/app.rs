@@ -104,6 +104,20 @@ impl Relations {
         Ok(self)
     }
 
+    /// Names of a step's own, and of what has its tables.
+    pub(crate) fn of_step(&self, app: &str, step: &str) -> Vec<String> {
+        let own = step_name(app, step);
+        let reads_it = |definition: &Definition| match definition {
+            Definition::View(view) => view.plan.nodes.iter().any(
+                |node| matches!(&node.operator, Operator::Input(input) if input.relation == own),
+            ),
+            _ => false,
+        };
+        let all = self.relations.iter();
+        let its = all.filter(|relation| relation.name == own || reads_it(&relation.definition));
+        its.map(|relation| relation.name.clone()).collect()
+    }
+
     fn check_names(&self) -> Result<(), AppError> {
         let (mut names, mut ids) = (BTreeSet::new(), BTreeSet::new());
         for relation in &self.relations {
@@ -434,6 +448,10 @@ impl Parts {
     }
 }
 
+fn step_name(app: &str, step: &str) -> String {
+    format!("{app}:step:{step}")
+}
+
 /// Adds a step that reads these ports.
 pub(crate) fn add_step<P: Process>(
     parts: &Rc<Parts>,
@@ -445,7 +463,7 @@ pub(crate) fn add_step<P: Process>(
     let read: Vec<&Port> = ports.iter().map(|(port, _)| port).collect();
     parts.check_time(name, &read, needs_time);
     let has_time = read.iter().all(|port| port.has_time);
-    let origin = Origin::new(format!("{}:step:{name}", parts.name), has_time);
+    let origin = Origin::new(step_name(&parts.name, name), has_time);
     parts.all.borrow_mut().push(Box::new(StepPart {
         origin: origin.clone(),
         name: name.to_owned(),

@@ -11,6 +11,7 @@ pub mod aggregate;
 pub mod cluster;
 pub mod event;
 pub mod state;
+pub mod store;
 
 mod app;
 mod evolution;

@@ -4,6 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,6 +20,7 @@ use streams::{
 use crate::{
     app::{App, AppError, Relations},
     cluster::{ClusterLog, PlantedBugs},
+    store::{OpenStore, StoreChoice},
 };
 
 /// Between two looks at whether everything still runs.
@@ -32,6 +34,7 @@ pub struct Cluster {
     pub client: ClientConfig,
     /// One app's own; with it goes all that the app knows.
     pub state_dir: PathBuf,
+    pub stores: StoreChoice,
     pub planted: PlantedBugs,
 }
 
@@ -43,8 +46,24 @@ impl Cluster {
         Self {
             client: ClientConfig::new(brokers.collect()),
             state_dir: state_dir.as_ref().to_owned(),
+            stores: StoreChoice::default(),
             planted: PlantedBugs::default(),
         }
+    }
+
+    /// Keeps the app's state in this store, what was in runs until now too. What the directory has beside is needed all the
+    /// same; where the store's path is out of it, both go together.
+    #[must_use]
+    pub fn state(mut self, store: impl OpenStore + 'static) -> Self {
+        self.stores.set(Arc::new(store));
+        self
+    }
+
+    /// Keeps the state of one step, and the rows of its tables, in a store of its own.
+    #[must_use]
+    pub fn state_of(mut self, step: &str, store: impl OpenStore + 'static) -> Self {
+        self.stores.set_of(step, Arc::new(store));
+        self
     }
 }
 
@@ -87,6 +106,8 @@ pub enum RunError {
         saved: Offset,
         end: Offset,
     },
+    #[error("no step of the app is called {0}: it has no state to be kept in a store of its own")]
+    NoSuchStep(String),
     #[error("{part} has stopped: {why}")]
     Stopped { part: String, why: String },
 }
@@ -157,12 +178,15 @@ impl Deployed {
             }
             _ => {}
         }
+        let stores = cluster.stores.open(name, &relations).await?;
         // A copy with the state that is wanted may run: only one that could go on for it takes over.
         log.open_outbox().await?;
         let none = streams::engine::PlantedBugs::default();
         // Its process is an app's own: whoever runs it knows what memory it may have.
         let limit = usize::MAX;
-        let engine = Engine::start(log.clone(), &dir, relations.relations, none, limit).await?;
+        let relations = relations.relations;
+        let engine =
+            Engine::start_with_stores(log.clone(), &dir, relations, none, limit, stores).await?;
         engine.started().await?;
         let deployed = Self {
             engine,

@@ -154,6 +154,7 @@ impl Epoll {
             | Op::Lock { .. }
             | Op::Touch { .. } => offload::submit(Lane::Metadata, key, op, &self.remote),
             Op::LookUp { .. } => offload::submit(Lane::Names, key, op, &self.remote),
+            Op::Call { .. } => offload::submit(Lane::Work, key, op, &self.remote),
         }
     }
 

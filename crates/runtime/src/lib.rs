@@ -38,8 +38,10 @@ use shard::Shard;
 use std::{
     cell::Cell,
     future::Future,
+    panic::{self, AssertUnwindSafe},
     pin::Pin,
     rc::Rc,
+    sync::mpsc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -178,6 +180,24 @@ pub async fn touched(buf: AppendBuf) -> AppendBuf {
     match ops::run(ops::Op::Touch { buf }).await {
         (ops::Op::Touch { buf }, _) => buf,
         _ => unreachable!("an operation comes back as it went"),
+    }
+}
+
+// ---- work that blocks ----
+
+/// What `work` gives, which is done on a helper thread, one after the other in the order of asking. Dropping the future does
+/// not end it. For libraries that know blocking calls only; in simulation, the thread that simulates.
+pub async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    let (give, take) = mpsc::channel();
+    let work = ops::Work::new(move || {
+        // The helper thread lives on; who asked does not.
+        let done = panic::catch_unwind(AssertUnwindSafe(work));
+        drop(give.send(done));
+    });
+    drop(ops::run(ops::Op::Call { work }).await);
+    match take.try_recv().expect("what is complete was done") {
+        Ok(given) => given,
+        Err(why) => panic::resume_unwind(why),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Helper threads for operations that block: metadata, memory, names of hosts, and with epoll all file I/O.
+//! Helper threads for operations that block: metadata, memory, names of hosts, work of the program's, and with epoll all file I/O.
 //!
 //! # Place       one set per process, started at first use, never ended
 //! # Limits      jobs are operations in flight, which the shards' slabs bound
@@ -40,6 +40,8 @@ pub(crate) enum Lane {
     Data,
     /// Names of hosts: a resolver may take its time, and nothing of the disk waits for it.
     Names,
+    /// Work of the program's: one thread, so that it is done in the order it was asked for.
+    Work,
 }
 
 /// Threads for `Lane::Data`: the depth at which the disk of a small machine is busy.
@@ -52,6 +54,7 @@ struct Lanes {
     metadata: mpsc::Sender<Job>,
     data: OnceLock<mpsc::Sender<Job>>,
     names: OnceLock<mpsc::Sender<Job>>,
+    work: OnceLock<mpsc::Sender<Job>>,
 }
 
 static LANES: OnceLock<Lanes> = OnceLock::new();
@@ -91,6 +94,7 @@ pub(crate) fn submit(lane: Lane, key: OpKey, op: Op, from: &Arc<Remote>) {
         metadata: start_threads("metadata", 1),
         data: OnceLock::new(),
         names: OnceLock::new(),
+        work: OnceLock::new(),
     });
     let sender = match lane {
         Lane::Metadata => &lanes.metadata,
@@ -100,6 +104,7 @@ pub(crate) fn submit(lane: Lane, key: OpKey, op: Op, from: &Arc<Remote>) {
         Lane::Names => lanes
             .names
             .get_or_init(|| start_threads("names", NAMES_THREADS)),
+        Lane::Work => lanes.work.get_or_init(|| start_threads("work", 1)),
     };
     let job = Job {
         key,
@@ -246,6 +251,10 @@ fn perform_once(op: &mut Op) -> Outcome {
             Ok(Value::Addresses(found.map_err(|error| error.to_string())))
         }
         Op::Lock { path } => lock(path),
+        Op::Call { work } => {
+            work.perform();
+            Ok(Value::Done)
+        }
         Op::Touch { buf } => {
             buf.touch();
             Ok(Value::Done)

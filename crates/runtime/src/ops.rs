@@ -24,6 +24,7 @@ use crate::{
 };
 use iobuf::{AppendBuf, BufMut, IoBuf};
 use std::{
+    fmt,
     future::Future,
     io,
     net::SocketAddr,
@@ -124,6 +125,10 @@ pub(crate) enum Op {
         host: String,
         port: u16,
     },
+    /// Does some work of the program's that blocks. Gives `Value::Done`.
+    Call {
+        work: Work,
+    },
     /// Has the kernel give a buffer its memory. Gives `Value::Done`.
     Touch {
         buf: AppendBuf,
@@ -159,6 +164,27 @@ pub(crate) enum Op {
     Shutdown {
         fd: Fd,
     },
+}
+
+/// Work of the program's, until it is done.
+pub(crate) struct Work(Option<Box<dyn FnOnce() + Send>>);
+
+impl Work {
+    pub(crate) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(work)))
+    }
+
+    pub(crate) fn perform(&mut self) {
+        if let Some(work) = self.0.take() {
+            work();
+        }
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Work").finish_non_exhaustive()
+    }
 }
 
 /// How long a driver waits for something to complete.

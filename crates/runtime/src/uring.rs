@@ -201,6 +201,10 @@ impl Uring {
                 offload::submit(Lane::Names, key, op, &self.remote);
                 return;
             }
+            Op::Call { .. } => {
+                offload::submit(Lane::Work, key, op, &self.remote);
+                return;
+            }
             _ => None,
         };
         if let Some(outcome) = at_once {

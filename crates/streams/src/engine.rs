@@ -40,6 +40,7 @@ mod restore;
 mod runs;
 mod saving;
 mod sink;
+pub mod store;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -62,8 +63,8 @@ use crate::{Definition, format::Known, log::TopicLog};
 use arrangement::NotThere;
 use budget::Budget;
 pub use budget::OverBudget;
-pub use checkpoint::CheckpointError;
 use checkpoint::{Checkpoint, CheckpointDir, PipelineState};
+pub use checkpoint::{CheckpointError, Numbered};
 use deciding::Outbox;
 use delivery::Deliveries;
 pub use delivery::DeliveryReport;
@@ -77,6 +78,7 @@ use relation::{Subscriber, rank};
 use replace::Beside;
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 use runs::Compaction;
+use store::{RunStore, StateStore, Stores};
 use waiting::Turn;
 
 pub(crate) use waiting::all;
@@ -141,6 +143,8 @@ pub struct Engine {
     planted: PlantedBugs,
     log: Rc<dyn TopicLog>,
     checkpoints: CheckpointDir,
+    runs: Rc<dyn StateStore>,
+    stores: Stores,
     relations: RefCell<BTreeMap<String, Rc<Relation>>>,
     /// Made, and not yet worked on by the loop.
     joining: RefCell<Vec<Pipeline>>,
@@ -201,6 +205,8 @@ struct Stream {
     must_save: bool,
     /// The next checkpoint writes all there is: the last one was cut short, and what had changed was said to it only.
     saves_all: bool,
+    /// The same of some relations: they are another thing than they were.
+    saves_all_of: BTreeSet<u64>,
     /// Since the last checkpoint.
     records_unsaved: u64,
     compaction: Option<Compaction>,
@@ -227,6 +233,7 @@ impl Stream {
             changed: false,
             must_save: false,
             saves_all: false,
+            saves_all_of: BTreeSet::new(),
             records_unsaved: 0,
             compaction: None,
             previous: None,
@@ -266,12 +273,28 @@ impl Engine {
         planted: PlantedBugs,
         state_bytes_max: usize,
     ) -> Result<Rc<Self>, EngineError> {
+        let stores = Stores::default();
+        Self::start_with_stores(log, data_dir, relations, planted, state_bytes_max, stores).await
+    }
+
+    /// The same with state in other stores than runs.
+    pub async fn start_with_stores(
+        log: Rc<dyn TopicLog>,
+        data_dir: &Path,
+        relations: Vec<NewRelation>,
+        planted: PlantedBugs,
+        state_bytes_max: usize,
+        stores: Stores,
+    ) -> Result<Rc<Self>, EngineError> {
         let checkpoints = CheckpointDir::new(data_dir);
         let saved = checkpoints.load().await?.unwrap_or_default();
+        let runs = RunStore::with_planted(data_dir, planted.believe_removals);
         let engine = Rc::new(Self {
             planted,
             log,
             checkpoints,
+            runs: Rc::new(runs),
+            stores,
             relations: RefCell::default(),
             joining: RefCell::default(),
             leaving: RefCell::default(),
@@ -299,9 +322,7 @@ impl Engine {
             stopping: Cell::new(false),
             stopped: Notify::new(),
         });
-        if let Err(error) = engine.checkpoints.sweep(&saved, None).await {
-            tracing::warn!(%error, "old state of views cannot be removed");
-        }
+        engine.sweep(&saved, None).await;
         let mut relations = relations;
         relations.sort_by_key(|relation| rank(relation.id));
         let mut stream = Stream::at(saved);
@@ -372,10 +393,7 @@ impl Engine {
                         pipeline.swap.is_of_another_plan = true;
                         stream.pipelines.push(pipeline);
                         // Of what it was nothing is part of what it will be.
-                        let states = stream.saved.pipelines.iter_mut();
-                        for state in states.filter(|state| state.id == relation.id) {
-                            state.runs.clear();
-                        }
+                        stream.saves_all_of.insert(relation.id);
                     }
                 },
             }

@@ -81,6 +81,8 @@ const EDGES: &[(&str, &[&str])] = &[
 const QUARANTINE: &[(&str, &[&str])] = &[
     ("io-uring", &["runtime"]),
     ("libc", &["runtime", "iobuf", "server"]),
+    ("redb", &["flow"]),
+    ("fjall", &["flow"]),
     ("tokio", &["server", "with-sqlx"]),
     ("hyper", &["server"]),
     ("hyper-util", &["server"]),

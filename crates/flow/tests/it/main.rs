@@ -4,6 +4,7 @@ mod copies;
 mod counting;
 mod evolution;
 mod examples;
+mod node;
 mod real;
 mod timers;
 mod windows;

@@ -1,151 +1,17 @@
 //! Programs as they are started: threads, sockets and files as they are.
 
 use std::{
-    future::Future,
-    net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    rc::Rc,
-    sync::mpsc,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use base::ShardId;
-use broker::{Broker, Settings};
-use client::{
-    Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, ProducerRecord, Start,
-};
-use flow::{Cluster, Event};
-use runtime::{Class, net::TcpListener, sync::Shutdown};
-
-use crate::examples::counting::{Visit, Visits, app};
+use crate::{examples::counting::app, node::Node};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A node in this process, on a thread of its own.
-struct Node {
-    running: Option<runtime::Running>,
-    addr: SocketAddr,
-    dir: PathBuf,
-}
-
-impl Node {
-    fn start() -> Self {
-        let dir = std::env::temp_dir().join(format!("flow-{}", std::process::id()));
-        drop(std::fs::remove_dir_all(&dir));
-        std::fs::create_dir_all(&dir).expect("a directory can be made");
-        let config = runtime::Config {
-            cpus: Some(Vec::new()),
-            ..runtime::Config::default()
-        };
-        let (give, take) = mpsc::channel();
-        let data_dir = dir.join("node");
-        let running = runtime::start(config, move || serve(data_dir.clone(), give.clone()));
-        Self {
-            running: Some(running.expect("a shard starts")),
-            addr: take.recv().expect("it serves"),
-            dir,
-        }
-    }
-
-    fn cluster(&self, state: &str) -> Cluster {
-        Cluster::new(&self.addr.to_string(), self.dir.join(state))
-    }
-
-    fn call<F, Fut, R>(&self, call: F) -> R
-    where
-        F: FnOnce(Client) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + 'static,
-        R: Send + 'static,
-    {
-        let addr = self.addr.to_string();
-        let running = self.running.as_ref().expect("only dropping takes it");
-        let handle = running.handle();
-        handle.call_blocking(ShardId(0), Class::Admin, "test", move || async move {
-            let client = Client::connect(ClientConfig::new(vec![addr])).await;
-            call(client.expect("it serves")).await
-        })
-    }
-
-    fn produce(&self, pages: &'static [&'static str]) {
-        self.call(move |client| async move {
-            let producer = Producer::new(&client, ProducerConfig::default());
-            for page in pages {
-                let page = (*page).to_owned();
-                let value = Visit { page }.to_bytes();
-                let sent = producer.send(ProducerRecord {
-                    topic: "visits",
-                    partition: None,
-                    key: None,
-                    value: Some(&value),
-                    headers: &[],
-                    timestamp: None,
-                });
-                sent.await.expect("the record is taken");
-            }
-            producer.close().await.expect("all are acknowledged");
-        });
-    }
-
-    /// What was told of a page, once there is so much.
-    fn counts(&self, page: &'static str, count: usize) -> Vec<u64> {
-        self.call(move |client| async move {
-            let consumer = Consumer::new(&client, ConsumerConfig::default());
-            let assigned = consumer.assign_topics(&["counts"], Start::Beginning);
-            assigned.await.expect("the topic is there");
-            let mut counts = Vec::new();
-            while counts.len() < count {
-                for part in consumer.poll(LIMIT).await.expect("reads") {
-                    let read = part.for_each(|record| {
-                        let value = record.value.expect("values are written");
-                        let told = Visits::decode(&value).expect("it is a message");
-                        if told.page == page {
-                            counts.push(told.count);
-                        }
-                        true
-                    });
-                    read.expect("sound records");
-                }
-            }
-            counts
-        })
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            let handle = running.handle();
-            handle.call_blocking(ShardId(0), Class::Admin, "stop", || async {
-                if let Some(stop) = runtime::local::<Shutdown>() {
-                    stop.trigger();
-                }
-            });
-            drop(running.join());
-        }
-        drop(std::fs::remove_dir_all(&self.dir));
-    }
-}
-
-async fn serve(data_dir: PathBuf, addr: mpsc::Sender<SocketAddr>) {
-    let stop = Rc::new(Shutdown::new());
-    runtime::set_local(stop.clone());
-    let mut settings = Settings::new(&data_dir);
-    settings.store.journal_file_bytes = 4 << 20;
-    settings.store.free_bytes_min = 1 << 20;
-    settings.store.free_bytes_warn = 2 << 20;
-    let (broker, _) = Broker::open(settings).await.expect("a node opens");
-    for topic in ["visits", "counts"] {
-        let made = broker.ensure_topic(topic, 1).await;
-        made.expect("the topic can be made");
-    }
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
-    let listener = listener.expect("there is a port");
-    addr.send(listener.local_addr()).expect("it is waited for");
-    runtime::spawn(Class::Admin, "serve", async move {
-        broker.serve(listener).await;
-    });
-    stop.triggered().await;
+fn pages(pages: &[&str]) -> Vec<String> {
+    pages.iter().map(|page| (*page).to_owned()).collect()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -162,10 +28,10 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_program_runs_until_another_copy_takes_over() {
-    let node = Node::start();
+    let node = Node::start("programs");
     // What `start` gives answers while the app runs; its state is there at the next start.
     let running = app().start(node.cluster("state")).expect("it starts");
-    node.produce(&["a", "b", "a"]);
+    node.produce(pages(&["a", "b", "a"]));
     running.flush().expect("it is up to date");
     let rows: usize = running
         .table("visits_by_page")
@@ -182,12 +48,12 @@ fn a_program_runs_until_another_copy_takes_over() {
 
     let cluster = node.cluster("state");
     let program = thread::spawn(move || app().run(cluster));
-    node.produce(&["a"]);
+    node.produce(pages(&["a"]));
     assert_eq!(node.counts("a", 3), [1, 2, 3]);
     assert!(!program.is_finished(), "it runs on");
 
     let moved = app().start(node.cluster("moved")).expect("it starts");
-    node.produce(&["a", "a"]);
+    node.produce(pages(&["a", "a"]));
     moved.flush().expect("it is up to date");
     let since = Instant::now();
     while !program.is_finished() {

@@ -13,7 +13,7 @@ use broker::{Broker, Settings, open::leading_shard};
 use client::{
     Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, ProducerRecord, Start,
 };
-use flow::{App, Cluster, Deployed, Event, RunError, cluster::PlantedBugs};
+use flow::{App, Cluster, Deployed, Event, RunError, cluster::PlantedBugs, store::StoreChoice};
 use runtime::{
     net::TcpListener,
     sim::{DiskImage, HostId, Sim, SimConfig},
@@ -31,6 +31,7 @@ pub struct Shared {
     /// Why the app does not run, if it will never.
     pub refused: RefCell<Option<String>>,
     pub is_running: Cell<bool>,
+    pub stores: RefCell<StoreChoice>,
     pub planted: Cell<PlantedBugs>,
 }
 
@@ -77,6 +78,7 @@ async fn run_app(shared: Rc<Shared>) {
         let cluster = Cluster {
             client: config(&shared),
             state_dir: "/state".into(),
+            stores: shared.stores.borrow().clone(),
             planted: shared.planted.get(),
         };
         match Deployed::start(&name, relations, cluster).await {
@@ -124,6 +126,7 @@ impl World {
             build: RefCell::default(),
             refused: RefCell::default(),
             is_running: Cell::new(false),
+            stores: RefCell::default(),
             planted: Cell::default(),
         });
         let slot = shared.clone();
@@ -149,6 +152,7 @@ impl World {
             build: RefCell::default(),
             refused: RefCell::default(),
             is_running: Cell::new(false),
+            stores: RefCell::default(),
             planted: Cell::default(),
         });
         let slot = shared.clone();

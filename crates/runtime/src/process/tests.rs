@@ -199,3 +199,35 @@ fn stalls_are_counted_and_their_stack_told() {
         });
     }
 }
+
+#[test]
+fn work_that_blocks_is_done_elsewhere_in_its_order() {
+    for backend in [Backend::Auto, Backend::Epoll] {
+        run(1, backend, || async {
+            let here = thread::current().id();
+            let began = Arc::new(AtomicU64::new(0));
+            let slow = began.clone();
+            let first = spawn(
+                Class::Admin,
+                "first",
+                crate::blocking(move || {
+                    thread::sleep(Duration::from_millis(20));
+                    slow.fetch_add(1, Ordering::Relaxed);
+                    thread::current().id()
+                }),
+            );
+            yield_now().await;
+            let second = crate::blocking(move || began.load(Ordering::Relaxed)).await;
+            assert_eq!(second, 1, "the first was done before");
+            assert_ne!(first.await.expect("not aborted"), here);
+        });
+    }
+}
+
+#[test]
+#[should_panic(expected = "of the work's making")]
+fn work_that_panics_panics_where_it_was_asked_for() {
+    run(1, Backend::Auto, || async {
+        crate::blocking(|| panic!("of the work's making")).await;
+    });
+}

@@ -510,6 +510,11 @@ impl World {
 
     fn attempt_disk(&mut self, pending: &mut Pending) -> Outcome {
         let (host, mark) = (pending.host, pending.mark);
+        // What it costs was drawn when it was asked for.
+        if let Op::Call { work } = &mut pending.op {
+            work.perform();
+            return Ok(Value::Done);
+        }
         let handle = match &pending.op {
             Op::Read { fd, .. }
             | Op::Write { fd, .. }
@@ -638,6 +643,7 @@ impl World {
             | Op::RemoveFile { .. }
             | Op::CreateDirAll { .. }
             | Op::Open { .. }
+            | Op::Call { .. }
                 if self.crash.chance(0.5) =>
             {
                 // Done, but nobody was told.

@@ -5,11 +5,11 @@
 //! `<data-dir>/streams/<relation>/<number>.run`: see `runs`.
 //!
 //! # Crash
-//! Runs are written and synced before the file that names them is replaced, so a checkpoint is there as a whole or not at
-//! all. Runs that nothing names are removed at the next start.
+//! Runs, and what goes to other stores, are written and synced before the file that names them is replaced, so a checkpoint is
+//! there as a whole or not at all. Runs that nothing names are removed at the next start.
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,7 @@ use runtime::{Class, fs};
 use super::{
     runs::{Held, Piece, Run, RunWriter},
     saving::beside,
+    store::Version,
 };
 
 const VERSION: u8 = 3;
@@ -46,6 +47,8 @@ pub struct PipelineState {
     pub watermarks: Vec<(u32, i64)>,
     /// Node, partition, next offset, greatest event time.
     pub positions: Vec<(u32, PartitionKey, Offset, Option<i64>)>,
+    /// Of the store that has the state. Runs have no name.
+    pub store: String,
     pub runs: Vec<Run>,
     /// Of a sink: its producer, and the next sequence of each partition.
     pub producer: Option<i64>,
@@ -54,6 +57,15 @@ pub struct PipelineState {
     pub has_stopped: bool,
     /// It has stopped, and what it had put out for another cluster before is written all the same.
     pub delivers: bool,
+}
+
+impl PipelineState {
+    pub fn version(&self) -> Version<'_> {
+        Version {
+            relation: self.id,
+            runs: &self.runs,
+        }
+    }
 }
 
 /// Why what is on disk is no checkpoint.
@@ -74,12 +86,41 @@ pub enum CheckpointError {
     /// As `State`, where the relation is not known.
     #[error("state cannot be restored: {found}")]
     Row { found: String },
+    #[error("{path}: the disk is full")]
+    Full { path: String },
+    #[error(
+        "{path} holds the state of relation {relation} as of {found}; as of {wanted} is expected"
+    )]
+    Other {
+        path: String,
+        relation: u64,
+        found: Numbered,
+        wanted: Numbered,
+    },
+}
+
+/// A version by its number; none of nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered(pub Option<u64>);
+
+impl fmt::Display for Numbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(number) => write!(f, "version {number}"),
+            None => f.write_str("no version"),
+        }
+    }
 }
 
 impl CheckpointError {
-    pub(super) fn io(path: &str, error: &io::Error) -> Self {
+    #[must_use]
+    pub fn io(path: &str, error: &io::Error) -> Self {
+        let path = path.to_owned();
+        if error.kind() == io::ErrorKind::StorageFull {
+            return Self::Full { path };
+        }
         Self::Io {
-            path: path.to_owned(),
+            path,
             error: error.to_string(),
         }
     }
@@ -127,9 +168,12 @@ impl CheckpointDir {
     }
 
     /// Makes a checkpoint the one to restart from.
-    pub async fn save(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        fs::create_dir_all_durable(&self.0).await?;
-        fs::replace(&self.path(), &checkpoint.encode()).await
+    pub async fn save(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        let path = self.path();
+        let error = |error| CheckpointError::io(&path.display().to_string(), &error);
+        fs::create_dir_all_durable(&self.0).await.map_err(error)?;
+        let replaced = fs::replace(&path, &checkpoint.encode()).await;
+        replaced.map_err(error)
     }
 
     /// `None` where none was ever taken.
@@ -147,8 +191,8 @@ impl CheckpointDir {
         Checkpoint::decode(&bytes, &name).map(Some)
     }
 
-    /// Removes runs that the checkpoint does not name, but the one that is being made, of a relation.
-    pub async fn sweep(&self, checkpoint: &Checkpoint, made: Option<(u64, u64)>) -> io::Result<()> {
+    /// Removes runs that are not named, but the one that is being made, of a relation.
+    pub async fn sweep(&self, named: &[Version<'_>], made: Option<(u64, u64)>) -> io::Result<()> {
         if !fs::exists(&self.0).await? {
             return Ok(());
         }
@@ -157,15 +201,15 @@ impl CheckpointDir {
                 continue;
             };
             let path = self.0.join(&dir.name);
-            let Some(state) = checkpoint.pipelines.iter().find(|state| state.id == id) else {
+            let Some(version) = named.iter().find(|version| version.relation == id) else {
                 fs::remove_dir_all(&path).await?;
                 continue;
             };
             for file in fs::read_dir(&path).await? {
                 let number = file.name.strip_suffix(".run");
                 let number: Option<u64> = number.and_then(|number| number.parse().ok());
-                let is_named =
-                    number.is_some_and(|number| state.runs.iter().any(|run| run.number == number));
+                let is_named = number
+                    .is_some_and(|number| version.runs.iter().any(|run| run.number == number));
                 let is_made = number.is_some() && made == number.map(|number| (id, number));
                 if !is_named && !is_made {
                     fs::remove_file(&path.join(&file.name)).await?;
@@ -201,6 +245,8 @@ impl Checkpoint {
                 out.extend(next_offset.0.to_le_bytes());
                 out.extend(time_max.unwrap_or(i64::MIN).to_le_bytes());
             }
+            out.push(u8::try_from(pipeline.store.len()).expect("names of stores are short"));
+            out.extend(pipeline.store.as_bytes());
             out.extend((pipeline.runs.len() as u32).to_le_bytes());
             for run in &pipeline.runs {
                 out.extend(run.number.to_le_bytes());
@@ -272,6 +318,9 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
         let key = PartitionKey { topic, partition };
         positions.push((node, key, Offset(from.i64()?), from.time()?));
     }
+    let length = usize::from(from.u8()?);
+    let store = std::str::from_utf8(from.take(length)?);
+    let store = store.map_err(|_| from.damaged("a store's name"))?;
     let mut runs = Vec::new();
     for _ in 0..from.u32()? {
         let (number, bytes) = (from.u64()?, from.u64()?);
@@ -309,6 +358,7 @@ fn decode_pipeline(from: &mut Reader<'_>) -> Result<PipelineState, CheckpointErr
         watermark,
         watermarks,
         positions,
+        store: store.to_owned(),
         runs,
         producer,
         sequences,

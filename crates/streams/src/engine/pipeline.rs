@@ -590,6 +590,7 @@ impl Pipeline {
                     (node, position.key, position.next_offset, position.time_max)
                 })
                 .collect(),
+            store: String::new(),
             runs: Vec::new(),
             producer: self.sink.as_ref().and_then(|sink| sink.producer),
             sequences: self

@@ -14,7 +14,8 @@ use runtime::{Instant, sync::Notify};
 use super::{
     arrangement::{Arrangement, Loaded, NotThere, Rows},
     questions::Changes,
-    runs::{ROWS, RunWriter},
+    runs::ROWS,
+    store,
     waiting::Turn,
 };
 use crate::{
@@ -383,15 +384,15 @@ impl Relation {
         RowCodec::ascending(types).expect("the arrangement has rows of these types")
     }
 
-    /// All rows, as a run holds them.
-    pub(super) fn save_rows(&self, run: &mut RunWriter) {
+    /// All rows, as a store holds them.
+    pub(super) fn save_rows(&self, run: &mut store::Changes) {
         if let Some(rows) = self.rows() {
             self.save_changes(&rows.deltas(), run);
         }
     }
 
-    /// Changes of the rows, as a run holds them.
-    pub(super) fn save_changes(&self, deltas: &[Delta], run: &mut RunWriter) {
+    /// Changes of the rows, as a store holds them.
+    pub(super) fn save_changes(&self, deltas: &[Delta], run: &mut store::Changes) {
         let Some(schema) = self.with_arrangement(|a| a.schema().clone()) else {
             return;
         };

@@ -1,8 +1,8 @@
-//! State taken up from the runs of a checkpoint.
+//! State taken up as a checkpoint names it: from runs, or from another store.
 //!
 //! # Place
 //! Runs are read and merged, and rows made columns of, on the shard beside the engine's; the engine's puts what comes from there
-//! into tables, while the next is made ready.
+//! into tables, while the next is made ready. Another store hands its entries to the engine's shard.
 //!
 //! # Cost
 //! An entry: a turn of the merge, and one insertion. A row: the same, decoded in between with thousands of others.
@@ -19,10 +19,12 @@ use super::{
     arrangement::{Loaded, Loader, NotThere},
     checkpoint::{CheckpointDir, CheckpointError, PipelineState},
     pipeline::{Pipeline, PipelineError},
+    relation::Relation,
     runs::{self, Merge, Run},
     saving::beside,
+    store::StateStore,
 };
-use crate::NodeId;
+use crate::{NodeId, graph::StateKey};
 
 /// Of entries on their way between shards.
 const STRETCH_BYTES: usize = 1 << 20;
@@ -113,29 +115,54 @@ async fn entries(merge: &mut Merge) -> Result<Vec<u8>, CheckpointError> {
 }
 
 async fn rows(merge: &mut Merge, loader: &Loader) -> Result<Option<Loaded>, CheckpointError> {
-    let (mut bytes, mut ends, mut weights) = (Vec::new(), vec![0], Vec::new());
+    let mut rows = Rows::default();
     let mut count = 0_usize;
-    while weights.len() < ROWS && bytes.len() < STRETCH_BYTES {
+    while !rows.is_full() {
         let Some((key, value)) = merge.next().await? else {
             break;
         };
-        let weight = runs::weight(value).unwrap_or(0);
-        if weight != 0 {
-            bytes.extend_from_slice(key.key);
-            ends.push(bytes.len());
-            weights.push(weight);
-        }
+        rows.push(key.key, value);
         pause(&mut count).await;
     }
-    let state = |found: String| CheckpointError::Row { found };
-    if weights.iter().any(|weight| *weight < 0) {
-        return Err(state(NotThere.to_string()));
+    rows.loaded(loader)
+}
+
+/// Rows on their way into columns.
+#[derive(Default)]
+struct Rows {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    weights: Vec<i64>,
+}
+
+impl Rows {
+    fn push(&mut self, row: &[u8], weight: Option<&[u8]>) {
+        let weight = runs::weight(weight).unwrap_or(0);
+        if weight != 0 {
+            self.bytes.extend_from_slice(row);
+            self.ends.push(self.bytes.len());
+            self.weights.push(weight);
+        }
     }
-    if weights.is_empty() {
-        return Ok(None);
+
+    fn is_full(&self) -> bool {
+        self.weights.len() >= ROWS || self.bytes.len() >= STRETCH_BYTES
     }
-    let rows = ends.windows(2).map(|ends| &bytes[ends[0]..ends[1]]);
-    loader.load(rows, weights).map(Some).map_err(state)
+
+    fn loaded(self, loader: &Loader) -> Result<Option<Loaded>, CheckpointError> {
+        let state = |found: String| CheckpointError::Row { found };
+        if self.weights.iter().any(|weight| *weight < 0) {
+            return Err(state(NotThere.to_string()));
+        }
+        if self.weights.is_empty() {
+            return Ok(None);
+        }
+        let begins = [0].into_iter().chain(self.ends.iter().copied());
+        let rows = begins
+            .zip(&self.ends)
+            .map(|(from, end)| &self.bytes[from..*end]);
+        loader.load(rows, self.weights).map(Some).map_err(state)
+    }
 }
 
 async fn pause(count: &mut usize) {
@@ -168,6 +195,19 @@ impl Engine {
         mut pipeline: Pipeline,
     ) -> Result<Pipeline, EngineError> {
         let relation = pipeline.relation.clone();
+        let of_relation = |error| match error {
+            CheckpointError::Row { found } => CheckpointError::State {
+                relation: relation.name.clone(),
+                found,
+            },
+            other => other,
+        };
+        if let Some(store) = self.store_with(state, &relation)? {
+            let taken = take_from(&**store, state, &mut pipeline).await;
+            taken.map_err(of_relation)?;
+            pipeline.restore_positions(state, self.planted);
+            return Ok(pipeline);
+        }
         let on = beside();
         let (dir, id) = (self.checkpoints.clone(), relation.id);
         let mut runs = state.runs.clone();
@@ -183,13 +223,6 @@ impl Engine {
             let reading = Reading::open(&dir, id, &runs, loader).await?;
             Readings::here().0.borrow_mut().insert(id, reading);
             Ok::<(), CheckpointError>(())
-        };
-        let of_relation = |error| match error {
-            CheckpointError::Row { found } => CheckpointError::State {
-                relation: relation.name.clone(),
-                found,
-            },
-            other => other,
         };
         runtime::invoke_on(on, Class::Streams, "restore", open).await?;
         let mut coming = ahead(on, id);
@@ -237,12 +270,49 @@ fn make_room(pipeline: &mut Pipeline, run: &Run) {
 async fn put_entries(pipeline: &mut Pipeline, entries: &[u8]) -> Result<(), String> {
     let mut count = 0_usize;
     for (key, value) in runs::entries(entries) {
-        let restored = pipeline.restore(key, value.unwrap_or_default());
-        restored.map_err(|error| match error {
-            PipelineError::Restore(why) => why,
-            other => other.to_string(),
-        })?;
+        put_entry(pipeline, key, value.unwrap_or_default())?;
         pause(&mut count).await;
+    }
+    Ok(())
+}
+
+fn put_entry(pipeline: &mut Pipeline, key: StateKey<'_>, value: &[u8]) -> Result<(), String> {
+    let restored = pipeline.restore(key, value);
+    restored.map_err(|error| match error {
+        PipelineError::Restore(why) => why,
+        other => other.to_string(),
+    })
+}
+
+/// Takes up state from another store than runs.
+async fn take_from(
+    store: &dyn StateStore,
+    state: &PipelineState,
+    pipeline: &mut Pipeline,
+) -> Result<(), CheckpointError> {
+    let relation = pipeline.relation.clone();
+    let loader = relation.with_arrangement(|rows| rows.loader());
+    let mut rows = Rows::default();
+    let mut take = |key: StateKey<'_>, value: &[u8]| {
+        if key.node != runs::ROWS {
+            let put = put_entry(pipeline, key, value);
+            return put.map_err(|found| CheckpointError::Row { found });
+        }
+        rows.push(key.key, Some(value));
+        match rows.is_full() {
+            true => load(&relation, loader.as_ref(), std::mem::take(&mut rows)),
+            false => Ok(()),
+        }
+    };
+    store.read(state.version(), &mut take).await?;
+    load(&relation, loader.as_ref(), rows)
+}
+
+fn load(relation: &Relation, loader: Option<&Loader>, rows: Rows) -> Result<(), CheckpointError> {
+    if let Some(loader) = loader
+        && let Some(loaded) = rows.loaded(loader)?
+    {
+        relation.load(loaded);
     }
     Ok(())
 }

@@ -105,6 +105,11 @@ impl RunWriter {
         self.pieces.is_empty()
     }
 
+    /// What was put, rows and others each in their order.
+    pub fn put_so_far(&self) -> impl Iterator<Item = (StateKey<'_>, Option<&[u8]>)> {
+        self.pieces.iter().flat_map(|piece| entries(&piece.entries))
+    }
+
     /// Sorts the pieces, writes them and makes them last. `believe_removals`: see the engine's planted bugs.
     pub async fn write(self, path: &Path, number: u64, believe_removals: bool) -> io::Result<Run> {
         let mut out = RunFile::create(path, number).await?;

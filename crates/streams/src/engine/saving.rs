@@ -6,17 +6,19 @@
 //!
 //! # Limits      what changed since the last checkpoint is in memory as bytes while it is written
 
-use std::{io, rc::Rc};
+use std::rc::Rc;
 
 use base::ShardId;
 use runtime::Fatal;
 
 use super::{
     Engine, Stream,
-    checkpoint::{Checkpoint, PipelineState},
+    checkpoint::{Checkpoint, CheckpointError, PipelineState},
     let_go_of_failed,
+    pipeline::Pipeline,
     relation::Relation,
-    runs::{Compaction, RunWriter},
+    runs::Compaction,
+    store::{Changes, StateStore, Version},
 };
 use crate::Definition;
 
@@ -36,6 +38,21 @@ impl Engine {
         stream.saved_at = runtime::now();
         stream.changed = false;
         stream.records_unsaved = 0;
+        match self.saved(stream).await {
+            Ok(saved) => stream.saved = saved,
+            Err(error) => return self.not_saved(stream, &error).await,
+        }
+        stream.must_save = false;
+        stream.saves_all = false;
+        stream.saves_all_of.clear();
+        // A restart knows where the epoch before this one ended.
+        stream.previous = None;
+        self.trim_outbox(stream).await;
+        self.sweep(&stream.saved, stream.compaction.as_ref()).await;
+        self.begin_compaction(stream);
+    }
+
+    async fn saved(&self, stream: &mut Stream) -> Result<Checkpoint, CheckpointError> {
         let mut next = Checkpoint {
             epoch: self.epoch.get(),
             now: self.now.get(),
@@ -44,55 +61,97 @@ impl Engine {
         };
         let shown = stream.pipelines.iter_mut();
         for pipeline in shown.filter(|pipeline| !pipeline.swap.is_beside) {
-            let relation = pipeline.relation.clone();
-            let mut state = pipeline.save();
-            if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {
-                state.producer = delivery.written().map(u64::cast_signed);
-            }
-            let before = stream.saved.pipelines.iter().find(|p| p.id == state.id);
-            let before = before.map_or(&[][..], |before| &before.runs);
-            let everything = before.is_empty() || stream.saves_all;
-            let mut run = RunWriter::default();
-            pipeline.checkpoint(everything, &mut |key, value| run.put(key, value));
-            let unsaved = std::mem::take(&mut pipeline.unsaved);
-            match everything {
-                true => relation.save_rows(&mut run),
-                false => relation.save_changes(&unsaved, &mut run),
-            }
-            drop(unsaved);
-            if !everything {
-                state.runs.extend_from_slice(before);
-            }
-            if everything || !run.is_empty() {
-                let number = stream.run_number;
-                stream.run_number += 1;
-                let believe = self.planted.believe_removals;
-                let written = self.checkpoints.write_run(state.id, number, run, believe);
-                match written.await {
-                    Ok(written) => state.runs.push(written),
-                    Err(error) => return self.not_saved(stream, &error).await,
-                }
-            }
-            next.pipelines.push(state);
+            let id = pipeline.relation.id;
+            let before = stream.saved.pipelines.iter().find(|p| p.id == id);
+            let saves_all = stream.saves_all || stream.saves_all_of.contains(&id);
+            let number = stream.run_number;
+            stream.run_number += 1;
+            let saved = self.save(pipeline, before, number, saves_all).await?;
+            next.pipelines.push(saved);
         }
         next.pipelines.extend(self.stopped(&stream.saved));
-        if let Err(error) = self.checkpoints.save(&next).await {
-            return self.not_saved(stream, &error).await;
+        for store in self.stores.all() {
+            store.sync().await?;
         }
-        stream.saved = next;
-        stream.must_save = false;
-        stream.saves_all = false;
-        // A restart knows where the epoch before this one ended.
-        stream.previous = None;
-        self.trim_outbox(stream).await;
-        self.sweep(stream).await;
-        self.begin_compaction(stream);
+        self.checkpoints.save(&next).await?;
+        Ok(next)
     }
 
-    async fn sweep(&self, stream: &Stream) {
-        let made = stream.compaction.as_ref().map(|it| (it.id, it.number));
-        if let Err(error) = self.checkpoints.sweep(&stream.saved, made).await {
+    /// Has a pipeline's store take what changed.
+    async fn save(
+        &self,
+        pipeline: &mut Pipeline,
+        before: Option<&PipelineState>,
+        number: u64,
+        saves_all: bool,
+    ) -> Result<PipelineState, CheckpointError> {
+        let relation = pipeline.relation.clone();
+        let mut state = pipeline.save();
+        if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {
+            state.producer = delivery.written().map(u64::cast_signed);
+        }
+        let store = self.store_of(&relation);
+        store.name().clone_into(&mut state.store);
+        let before = before.filter(|before| before.store == state.store);
+        let base = Version {
+            relation: state.id,
+            runs: before.map_or(&[], |before| &before.runs),
+        };
+        let everything = saves_all || base.runs.is_empty();
+        let mut changes = Changes::new(everything);
+        pipeline.checkpoint(everything, &mut |key, value| changes.put(key, value));
+        let unsaved = std::mem::take(&mut pipeline.unsaved);
+        match everything {
+            true => relation.save_rows(&mut changes),
+            false => relation.save_changes(&unsaved, &mut changes),
+        }
+        drop(unsaved);
+        state.runs = match everything || !changes.is_empty() {
+            true => store.write(base, number, changes).await?,
+            false => base.runs.to_vec(),
+        };
+        Ok(state)
+    }
+
+    fn store_of(&self, relation: &Relation) -> &Rc<dyn StateStore> {
+        self.stores.of(&relation.name).unwrap_or(&self.runs)
+    }
+
+    /// The store that has a relation's state; of what is in runs, also where it was given a store since, none.
+    pub(super) fn store_with(
+        &self,
+        state: &PipelineState,
+        relation: &Relation,
+    ) -> Result<Option<&Rc<dyn StateStore>>, CheckpointError> {
+        if state.store == self.runs.name() {
+            return Ok(None);
+        }
+        let store = self.store_of(relation);
+        match store.name() == state.store {
+            true => Ok(Some(store)),
+            false => Err(CheckpointError::State {
+                relation: relation.name.clone(),
+                found: format!("it is kept in {}, which it was not given", state.store),
+            }),
+        }
+    }
+
+    /// Removes what the checkpoint does not name.
+    pub(super) async fn sweep(&self, saved: &Checkpoint, made: Option<&Compaction>) {
+        let named = |store: &str| {
+            let states = saved.pipelines.iter();
+            let states = states.filter(|state| state.store == store);
+            states.map(PipelineState::version).collect::<Vec<_>>()
+        };
+        let made = made.map(|it| (it.id, it.number));
+        let runs = named(self.runs.name());
+        if let Err(error) = self.checkpoints.sweep(&runs, made).await {
             tracing::warn!(%error, "old state of views cannot be removed");
+        }
+        for store in self.stores.all() {
+            if let Err(error) = store.sweep(named(store.name())).await {
+                tracing::warn!(%error, "old state cannot be removed");
+            }
         }
     }
 
@@ -162,8 +221,8 @@ impl Engine {
 
     /// A full disk is waited out: the last checkpoint stays, and the next writes everything. Any other failed write is never
     /// tried again: the disk may have told only once.
-    async fn not_saved(&self, stream: &mut Stream, error: &io::Error) {
-        if error.kind() != io::ErrorKind::StorageFull {
+    async fn not_saved(&self, stream: &mut Stream, error: &CheckpointError) {
+        if !matches!(error, CheckpointError::Full { .. }) {
             runtime::fatal(Fatal::Io {
                 what: "a checkpoint of the views",
                 error: error.to_string(),
@@ -174,6 +233,6 @@ impl Engine {
         stream.changed = true;
         stream.forget_unsaved();
         // What was written of it would keep the disk full.
-        self.sweep(stream).await;
+        self.sweep(&stream.saved, stream.compaction.as_ref()).await;
     }
 }

@@ -1,0 +1,101 @@
+//! What the stores cost, on the machine at hand.
+
+use std::{path::Path, time::Instant};
+
+use streams::{
+    NodeId,
+    engine::store::{Changes, Version},
+    graph::StateKey,
+};
+
+use crate::kept::{Kind, TempDir};
+
+const ENTRIES: u64 = 1_000_000;
+const CHANGED: u64 = 10_000;
+const WRITES: u32 = 10;
+
+fn put(changes: &mut Changes, at: u64, value: u64) {
+    let key = at.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
+    let value = [value.to_be_bytes(); 12].concat();
+    let node = NodeId(0);
+    let key = StateKey {
+        node,
+        table: 1,
+        key: &key,
+    };
+    changes.put(key, Some(&value));
+}
+
+fn bytes(path: &Path) -> u64 {
+    if !path.is_dir() {
+        return std::fs::metadata(path).map_or(0, |file| file.len());
+    }
+    let entries = std::fs::read_dir(path).expect("a directory");
+    entries
+        .map(|entry| bytes(&entry.expect("an entry").path()))
+        .sum()
+}
+
+async fn measure(kind: Kind) {
+    let dir = TempDir::new("figures");
+    let path = dir.next();
+    let store = kind.open(path.clone()).await;
+    let mut runs = Vec::new();
+    let (mut all, mut some) = (0.0, 0.0);
+    for write in 0..=WRITES {
+        let base = Version {
+            relation: 1,
+            runs: &runs,
+        };
+        let is_first = write == 0;
+        let is_all = is_first;
+        let mut changes = Changes::new(is_all);
+        let count = if is_all { ENTRIES } else { CHANGED };
+        for at in 0..count {
+            let at = if is_all {
+                at
+            } else {
+                at * 97 + u64::from(write)
+            };
+            put(&mut changes, at % ENTRIES, u64::from(write));
+        }
+        let since = Instant::now();
+        runs = store
+            .write(base, u64::from(write), changes)
+            .await
+            .expect("it is written");
+        store.sync().await.expect("it is synced");
+        let took = since.elapsed().as_secs_f64();
+        *(if is_first { &mut all } else { &mut some }) += took;
+    }
+    let version = Version {
+        relation: 1,
+        runs: &runs,
+    };
+    let (since, mut count) = (Instant::now(), 0);
+    let read = store.read(version, &mut |_, _| {
+        count += 1;
+        Ok(())
+    });
+    read.await.expect("it is read");
+    assert_eq!(count, ENTRIES);
+    println!(
+        "{kind:?}: {ENTRIES} entries in {all:.2} s; {WRITES} times {CHANGED} of them in {some:.2} s; read in {:.2} s; {} MiB",
+        since.elapsed().as_secs_f64(),
+        bytes(&path) >> 20,
+    );
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn what_stores_cost() {
+    for kind in [Kind::Runs, Kind::Redb, Kind::Fjall] {
+        let config = runtime::Config {
+            shards: 1,
+            cpus: Some(Vec::new()),
+            ..runtime::Config::default()
+        };
+        let running = runtime::start(config, move || measure(kind));
+        running.expect("a shard starts").join().expect("it ends");
+    }
+}

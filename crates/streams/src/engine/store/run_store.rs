@@ -1,0 +1,153 @@
+//! Runs on the node's storage as a store: what is in no other.
+//!
+//! # Cost
+//! Whatever is asked of a version goes through it from its front: runs are read as a whole by restarts, and by nobody else yet.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{Changes, Doing, EntryName, ROWS, Run, Scan, StateStore, TakeEntry, Version};
+use crate::{
+    engine::{
+        checkpoint::{CheckpointDir, CheckpointError},
+        runs::{Merge, weight},
+    },
+    graph::StateKey,
+};
+
+/// See the module head.
+#[derive(Clone, Debug)]
+pub struct RunStore {
+    dir: CheckpointDir,
+    /// See the engine's planted bugs.
+    believes_removals: bool,
+}
+
+impl RunStore {
+    #[must_use]
+    pub fn new(data_dir: &Path) -> Self {
+        Self::with_planted(data_dir, false)
+    }
+
+    pub(in crate::engine) fn with_planted(data_dir: &Path, believes_removals: bool) -> Self {
+        Self {
+            dir: CheckpointDir::new(data_dir),
+            believes_removals,
+        }
+    }
+
+    /// Goes through rows, or all others, in their order, until it is told to stop by false.
+    async fn each(
+        &self,
+        version: Version<'_>,
+        has_rows: bool,
+        take: &mut (dyn FnMut(StateKey<'_>, &[u8]) -> Result<bool, CheckpointError> + '_),
+    ) -> Result<(), CheckpointError> {
+        let path_of = |run: &Run| self.dir.run_path(version.relation, run.number);
+        let mut merge = Merge::open(path_of, version.runs, has_rows).await?;
+        while let Some((key, value)) = merge.next().await? {
+            let value = value.filter(|_| !has_rows || weight(value) != Some(0));
+            if let Some(value) = value
+                && !take(key, value)?
+            {
+                break;
+            }
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StateStore for RunStore {
+    fn name(&self) -> &'static str {
+        ""
+    }
+
+    fn write<'a>(
+        &'a self,
+        base: Version<'a>,
+        number: u64,
+        changes: Changes,
+    ) -> Doing<'a, Vec<Run>> {
+        Box::pin(async move {
+            let mut runs = match changes.is_all {
+                true => Vec::new(),
+                false => base.runs.to_vec(),
+            };
+            let believe = self.believes_removals;
+            let written = self
+                .dir
+                .write_run(base.relation, number, changes.run, believe);
+            let written = written.await.map_err(|error| {
+                let path = self.dir.run_path(base.relation, number);
+                CheckpointError::io(&path.display().to_string(), &error)
+            });
+            runs.push(written?);
+            Ok(runs)
+        })
+    }
+
+    /// Each run is synced as it is written.
+    fn sync(&self) -> Doing<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn read<'a>(&'a self, version: Version<'a>, take: &'a mut TakeEntry<'a>) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let mut take = |key: StateKey<'_>, value: &[u8]| take(key, value).map(|()| true);
+            self.each(version, false, &mut take).await?;
+            self.each(version, true, &mut take).await
+        })
+    }
+
+    fn get<'a>(
+        &'a self,
+        version: Version<'a>,
+        names: Vec<EntryName>,
+    ) -> Doing<'a, Vec<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            let mut found: BTreeMap<&EntryName, Option<Vec<u8>>> =
+                names.iter().map(|name| (name, None)).collect();
+            let mut take = |key: StateKey<'_>, value: &[u8]| {
+                let name = EntryName {
+                    node: key.node.0 as u32,
+                    table: key.table,
+                    key: key.key.to_vec(),
+                };
+                if let Some(found) = found.get_mut(&name) {
+                    *found = Some(value.to_vec());
+                }
+                Ok(true)
+            };
+            self.each(version, false, &mut take).await?;
+            self.each(version, true, &mut take).await?;
+            Ok(names.iter().map(|name| found[name].clone()).collect())
+        })
+    }
+
+    fn scan<'a>(&'a self, version: Version<'a>, scan: Scan) -> Doing<'a, Vec<(Vec<u8>, Vec<u8>)>> {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            let mut take = |key: StateKey<'_>, value: &[u8]| {
+                let is_in = (key.node.0 as u32, key.table) == (scan.node, scan.table)
+                    && key.key.starts_with(&scan.prefix)
+                    && scan.after.as_ref().is_none_or(|after| key.key > &**after);
+                if is_in && found.len() < scan.entries_max {
+                    found.push((key.key.to_vec(), value.to_vec()));
+                }
+                Ok(found.len() < scan.entries_max)
+            };
+            let has_rows = scan.node == ROWS.0 as u32;
+            self.each(version, has_rows, &mut take).await?;
+            Ok(found)
+        })
+    }
+
+    fn sweep<'a>(&'a self, named: Vec<Version<'a>>) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let swept = self.dir.sweep(&named, None).await;
+            swept.map_err(|error| CheckpointError::io("runs", &error))
+        })
+    }
+}
