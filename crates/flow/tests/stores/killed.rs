@@ -173,6 +173,7 @@ fn run_of(text: &str) -> Run {
         number: numbers[0],
         bytes: numbers[1],
         pieces: pieces.collect(),
+        ..Run::default()
     }
 }
 
