@@ -16,7 +16,7 @@ mod run_store;
 
 pub use run_store::RunStore;
 
-pub use super::runs::{Piece, ROWS, Run};
+pub use super::runs::{Held, Piece, ROWS, Run};
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, rc::Rc};
 
