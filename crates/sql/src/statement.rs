@@ -546,6 +546,12 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         cursor.expect_token(&Token::RParen)?;
     }
     cursor.expect_word("as")?;
+    // What runs another one, as EXECUTE does, could run itself.
+    match cursor.peek_word().as_deref() {
+        None => {}
+        Some(word) if PREPARED.contains(&word) => {}
+        Some(_) => return Err(cursor.error_here()),
+    }
     Ok(StatementKind::Prepare {
         name,
         types,
@@ -553,13 +559,19 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     })
 }
 
+/// What PREPARE takes begins with one of these, or with a parenthesis.
+const PREPARED: &[&str] = &[
+    "select", "with", "values", "table", "insert", "update", "delete",
+];
+
 /// The statement that another one is about; that goes one level deep.
 fn inner(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     if matches!(cursor.peek_word().as_deref(), Some("explain" | "prepare")) {
         return Err(cursor.error_here());
     }
-    let (start, text) = cursor.rest_text();
+    let start = cursor.start_of_next();
     let kind = statement(cursor)?;
+    let text = cursor.text_since(start);
     Ok(Statement { text, start, kind })
 }
 
