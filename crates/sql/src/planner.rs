@@ -43,6 +43,7 @@ use crate::{backend::SqlError, catalog::Catalog, error::sqlstate};
 pub(crate) use as_of::{MARK as AS_OF_MARK, misplaced as as_of_misplaced};
 pub use change::{PlannedChange, plan_change};
 pub use definition::define;
+pub(crate) use engine::FOLDING;
 pub use explain::explain;
 pub use lookups::Values;
 pub(crate) use names::name_columns;

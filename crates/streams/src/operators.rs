@@ -273,7 +273,7 @@ pub(crate) fn evaluate(
         let value = checked(expression, &rows.slice(row, 1), data_type).and_then(|value| {
             let all = bytes.saturating_add(column_bytes(&value));
             if all > VALUES_BYTES_MAX {
-                return Err(too_large());
+                return Err(too_large(VALUES_BYTES_MAX));
             }
             bytes = all;
             Ok(value)
@@ -287,10 +287,10 @@ pub(crate) fn evaluate(
     concat(&values).expect("all are of one type")
 }
 
-fn too_large() -> Fault {
+fn too_large(bytes_max: usize) -> Fault {
     Fault {
         sqlstate: *b"54000",
-        message: format!("values of some rows together take more than {VALUES_BYTES_MAX} bytes"),
+        message: format!("values of some rows together take more than {bytes_max} bytes"),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Operators that look at one row at a time and keep nothing.
 
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, cast::AsArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, cast::AsArray, new_null_array,
+};
 use arrow_schema::{DataType, SchemaRef};
 
-use super::{End, Output, Place, Running, Write, evaluate};
-use crate::{Delta, ExpressionRef, graph::PlanError, row::Corrupt};
+use super::{End, Output, Place, Running, Write, evaluate, too_large};
+use crate::{Delta, ExpressionRef, delta::column_bytes, graph::PlanError, row::Corrupt};
 
 /// Inputs and unions: rows as they are.
 #[derive(Debug)]
@@ -78,9 +80,14 @@ impl Running for Constant {
     }
 }
 
+/// Of all columns that are made of a chunk: each may be as large as one column can be.
+const PROJECTED_BYTES_MAX: usize = 1 << 30;
+
 #[derive(Debug)]
 struct Project {
     expressions: Vec<(ExpressionRef, DataType)>,
+    /// Whether values of any length are made there, rather than handed on.
+    are_made: Vec<bool>,
     schema: SchemaRef,
 }
 
@@ -96,18 +103,37 @@ pub(super) fn project(
         .fields()
         .iter()
         .map(|field| field.data_type().clone());
+    let expressions: Vec<(ExpressionRef, DataType)> =
+        expressions.iter().cloned().zip(types).collect();
+    let are_made = expressions
+        .iter()
+        .map(|(expression, data_type)| expression.column().is_none() && !data_type.is_primitive());
     Ok(Box::new(Project {
-        expressions: expressions.iter().cloned().zip(types).collect(),
+        are_made: are_made.collect(),
+        expressions,
         schema: place.schema.clone(),
     }))
 }
 
 impl Running for Project {
     fn take(&mut self, _port: usize, delta: &Delta, out: &mut Output) {
-        let expressions = self.expressions.iter();
-        let columns: Vec<ArrayRef> = expressions
-            .map(|(expression, data_type)| evaluate(expression, delta.rows(), data_type, out))
-            .collect();
+        let mut bytes = 0_usize;
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.expressions.len());
+        for ((expression, data_type), is_made) in self.expressions.iter().zip(&self.are_made) {
+            if bytes > PROJECTED_BYTES_MAX {
+                columns.push(new_null_array(data_type, delta.len()));
+                continue;
+            }
+            let mut column = evaluate(expression, delta.rows(), data_type, out);
+            if *is_made {
+                bytes = bytes.saturating_add(column_bytes(&column));
+            }
+            if bytes > PROJECTED_BYTES_MAX {
+                column = new_null_array(data_type, delta.len());
+                out.fault(too_large(PROJECTED_BYTES_MAX));
+            }
+            columns.push(column);
+        }
         out.deltas
             .push(delta.with_columns(self.schema.clone(), columns));
     }
