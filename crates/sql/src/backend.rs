@@ -40,8 +40,8 @@ pub struct RegisteredSchema {
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub epoch: u64,
-    /// By relation; every row once for each time it is there.
-    pub rows: BTreeMap<String, Vec<RecordBatch>>,
+    /// By relation; as changes of an empty table.
+    pub rows: BTreeMap<String, Vec<Delta>>,
 }
 
 /// At what moment a question is answered.
@@ -144,6 +144,9 @@ pub trait Backend: Send + Sync {
 
     /// Rows of a system table of the node: pipelines, operators, watermarks, lag, state sizes, epochs, late rows.
     fn system(&self, table: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>>;
+
+    /// Memory of an answer that waits for its client, until it is dropped; `None`: there is not so much of it.
+    fn answer_permit(&self, bytes: usize) -> Option<Box<dyn Send + Sync>>;
 
     /// Returns when there is memory for one more question.
     fn permit(&self, size: PermitSize) -> BoxFuture<'_, Permit>;

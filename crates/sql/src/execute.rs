@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
+    array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array},
     compute::{
         SortColumn, SortOptions, cast, concat_batches, lexsort_to_indices, take_record_batch,
     },
-    datatypes::{Schema, SchemaRef},
+    datatypes::{DataType, Schema, SchemaRef},
     row::{RowConverter, SortField},
 };
 use streams::{
@@ -27,18 +27,25 @@ use crate::{
 /// Rows an answer holds at most before it is refused.
 pub const ANSWER_ROWS_MAX: usize = 50_000_000;
 
-/// Runs it. `rows` has those of every relation that it reads, in all of their columns; `bytes_max` is for what the operators
-/// hold, and for the answer, which is copied once.
+/// Runs it. `rows` has those of every relation that it reads, in all of their columns.
+///
+/// Of `bytes_max`, half is for what the operators hold, and half for their rows; then half for those and their copy in one
+/// piece, and half for the answer, in which a row stands as often as it is there.
 pub fn execute(
     planned: &Planned,
     bindings: &Bindings,
-    rows: &BTreeMap<String, Vec<RecordBatch>>,
+    rows: &BTreeMap<String, Vec<Delta>>,
     bytes_max: usize,
 ) -> Result<Vec<RecordBatch>, SqlError> {
     let bound = planned.bind(bindings)?;
     let deltas = run(&bound.plan, bindings.now_us, rows, bytes_max)?;
-    let all = expanded(&bound.plan.result().schema, &deltas)?;
-    let all = sliced(ordered(all, &bound.order)?, bound.offset, bound.limit);
+    let all = Weighted::new(&bound.plan.result().schema, deltas)?;
+    let part = Part {
+        offset: bound.offset,
+        limit: bound.limit,
+        bytes_max: bytes_max / 2,
+    };
+    let all = all.answer(&bound.order, &part)?;
     let shown: Vec<usize> = (0..bound.fields.len()).collect();
     let schema: SchemaRef = Arc::new(Schema::new(bound.fields.clone()));
     let columns = all.project(&shown)?.columns().to_vec();
@@ -52,19 +59,19 @@ pub fn execute(
 fn run(
     plan: &Plan,
     now_us: i64,
-    rows: &BTreeMap<String, Vec<RecordBatch>>,
+    rows: &BTreeMap<String, Vec<Delta>>,
     bytes_max: usize,
 ) -> Result<Vec<Delta>, SqlError> {
     let mut graph = Graph::new(plan).map_err(|error| plan_error(&error))?;
-    graph.set_state_bytes_max(bytes_max);
+    graph.set_state_bytes_max(bytes_max / 2);
     let mut answer = Collected {
         deltas: Vec::new(),
         bytes_left: bytes_max / 2,
     };
     for (node, input) in plan.inputs() {
         let schema = plan.nodes[node.0].schema.clone();
-        for batch in rows.get(&input.relation).into_iter().flatten() {
-            graph.push(node, Delta::insert(read(batch, input, &schema)?));
+        for delta in rows.get(&input.relation).into_iter().flatten() {
+            graph.push(node, read(delta, input, &schema)?);
             answer.take(&mut graph)?;
         }
     }
@@ -99,10 +106,7 @@ impl Collected {
                 let columns = delta.rows().columns().iter();
                 let bytes = columns.map(column_bytes).fold(0, usize::saturating_add);
                 let left = self.bytes_left.checked_sub(bytes);
-                self.bytes_left = left.ok_or_else(|| {
-                    let message = "the answer needs more memory than one question may use";
-                    SqlError::new(sqlstate::OUT_OF_MEMORY, message)
-                })?;
+                self.bytes_left = left.ok_or_else(too_much)?;
                 self.deltas.push(delta);
             }
             if !has_more {
@@ -112,14 +116,19 @@ impl Collected {
     }
 }
 
+fn too_much() -> SqlError {
+    let message = "the answer needs more memory than one question may use";
+    SqlError::new(sqlstate::OUT_OF_MEMORY, message)
+}
+
 fn plan_error(error: &PlanError) -> SqlError {
     SqlError::unsupported(error.to_string())
 }
 
 /// The columns that an input reads, in canonical types.
-fn read(batch: &RecordBatch, input: &Input, schema: &SchemaRef) -> Result<RecordBatch, SqlError> {
+fn read(delta: &Delta, input: &Input, schema: &SchemaRef) -> Result<Delta, SqlError> {
     let column = |at: &usize| -> Result<ArrayRef, SqlError> {
-        let array = batch.columns().get(*at).ok_or_else(|| {
+        let array = delta.rows().columns().get(*at).ok_or_else(|| {
             SqlError::new(
                 sqlstate::INTERNAL_ERROR,
                 format!("{} has fewer columns", input.relation),
@@ -131,55 +140,130 @@ fn read(batch: &RecordBatch, input: &Input, schema: &SchemaRef) -> Result<Record
         }
         Ok(cast(array, &wanted)?)
     };
-    let columns = input
-        .columns
-        .iter()
-        .map(column)
-        .collect::<Result<Vec<_>, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(
-        schema.clone(),
-        columns,
-        &options,
-    )?)
+    let columns = input.columns.iter().map(column);
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(delta.len()));
+    let rows = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+    let weights = delta.weights().map(<[i64]>::to_vec);
+    Ok(match weights {
+        Some(weights) => Delta::new(rows, weights),
+        None => Delta::insert(rows),
+    })
 }
 
 /// Each row as often as its weights say.
 pub fn expanded(schema: &SchemaRef, deltas: &[Delta]) -> Result<RecordBatch, SqlError> {
-    let nullable = crate::column_type::canonical_schema(schema);
-    let batches = deltas
-        .iter()
-        .map(|delta| {
+    let all = Part {
+        offset: 0,
+        limit: None,
+        bytes_max: usize::MAX,
+    };
+    Weighted::new(schema, deltas.to_vec())?.answer(&[], &all)
+}
+
+/// Which rows of an answer are wanted, and how large they may be.
+struct Part {
+    offset: u64,
+    limit: Option<u64>,
+    bytes_max: usize,
+}
+
+/// Rows in one piece, and how often each is there; `None`: once.
+struct Weighted {
+    rows: RecordBatch,
+    counts: Option<Vec<i64>>,
+}
+
+impl Weighted {
+    /// Lets the deltas go.
+    fn new(schema: &SchemaRef, deltas: Vec<Delta>) -> Result<Self, SqlError> {
+        let nullable = crate::column_type::canonical_schema(schema);
+        let weights: Vec<i64> = deltas
+            .iter()
+            .flat_map(|delta| (0..delta.len()).map(|row| delta.weight(row)))
+            .collect();
+        let batches = deltas.into_iter().map(|delta| {
             let options = RecordBatchOptions::new().with_row_count(Some(delta.len()));
             let columns = delta.rows().columns().to_vec();
             RecordBatch::try_new_with_options(nullable.clone(), columns, &options)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let weights: Vec<i64> = deltas
-        .iter()
-        .flat_map(|delta| (0..delta.len()).map(|row| delta.weight(row)))
-        .collect();
-    let all = together(&nullable, &batches)?;
-    if weights.iter().all(|weight| *weight == 1) {
-        return Ok(all);
+        });
+        let batches = batches.collect::<Result<Vec<_>, _>>()?;
+        let rows = together(&nullable, &batches)?;
+        drop(batches);
+        let counts = if weights.iter().all(|weight| *weight == 1) {
+            None
+        } else if weights.iter().all(|weight| *weight > 0) {
+            Some(weights)
+        } else {
+            Some(consolidated(&rows, &weights)?)
+        };
+        Ok(Self { rows, counts })
     }
-    let counts = if weights.iter().all(|weight| *weight > 0) {
-        weights
-    } else {
-        consolidated(&all, &weights)?
-    };
-    let total: i64 = counts.iter().sum();
-    if usize::try_from(total).map_or(true, |total| total > ANSWER_ROWS_MAX) {
-        return Err(SqlError::new(
-            sqlstate::STATEMENT_TOO_COMPLEX,
-            format!("the answer has more than {ANSWER_ROWS_MAX} rows"),
-        ));
+
+    fn count(&self, row: usize) -> usize {
+        let count = self.counts.as_ref().map_or(1, |counts| counts[row]);
+        usize::try_from(count).unwrap_or(0)
     }
-    let places = counts.iter().enumerate().flat_map(|(row, count)| {
-        let row = u32::try_from(row).expect("an answer is bounded");
-        std::iter::repeat_n(row, usize::try_from(*count).unwrap_or(0))
-    });
-    taken(&all, &UInt32Array::from_iter_values(places))
+
+    /// In this order, copied once.
+    fn answer(self, order: &[SortKey], part: &Part) -> Result<RecordBatch, SqlError> {
+        let order = order_of(&self.rows, order)?;
+        if order.is_none() && self.counts.is_none() {
+            return Ok(sliced(self.rows, part.offset, part.limit));
+        }
+        let mut skipped = usize::try_from(part.offset).unwrap_or(usize::MAX);
+        let limit = part.limit.and_then(|limit| usize::try_from(limit).ok());
+        let limit = limit.unwrap_or(usize::MAX);
+        let mut places: Vec<u32> = Vec::new();
+        let mut bytes = 0_usize;
+        for at in 0..self.rows.num_rows() {
+            let place = match &order {
+                Some(order) => order.value(at),
+                None => u32::try_from(at).expect("an answer is bounded"),
+            };
+            let row = place as usize;
+            let there = self.count(row);
+            let gone = there.min(skipped);
+            skipped -= gone;
+            let count = (there - gone).min(limit - places.len());
+            if places.len() + count > ANSWER_ROWS_MAX {
+                return Err(SqlError::new(
+                    sqlstate::STATEMENT_TOO_COMPLEX,
+                    format!("the answer has more than {ANSWER_ROWS_MAX} rows"),
+                ));
+            }
+            if places.len() == limit {
+                break;
+            }
+            if count == 0 {
+                continue;
+            }
+            bytes = bytes.saturating_add(row_bytes(&self.rows, row).saturating_mul(count));
+            if bytes > part.bytes_max {
+                return Err(too_much());
+            }
+            places.extend(std::iter::repeat_n(place, count));
+        }
+        taken(&self.rows, &UInt32Array::from(places))
+    }
+}
+
+/// About what a row takes in its columns, and in the list of places.
+fn row_bytes(rows: &RecordBatch, row: usize) -> usize {
+    let columns = rows.columns().iter();
+    size_of::<u32>()
+        + columns
+            .map(|column| value_bytes(column, row))
+            .sum::<usize>()
+}
+
+fn value_bytes(column: &ArrayRef, row: usize) -> usize {
+    match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().value(row).len() + size_of::<i32>(),
+        DataType::Binary => column.as_binary::<i32>().value(row).len() + size_of::<i32>(),
+        DataType::List(_) => column_bytes(&column.slice(row, 1)),
+        other => other.primitive_width().unwrap_or(1),
+    }
 }
 
 /// Keeps the number of rows where there are no columns.
@@ -236,9 +320,10 @@ fn consolidated(all: &RecordBatch, weights: &[i64]) -> Result<Vec<i64>, SqlError
     Ok(counts)
 }
 
-fn ordered(all: RecordBatch, order: &[SortKey]) -> Result<RecordBatch, SqlError> {
+/// The places of the rows, the first first; `None`: as they are.
+fn order_of(all: &RecordBatch, order: &[SortKey]) -> Result<Option<UInt32Array>, SqlError> {
     if order.is_empty() || all.num_rows() < 2 {
-        return Ok(all);
+        return Ok(None);
     }
     let keys: Vec<SortColumn> = order
         .iter()
@@ -250,8 +335,7 @@ fn ordered(all: RecordBatch, order: &[SortKey]) -> Result<RecordBatch, SqlError>
             }),
         })
         .collect();
-    let places = lexsort_to_indices(&keys, None)?;
-    taken(&all, &places)
+    Ok(Some(lexsort_to_indices(&keys, None)?))
 }
 
 fn sliced(all: RecordBatch, offset: u64, limit: Option<u64>) -> RecordBatch {

@@ -12,6 +12,7 @@ mod json;
 mod operators;
 mod placeholders;
 mod rank;
+pub mod times;
 
 use std::{
     collections::BTreeMap,
@@ -57,12 +58,13 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         if LEFT_OUT.contains(&function.name()) {
             continue;
         }
-        add_scalar(&mut found, bounded(function));
+        add_scalar(&mut found, bounded(times::by_microseconds(function)));
     }
     let own = clock::all()
         .into_iter()
         .chain(json::all())
         .chain(format::all())
+        .chain(times::all())
         .chain(operators::all())
         .chain(placeholders::all())
         .chain([

@@ -44,6 +44,7 @@ use crate::{backend::SqlError, catalog::Catalog, error::sqlstate};
 pub(crate) use as_of::{MARK as AS_OF_MARK, SYSTEM_TIME_MARK, misplaced as as_of_misplaced};
 pub use change::{EXCLUDED, PlannedChange, PlannedConflict, plan_change};
 pub use definition::define;
+pub(crate) use engine::FOLDING;
 pub use explain::{explain, explain_with};
 pub use lookups::Values;
 pub(crate) use names::name_columns;

@@ -587,6 +587,12 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         cursor.expect_token(&Token::RParen)?;
     }
     cursor.expect_word("as")?;
+    // What runs another one, as EXECUTE does, could run itself.
+    match cursor.peek_word().as_deref() {
+        None => {}
+        Some(word) if PREPARED.contains(&word) => {}
+        Some(_) => return Err(cursor.error_here()),
+    }
     Ok(StatementKind::Prepare {
         name,
         types,
@@ -594,13 +600,19 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     })
 }
 
+/// What PREPARE takes begins with one of these, or with a parenthesis.
+const PREPARED: &[&str] = &[
+    "select", "with", "values", "table", "insert", "update", "delete",
+];
+
 /// The statement that another one is about; that goes one level deep.
 fn inner(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     if matches!(cursor.peek_word().as_deref(), Some("explain" | "prepare")) {
         return Err(cursor.error_here());
     }
-    let ((start, text), first) = (cursor.rest_text(), cursor.here());
+    let (start, first) = (cursor.start_of_next(), cursor.here());
     let kind = statement(cursor)?;
+    let text = cursor.text_since(start);
     Ok(Statement {
         text,
         start,

@@ -311,9 +311,12 @@ pub(crate) fn evaluate_some(
     bytes_max: usize,
     out: &mut Output,
 ) -> (usize, Vec<ArrayRef>) {
+    let mut all_bytes = 0_usize;
     let at_once = expressions.iter().map(|(expression, data_type)| {
-        let values = checked(expression, rows, data_type).ok()?;
-        (bytes_of(&values) <= bytes_max).then_some(values)
+        let values =
+            (all_bytes <= bytes_max).then(|| checked(expression, rows, data_type).ok())??;
+        all_bytes = all_bytes.saturating_add(bytes_of(&values));
+        (all_bytes <= bytes_max).then_some(values)
     });
     let at_once: Vec<Option<ArrayRef>> = at_once.collect();
     if at_once.iter().all(Option::is_some) {
@@ -324,13 +327,19 @@ pub(crate) fn evaluate_some(
     while count < rows.num_rows() {
         let row = rows.slice(count, 1);
         let mut its_own = Output::default();
+        // Of the values of one row those are none that are too much with those before them.
+        let mut left = bytes_max;
         let values = expressions.iter().zip(&at_once);
         let values = values.map(|((expression, data_type), known)| {
-            known.is_none().then(|| {
-                let value = checked(expression, &row, data_type);
-                let value = value.and_then(|value| small(value, bytes_max));
-                value.unwrap_or_else(|fault| null(fault, data_type, &mut its_own))
-            })
+            if let Some(known) = known {
+                left = left.saturating_sub(bytes_of(&known.slice(count, 1)));
+                return None;
+            }
+            let value = checked(expression, &row, data_type);
+            let value = value.and_then(|value| small(value, left, bytes_max));
+            let value = value.unwrap_or_else(|fault| null(fault, data_type, &mut its_own));
+            left = left.saturating_sub(bytes_of(&value));
+            Some(value)
         });
         let values: Vec<Option<ArrayRef>> = values.collect();
         let more: usize = values.iter().flatten().map(bytes_of).sum();
@@ -361,12 +370,12 @@ fn bytes_of(values: &ArrayRef) -> usize {
     if is_small { 0 } else { column_bytes(values) }
 }
 
-fn small(value: ArrayRef, bytes_max: usize) -> Result<ArrayRef, Fault> {
-    match bytes_of(&value) > bytes_max {
+fn small(value: ArrayRef, left: usize, bytes_max: usize) -> Result<ArrayRef, Fault> {
+    match bytes_of(&value) > left {
         false => Ok(value),
         true => Err(Fault {
             sqlstate: *b"54000",
-            message: format!("a value takes more than {bytes_max} bytes"),
+            message: format!("the values of a row take more than {bytes_max} bytes"),
         }),
     }
 }

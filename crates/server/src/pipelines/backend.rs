@@ -27,7 +27,7 @@ use streams::{
     Definition, Delta,
     engine::{Engine, NewRelation, QuestionError, RowsOf},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{engine_shard, start_on_shard, system};
 use crate::{Programs, registry::SchemaStore};
@@ -55,12 +55,17 @@ pub struct NodeBackend {
 /// Changes of relations at once, also of sessions that are gone: each may wait for another cluster. Others wait.
 const CHANGING_MAX: usize = 64;
 
-/// Memory for questions: a quarter of what the process may use, half of it for small ones.
+/// Memory for questions: a quarter of what the process may use, half of it for small ones; and an eighth for answers.
 struct Permits {
     bytes: usize,
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    /// Of answers that clients have not taken yet, in units of [`ANSWER_UNIT_BYTES`].
+    answers: Arc<Semaphore>,
 }
+
+/// Smaller answers count as this much: their share of buffers and bookkeeping.
+const ANSWER_UNIT_BYTES: usize = 4 << 10;
 
 /// Questions that run at once. Others wait, so that all of them together stay within their memory.
 const SMALL_MAX: usize = 16;
@@ -72,7 +77,15 @@ impl Permits {
             bytes: memory_bytes / 4,
             small: Arc::new(Semaphore::new(SMALL_MAX)),
             large: Arc::new(Semaphore::new(LARGE_MAX)),
+            answers: Arc::new(Semaphore::new(
+                (memory_bytes / 8 / ANSWER_UNIT_BYTES).min(Semaphore::MAX_PERMITS),
+            )),
         }
+    }
+
+    fn take_answer(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = u32::try_from(bytes.div_ceil(ANSWER_UNIT_BYTES)).ok()?;
+        self.answers.clone().try_acquire_many_owned(units).ok()
     }
 
     async fn take(&self, size: PermitSize) -> Permit {
@@ -461,16 +474,10 @@ pub fn tables_of(relations: &[NewRelation]) -> Vec<Relation> {
 }
 
 fn define(catalog: &Catalog, text: &str) -> Result<(Relation, Definition), SqlError> {
-    let mut statements = parse(text)?;
-    let statement = statements.pop().ok_or_else(|| SqlError {
-        sqlstate: *b"XX000",
-        message: "no statement".to_owned(),
-        detail: None,
-        hint: None,
-        position: None,
-        location: None,
-    })?;
-    planner::define(catalog, &statement)
+    match &parse(text)?[..] {
+        [statement] => planner::define(catalog, statement),
+        _ => Err(SqlError::new(*b"XX000", "not one statement")),
+    }
 }
 
 fn sql_error(error: QuestionError) -> SqlError {
@@ -529,10 +536,10 @@ fn not_committed(error: &CommitError) -> SqlError {
     }
 }
 
-fn batches(rows: RowsOf) -> Vec<RecordBatch> {
+fn deltas(rows: RowsOf) -> Vec<Delta> {
     match rows {
-        RowsOf::View(rows) => rows.batches(),
-        RowsOf::Source(deltas) => deltas.iter().map(|delta| delta.rows().clone()).collect(),
+        RowsOf::View(rows) => rows.deltas(),
+        RowsOf::Source(deltas) => deltas,
     }
 }
 
@@ -540,7 +547,7 @@ fn snapshot(found: streams::engine::Snapshot) -> Snapshot {
     let rows = found.rows.into_iter();
     Snapshot {
         epoch: found.epoch,
-        rows: rows.map(|(name, rows)| (name, batches(rows))).collect(),
+        rows: rows.map(|(name, rows)| (name, deltas(rows))).collect(),
     }
 }
 
@@ -653,6 +660,11 @@ impl Backend for NodeBackend {
             let rows = system::rows(&format!("forebay.{table}"), &report.await?);
             Ok(rows.into_iter().collect())
         })
+    }
+
+    fn answer_permit(&self, bytes: usize) -> Option<Box<dyn Send + Sync>> {
+        let held = self.permits.take_answer(bytes)?;
+        Some(Box::new(held))
     }
 
     fn permit(&self, size: PermitSize) -> BoxFuture<'_, Permit> {

@@ -12,7 +12,7 @@ use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::bounded::spread;
+use super::bounded::{foldable, spread};
 
 type Answer = fn(&[DataType]) -> Result<DataType, DataFusionError>;
 type Body = fn(&[ArrayRef], &DataType) -> Result<ArrayRef, DataFusionError>;
@@ -119,9 +119,8 @@ pub fn on_arrays(
         .collect::<Result<Vec<_>, _>>()?;
     let array = body(&arrays)?;
     if is_constant {
-        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
-            &array, 0,
-        )?));
+        let value = ScalarValue::try_from_array(&array, 0)?;
+        return foldable(ColumnarValue::Scalar(value), &args.config_options);
     }
     Ok(ColumnarValue::Array(array))
 }

@@ -8,11 +8,12 @@ use arrow::{
         cast,
         kernels::{concat_elements::concat_elements_dyn, numeric},
     },
-    datatypes::{DataType, Int64Type},
+    datatypes::{DataType, Int64Type, TimeUnit},
 };
 use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::{
-    Expr, ExprSchemable, GetFieldAccess, ScalarUDF, Signature, TypeSignature, Volatility,
+    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF, Signature, TypeSignature,
+    Volatility,
     expr::ScalarFunction,
     lit,
     planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr},
@@ -110,7 +111,7 @@ fn single(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
     Ok(arrays[1].clone())
 }
 
-/// `date + 1`, `date - date`.
+/// `date + 1`, `date - date`, and `date + interval`, which is a timestamp: the interval may end within a day.
 #[derive(Debug)]
 pub struct DateOperators;
 
@@ -126,6 +127,24 @@ impl ExprPlanner for DateOperators {
         let left = binary.left.get_type(schema)?;
         let right = binary.right.get_type(schema)?;
         let is_plus = binary.op == BinaryOperator::Plus;
+        let shifted = match (&left, &right) {
+            (DataType::Date32, DataType::Interval(_)) => Some((binary.left.clone(), &binary.right)),
+            (DataType::Interval(_), DataType::Date32) if is_plus => {
+                Some((binary.right.clone(), &binary.left))
+            }
+            _ => None,
+        };
+        if let Some((date, interval)) = shifted {
+            let midnight = DataType::Timestamp(TimeUnit::Microsecond, None);
+            let midnight = Box::new(date.cast_to(&midnight, schema)?);
+            let operator = if is_plus {
+                Operator::Plus
+            } else {
+                Operator::Minus
+            };
+            let sum = BinaryExpr::new(midnight, operator, Box::new(interval.clone()));
+            return Ok(PlannerResult::Planned(Expr::BinaryExpr(sum)));
+        }
         let (name, first, second) = match (&left, &right) {
             (DataType::Date32, DataType::Date32) if !is_plus => {
                 ("days_between", binary.left, binary.right)

@@ -18,7 +18,11 @@ use super::{
     objects::{Object, find, find_type, format_type, quote_ident, quote_literal},
     relations::constraint_definition,
 };
-use crate::{backend::SqlError, error::carried, functions::Functions};
+use crate::{
+    backend::SqlError,
+    error::carried,
+    functions::{Functions, spread},
+};
 
 type Body = fn(&[Object], &[ScalarValue]) -> Result<ScalarValue, SqlError>;
 
@@ -70,7 +74,7 @@ impl ScalarUDFImpl for Lookup {
             .iter()
             .all(|value| matches!(value, ColumnarValue::Scalar(_)));
         let rows = if is_constant { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|value| value.to_array(rows));
+        let arrays = args.args.iter().map(|value| spread(value, rows));
         let arrays = arrays.collect::<Result<Vec<ArrayRef>, _>>()?;
         let values = (0..rows).map(|row| {
             let values = arrays

@@ -228,16 +228,36 @@ pub fn identifiers(text: &str) -> Option<Vec<String>> {
 pub fn quote_ident(name: &str) -> String {
     let plain = |c: char| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit();
     let begins = name.starts_with(|c: char| c == '_' || c.is_ascii_lowercase());
-    if begins && name.chars().all(plain) {
+    if begins && name.chars().all(plain) && !RESERVED.split(' ').any(|word| word == name) {
         name.to_owned()
     } else {
         format!("\"{}\"", name.replace('"', "\"\""))
     }
 }
 
+/// Words of Postgres that are no bare names of columns and relations everywhere: `pg_get_keywords()` says of them that they
+/// are not "unreserved".
+const RESERVED: &str = "all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case \
+    cast char character check coalesce collate collation column concurrently constraint create cross \
+    current_catalog current_date current_role current_schema current_time current_timestamp current_user dec \
+    decimal default deferrable desc distinct do else end except exists extract false fetch float for foreign \
+    freeze from full grant greatest group grouping having ilike in initially inner inout int integer intersect \
+    interval into is isnull join json json_array json_arrayagg json_exists json_object json_objectagg json_query \
+    json_scalar json_serialize json_table json_value lateral leading least left like limit localtime \
+    localtimestamp merge_action national natural nchar none normalize not notnull null nullif numeric offset on \
+    only or order out outer overlaps overlay placing position precision primary real references returning right \
+    row select session_user setof similar smallint some substring symmetric system_user table tablesample then \
+    time timestamp to trailing treat trim true union unique user using values varchar variadic verbose when where \
+    window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot \
+    xmlserialize xmltable";
+
 /// A text as it must be written.
 pub fn quote_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    let doubled = text.replace('\'', "''");
+    match doubled.contains('\\') {
+        true => format!("E'{}'", doubled.replace('\\', "\\\\")),
+        false => format!("'{doubled}'"),
+    }
 }
 
 /// A type by the text of its name, as `regtype` reads it.

@@ -170,7 +170,7 @@ fn source(
         }
         None => None,
     };
-    let topic = topic_at(&create.topic, brokers.as_deref());
+    let topic = topic_at(&create.topic, brokers.as_deref())?;
     let mut metadata = BTreeMap::new();
     for (at, column) in create.columns.iter().enumerate() {
         if let Some(name) = &column.metadata {
@@ -285,14 +285,14 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
         }
     }
     if let OnMalformed::DeadLetter { topic } = &mut options.on_malformed {
-        if dead_letters == create.topic {
+        if dead_letters == create.topic && options.brokers.is_none() {
             return Err(SqlError::new(
                 sqlstate::INVALID_PARAMETER_VALUE,
                 format!("dead letters of topic \"{dead_letters}\" cannot go there again"),
             )
             .with_hint("Each of them would be malformed, too, and never the last."));
         }
-        *topic = dead_letters;
+        *topic = topic_at(&dead_letters, None)?;
     }
     Ok(options)
 }
@@ -316,12 +316,18 @@ fn brokers(written: &str) -> Result<String, SqlError> {
 }
 
 /// A topic of this node, or of the external cluster with these brokers.
-fn topic_at(topic: &str, brokers: Option<&str>) -> String {
+fn topic_at(topic: &str, brokers: Option<&str>) -> Result<String, SqlError> {
     match brokers {
-        None => topic.to_owned(),
+        // It would name brokers that nobody has looked at.
+        None if ExternalTopic::parse(topic).is_some() => Err(SqlError::new(
+            sqlstate::INVALID_PARAMETER_VALUE,
+            format!("\"{topic}\" is no topic of this node"),
+        )
+        .with_hint("Name the topic alone, and WITH (bootstrap_servers = '…').")),
+        None => Ok(topic.to_owned()),
         Some(brokers) => {
             let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
-            ExternalTopic { brokers, topic }.to_string()
+            Ok(ExternalTopic { brokers, topic }.to_string())
         }
     }
 }
@@ -718,7 +724,9 @@ fn sink(
     made.reads = standing.reads;
     let topic = create.topic.as_deref();
     let sink = Sink {
-        topic: topic.map(|topic| topic_at(topic, at.as_deref())),
+        topic: topic
+            .map(|topic| topic_at(topic, at.as_deref()))
+            .transpose()?,
         plan: standing.plan,
         format,
         envelope,

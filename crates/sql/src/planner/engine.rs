@@ -54,6 +54,10 @@ pub(super) static OPTIONS: LazyLock<Arc<ConfigOptions>> = LazyLock::new(|| {
     Arc::new(options)
 });
 
+/// The same for what the optimiser computes by itself, so that functions know: its values stay in the plan.
+pub(crate) static FOLDING: LazyLock<Arc<ConfigOptions>> =
+    LazyLock::new(|| Arc::new(OPTIONS.as_ref().clone()));
+
 /// Planned, typed, with Postgres's meaning; parameters and the clock still stand in it.
 pub fn analyzed(
     catalog: &Catalog,
@@ -119,7 +123,7 @@ pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         Arc::new(EliminateGroupByConstant::new()),
         Arc::new(OptimizeProjections::new()),
     ];
-    let context = OptimizerContext::new_with_config_options(OPTIONS.clone())
+    let context = OptimizerContext::new_with_config_options(FOLDING.clone())
         .without_query_execution_start_time();
     let optimizer = Optimizer::with_rules(rules);
     Ok(optimizer.optimize(logical, &context, |_, _| {})?)

@@ -7,10 +7,7 @@ use arrow::{
     compute::cast,
     datatypes::DataType,
 };
-use datafusion_common::{
-    DFSchema,
-    tree_node::{Transformed, TreeNode},
-};
+use datafusion_common::DFSchema;
 use datafusion_expr::{
     Expr, ExprSchemable, execution_props::ExecutionProps,
     physical_planning_context::PhysicalPlanningContext,
@@ -19,11 +16,7 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use streams::{Expression, ExpressionRef, Fault, expression::Column};
 
 use super::engine::OPTIONS;
-use crate::{
-    backend::SqlError,
-    error::evaluation_fault,
-    functions::{bounded, spread},
-};
+use crate::{backend::SqlError, error::evaluation_fault, functions::spread};
 
 /// An expression over rows, and the type of what it gives.
 #[derive(Clone)]
@@ -59,20 +52,7 @@ pub fn physical(expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physical
     let mut props = ExecutionProps::new();
     props.config_options = Some(OPTIONS.clone());
     let context = PhysicalPlanningContext::default();
-    let expression = with_bounds(expression.clone())?;
-    Ok(create_physical_expr(&expression, schema, &props, &context)?)
-}
-
-/// Calls that the engine's planner makes of syntax are bounded like those by name.
-fn with_bounds(expression: Expr) -> Result<Expr, SqlError> {
-    let done = expression.transform_up(|inner| match inner {
-        Expr::ScalarFunction(mut call) => {
-            call.func = bounded(call.func);
-            Ok(Transformed::yes(Expr::ScalarFunction(call)))
-        }
-        other => Ok(Transformed::no(other)),
-    })?;
-    Ok(done.data)
+    Ok(create_physical_expr(expression, schema, &props, &context)?)
 }
 
 /// The query engine's own, where it is one.

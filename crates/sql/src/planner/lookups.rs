@@ -1,6 +1,6 @@
 //! Which rows of a relation a query can see at all: those that have given values in some columns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
@@ -57,9 +57,12 @@ fn values_of(predicate: &Expr, scan: &TableScan) -> Values {
     let mut values = Values::new();
     for condition in split_conjunction(predicate) {
         if let Some((column, one_of)) = values_in(condition, scan) {
-            let known = values.entry(column).or_insert_with(|| one_of.clone());
-            if one_of.len() < known.len() {
-                *known = one_of;
+            match values.entry(column) {
+                Entry::Vacant(none) => _ = none.insert(one_of),
+                Entry::Occupied(mut known) if one_of.len() < known.get().len() => {
+                    known.insert(one_of);
+                }
+                Entry::Occupied(_) => {}
             }
         }
     }

@@ -24,6 +24,7 @@ use datafusion_expr::{
 };
 use streams::{
     Expression, NodeId, Operator, Plan,
+    delta::column_bytes,
     plan::{Input, SortKey, Ties},
 };
 
@@ -37,6 +38,9 @@ use super::{
     windows::Windowed,
 };
 use crate::{backend::SqlError, column_type::canonical_schema, error::sqlstate, functions::spread};
+
+/// Of the rows of a VALUES: what is written takes no more, but a call may make much of a little.
+const VALUES_BYTES_MAX: usize = 64 << 20;
 
 /// A dataflow in the making.
 #[derive(Default)]
@@ -303,6 +307,7 @@ impl Lowering {
         let empty = DFSchema::empty();
         let one = one_row();
         let mut columns: Vec<Vec<ScalarValue>> = vec![Vec::new(); schema.fields().len()];
+        let mut bytes = 0_usize;
         for row in &values.values {
             for (at, expression) in row.iter().enumerate() {
                 let physical = physical(expression, &empty)?;
@@ -311,6 +316,11 @@ impl Lowering {
                     .and_then(|value| value.into_array(1));
                 let array = value.map_err(|error| crate::error::evaluation_fault(&error))?;
                 let array = cast(&array, schema.field(at).data_type())?;
+                bytes = bytes.saturating_add(column_bytes(&array));
+                if bytes > VALUES_BYTES_MAX {
+                    let message = format!("VALUES make more than {VALUES_BYTES_MAX} bytes");
+                    return Err(SqlError::new(sqlstate::PROGRAM_LIMIT_EXCEEDED, message));
+                }
                 columns[at].push(ScalarValue::try_from_array(&array, 0)?);
             }
         }

@@ -12,9 +12,9 @@ use datafusion_common::{
     tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{
-    BinaryExpr, Cast, Distinct, DistinctOn, Expr, ExprFunctionExt, ExprSchemable, Extension,
-    JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, UserDefinedLogicalNodeCore,
-    WindowFunctionDefinition,
+    Between, BinaryExpr, Cast, Distinct, DistinctOn, Expr, ExprFunctionExt, ExprSchemable,
+    Extension, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, Union,
+    UserDefinedLogicalNodeCore, WindowFunctionDefinition,
     expr::{ScalarFunction, WindowFunction},
     expr_rewriter::NamePreserver,
     lit,
@@ -121,11 +121,15 @@ fn first_rows(on: &DistinctOn) -> Result<LogicalPlan, DataFusionError> {
         .partition_by(on.on_expr.clone())
         .order_by(on.sort_expr.clone().unwrap_or_default())
         .build()?;
-    LogicalPlanBuilder::from(on.input.as_ref().clone())
+    let first = LogicalPlanBuilder::from(on.input.as_ref().clone())
         .window(vec![number.alias(ON_NUMBER)])?
-        .filter(Expr::Column(Column::new_unqualified(ON_NUMBER)).eq(lit(1_i64)))?
-        .project(on.select_expr.clone())?
-        .build()
+        .filter(Expr::Column(Column::new_unqualified(ON_NUMBER)).eq(lit(1_i64)))?;
+    // Its ORDER BY is that of the query, too: nothing else stands for it in the plan.
+    let first = match &on.sort_expr {
+        Some(order) => first.sort(order.clone())?,
+        None => first,
+    };
+    first.project(on.select_expr.clone())?.build()
 }
 
 /// Types of functions may depend on constants, so those are ones before types are looked at.
@@ -189,7 +193,8 @@ impl AnalyzerRule for PostgresMeaning {
                 let rewritten = expression.transform_up(|inner| rewrite(inner, &schema))?;
                 Ok(rewritten.update_data(|inner| name.restore(inner)))
             })?
-            .map_data(LogicalPlan::recompute_schema)
+            .map_data(LogicalPlan::recompute_schema)?
+            .map_data(canonical_union)
         })?;
         Ok(done.data)
     }
@@ -199,9 +204,28 @@ impl AnalyzerRule for PostgresMeaning {
     }
 }
 
+/// A union keeps the types that its inputs were first made to agree on, and would have them cast to those again.
+fn canonical_union(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let LogicalPlan::Union(union) = plan else {
+        return Ok(plan);
+    };
+    let fields = union.schema.iter().map(|(qualifier, field)| {
+        let data_type = canonical(field.data_type());
+        let field = field.as_ref().clone().with_data_type(data_type);
+        (qualifier.cloned(), Arc::new(field))
+    });
+    let metadata = union.schema.metadata().clone();
+    let schema = DFSchema::new_with_metadata(fields.collect(), metadata)?;
+    Ok(LogicalPlan::Union(Union {
+        inputs: union.inputs,
+        schema: Arc::new(schema),
+    }))
+}
+
 fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
     match expression {
         Expr::BinaryExpr(binary) => arithmetic(binary, schema),
+        Expr::Between(between) => spans_between(between, schema),
         Expr::Negative(inner) => negative(*inner, schema),
         Expr::Cast(cast) => {
             let to = canonical(cast.field.data_type());
@@ -224,7 +248,13 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
                 metadata,
             )))
         }
-        Expr::ScalarFunction(_) | Expr::ScalarVariable(..) => in_canonical_type(expression, schema),
+        Expr::ScalarFunction(mut call) => {
+            // Calls that the engine's planner makes of syntax are bounded like those by name, before anything folds them.
+            call.func = functions::bounded(call.func);
+            let call = in_canonical_type(Expr::ScalarFunction(call), schema)?;
+            Ok(Transformed::yes(call.data))
+        }
+        Expr::ScalarVariable(..) => in_canonical_type(expression, schema),
         other => Ok(Transformed::no(other)),
     }
 }
@@ -252,11 +282,21 @@ fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
     if binary.op == Operator::StringConcat {
         return joined(binary, schema);
     }
+    if is_comparison(binary.op) && has_span(&binary.left, schema)? {
+        let [left, right] = [*binary.left, *binary.right].map(span);
+        let compared = BinaryExpr::new(Box::new(left), binary.op, Box::new(right));
+        return Ok(Transformed::yes(Expr::BinaryExpr(compared)));
+    }
     if !is_arithmetic {
         return in_canonical_type(Expr::BinaryExpr(binary), schema);
     }
     let left = binary.left.get_type(schema)?;
     let right = binary.right.get_type(schema)?;
+    let is_time = |of: &DataType| matches!(of, DataType::Timestamp(..));
+    if binary.op == Operator::Minus && is_time(&left) && is_time(&right) {
+        let sides = vec![*binary.left, *binary.right];
+        return Ok(Transformed::yes(call(functions::times::BETWEEN, sides)));
+    }
     if !left.is_numeric() || !right.is_numeric() {
         return in_canonical_type(Expr::BinaryExpr(binary), schema);
     }
@@ -264,6 +304,51 @@ fn arithmetic(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
     Ok(Transformed::yes(Expr::ScalarFunction(
         ScalarFunction::new_udf(function, vec![*binary.left, *binary.right]),
     )))
+}
+
+/// Intervals are compared by how long they are: as they lie in memory, a day is more than any number of hours.
+fn has_span(expression: &Expr, schema: &DFSchema) -> Result<bool, DataFusionError> {
+    Ok(matches!(
+        expression.get_type(schema)?,
+        DataType::Interval(_)
+    ))
+}
+
+fn is_comparison(operator: Operator) -> bool {
+    matches!(
+        operator,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
+fn span(interval: Expr) -> Expr {
+    call(functions::times::SPAN, vec![interval])
+}
+
+fn spans_between(
+    mut between: Between,
+    schema: &DFSchema,
+) -> Result<Transformed<Expr>, DataFusionError> {
+    if !has_span(&between.expr, schema)? {
+        return Ok(Transformed::no(Expr::Between(between)));
+    }
+    for side in [&mut between.expr, &mut between.low, &mut between.high] {
+        **side = span(std::mem::take(side.as_mut()));
+    }
+    Ok(Transformed::yes(Expr::Between(between)))
+}
+
+/// Of a function of ours.
+fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let function = functions::scalar(name).expect("it is one of ours");
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))
 }
 
 /// Texts and bytes by a function that knows when there is no room.

@@ -240,6 +240,10 @@ fn topics_of_external_clusters_are_told_from_own_ones() {
         "CREATE SINK k INTO TOPIC x AS SELECT a FROM t FORMAT UPSERT KEY (a)",
         "CREATE SINK k INTO TOPIC x WITH (bootstrap_servers = 'one/two') AS SELECT a FROM t",
         "CREATE SINK k INTO BLACKHOLE WITH (bootstrap_servers = 'one:9092') AS SELECT a FROM t",
+        "CREATE SOURCE s FROM TOPIC 'kafka://x y/t' (a BIGINT)",
+        "CREATE SINK k INTO TOPIC 'kafka://x/t' AS SELECT a FROM t FORMAT UPSERT KEY (a)",
+        "CREATE SOURCE s FROM TOPIC s (a BIGINT) WITH (on_malformed = 'dead_letter', dead_letter_topic = 's')",
+        "CREATE SOURCE s FROM TOPIC s (a BIGINT) WITH (bootstrap_servers = 'one', on_malformed = 'dead_letter', dead_letter_topic = 's')",
     ]
     .map(topic);
     expect![[r#"
@@ -250,9 +254,33 @@ fn topics_of_external_clusters_are_told_from_own_ones() {
             "x",
             "bootstrap_servers is not \"one/two\"",
             "unrecognized option \"bootstrap_servers\" or value of it",
+            "\"kafka://x y/t\" is no topic of this node",
+            "\"kafka://x/t\" is no topic of this node",
+            "dead letters of topic \"s\" cannot go there again",
+            "kafka://one/s",
         ]
     "#]]
     .assert_debug_eq(&found);
+}
+
+/// A plan has no large values that the optimiser has computed: those are made within the memory of a question.
+#[test]
+fn large_constants_are_not_kept() {
+    for made in [
+        "repeat('x', 100000)",
+        "ARRAY[repeat('x', 100000)]",
+        "repeat('x', 60000) || repeat('y', 60000)",
+    ] {
+        let query = format!("SELECT {made} FROM t");
+        let catalog = catalog("CREATE TABLE t (a INT)");
+        let statement = parse(&query).expect(&query).pop().expect("one");
+        let StatementKind::Query(query) = &statement.kind else {
+            panic!("a query was expected");
+        };
+        let planned = plan_query(&catalog, query, &[]).expect(made);
+        let plan = format!("{:?}", planned.plan);
+        assert!(plan.len() < 10_000, "{made}: {} letters", plan.len());
+    }
 }
 
 #[test]

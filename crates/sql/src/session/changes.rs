@@ -13,7 +13,7 @@ use arrow::{
 use datafusion_common::ScalarValue;
 use streams::Delta;
 
-use super::{Answer, Rows, Session, Tag, query::Query};
+use super::{Answer, Session, Tag, query::Query};
 use crate::{
     backend::SqlError,
     column_type::{field_of_oid, postgres_type},
@@ -160,6 +160,7 @@ impl Session {
         let first_only = conflict.updated.is_none();
         let proposed = one_per_key(proposed, &conflict.key, first_only)?;
         let (found, epoch) = self.rows_by_key(change, conflict, &proposed).await?;
+        let proposed = proposed.into_iter().map(Delta::insert).collect();
         let rows = BTreeMap::from([
             (change.table.clone(), found),
             (planner::EXCLUDED.to_owned(), proposed),
@@ -192,7 +193,7 @@ impl Session {
         change: &PlannedChange,
         conflict: &PlannedConflict,
         proposed: &[RecordBatch],
-    ) -> Result<(Vec<RecordBatch>, u64), SqlError> {
+    ) -> Result<(Vec<Delta>, u64), SqlError> {
         let name = change.table.clone();
         if !self.transaction.holds() {
             let mut keys = Vec::with_capacity(proposed.len());
@@ -226,13 +227,15 @@ impl Session {
             parameters: Vec::new(),
             now_us: self.transaction_time(),
         };
-        let rows = BTreeMap::from([(change.table.clone(), rows.to_vec())]);
+        let rows = rows.iter().cloned().map(Delta::insert).collect();
+        let rows = BTreeMap::from([(change.table.clone(), rows)]);
         let (schema, planned) = (columns(returned), returned.clone());
         let batches = self.execute(planned, bindings, rows).await?;
+        let rows = self.kept(schema, batches)?;
         let words = match tag {
             Tag::Counted(words, _) | Tag::Fixed(words) => words,
         };
-        Ok(Answer::Rows(Rows::new(schema, batches).with_tag(words)))
+        Ok(Answer::Rows(rows.with_tag(words)))
     }
 
     async fn rows_of(
@@ -308,55 +311,4 @@ fn delta(removed: &[RecordBatch], added: &[RecordBatch]) -> Result<Option<Delta>
     let gone = usize::try_from(count(removed)).unwrap_or(usize::MAX);
     let weights = (0..rows.num_rows()).map(|row| if row < gone { -1 } else { 1 });
     Ok(Some(Delta::new(rows, weights.collect())))
-}
-
-/// Rows of a table after changes that nobody else sees yet.
-pub(super) fn as_it_stands(
-    rows: Vec<RecordBatch>,
-    changes: &[Delta],
-) -> Result<Vec<RecordBatch>, SqlError> {
-    let mut rows = rows;
-    for change in changes {
-        let weights = |wanted: fn(i64) -> bool| {
-            BooleanArray::from_iter((0..change.len()).map(|row| Some(wanted(change.weight(row)))))
-        };
-        let gone = change.filter(&weights(|weight| weight < 0))?;
-        let come = change.filter(&weights(|weight| weight > 0))?;
-        if !gone.is_empty() {
-            rows = without(&rows, gone.rows())?;
-        }
-        if !come.is_empty() {
-            rows.push(come.rows().clone());
-        }
-    }
-    Ok(rows)
-}
-
-/// Each row that goes takes one equal row away.
-fn without(rows: &[RecordBatch], gone: &RecordBatch) -> Result<Vec<RecordBatch>, SqlError> {
-    let fields = gone
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| SortField::new(field.data_type().clone()))
-        .collect();
-    let converter = RowConverter::new(fields)?;
-    let gone = converter.convert_columns(gone.columns())?;
-    let mut counts: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    for row in &gone {
-        *counts.entry(row.as_ref().to_vec()).or_default() += 1;
-    }
-    let kept = rows.iter().map(|batch| {
-        let keys = converter.convert_columns(batch.columns())?;
-        let keep = keys.iter().map(|key| match counts.get_mut(key.as_ref()) {
-            Some(count) if *count > 0 => {
-                *count -= 1;
-                Some(false)
-            }
-            _ => Some(true),
-        });
-        let keep = BooleanArray::from_iter(keep);
-        Ok(arrow::compute::filter_record_batch(batch, &keep)?)
-    });
-    kept.collect()
 }

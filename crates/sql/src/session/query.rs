@@ -13,10 +13,11 @@ use arrow::{
 };
 use datafusion_common::ScalarValue;
 use datafusion_sql::sqlparser::ast;
+use streams::Delta;
 
-use super::{Rows, Session, changes::as_it_stands, rows::changes_schema};
+use super::{Rows, Session, rows::changes_schema};
 use crate::{
-    backend::{PermitSize, ReadAt, Snapshot, SqlError},
+    backend::{Permit, PermitSize, ReadAt, Snapshot, SqlError},
     catalog::{Catalog, Relation, RelationKind},
     column_type::{field_of, field_of_oid, postgres_type},
     error::sqlstate,
@@ -26,10 +27,10 @@ use crate::{
 };
 
 /// Rows of relations, and the epoch they are of where they are of one.
-type Found = (BTreeMap<String, Vec<RecordBatch>>, Option<u64>);
+type Found = (BTreeMap<String, Vec<Delta>>, Option<u64>);
 
 /// What is run: over the rows of what it reads.
-type Question = (Planned, Bindings, BTreeMap<String, Vec<RecordBatch>>);
+type Question = (Planned, Bindings, BTreeMap<String, Vec<Delta>>);
 
 /// A query that is planned, for as long as the catalog stays as it was.
 #[derive(Clone, Debug)]
@@ -179,7 +180,21 @@ impl Session {
         }
         let schema = query.schema();
         let batches = self.run_planned(query, values).await?;
-        Ok(Rows::new(schema, batches.0))
+        self.kept(schema, batches.0)
+    }
+
+    /// An answer, whose memory is counted until the client has it: a cursor may keep it for long.
+    pub(super) fn kept(
+        &self,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Rows, SqlError> {
+        let bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        let held = self.backend.answer_permit(bytes).ok_or_else(|| {
+            let message = "answers that clients have not taken yet fill the memory for them";
+            SqlError::new(sqlstate::OUT_OF_MEMORY, message)
+        })?;
+        Ok(Rows::new(schema, batches).holding(held))
     }
 
     /// Rows, and the epoch they are of where they are of one.
@@ -197,11 +212,33 @@ impl Session {
             let values = bindings.clone();
             planned = self.compute(move || planned.bind(&values)).await?;
         }
-        let (rows, epoch) = match self.look_up(query, &planned).await? {
-            Some(found) => found,
-            None => self.read(query).await?,
-        };
-        Ok((self.execute(planned, bindings, rows).await?, epoch))
+        // Whoever waits for memory holds no rows yet; but the time that others need is waited for before.
+        self.caught_up(query).await?;
+        let mut size = PermitSize::Small;
+        loop {
+            let permit = self.backend.permit(size).await;
+            let (rows, epoch) = match self.look_up(query, &planned).await? {
+                Some(found) => found,
+                None => self.read(query).await?,
+            };
+            let question = Arc::new((planned.clone(), bindings.clone(), rows));
+            match self.execute_in(permit, &question).await {
+                Err(error) if size == PermitSize::Small && is_too_small(&error) => {
+                    size = PermitSize::Large;
+                }
+                done => return Ok((done?, epoch)),
+            }
+        }
+    }
+
+    /// Waits until what the session has written to topics was read, if it asks for that.
+    async fn caught_up(&self, query: &Query) -> Result<(), SqlError> {
+        let after = tokens(self.settings.get("forebay.after")?)?;
+        if !after.is_empty() && !query.planned.reads.is_empty() {
+            let at = ReadAt { epoch: None, after };
+            self.backend.snapshot(Vec::new(), at).await?;
+        }
+        Ok(())
     }
 
     /// Runs it over these rows; what is too much for a small permit is tried again with a large one.
@@ -209,12 +246,14 @@ impl Session {
         &self,
         planned: Planned,
         bindings: Bindings,
-        rows: BTreeMap<String, Vec<RecordBatch>>,
+        rows: BTreeMap<String, Vec<Delta>>,
     ) -> Result<Vec<RecordBatch>, SqlError> {
         let question = Arc::new((planned, bindings, rows));
-        match self.execute_in(PermitSize::Small, &question).await {
-            Err(error) if error.sqlstate == sqlstate::OUT_OF_MEMORY => {
-                self.execute_in(PermitSize::Large, &question).await
+        let permit = self.backend.permit(PermitSize::Small).await;
+        match self.execute_in(permit, &question).await {
+            Err(error) if is_too_small(&error) => {
+                let permit = self.backend.permit(PermitSize::Large).await;
+                self.execute_in(permit, &question).await
             }
             done => done,
         }
@@ -222,10 +261,9 @@ impl Session {
 
     async fn execute_in(
         &self,
-        size: PermitSize,
+        permit: Permit,
         question: &Arc<Question>,
     ) -> Result<Vec<RecordBatch>, SqlError> {
-        let permit = self.backend.permit(size).await;
         let question = question.clone();
         let run = move || {
             let (planned, bindings, rows) = &*question;
@@ -289,13 +327,14 @@ impl Session {
         };
         for name in &query.planned.reads {
             if let Some(batch) = query.system.rows(name, &asker) {
-                rows.insert(name.clone(), vec![batch?]);
+                rows.insert(name.clone(), vec![Delta::insert(batch?)]);
                 continue;
             }
             let found = query.system.all.get(name);
             if found.is_some_and(|found| found.kind == RelationKind::System) {
                 let table = name.strip_prefix("forebay.").unwrap_or(name).to_owned();
-                rows.insert(name.clone(), self.backend.system(table).await?);
+                let found = self.backend.system(table).await?;
+                rows.insert(name.clone(), found.into_iter().map(Delta::insert).collect());
             } else {
                 names.push(name.clone());
             }
@@ -313,7 +352,7 @@ impl Session {
         &mut self,
         system: &SystemCatalog,
         mut names: Vec<String>,
-        rows: &mut BTreeMap<String, Vec<RecordBatch>>,
+        rows: &mut BTreeMap<String, Vec<Delta>>,
     ) -> Result<u64, SqlError> {
         let level = self.settings.get("default_transaction_isolation")?;
         let pins = self.transaction.is_open() && !level.starts_with("read");
@@ -345,9 +384,10 @@ impl Session {
         }
         for name in wanted {
             let kept = self.transaction.rows.get(&name).cloned();
-            let batches = kept.or_else(|| found.remove(&name)).unwrap_or_default();
-            let own = self.transaction.written(&name).cloned().collect::<Vec<_>>();
-            rows.insert(name, as_it_stands(batches, &own)?);
+            let mut deltas = kept.or_else(|| found.remove(&name)).unwrap_or_default();
+            // What it wrote itself, which nobody else sees yet.
+            deltas.extend(self.transaction.written(&name).cloned());
+            rows.insert(name, deltas);
         }
         Ok(epoch.unwrap_or_default())
     }
@@ -390,7 +430,7 @@ fn check_columns(catalog: &Catalog, snapshot: &Snapshot) -> Result<(), SqlError>
             let columns = fields.map(|field| (field.name().clone(), field.data_type().clone()));
             columns.collect::<Vec<_>>()
         };
-        if columns(&view.schema) != columns(&batch.schema()) {
+        if columns(&view.schema) != columns(&batch.rows().schema()) {
             let message = format!("\"{name}\" was replaced while the query was planned");
             return Err(SqlError::new(*b"0A000", message).with_hint("Ask again."));
         }
@@ -470,6 +510,11 @@ fn once_each(keys: &RecordBatch) -> Result<RecordBatch, SqlError> {
     let mut seen = BTreeSet::new();
     let first: BooleanArray = rows.iter().map(|row| Some(seen.insert(row))).collect();
     Ok(filter_record_batch(keys, &first)?)
+}
+
+/// More memory may help.
+fn is_too_small(error: &SqlError) -> bool {
+    error.sqlstate == sqlstate::OUT_OF_MEMORY
 }
 
 /// `$1::int` says what the parameter is, where nobody else has.

@@ -35,6 +35,8 @@ pub struct Rows {
     changes: Option<Box<dyn Subscription>>,
     tag: &'static str,
     is_counted: bool,
+    /// Memory of the batches.
+    held: Option<Box<dyn Send + Sync>>,
 }
 
 impl Rows {
@@ -46,7 +48,14 @@ impl Rows {
             changes: None,
             tag: "SELECT",
             is_counted: true,
+            held: None,
         }
+    }
+
+    /// The memory is held until the rows are dropped.
+    pub(super) fn holding(mut self, held: Box<dyn Send + Sync>) -> Self {
+        self.held = Some(held);
+        self
     }
 
     /// Rows of a relation whose schema this is, with epoch and weight before them.

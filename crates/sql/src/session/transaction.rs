@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
 use streams::Delta;
 
 use super::{Answer, Session, Tag};
@@ -38,7 +37,7 @@ pub struct Transaction {
     /// That reads are of, once there was one.
     pub(super) epoch: Option<u64>,
     /// What there was at that epoch.
-    pub(super) rows: BTreeMap<String, Vec<RecordBatch>>,
+    pub(super) rows: BTreeMap<String, Vec<Delta>>,
     /// When it began, as `now()` says it.
     pub(super) began_us: Option<i64>,
     /// By table, in the order they were made.

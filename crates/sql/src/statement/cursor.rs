@@ -263,10 +263,11 @@ impl<'a> Cursor<'a> {
         self.parser.peek_token_ref().span.start
     }
 
-    pub fn rest_text(&self) -> (usize, String) {
-        let start = self.parser.peek_token_ref().span.start;
-        let from = position_of(self.text, start).unwrap_or(1) - 1;
-        (from, self.text.chars().skip(from).collect())
+    /// From this place, in characters from 0, to the token just read.
+    pub fn text_since(&self, start: usize) -> String {
+        let length = self.end_of_previous().saturating_sub(start);
+        let text: String = self.text.chars().skip(start).take(length).collect();
+        text.trim_end().to_owned()
     }
 
     /// Reads a query from what comes before one of these words, or symbols, outside of parentheses.

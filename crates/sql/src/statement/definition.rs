@@ -143,6 +143,7 @@ fn source(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             cursor.expect_word("registry")?;
             if cursor.take_token(&Token::LParen) {
                 options_until_end(cursor, Sign::Optional, &mut written)?;
+                written.iter().try_for_each(registry_option)?;
             }
             registry = Some(start..cursor.end_of_previous());
         } else if cursor.take_token(&Token::LParen) {
@@ -161,6 +162,17 @@ fn source(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         registry,
         options,
     }))
+}
+
+/// The schema takes the place of these, so nothing else may stand among them.
+fn registry_option((name, _): &(String, String)) -> Result<(), SqlError> {
+    // Those of the schema itself are refused by who knows why.
+    if matches!(name.as_str(), "subject" | "message" | "schema" | "framing") {
+        return Ok(());
+    }
+    let message = format!("USING SCHEMA REGISTRY has no option \"{name}\"");
+    Err(SqlError::new(sqlstate::INVALID_PARAMETER_VALUE, message)
+        .with_hint("It takes SUBJECT and MESSAGE; other options stand in WITH (…)."))
 }
 
 fn source_column(cursor: &mut Cursor<'_>) -> Result<SourceColumn, SqlError> {

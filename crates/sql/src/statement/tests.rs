@@ -114,6 +114,32 @@ fn small_statements() {
     ));
 }
 
+/// What runs another statement, or changes relations, is never prepared: it could run itself.
+#[test]
+fn what_is_prepared_is_a_query_or_a_change() {
+    for text in [
+        "PREPARE q AS EXECUTE r",
+        "PREPARE q AS CREATE TABLE t (a INT)",
+        "PREPARE q AS EXPLAIN SELECT 1",
+        "PREPARE q AS PREPARE r AS SELECT 1",
+    ] {
+        let error = parse(text).expect_err(text);
+        assert_eq!(
+            (error.sqlstate, error.position),
+            (*b"42601", Some(14)),
+            "{text}"
+        );
+    }
+    for inner in ["SELECT 1 + 2", "(VALUES (1))", "INSERT INTO t VALUES ($1)"] {
+        let text = format!("SELECT 'é'; PREPARE q (int) AS {inner} ; SELECT 3");
+        let mut statements = parse(&text).expect(&text);
+        let StatementKind::Prepare { statement, .. } = statements.remove(1).kind else {
+            panic!("{text}");
+        };
+        assert_eq!(statement.text, inner);
+    }
+}
+
 #[test]
 fn errors_name_the_word_and_its_place() {
     let cases = [
@@ -165,6 +191,13 @@ fn a_registered_schema_is_written_into_the_statement() {
         "CREATE SOURCE s FROM TOPIC t FORMAT AVRO USING CONFLUENT SCHEMA REGISTRY (SUBJECT 'x')";
     let named = parse(named).expect(named).remove(0);
     assert_eq!(named.subject().as_deref(), Some("x"));
+    let lost =
+        "CREATE SOURCE s FROM TOPIC t FORMAT AVRO USING SCHEMA REGISTRY (ON_MALFORMED 'stop')";
+    let lost = parse(lost).expect_err("the schema would take its place");
+    assert_eq!(
+        lost.message,
+        "USING SCHEMA REGISTRY has no option \"on_malformed\""
+    );
     let refused = named.with_schema(&found).expect_err("another format");
     assert_eq!(
         refused.message,
@@ -195,6 +228,9 @@ fn nesting_and_length_are_bounded() {
         format!("SELECT 1 FROM {}", relations.join(", ")),
         format!("SELECT DISTINCT FROM t AS select, {}", relations.join(", ")),
         format!("WITH {} SELECT 1", tables.join(", ")),
+        format!("SELECT 1 FROM t values, {}", relations.join(", ")),
+        format!("SELECT x.is distinct FROM {}", relations.join(", ")),
+        format!("SELECT {}'1' second", "INTERVAL ".repeat(9_000)),
     ] {
         let error = parse(&deep).expect_err(&deep[..60]);
         assert_eq!(error.sqlstate, *b"54001", "{}", &deep[..60]);
@@ -210,6 +246,7 @@ fn nesting_and_length_are_bounded() {
             " UNION ALL SELECT a, b + 1 FROM t".repeat(200)
         ),
         format!("SELECT 1 FROM t UNION VALUES {}(1)", "(1), ".repeat(300)),
+        format!("DELETE FROM t RETURNING {}b", "a, ".repeat(300)),
     ] {
         parse(&flat).unwrap_or_else(|error| panic!("{}: {error}", &flat[..60]));
     }

@@ -140,6 +140,7 @@ impl Database {
                         return Err(SqlError::new(*b"42P01", message));
                     }
                     self.rows.remove(name);
+                    self.sources.remove(name);
                     self.views.remove(name);
                 }
                 Ok(Answer::Done)
@@ -176,7 +177,7 @@ impl Database {
         };
         let mut rows = BTreeMap::new();
         for name in &planned.reads {
-            rows.insert(name.clone(), vec![self.contents(name)?]);
+            rows.insert(name.clone(), vec![Delta::insert(self.contents(name)?)]);
         }
         with_stack(|| execute(planned, &bindings, &rows, 4 << 30))
     }
@@ -354,7 +355,7 @@ impl Database {
 }
 
 /// As the node does it.
-fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(sql::STACK_BYTES);
         let thread = thread.spawn_scoped(scope, work);

@@ -196,6 +196,10 @@ fn nothing_is_answered_but_what_was_asked() {
             "SELECT name FROM generate_series_log WHERE name = 'search_path'",
             "search_path",
         ),
+        ("SELECT quote_ident('select')", "\"select\""),
+        ("SELECT quote_ident('name')", "name"),
+        ("SELECT quote_literal('a\\b''c')", "E'a\\\\b''c'"),
+        ("SELECT format('%I %L', 'order', 'x')", "\"order\" 'x'"),
     ] {
         let found = rows(&backend, query).unwrap_or_else(|error| panic!("{query}: {error}"));
         assert_eq!(found, [[Some(wanted.to_owned())]], "{query}");
@@ -220,6 +224,11 @@ fn rows_that_change_are_returned() {
         ("UPDATE t SET name = 'b' WHERE id = 2 RETURNING *", "2|b"),
         ("DELETE FROM t AS x WHERE id = 1 RETURNING x.id", "1"),
         ("SELECT id, name FROM t", "2|b"),
+        (
+            "BEGIN; INSERT INTO t VALUES (7, 'x'), (8, 'y'), (8, 'y'); UPDATE t SET name = 'z' WHERE id = 7; \
+             SELECT id, name FROM t ORDER BY id; DELETE FROM t WHERE id = 8; SELECT count(*), max(name) FROM t; ROLLBACK",
+            "2|b 2|z 7|z 8|y 8|y",
+        ),
     ] {
         let found =
             rows(&backend, statement).unwrap_or_else(|error| panic!("{statement}: {error}"));

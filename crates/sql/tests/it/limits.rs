@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sql::backend::PermitSize;
 
 use crate::{
+    database::with_stack,
     memory::Memory,
     wire::{failed, rows},
 };
@@ -30,7 +31,30 @@ fn what_an_argument_sizes_is_bounded() {
                    FROM generate_series(1, 1) g) t), b AS (SELECT x || x AS x FROM a), \
                    c AS (SELECT x || x AS x FROM b), d AS (SELECT x || x AS x FROM c), \
                    e AS (SELECT x || x AS x FROM d) SELECT length(x || x) FROM e";
-    let cases: [(String, &str); 18] = [
+    let large: Vec<String> = (0..40)
+        .map(|number| format!("length(repeat('x', {}))", 16_000_000 + number))
+        .collect();
+    let values = vec!["(repeat('x', 16000000))"; 600].join(", ");
+    let cases: [(String, &str); 23] = [
+        // Values that would stay in the plan, each, if they were computed there.
+        (format!("SELECT {}", large.join(", ")), "no error"),
+        (format!("VALUES {values}"), "54000"),
+        (
+            "SELECT array_replace_all(array_repeat('a', 100000), 'a', repeat('x', 1000000))".into(),
+            "54000",
+        ),
+        (
+            format!("SELECT ARRAY[{}]", vec!["repeat('x', 16000000)"; 60].join(", ")),
+            "54000",
+        ),
+        // One row whose weight is large.
+        (
+            format!(
+                "SELECT {} FROM generate_series(1, 3000) a CROSS JOIN generate_series(1, 3000) b",
+                (0..300).map(|n| n.to_string()).collect::<Vec<_>>().join(", ")
+            ),
+            "53200",
+        ),
         ("SELECT length(repeat('x', 16000000))".into(), "no error"),
         ("SELECT length('a' || repeat('b', 10))".into(), "no error"),
         // A constant that is fine by itself stands in every row; what becomes small again is made row by row.
@@ -125,10 +149,28 @@ fn the_deepest_statements_are_planned() {
         ),
     ];
     // The front thread, which reads statements and lets them go, has it too.
-    let thread = std::thread::Builder::new().stack_size(sql::STACK_BYTES);
-    let thread = thread.spawn(move || check(&cases));
-    let done = thread.expect("a thread starts").join();
-    done.expect("all are as they should be");
+    with_stack(|| check(&cases));
+}
+
+/// Cursors of any number of sessions keep no more than what there is for answers.
+#[test]
+fn answers_that_wait_are_bounded() {
+    let backend = Arc::new(Memory::default());
+    let declare = |name: &str| {
+        format!(
+            "DECLARE {name} CURSOR FOR SELECT repeat('x', 1000) || g FROM generate_series(1, 10000) g; "
+        )
+    };
+    let two = format!("BEGIN; {}{}", declare("a"), declare("b"));
+    assert_eq!(failed(&backend, &two), "no error");
+    let closed = format!("{two}CLOSE a; {}", declare("c"));
+    assert_eq!(failed(&backend, &closed), "no error");
+    let three = format!("{two}{}", declare("c"));
+    assert_eq!(
+        failed(&backend, &three),
+        "53200 answers that clients have not taken yet fill the memory for them"
+    );
+    assert_eq!(failed(&backend, &two), "no error");
 }
 
 #[test]

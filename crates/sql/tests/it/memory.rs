@@ -4,9 +4,11 @@ use std::{
     collections::BTreeMap,
     io,
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
-    thread,
     time::Duration,
 };
 
@@ -24,6 +26,8 @@ use sql::{
 };
 use streams::{Definition, Delta};
 
+use crate::database::with_stack;
+
 #[derive(Default)]
 struct State {
     catalog: Arc<Catalog>,
@@ -32,6 +36,22 @@ struct State {
     /// Relation, columns and how many keys.
     lookups: Vec<(String, Vec<usize>, usize)>,
     permits: Vec<PermitSize>,
+    /// Bytes of answers that wait.
+    answers: Arc<AtomicUsize>,
+}
+
+/// Of all answers that wait.
+const ANSWERS_BYTES_MAX: usize = 24 << 20;
+
+struct Waiting {
+    bytes: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Keeps tables; whatever else is made has no rows.
@@ -102,7 +122,7 @@ impl Backend for Memory {
         ready(self.with(|state| {
             let rows = names.into_iter().map(|name| {
                 let rows = state.rows.get(&name).cloned().unwrap_or_default();
-                (name, rows)
+                (name, rows.into_iter().map(Delta::insert).collect())
             });
             Ok(Snapshot {
                 epoch: state.epoch,
@@ -130,7 +150,7 @@ impl Backend for Memory {
                 .flat_map(|key| known.iter().filter(move |row| of(row, key)).cloned());
             Ok(Snapshot {
                 epoch: state.epoch,
-                rows: BTreeMap::from([(name.clone(), found.collect())]),
+                rows: BTreeMap::from([(name.clone(), found.map(Delta::insert).collect())]),
             })
         }))
     }
@@ -174,6 +194,13 @@ impl Backend for Memory {
         ready(Ok(Vec::new()))
     }
 
+    fn answer_permit(&self, bytes: usize) -> Option<Box<dyn Send + Sync>> {
+        let all = self.with(|state| state.answers.clone());
+        let before = all.fetch_add(bytes, Ordering::Relaxed);
+        let waiting = Waiting { bytes, all };
+        (before + bytes <= ANSWERS_BYTES_MAX).then(|| Box::new(waiting) as Box<dyn Send + Sync>)
+    }
+
     fn permit(&self, size: PermitSize) -> BoxFuture<'_, Permit> {
         let bytes = match size {
             PermitSize::Small => 1 << 20,
@@ -212,11 +239,7 @@ impl Backend for Memory {
     }
 
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {
-        let thread = thread::Builder::new().stack_size(sql::STACK_BYTES);
-        let thread = thread.spawn(work).expect("a thread starts");
-        if let Err(panic) = thread.join() {
-            std::panic::resume_unwind(panic);
-        }
+        with_stack(work);
         ready(())
     }
 }

@@ -1,6 +1,8 @@
 """Random values, expressions and conditions, in both dialects."""
 
+import math
 import re
+from datetime import datetime
 
 INT, BIG, TEXT, FLOAT, DEC, BOOL, TS = "INT", "BIGINT", "TEXT", "DOUBLE PRECISION", "NUMERIC(10,2)", "BOOLEAN", "TIMESTAMP"
 DATE, SMALL = "DATE", "SMALLINT"
@@ -68,6 +70,27 @@ def literal(r, t, odd=None):
     return f"TIMESTAMP '2020-01-0{r.randint(1, 3)} {r.randint(0, 5):02}:{r.choice([0, 15, 30, 59]):02}:00'"
 
 
+def shown(v, inside=False):
+    if v is None:
+        return "NULL"
+    if v is True:
+        return "t"
+    if v is False:
+        return "f"
+    if isinstance(v, float):
+        if not math.isfinite(v):
+            return "NaN" if v != v else "Infinity" if v > 0 else "-Infinity"
+        v = repr(v)
+        return v[:-2] if v.endswith(".0") else v
+    if isinstance(v, datetime) and v.microsecond:
+        return str(v).rstrip("0")
+    if isinstance(v, list):
+        return "{" + ",".join(shown(x, True) for x in v) + "}"
+    if inside:
+        return v if isinstance(v, str) and re.fullmatch(r"[^\s,{}\"\\]+", v) and v.lower() != "null" else f'"{v}"' if isinstance(v, str) else str(v)
+    return str(v) or "(empty)"
+
+
 class Expressions:
     """What names its columns, knows which values are wanted (`odd`), and has a source of chance (`r`)."""
 
@@ -128,7 +151,8 @@ class Expressions:
                 lambda: f"({v(t)} * 2)",
                 lambda: f"abs({v(t)})",
                 lambda: f"floor({v(t)})",
-                lambda: f"ceil({v(t)})",
+                # No zero below zero: among keys that are equal it is chance which one is shown.
+                lambda: f"(ceil({v(t)}) + 0.0)",
                 lambda: f"greatest({v(t)}, {v(t)})",
                 lambda: f"CAST({v(INT)} AS DOUBLE PRECISION)",
             ]

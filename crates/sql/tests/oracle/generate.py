@@ -13,18 +13,17 @@ orders are total. Where the dialects differ (`//` is DuckDB's whole division, an
 of a query, see `either`.
 """
 
-import math
 import random
 import re
 import sys
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 sys.dont_write_bytecode = True
 
 import duckdb
 
 from arrivals import NEVER, START, Sessions, Source, minutes, timestamp
-from expressions import BIG, BOOL, DATE, DEC, FLOAT, INT, INTS, LISTS, SMALL, TEXT, TEXTS, TS, TYPES, Expressions, duck, either, postgres
+from expressions import BIG, BOOL, DATE, DEC, FLOAT, INT, INTS, LISTS, SMALL, TEXT, TEXTS, TS, TYPES, Expressions, duck, either, postgres, shown
 
 ANSWER_ROWS_MAX = 200
 
@@ -525,7 +524,8 @@ class Generator(Expressions):
                 f"CREATE MATERIALIZED VIEW {name} AS {text} EMIT ON WINDOW CLOSE",
                 f"CREATE VIEW {name} AS SELECT * FROM ({text}) WHERE window_end <= {moved}",
             )
-        return f"CREATE {either('MATERIALIZED VIEW', 'VIEW')} {name} {either(chr(87) + 'ITH (late_rows = ' + chr(39) + 'drop' + chr(39) + ') ', '')}AS {text}"
+        option = "WITH (late_rows = 'drop') "
+        return f"CREATE {either('MATERIALIZED VIEW', 'VIEW')} {name} {either(option, '')}AS {text}"
 
     def late_sessions(self, at, source):
         r = self.r
@@ -644,27 +644,6 @@ class Generator(Expressions):
         return Q(f"SELECT *, {f} OVER ({part}) AS {n} FROM {q.sql}", q.cols + [(n, out)])
 
 
-def shown(v, inside=False):
-    if v is None:
-        return "NULL"
-    if v is True:
-        return "t"
-    if v is False:
-        return "f"
-    if isinstance(v, float):
-        if not math.isfinite(v):
-            return "NaN" if v != v else "Infinity" if v > 0 else "-Infinity"
-        v = repr(v)
-        return v[:-2] if v.endswith(".0") else v
-    if isinstance(v, datetime) and v.microsecond:
-        return str(v).rstrip("0")
-    if isinstance(v, list):
-        return "{" + ",".join(shown(x, True) for x in v) + "}"
-    if inside:
-        return v if isinstance(v, str) and re.fullmatch(r"[^\s,{}\"\\]+", v) and v.lower() != "null" else f'"{v}"' if isinstance(v, str) else str(v)
-    return str(v) or "(empty)"
-
-
 class Case:
     def __init__(self, seed):
         self.g = Generator(seed)
@@ -672,10 +651,17 @@ class Case:
         self.db = duckdb.connect()
         self.now = START
         self.lines = [f"# Case {seed}.", "reset", ""]
+        # What is computed whenever rows come: it must never fail, also where nobody asks.
+        self.kept = []
 
     def statement(self, sql):
         self.db.execute(duck(sql))
         self.lines.extend(["statement ok", postgres(sql), ""])
+        self.compute()
+
+    def compute(self):
+        for sql in self.kept:
+            self.db.execute(sql).fetchall()
 
     def change(self, step, tables):
         """Rows come, some of them again, change and go."""
@@ -715,6 +701,7 @@ class Case:
                 for values, start, end in of.take(rows, old):
                     self.db.execute(f"INSERT INTO {of.name} VALUES ({', '.join(values + [timestamp(start), timestamp(end)])})")
             self.watermarks()
+            self.compute()
 
     def watermarks(self):
         for source in self.g.sources:
@@ -723,6 +710,7 @@ class Case:
     def clock(self):
         self.lines.extend(["clock", f"SELECT {timestamp(self.now)}", ""])
         self.db.execute(f"SET VARIABLE now = {timestamp(self.now)}")
+        self.compute()
 
     def ask(self, queries):
         for q in queries:
@@ -753,7 +741,9 @@ class Case:
                 cols = ", ".join(f"{c} {t}" for c, t in of.source.cols)
                 self.db.execute(f"CREATE TABLE IF NOT EXISTS {of.name} ({cols}, window_start TIMESTAMP, window_end TIMESTAMP)")
             self.statement(made)
+            self.kept.append(f"SELECT * FROM m{at}")
         queries = [g.rel(r.randint(1, 3)) for _ in range(2)]
+        self.kept += [duck(q.sql) for q in queries]
         steps = r.randint(2, 4) if g.sources else r.randint(1, 3)
         for step in range(steps):
             for part in range(r.randint(1, 2)):

@@ -98,8 +98,10 @@ pub(super) fn project(
         .fields()
         .iter()
         .map(|field| field.data_type().clone());
+    let expressions: Vec<(ExpressionRef, DataType)> =
+        expressions.iter().cloned().zip(types).collect();
     Ok(Box::new(Project {
-        expressions: expressions.iter().cloned().zip(types).collect(),
+        expressions,
         schema: place.schema.clone(),
         bytes_max: VALUES_BYTES_MAX,
     }))
