@@ -12,7 +12,7 @@ fn a_damaged_checkpoint_stops_the_stream_engine_and_not_the_node() {
     let node = node.restart_after(|dir| {
         let streams = dir.join("data/streams");
         fs::create_dir_all(&streams).expect("a directory for state");
-        fs::write(streams.join("checkpoint"), [2; 40]).expect("a checkpoint");
+        fs::write(streams.join("checkpoint"), [3; 40]).expect("a checkpoint");
     });
     // It is ready, and Kafka's clients are served.
     node.connect("kafka_addr");
