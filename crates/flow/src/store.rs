@@ -38,6 +38,9 @@ pub struct StoreChoice {
     by_step: BTreeMap<String, Arc<dyn OpenStore>>,
 }
 
+/// What opens a store, and the store.
+type Opened<'a> = (&'a Arc<dyn OpenStore>, Rc<dyn StateStore>);
+
 impl StoreChoice {
     pub(crate) fn set(&mut self, store: Arc<dyn OpenStore>) {
         self.default = Some(store);
@@ -50,7 +53,7 @@ impl StoreChoice {
     /// Opens each once, for the relations of an app that has this name; of a step's name that is none, that name.
     pub(crate) async fn open(&self, app: &str, relations: &Relations) -> Result<Stores, RunError> {
         let mut stores = Stores::default();
-        let mut opened: Vec<(&Arc<dyn OpenStore>, Rc<dyn StateStore>)> = Vec::new();
+        let mut opened: Vec<Opened<'_>> = Vec::new();
         if let Some(store) = &self.default {
             let open = store.open().await.map_err(EngineError::from)?;
             stores.default = Some(open.clone());

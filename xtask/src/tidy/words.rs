@@ -220,7 +220,9 @@ pub fn outside_the_seam(tree: &Tree) -> Vec<Finding> {
                     // needs a directory for them.
                     let told = *banned == "std::env" && path.contains("/tests");
                     let real = path.starts_with("crates/")
-                        && (path.contains("/tests/it/") || path.contains("/examples/"))
+                        && ["/tests/it/", "/tests/stores/", "/examples/"]
+                            .iter()
+                            .any(|folder| path.contains(folder))
                         && !banned.contains("Random");
                     if told || real || SEAM_EXCEPTIONS.contains(&(path, *banned)) {
                         continue;

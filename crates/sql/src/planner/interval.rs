@@ -135,7 +135,7 @@ fn interval_us(expression: &Arc<dyn PhysicalExpr>) -> Option<i64> {
         ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
             let days = i64::from(interval.days).checked_mul(DAY_US)?;
             // Less than a microsecond would be one bound for some times and another one for others.
-            let us = (interval.nanoseconds % 1000 == 0).then(|| interval.nanoseconds / 1000)?;
+            let us = (interval.nanoseconds % 1000 == 0).then_some(interval.nanoseconds / 1000)?;
             days.checked_add(us)
         }
         _ => None,

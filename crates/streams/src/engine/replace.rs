@@ -335,10 +335,11 @@ impl Engine {
 
     /// At the end of that epoch, while nobody looks; what it changes is not in the rows yet.
     pub(super) async fn end_swaps(&self, pipelines: &mut [Pipeline]) {
-        let mut beside = self.beside.borrow_mut();
-        let taking = beside.extract_if(.., |_, beside| beside.stage == Stage::Taking);
-        let taking: Vec<_> = taking.map(|(_, beside)| beside.relation).collect();
-        drop(beside);
+        let taking: Vec<_> = {
+            let mut beside = self.beside.borrow_mut();
+            let taking = beside.extract_if(.., |_, beside| beside.stage == Stage::Taking);
+            taking.map(|(_, beside)| beside.relation).collect()
+        };
         for new in taking {
             let name = new.name.clone();
             let Some(old) = self.relations.borrow_mut().insert(name, new.clone()) else {

@@ -14,6 +14,9 @@ use crate::{
     graph::StateKey,
 };
 
+/// Sees an entry; `false`: no more.
+type Visit<'a> = dyn FnMut(StateKey<'_>, &[u8]) -> Result<bool, CheckpointError> + 'a;
+
 /// See the module head.
 #[derive(Clone, Debug)]
 pub struct RunStore {
@@ -40,7 +43,7 @@ impl RunStore {
         &self,
         version: Version<'_>,
         has_rows: bool,
-        take: &mut (dyn FnMut(StateKey<'_>, &[u8]) -> Result<bool, CheckpointError> + '_),
+        take: &mut Visit<'_>,
     ) -> Result<(), CheckpointError> {
         let path_of = |run: &Run| self.dir.run_path(version.relation, run.number);
         let mut merge = Merge::open(path_of, version.runs, has_rows).await?;

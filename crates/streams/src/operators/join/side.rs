@@ -166,8 +166,8 @@ impl Side {
                 }
                 None => self.rows.insert(&self.row),
             };
-            if let Going::Rows(waiting) = &mut going {
-                waiting.put(slot, ends[row]);
+            if let (Going::Rows(waiting), Some(end)) = (&mut going, ends.get(row)) {
+                waiting.put(slot, *end);
             }
             let value = self.rows.change(slot);
             value.weight += delta.weight(row);

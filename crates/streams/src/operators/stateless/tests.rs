@@ -75,9 +75,12 @@ impl Custom for Lettered {
     }
 }
 
+/// A number, the length of a text if there is one, and a weight.
+type Row = (i64, Option<usize>, i64);
+
 /// What comes out for these numbers, each with its weight: chunks of number, count of letters and weight; and how many faults
 /// there were.
-fn run(numbers: &[(i64, i64)]) -> (Vec<Vec<(i64, Option<usize>, i64)>>, u64) {
+fn run(numbers: &[(i64, i64)]) -> (Vec<Vec<Row>>, u64) {
     let of = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
     let mut plan = Plan::default();
     let input = Input {
