@@ -73,11 +73,11 @@ async fn measure(kind: Kind) {
         runs: &runs,
     };
     let (since, mut count) = (Instant::now(), 0);
-    let read = store.read(version, &mut |_, _| {
+    let mut take = |_: StateKey<'_>, _: &[u8]| {
         count += 1;
         Ok(())
-    });
-    read.await.expect("it is read");
+    };
+    store.read(version, &mut take).await.expect("it is read");
     assert_eq!(count, ENTRIES);
     println!(
         "{kind:?}: {ENTRIES} entries in {all:.2} s; {WRITES} times {CHANGED} of them in {some:.2} s; read in {:.2} s; {} MiB",

@@ -84,7 +84,7 @@ impl Drop for TempDir {
 fn copy(from: &Path, to: &Path) {
     if !from.is_dir() {
         if from.exists() {
-            drop(std::fs::copy(from, to).expect("a file can be copied"));
+            std::fs::copy(from, to).expect("a file can be copied");
         }
         return;
     }

@@ -4,7 +4,7 @@
 #[path = "../../examples/counting.rs"]
 mod counting_example;
 mod examples {
-    pub use crate::counting_example as counting;
+    pub(crate) use crate::counting_example as counting;
 }
 mod apps;
 mod figures;
