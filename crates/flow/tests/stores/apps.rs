@@ -160,7 +160,8 @@ fn state_moves_from_runs_into_a_store_and_is_looked_for_there() {
             (Some((kind, dir.next())), "as of no version; as of version"),
         ] {
             kept.all = all;
-            kill(&world, &dir, &mut kept);
+            kept.give(&world);
+            world.deploy(app);
             let refused = world.wait_started().expect_err("the state is elsewhere");
             assert!(refused.contains(words), "{refused}");
         }

@@ -2,9 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -62,7 +62,11 @@ fn child() {
 }
 
 /// Ends when dropped.
-struct Process(Child);
+struct Process {
+    child: Child,
+    /// Held open: the harness fails where it cannot say that the test has passed.
+    out: BufReader<ChildStdout>,
+}
 
 impl Process {
     fn start(job: &str) -> Self {
@@ -72,28 +76,30 @@ impl Process {
             .args(["--exact", "killed::child", "--nocapture"])
             .env(JOB, job)
             .stdout(Stdio::piped());
-        Self(command.spawn().expect("it starts"))
+        let mut child = command.spawn().expect("it starts");
+        let out = child.stdout.take().expect("it was asked for");
+        let out = BufReader::new(out);
+        Self { child, out }
     }
 
     fn wait_ready(&mut self) {
-        let out = self.0.stdout.take().expect("it was asked for");
-        let mut lines = BufReader::new(out).lines();
+        let mut lines = self.out.by_ref().lines();
         let is_ready = lines.any(|line| line.expect("text").contains(READY));
         assert!(is_ready, "it has failed");
     }
 
     fn kill(mut self) {
-        let ended = self.0.try_wait().expect("it can be asked");
+        let ended = self.child.try_wait().expect("it can be asked");
         assert!(ended.is_none(), "it has ended by itself: {ended:?}");
-        self.0.kill().expect("it can be killed");
-        self.0.wait().expect("it ends");
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
@@ -240,7 +246,7 @@ fn survives_kills(name: &str) {
     }
     let mut process = Process::start(&job("only to check"));
     process.wait_ready();
-    let ended = process.0.wait().expect("it ends");
+    let ended = process.child.wait().expect("it ends");
     assert!(ended.success());
     let named = std::fs::read_to_string(dir.path().join("named"));
     assert!(

@@ -289,7 +289,8 @@ impl Test {
 
     fn step(&mut self) {
         let relation = self.draw(2);
-        match self.draw(8) {
+        let what = self.draw(8);
+        match what {
             0 => self.crash(),
             1 => {
                 // As if no checkpoint had come of it.
@@ -309,6 +310,11 @@ impl Test {
                 let named = self.write(relation, false);
                 self.named[relation] = named.expect("nothing stops it");
             }
+        }
+        let has_crashed = matches!(what, 0 | 2);
+        if has_crashed && self.named.iter().any(|named| named.runs.is_empty()) {
+            // As a start does before it writes: what was swept may be there again.
+            self.sweep();
         }
         for relation in 0..2 {
             if !self.named[relation].runs.is_empty() {

@@ -80,7 +80,7 @@ pub trait StateStore {
     /// Keys and values in the order of the keys' bytes.
     fn scan<'a>(&'a self, version: Version<'a>, scan: Scan) -> Doing<'a, Vec<(Vec<u8>, Vec<u8>)>>;
 
-    /// Removes what none of these is or builds on.
+    /// Removes what none of these is or builds on. It need not last: each start asks again before it writes.
     fn sweep<'a>(&'a self, named: Vec<Version<'a>>) -> Doing<'a, ()>;
 }
 
