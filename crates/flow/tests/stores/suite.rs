@@ -413,3 +413,23 @@ fn versions_that_are_not_there_are_refused() {
         test.check(0);
     }
 }
+
+/// A crash may bring back what was swept; a start sweeps again, and then its relation begins from nothing.
+#[test]
+fn what_a_start_sweeps_is_gone() {
+    for kind in [Kind::Runs, Kind::Redb, Kind::Fjall] {
+        let mut test = Test::new(kind, 1);
+        // Of the second there is no way back to nothing.
+        for _ in 0..2 {
+            let named = test.write(0, false);
+            test.named[0] = named.expect("nothing stops it");
+        }
+        test.named[0] = Named::default();
+        test.sweep();
+        test.crash();
+        test.sweep();
+        let named = test.write(0, false);
+        test.named[0] = named.expect("nothing stops it");
+        test.check(0);
+    }
+}
