@@ -86,8 +86,9 @@ def shown(v, inside=False):
         return str(v).rstrip("0")
     if isinstance(v, list):
         return "{" + ",".join(shown(x, True) for x in v) + "}"
-    if inside:
-        return v if isinstance(v, str) and re.fullmatch(r"[^\s,{}\"\\]+", v) and v.lower() != "null" else f'"{v}"' if isinstance(v, str) else str(v)
+    if inside and isinstance(v, str):
+        is_plain = re.fullmatch(r"[^\s,{}\"\\]+", v) and v.lower() != "null"
+        return v if is_plain else '"' + re.sub(r"([\"\\])", r"\\\1", v) + '"'
     return str(v) or "(empty)"
 
 
