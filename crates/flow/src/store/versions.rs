@@ -78,6 +78,9 @@ pub trait Ordered: Send + Sync + 'static {
     fn sync(&self) -> Done<()>;
 }
 
+/// Entries, and behind which key the next begin, if there are more.
+type Page = (Vec<(Vec<u8>, Vec<u8>)>, Option<Vec<u8>>);
+
 /// What the database has of a relation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
@@ -347,12 +350,7 @@ impl<D: Ordered> Work<D> {
     }
 
     /// Entries from a name on, a piece of them; the name behind them where there are more.
-    fn read(
-        &self,
-        relation: u64,
-        version: Option<u64>,
-        from: &[u8],
-    ) -> Done<(Vec<(Vec<u8>, Vec<u8>)>, Option<Vec<u8>>)> {
+    fn read(&self, relation: u64, version: Option<u64>, from: &[u8]) -> Done<Page> {
         self.go_to(relation, version)?;
         let (mut entries, mut bytes, mut next) = (Vec::new(), 0, None);
         self.0

@@ -196,7 +196,11 @@ async fn versions(kind: Kind, dir: PathBuf, goes_on: bool) {
     }
     assert!(read(&*store, &runs).await == model, "it is another state");
     println!("{READY}");
-    while goes_on {
+    if !goes_on {
+        return;
+    }
+    // Until it is killed.
+    loop {
         let base = Version {
             relation: 1,
             runs: &runs,
