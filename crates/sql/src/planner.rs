@@ -13,6 +13,7 @@ mod engine;
 mod explain;
 mod expression;
 mod interval;
+mod light;
 mod lookups;
 mod lower;
 mod names;
@@ -67,8 +68,17 @@ pub struct Planned {
     pub reads: BTreeSet<String>,
     /// Of some of them, wherever they are read, values that rows must have to be seen at all.
     pub lookups: BTreeMap<String, Vec<Values>>,
+    /// No work: see [`light`].
+    pub is_light: bool,
     /// What is bound to values and to the clock each time it runs.
-    template: Option<Arc<LogicalPlan>>,
+    template: Option<Arc<Template>>,
+}
+
+#[derive(Debug)]
+struct Template {
+    logical: LogicalPlan,
+    /// The same optimized, where that can be done without the values.
+    optimized: Option<LogicalPlan>,
 }
 
 /// Values of what is only known when a query runs.
@@ -93,6 +103,7 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
     let parameters = engine::parameters(&logical, types)?;
     let fields = top_level::fields(&logical);
     let reads = engine::reads(&logical);
+    let is_light = light::is_light(&logical);
     if !parameters.is_empty() || semantics::reads_clock(&logical) {
         return Ok(Planned {
             plan: Plan::default(),
@@ -103,7 +114,13 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
             parameters,
             reads,
             lookups: BTreeMap::new(),
-            template: Some(Arc::new(logical)),
+            is_light,
+            template: Some(Arc::new(Template {
+                optimized: is_light
+                    .then(|| engine::optimized(logical.clone()))
+                    .transpose()?,
+                logical,
+            })),
         });
     }
     let optimized = engine::optimized(logical)?;
@@ -117,6 +134,7 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
         parameters,
         reads,
         lookups: lookups::of(&optimized),
+        is_light,
         template: None,
     })
 }
@@ -136,7 +154,7 @@ impl Planned {
         }
     }
 
-    fn bound(&self, template: &LogicalPlan, bindings: &Bindings) -> Result<Self, SqlError> {
+    fn bound(&self, template: &Template, bindings: &Bindings) -> Result<Self, SqlError> {
         let count = self.parameters.len();
         if bindings.parameters.len() != count {
             let given = bindings.parameters.len();
@@ -148,7 +166,7 @@ impl Planned {
             ));
         }
         // A column that a parameter is for has its own type, whatever the client's is.
-        let wanted = template.get_parameter_fields()?;
+        let wanted = template.logical.get_parameter_fields()?;
         let values = bindings.parameters.iter().zip(&self.parameters).enumerate();
         let values: Vec<ScalarAndMetadata> = values
             .map(|(at, (value, field))| {
@@ -158,14 +176,19 @@ impl Planned {
                 Ok(ScalarAndMetadata::new(value?, None))
             })
             .collect::<Result<_, SqlError>>()?;
-        let logical = template.clone();
-        let logical = if values.is_empty() {
-            logical
-        } else {
-            logical.with_param_values(ParamValues::List(values))?
+        let with_values = |logical: &LogicalPlan| match values.is_empty() {
+            true => Ok(logical.clone()),
+            false => logical
+                .clone()
+                .with_param_values(ParamValues::List(values.clone())),
         };
-        let logical = semantics::with_clock(logical, bindings.now_us)?;
-        let optimized = engine::optimized(logical)?;
+        let optimized = match &template.optimized {
+            Some(optimized) => engine::simplified(with_values(optimized)?)?,
+            None => {
+                let logical = with_values(&template.logical)?;
+                engine::optimized(semantics::with_clock(logical, bindings.now_us)?)?
+            }
+        };
         let top = top_level::lower(&optimized)?;
         Ok(Self {
             plan: top.plan,
@@ -176,6 +199,7 @@ impl Planned {
             parameters: Vec::new(),
             reads: self.reads.clone(),
             lookups: lookups::of(&optimized),
+            is_light: self.is_light,
             template: None,
         })
     }

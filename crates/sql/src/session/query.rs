@@ -26,6 +26,9 @@ use crate::{
     planner::{self, Bindings, Planned},
 };
 
+/// What is read at most to be answered on the spot: to go through it takes no longer than to wake another thread.
+const LIGHT_BYTES_MAX: usize = 64 << 10;
+
 /// Rows of relations, and the epoch they are of where they are of one.
 type Found = (BTreeMap<String, Vec<Delta>>, Option<u64>);
 
@@ -210,7 +213,10 @@ impl Session {
         let mut planned = query.planned.clone();
         if planned.is_template() {
             let values = bindings.clone();
-            planned = self.compute(move || planned.bind(&values)).await?;
+            planned = match planned.is_light {
+                true => planned.bind(&values)?,
+                false => self.compute(move || planned.bind(&values)).await?,
+            };
         }
         // Whoever waits for memory holds no rows yet; but the time that others need is waited for before.
         self.caught_up(query).await?;
@@ -265,6 +271,10 @@ impl Session {
         question: &Arc<Question>,
     ) -> Result<Vec<RecordBatch>, SqlError> {
         let question = question.clone();
+        let (planned, _, rows) = &*question;
+        let deltas = rows.values().flatten();
+        let bytes = deltas.map(|delta| delta.rows().get_array_memory_size());
+        let is_light = planned.is_light && bytes.sum::<usize>() <= LIGHT_BYTES_MAX;
         let run = move || {
             let (planned, bindings, rows) = &*question;
             let answer = execute(planned, bindings, rows, permit.bytes);
@@ -272,7 +282,10 @@ impl Session {
             drop(permit);
             answer
         };
-        self.compute(run).await
+        match is_light {
+            true => run(),
+            false => self.compute(run).await,
+        }
     }
 
     /// The rows that the query can see, if it reads one relation whose rows are found by what it asks of them.

@@ -14,6 +14,7 @@ fn backend() -> Arc<Memory> {
         rows(&backend, statement).expect("the statement is right");
     }
     backend.take_lookups();
+    backend.take_computed();
     backend
 }
 
@@ -121,4 +122,89 @@ fn an_index_is_listed_and_goes_with_its_relation() {
     rows(&backend, "DROP TABLE accounts").expect("an index keeps nothing from going");
     let listed = rows(&backend, "SHOW INDEXES").expect("there is none");
     assert!(listed.is_empty());
+}
+
+/// A prepared question for a row is answered on the spot, whatever its parameter turns out to be; anything more is not.
+#[test]
+fn a_row_is_found_without_waking_another_thread() {
+    let backend = backend();
+    let run = |prepared: &str, values: &str| {
+        let statement = format!("PREPARE q AS {prepared}; EXECUTE q({values})");
+        let found = rows(&backend, &statement);
+        let found = found.unwrap_or_else(|error| panic!("{statement}\n{error}"));
+        // Planning is one.
+        (found, backend.take_computed() - 1)
+    };
+    let all = |rows: &[&str]| {
+        let row = |value: &&str| vec![Some((*value).to_owned())];
+        rows.iter().map(row).collect::<Vec<_>>()
+    };
+    let by_key = "SELECT owner FROM accounts WHERE id = $1";
+    let light = [
+        (by_key, "2", all(&["bob"])),
+        (by_key, "9", all(&[])),
+        (by_key, "NULL", all(&[])),
+        (
+            "SELECT id FROM accounts WHERE owner = $1 AND balance > $2",
+            "'ann', 3",
+            all(&["1"]),
+        ),
+        (
+            "SELECT id FROM accounts WHERE id IN ($1, $2) ORDER BY id DESC",
+            "1, 2",
+            all(&["2", "1"]),
+        ),
+        (
+            "SELECT id FROM accounts WHERE id BETWEEN $1 AND $2 LIMIT $3",
+            "2, 9, 1",
+            all(&["2"]),
+        ),
+        (
+            "SELECT id FROM accounts WHERE NOT (id = $1 OR id = $2)",
+            "1, 2",
+            all(&["3"]),
+        ),
+        (
+            "SELECT id FROM accounts WHERE $1 IS NULL AND id = 1",
+            "NULL::int",
+            all(&["1"]),
+        ),
+        (
+            "SELECT $1::text FROM accounts WHERE id = 1",
+            "'x'",
+            all(&["x"]),
+        ),
+    ];
+    for (prepared, values, expected) in light {
+        assert_eq!(
+            run(prepared, values),
+            (expected, 0),
+            "{prepared} ({values})"
+        );
+    }
+    let heavy = [
+        (
+            "SELECT count(*) FROM accounts WHERE id = $1",
+            "1",
+            all(&["1"]),
+        ),
+        (
+            "SELECT repeat(owner, $2) FROM accounts WHERE id = $1",
+            "1, 2",
+            all(&["annann"]),
+        ),
+        (
+            "SELECT id FROM accounts WHERE id = $1 AND id IN (SELECT id FROM accounts)",
+            "1",
+            all(&["1"]),
+        ),
+    ];
+    for (prepared, values, expected) in heavy {
+        let (found, computed) = run(prepared, values);
+        assert_eq!(found, expected, "{prepared}");
+        assert!(computed > 0, "{prepared}");
+    }
+    let long = "SELECT id FROM accounts WHERE id = 1 ".to_owned() + &"AND id <> 7 ".repeat(200);
+    assert!(rows(&backend, &long).is_ok());
+    assert!(backend.take_computed() > 1, "much to go through");
 }

@@ -36,6 +36,8 @@ struct State {
     /// Relation, columns and how many keys.
     lookups: Vec<(String, Vec<usize>, usize)>,
     permits: Vec<PermitSize>,
+    /// How often another thread was asked to compute.
+    computed: usize,
     /// Bytes of answers that wait.
     answers: Arc<AtomicUsize>,
 }
@@ -66,6 +68,10 @@ impl Memory {
 
 impl Memory {
     /// What was looked up since the last call.
+    pub fn take_computed(&self) -> usize {
+        self.with(|state| std::mem::take(&mut state.computed))
+    }
+
     pub fn take_lookups(&self) -> Vec<(String, Vec<usize>, usize)> {
         self.with(|state| std::mem::take(&mut state.lookups))
     }
@@ -239,6 +245,7 @@ impl Backend for Memory {
     }
 
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {
+        self.with(|state| state.computed += 1);
         with_stack(work);
         ready(())
     }
