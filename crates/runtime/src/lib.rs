@@ -30,7 +30,9 @@ mod watchdog;
 
 pub use class::Class;
 pub use fatal::{Fatal, fatal};
-pub use process::{Backend, Config, Running, ShardsHandle, raise_open_files_limit, start};
+pub use process::{
+    Backend, Config, Running, ShardsHandle, raise_open_files_limit, run_in_short_turns, start,
+};
 
 use base::{ShardId, TimestampMs};
 use iobuf::AppendBuf;
