@@ -115,7 +115,7 @@ pub trait Keyed: Send {
     /// more.
     fn end_epoch(&mut self, everything: bool, take: &mut TakeRow<'_>) -> bool;
 
-    fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>);
+    fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) -> bool;
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError>;
 

@@ -390,7 +390,7 @@ impl<P: Process> Running for StepRun<P> {
         }
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
         let text = self.schema.to_text();
         let mut is_told = std::mem::take(&mut self.is_schema_new) || all;
         if is_told {
@@ -404,10 +404,11 @@ impl<P: Process> Running for StepRun<P> {
             write(table, key, value);
         };
         let timers = &mut self.timers.store;
-        timers.checkpoint(all, &mut |key, value| told(TIMERS_TABLE, key, value));
+        let mut has_more = timers.checkpoint(all, &mut |key, value| told(TIMERS_TABLE, key, value));
         self.state.each(&mut |number, state| {
-            state.checkpoint(all, &mut |key, value| told(number, key, value));
+            has_more |= state.checkpoint(all, &mut |key, value| told(number, key, value));
         });
+        has_more
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {

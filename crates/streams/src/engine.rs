@@ -77,7 +77,8 @@ pub use relation::{NewRelation, PROGRAM_IDS, ReadCounts, Relation};
 use relation::{Subscriber, rank};
 use replace::Beside;
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
-use runs::Compaction;
+use runs::{Buffers, Compaction, Merged};
+use saving::Saving;
 use store::{RunStore, StateStore, Stores};
 use waiting::Turn;
 
@@ -145,6 +146,8 @@ pub struct Engine {
     checkpoints: CheckpointDir,
     runs: Rc<dyn StateStore>,
     stores: Stores,
+    /// For what checkpoints write.
+    buffers: Buffers,
     relations: RefCell<BTreeMap<String, Rc<Relation>>>,
     /// Made, and not yet worked on by the loop.
     joining: RefCell<Vec<Pipeline>>,
@@ -197,7 +200,9 @@ pub enum EngineError {
 
 struct Stream {
     pipelines: Vec<Pipeline>,
+    /// The one that a restart would begin with.
     saved: Checkpoint,
+    /// When the last one was begun.
     saved_at: Instant,
     run_number: u64,
     changed: bool,
@@ -209,7 +214,11 @@ struct Stream {
     saves_all_of: BTreeSet<u64>,
     /// Since the last checkpoint.
     records_unsaved: u64,
+    /// A checkpoint on its way to the disk.
+    saving: Option<Saving>,
     compaction: Option<Compaction>,
+    /// What it has ended with, for the next checkpoint.
+    merged: Option<Merged>,
     outbox: Outbox,
     /// The epoch before, where it was not decided and somebody drops late rows.
     previous: Option<Decided>,
@@ -235,7 +244,9 @@ impl Stream {
             saves_all: false,
             saves_all_of: BTreeSet::new(),
             records_unsaved: 0,
+            saving: None,
             compaction: None,
+            merged: None,
             previous: None,
             is_void: false,
             writers: None,
@@ -245,6 +256,12 @@ impl Stream {
 }
 
 impl Stream {
+    /// The run that is being merged, or has been and is in no checkpoint: its relation and number.
+    fn made(&self) -> Option<(u64, u64)> {
+        let merging = self.compaction.as_ref().map(|it| (it.id, it.number));
+        merging.or_else(|| self.merged.as_ref().map(|it| (it.id, it.run.number)))
+    }
+
     /// The next checkpoint writes all rows: those that changed need not be known.
     fn forget_unsaved(&mut self) {
         for pipeline in &mut self.pipelines {
@@ -295,6 +312,7 @@ impl Engine {
             checkpoints,
             runs: Rc::new(runs),
             stores,
+            buffers: Buffers::default(),
             relations: RefCell::default(),
             joining: RefCell::default(),
             leaving: RefCell::default(),
@@ -322,10 +340,10 @@ impl Engine {
             stopping: Cell::new(false),
             stopped: Notify::new(),
         });
-        engine.sweep(&saved, None).await;
         let mut relations = relations;
         relations.sort_by_key(|relation| rank(relation.id));
         let mut stream = Stream::at(saved);
+        engine.sweep(&stream).await;
         let mut anew = BTreeSet::new();
         for relation in relations {
             let relation = Relation::new(relation);
@@ -445,16 +463,23 @@ impl Engine {
             self.make_report(&stream, &seen);
             seen_before.clone_from(&seen);
             self.progressed.notify_all();
+            self.tidy(&stream.pipelines).await;
             let interval = match stream.must_save {
                 true => SAVE_AGAIN,
                 false => CHECKPOINT_INTERVAL,
             };
             stream.changed |= self.deliveries.take_moved();
             self.end_compaction(&mut stream).await;
-            let is_due = runtime::now().since(stream.saved_at) >= interval
-                || stream.records_unsaved >= CHECKPOINT_RECORDS;
-            if stream.changed && is_due && !stream.is_void {
-                self.checkpoint(&mut stream).await;
+            if stream.saving.as_ref().is_some_and(Saving::has_ended) {
+                self.end_saving(&mut stream).await;
+            }
+            // One is waited for no sooner than there is too much for the next.
+            let is_full = stream.records_unsaved >= CHECKPOINT_RECORDS;
+            let is_due =
+                stream.saving.is_none() && runtime::now().since(stream.saved_at) >= interval;
+            if stream.changed && (is_full || is_due) && !stream.is_void {
+                self.end_saving(&mut stream).await;
+                self.begin_saving(&mut stream).await;
             }
             if is_behind {
                 runtime::yield_now().await;
@@ -471,6 +496,7 @@ impl Engine {
                 "an epoch could not be decided or written: pipelines go on at the next start"
             );
         }
+        self.end_saving(&mut stream).await;
         stream.changed |= self.deliveries.take_moved();
         if stream.changed && !stream.is_void {
             self.checkpoint(&mut stream).await;
@@ -683,9 +709,20 @@ impl Engine {
     /// Lets readers see what the epoch has changed, as soon as `applying` says no more that they have to wait.
     async fn apply(&self, pipelines: &mut [Pipeline], number: u64) {
         let _turn = self.rows_turn.take().await;
+        let mut prepared = Vec::new();
+        for pipeline in pipelines.iter() {
+            let mut changes = Vec::new();
+            for delta in &pipeline.output {
+                changes.extend(pipeline.relation.prepare(delta));
+                if runtime::should_yield() {
+                    runtime::yield_now().await;
+                }
+            }
+            prepared.push(changes);
+        }
         self.applying.set(true);
         self.end_swaps(pipelines).await;
-        for pipeline in pipelines {
+        for (pipeline, changes) in pipelines.iter_mut().zip(prepared) {
             let told = pipeline.told();
             pipeline.swap.difference.clear();
             let output = std::mem::take(&mut pipeline.output);
@@ -693,16 +730,14 @@ impl Engine {
                 continue;
             }
             // What was put out is gone from where it came: rows that do not fit leave a view that is right no more.
-            let mut deltas = output.iter();
+            let mut changes = changes.into_iter();
             while pipeline.relation.failure().is_none()
-                && let Some(delta) = deltas.next()
+                && let Some(change) = changes.next()
             {
-                if let Err(NotThere) = pipeline.relation.apply(delta) {
+                if let Err(NotThere) = pipeline.relation.apply(&change) {
                     pipeline.relation.fail(&NotThere.to_string());
                 }
-                if pipeline.relation.keeps_rows()
-                    && let Err(error) = self.budget.check()
-                {
+                if let Err(error) = self.budget.check() {
                     pipeline.relation.fail(&error.to_string());
                 }
                 if runtime::should_yield() {
@@ -716,6 +751,14 @@ impl Engine {
             if pipeline.relation.keeps_rows() && !pipeline.swap.is_beside {
                 pipeline.unsaved.extend(output);
             }
+        }
+    }
+
+    /// Puts in order what an epoch has changed, once readers see it.
+    async fn tidy(&self, pipelines: &[Pipeline]) {
+        let _turn = self.rows_turn.take().await;
+        for pipeline in pipelines {
+            pipeline.relation.tidy().await;
         }
     }
 

@@ -272,15 +272,36 @@ impl Graph {
         std::mem::take(&mut self.output)
     }
 
-    /// Writes the entries of state that changed since the last checkpoint; those with `None` are gone, and a gone one may
-    /// come again behind it. Panics unless between two epochs.
-    pub fn checkpoint(&mut self, write: &mut dyn FnMut(StateKey<'_>, Option<&[u8]>)) {
-        self.write_state(false, write);
-    }
-
-    /// Writes every entry, for a checkpoint that needs none before it. Panics unless between two epochs.
-    pub fn checkpoint_all(&mut self, write: &mut dyn FnMut(StateKey<'_>, Option<&[u8]>)) {
-        self.write_state(true, write);
+    /// Writes some of the entries of state that changed since the last checkpoint, or, begun with `all`, of all there are, for
+    /// a checkpoint that needs none before it. True while there are more, which then come without `all`. Those with `None`
+    /// are gone, and a gone one may come again behind it. Panics unless between two epochs.
+    pub fn checkpoint(
+        &mut self,
+        all: bool,
+        write: &mut dyn FnMut(StateKey<'_>, Option<&[u8]>),
+    ) -> bool {
+        let is_at_rest =
+            self.ending.is_none() && self.nodes.iter().all(|node| node.queue.is_empty());
+        assert!(is_at_rest, "a checkpoint stands between two epochs");
+        let mut has_more = false;
+        let mut versioned = Vec::new();
+        for (at, node) in self.nodes.iter_mut().enumerate() {
+            has_more |= node.running.checkpoint(all, &mut |table, key, value| {
+                let key = StateKey {
+                    node: NodeId(at),
+                    table,
+                    key,
+                };
+                let Some(value) = value else {
+                    return write(key, None);
+                };
+                versioned.clear();
+                versioned.push(ROW_VERSION);
+                versioned.extend_from_slice(value);
+                write(key, Some(&versioned));
+            });
+        }
+        has_more
     }
 
     /// Makes room for so many entries that `restore` will bring.
@@ -396,29 +417,6 @@ impl Graph {
             };
         }
         least[at]
-    }
-
-    fn write_state(&mut self, all: bool, write: &mut dyn FnMut(StateKey<'_>, Option<&[u8]>)) {
-        let is_at_rest =
-            self.ending.is_none() && self.nodes.iter().all(|node| node.queue.is_empty());
-        assert!(is_at_rest, "a checkpoint stands between two epochs");
-        let mut versioned = Vec::new();
-        for (at, node) in self.nodes.iter_mut().enumerate() {
-            node.running.checkpoint(all, &mut |table, key, value| {
-                let key = StateKey {
-                    node: NodeId(at),
-                    table,
-                    key,
-                };
-                let Some(value) = value else {
-                    return write(key, None);
-                };
-                versioned.clear();
-                versioned.push(ROW_VERSION);
-                versioned.extend_from_slice(value);
-                write(key, Some(&versioned));
-            });
-        }
     }
 }
 

@@ -40,8 +40,11 @@ pub trait Running: Debug + Send {
         false
     }
 
-    /// Gives what changed since the last checkpoint, or everything: table, key and value.
-    fn checkpoint(&mut self, _all: bool, _write: &mut Write<'_>) {}
+    /// Gives some of what changed since the last checkpoint, or, begun with `all`, of everything: table, key and value. True
+    /// while there is more, which then comes without `all`.
+    fn checkpoint(&mut self, _all: bool, _write: &mut Write<'_>) -> bool {
+        false
+    }
 
     /// Makes room for so many entries of a table. Worth it where there may be millions.
     fn reserve(&mut self, _table: u8, _entries: usize) {}

@@ -18,6 +18,8 @@
 mod key;
 mod ordered;
 
+use std::ops::Range;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
@@ -39,6 +41,9 @@ impl Slot {
 
 const UNTOUCHED: u32 = u32::MAX;
 
+/// A checkpoint is given so many entries at a time, about: a few tenths of a millisecond.
+const WRITTEN_AT_ONCE: usize = 1024;
+
 /// Keys and their lists; values are kept beside it, by slot.
 #[derive(Debug, Default)]
 pub struct Keys {
@@ -48,6 +53,8 @@ pub struct Keys {
     touched: Vec<Slot>,
     dirty: Vec<Slot>,
     removed: Vec<Key>,
+    /// Slots that a checkpoint of everything has still to see.
+    unwritten: Range<usize>,
     /// Entries that the index has not.
     appended: usize,
     /// Of keys that are not held inline.
@@ -243,51 +250,58 @@ impl Keys {
     }
 
     /// Those of a stretch of slots that hold an entry.
-    pub fn live(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = Slot> {
+    pub fn live(&self, range: Range<usize>) -> impl Iterator<Item = Slot> {
         let entries = self.entries[range.clone()].iter().zip(range);
         entries
             .filter(|(entry, _)| entry.is_live)
             .map(|(_, slot)| Slot(slot as u32))
     }
 
-    /// Gives a checkpoint what changed since the last one: `None` for what is gone, and comes first.
-    pub fn drain_dirty(&mut self, mut write: impl FnMut(&[u8], Option<Slot>)) {
+    /// Gives a checkpoint some of what changed since the last one, or, begun with `all`, of everything; true while there is
+    /// more, which then comes without `all`. `None`: it is gone, which is told in front of what is there.
+    pub fn checkpoint(&mut self, all: bool, mut write: impl FnMut(&[u8], Option<Slot>)) -> bool {
         assert!(
             self.touched.is_empty(),
             "a checkpoint stands between two epochs"
         );
-        for key in std::mem::take(&mut self.removed) {
+        if all {
+            self.forget_dirty();
+            self.unwritten = 0..self.entries.len();
+        }
+        let removed = self.removed.len().saturating_sub(WRITTEN_AT_ONCE);
+        for key in self.removed.drain(removed..) {
             write(key.as_bytes(), None);
         }
-        for slot in std::mem::take(&mut self.dirty) {
+        let dirty = self.dirty.len().saturating_sub(WRITTEN_AT_ONCE);
+        let dirty = match removed {
+            0 => self.dirty.drain(dirty..),
+            _ => self.dirty.drain(..0),
+        };
+        let unwritten = self.unwritten.by_ref().take(WRITTEN_AT_ONCE);
+        let unwritten = unwritten.map(|slot| (Slot(slot as u32), true));
+        // A slot that was given anew stands on the list more than once.
+        for (slot, all) in dirty.map(|slot| (slot, false)).chain(unwritten) {
             let entry = &mut self.entries[slot.index()];
-            // A slot that was given anew stands on the list more than once.
-            if entry.is_live && entry.is_dirty {
+            if entry.is_live && (entry.is_dirty || all) {
                 entry.is_dirty = false;
                 entry.is_written = true;
                 write(entry.key.as_bytes(), Some(slot));
             }
         }
+        let has_more =
+            !(self.removed.is_empty() && self.dirty.is_empty() && self.unwritten.is_empty());
+        if !has_more {
+            // Their memory goes.
+            self.forget_dirty();
+        }
+        has_more
     }
 
-    /// Gives a checkpoint that begins anew every entry; the next `drain_dirty` builds on it.
-    pub fn each(&mut self, mut write: impl FnMut(&[u8], Slot)) {
-        assert!(
-            self.touched.is_empty(),
-            "a checkpoint stands between two epochs"
-        );
-        self.removed.clear();
-        self.dirty.clear();
-        let live = self
-            .entries
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, entry)| entry.is_live);
-        for (slot, entry) in live {
-            entry.is_dirty = false;
-            entry.is_written = true;
-            let slot = u32::try_from(slot).expect("no more than there are slots");
-            write(entry.key.as_bytes(), Slot(slot));
+    /// What changed so far is in no checkpoint and will be in none.
+    pub fn forget_dirty(&mut self) {
+        self.removed = Vec::new();
+        for slot in std::mem::take(&mut self.dirty) {
+            self.entries[slot.index()].is_dirty = false;
         }
     }
 
@@ -452,16 +466,12 @@ impl<V: Value> Table<V> {
         self.values[slot.index()] = V::default();
     }
 
-    /// Gives a checkpoint what changed, or everything.
-    pub fn checkpoint(&mut self, all: bool, mut write: impl FnMut(&[u8], Option<V>)) {
+    /// As `Keys::checkpoint`.
+    pub fn checkpoint(&mut self, all: bool, mut write: impl FnMut(&[u8], Option<V>)) -> bool {
         let values = &self.values;
-        if all {
-            self.keys
-                .each(|key, slot| write(key, Some(values[slot.index()])));
-        } else {
-            self.keys
-                .drain_dirty(|key, slot| write(key, slot.map(|slot| values[slot.index()])));
-        }
+        let write =
+            |key: &[u8], slot: Option<Slot>| write(key, slot.map(|slot| values[slot.index()]));
+        self.keys.checkpoint(all, write)
     }
 
     /// An entry out of a checkpoint; says whether it was not there.

@@ -66,8 +66,8 @@ impl<V: Event> Keyed for ValueState<V> {
         self.store.end_epoch(everything, row)
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
-        self.store.checkpoint(all, write);
+    fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) -> bool {
+        self.store.checkpoint(all, write)
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
@@ -126,8 +126,8 @@ impl<A: Aggregate> Keyed for AggregateState<A> {
         self.value.end_epoch(everything, take)
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
-        self.value.checkpoint(all, write);
+    fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) -> bool {
+        self.value.checkpoint(all, write)
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
@@ -252,8 +252,8 @@ macro_rules! keyed_entries {
                 })
         }
 
-        fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
-            self.entries.store.checkpoint(all, write);
+        fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) -> bool {
+            self.entries.store.checkpoint(all, write)
         }
 
         fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {

@@ -172,19 +172,16 @@ impl<V: Event> Store<V> {
         has_more
     }
 
-    pub fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) {
+    pub fn checkpoint(&mut self, all: bool, write: &mut WriteEntry<'_>) -> bool {
         let values = &self.values;
         let put = |slot: Slot| {
             let value = values[slot.index()].as_ref();
             let value = value.expect("between two epochs every entry is there");
             value.to_bytes()
         };
-        match all {
-            true => self.keys.each(|key, slot| write(key, Some(&put(slot)))),
-            false => self.keys.drain_dirty(|key, slot| {
-                write(key, slot.map(put).as_deref());
-            }),
-        }
+        self.keys.checkpoint(all, |key, slot| {
+            write(key, slot.map(put).as_deref());
+        })
     }
 
     pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {

@@ -28,7 +28,9 @@ use streams::{
     NodeId,
     engine::{
         CheckpointError, Numbered,
-        store::{Changes, Doing, EntryName, ROWS, Run, Scan, StateStore, TakeEntry, Version},
+        store::{
+            Changes, Collected, Doing, EntryName, ROWS, Run, Scan, StateStore, TakeEntry, Version,
+        },
     },
     graph::StateKey,
 };
@@ -255,7 +257,13 @@ impl<D: Ordered> Work<D> {
         })
     }
 
-    fn write(&self, relation: u64, base: Option<u64>, number: u64, changes: &Changes) -> Done<()> {
+    fn write(
+        &self,
+        relation: u64,
+        base: Option<u64>,
+        number: u64,
+        changes: &Collected,
+    ) -> Done<()> {
         self.go_to(relation, base)?;
         let head = Head {
             version: base,
@@ -438,7 +446,7 @@ fn order<'a>(key: &StateKey<'a>) -> (usize, u8, &'a [u8]) {
 }
 
 /// Each entry once, in order: what was put last counts, and of a row all together.
-fn merged(changes: &Changes) -> Vec<(StateKey<'_>, Change<'_>)> {
+fn merged(changes: &Collected) -> Vec<(StateKey<'_>, Change<'_>)> {
     let mut put: Vec<_> = changes.each().collect();
     put.sort_by(|(a, _), (b, _)| order(a).cmp(&order(b)));
     let mut merged: Vec<(StateKey<'_>, Change<'_>)> = Vec::with_capacity(put.len());
@@ -496,6 +504,10 @@ impl<D: Ordered> StateStore for Versions<D> {
         changes: Changes,
     ) -> Doing<'a, Vec<Run>> {
         Box::pin(async move {
+            let changes = changes.collected().await;
+            if changes.is_empty() && !changes.is_all() {
+                return Ok(base.runs.to_vec());
+            }
             let (relation, base) = (base.relation, number_of(base));
             self.call(move |work| work.write(relation, base, number, &changes))
                 .await?;

@@ -402,13 +402,14 @@ fn step(
     view.graph.end_epoch(end);
     while view.graph.work() {}
     let state = &mut view.state;
-    view.graph.checkpoint(&mut |key, value| {
+    let mut write = |key: StateKey<'_>, value: Option<&[u8]>| {
         let place = (key.node, key.table, key.key.to_vec());
         match value {
             Some(value) => state.insert(place, value.to_vec()),
             None => state.remove(&place),
         };
-    });
+    };
+    while view.graph.checkpoint(false, &mut write) {}
     let fault = view
         .graph
         .stats()

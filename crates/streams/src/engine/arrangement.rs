@@ -12,9 +12,10 @@
 //! 4. What a snapshot holds never changes: weights are copied before they are written while a snapshot has them.
 //!
 //! # Cost
-//! A row that comes: its key is encoded and hashed with its chunk, one table entry. A row that goes: one search, and one row
-//! encoded to compare. Chunks are merged as in a log-structured tree, so a row is copied a logarithmic number of times. A
-//! snapshot copies one reference for each chunk.
+//! A row that comes: its key is encoded and hashed with its chunk, one table entry. A row that goes: one search, and one key
+//! encoded to compare. Readers wait only while entries of the table change: keys are encoded before (`prepare`), and chunks
+//! are merged behind (`tidy`), as in a log-structured tree, so a row is copied a logarithmic number of times. A snapshot
+//! copies one reference for each chunk.
 //!
 //! # Instead of
 //! Rows as bytes in a hash table: every question would decode all of them, on this shard. Undo lists for readers: a
@@ -38,7 +39,7 @@ use crate::{Delta, delta::CHUNK_ROWS, row::RowCodec};
 use index::Index;
 
 /// Chunks are not merged beyond: a merge is work at a stretch.
-const CHUNK_ROWS_MAX: usize = 8 << 10;
+const CHUNK_ROWS_MAX: usize = 4 << 10;
 
 /// Chunks of more rows are written anew once most of them are dead.
 const SPARSE_ROWS_MIN: usize = 64;
@@ -56,20 +57,38 @@ struct Place {
 struct Chunk {
     rows: RecordBatch,
     weights: Arc<Vec<i64>>,
+    /// Under which each row has its place.
+    hashes: Vec<u64>,
     living: usize,
-    /// Memory of rows and weights.
+    /// Memory of all that.
     bytes: usize,
 }
 
 impl Chunk {
-    fn new(rows: RecordBatch, weights: Vec<i64>) -> Self {
+    fn new(rows: RecordBatch, weights: Vec<i64>, hashes: Vec<u64>) -> Self {
+        let bytes = weights.len() * (size_of::<i64>() + size_of::<u64>());
         Self {
-            bytes: rows.get_array_memory_size() + weights.len() * size_of::<i64>(),
+            bytes: rows.get_array_memory_size() + bytes,
             rows,
             living: weights.len(),
             weights: Arc::new(weights),
+            hashes,
         }
     }
+
+    fn is_sparse(&self) -> bool {
+        self.rows.num_rows() > SPARSE_ROWS_MIN && self.living * 2 < self.rows.num_rows()
+    }
+}
+
+/// A change, with most of the work done that it takes to apply it.
+pub struct Prepared {
+    delta: Delta,
+    weights: Vec<i64>,
+    keys: crate::row::Rows,
+    hashes: Vec<u64>,
+    /// By the columns of an index, what it finds the rows by.
+    indexed: Vec<(Vec<usize>, crate::row::Rows)>,
 }
 
 /// An index that has not gone through all rows yet.
@@ -135,6 +154,8 @@ pub struct Arrangement {
     /// Of all columns.
     rows_codec: RowCodec,
     chunks: Vec<Chunk>,
+    /// Chunks that have become sparse.
+    sparse: Vec<u32>,
     /// Of all chunks.
     chunks_bytes: usize,
     places: HashTable<Place>,
@@ -170,6 +191,7 @@ impl Arrangement {
             has_key,
             schema,
             chunks: Vec::new(),
+            sparse: Vec::new(),
             chunks_bytes: 0,
             places: HashTable::new(),
             rows: 0,
@@ -180,6 +202,7 @@ impl Arrangement {
     /// Lets all rows go.
     pub fn clear(&mut self) {
         self.chunks = Vec::new();
+        self.sparse = Vec::new();
         self.chunks_bytes = 0;
         self.places = HashTable::new();
         self.rows = 0;
@@ -204,20 +227,43 @@ impl Arrangement {
         self.chunks_bytes + indexes + self.places.capacity() * size_of::<Place>()
     }
 
-    /// Applies a change, whatever order its rows are in: what comes and goes within it is set off first.
-    pub fn apply(&mut self, delta: &Delta) -> Result<(), NotThere> {
-        let weights = self.net_weights(delta);
-        let keys = self
-            .codec
-            .encode(&self.key_columns(delta.rows()), delta.len());
-        let hash = |row: usize| HASHES.hash_one(keys.row(row));
-        let indexed = self.indexes.iter().map(|index| index.values(delta.rows()));
-        let indexed: Vec<crate::row::Rows> = indexed.collect();
+    /// Gets a change ready, whatever order its rows are in: what comes and goes within it is set off. No index may come
+    /// until it is applied.
+    #[must_use]
+    pub fn prepare(&self, delta: &Delta) -> Prepared {
+        let keys = self.key_columns(delta.rows());
+        let keys = self.codec.encode(&keys, delta.len());
+        let indexes = self.indexes.iter();
+        let indexed = indexes.map(|index| (index.columns.clone(), index.values(delta.rows())));
+        Prepared {
+            weights: self.net_weights(delta),
+            hashes: keys.iter().map(|key| HASHES.hash_one(key)).collect(),
+            indexed: indexed.collect(),
+            keys,
+            delta: delta.clone(),
+        }
+    }
+
+    /// Applies a change. `tidy` is called behind it.
+    pub fn apply(&mut self, change: &Prepared) -> Result<(), NotThere> {
+        let Prepared {
+            delta,
+            weights,
+            keys,
+            hashes,
+            indexed,
+        } = change;
+        let values_of = |index: &Index| {
+            let mut known = indexed.iter();
+            let known = known.find(|(columns, _)| *columns == index.columns);
+            &known.expect("no index came meanwhile").1
+        };
+        let indexed: Vec<&crate::row::Rows> = self.indexes.iter().map(values_of).collect();
         for (row, weight) in weights.iter().enumerate() {
             if *weight >= 0 {
                 continue;
             }
-            let left = self.add_weight(hash(row), keys.row(row), *weight);
+            let left = self.add_weight(hashes[row], keys.row(row), *weight);
             if left.ok_or(NotThere)? == 0 {
                 for (index, values) in self.indexes.iter_mut().zip(&indexed) {
                     index.remove(values.row(row), keys.row(row));
@@ -228,17 +274,30 @@ impl Arrangement {
         for (row, weight) in weights.iter().enumerate() {
             let is_there = !self.has_key
                 && *weight > 0
-                && self.add_weight(hash(row), keys.row(row), *weight).is_some();
+                && self
+                    .add_weight(hashes[row], keys.row(row), *weight)
+                    .is_some();
             if *weight > 0 && !is_there {
                 for (index, values) in self.indexes.iter_mut().zip(&indexed) {
                     index.insert(values.row(row), keys.row(row));
                 }
-                coming.push((row as u32, *weight, hash(row)));
+                coming.push((row as u32, *weight, hashes[row]));
             }
         }
         self.put(delta, &coming);
-        self.merge();
         Ok(())
+    }
+
+    /// Some of what changes have left to be put in order; true while there is more. It changes no row.
+    pub fn tidy(&mut self) -> bool {
+        if let Some(chunk) = self.sparse.pop() {
+            let chunk = chunk as usize;
+            if self.chunks.get(chunk).is_some_and(Chunk::is_sparse) {
+                self.replace(chunk, chunk + 1);
+            }
+            return true;
+        }
+        self.merge()
     }
 
     /// What makes rows ready to be taken in.
@@ -268,7 +327,7 @@ impl Arrangement {
             .map(|row| (row as u32, rows.weight(row), hashes[row]))
             .collect();
         self.put(&rows, &coming);
-        self.merge();
+        while self.tidy() {}
     }
 
     /// How often each row comes or goes in all, told at the first place where it stands; zero elsewhere.
@@ -302,7 +361,7 @@ impl Arrangement {
     fn add_weight(&mut self, hash: u64, key: &[u8], weight: i64) -> Option<i64> {
         let (chunks, codec, columns) = (&self.chunks, &self.codec, &self.key);
         let found = self.places.find_entry(hash, |place| {
-            place.hash == hash && key_at(chunks, codec, columns, *place) == key
+            place.hash == hash && key_at(chunks, codec, columns, *place).row(0) == key
         });
         let found = found.ok()?;
         let place = *found.get();
@@ -316,8 +375,9 @@ impl Arrangement {
         if now == 0 {
             chunk.living -= 1;
             found.remove();
-            if chunk.rows.num_rows() > SPARSE_ROWS_MIN && chunk.living * 2 < chunk.rows.num_rows() {
-                self.replace(place.chunk as usize, place.chunk as usize + 1);
+            // It becomes so once.
+            if chunk.is_sparse() && chunk.living * 2 + 2 >= chunk.rows.num_rows() {
+                self.sparse.push(place.chunk);
             }
         }
         Some(now)
@@ -345,39 +405,39 @@ impl Arrangement {
             self.places.insert_unique(*hash, place, |place| place.hash);
         }
         let weights = coming.iter().map(|(_, weight, _)| *weight);
-        let chunk = Chunk::new(rows, weights.collect());
+        let hashes = coming.iter().map(|(.., hash)| *hash);
+        let chunk = Chunk::new(rows, weights.collect(), hashes.collect());
         self.chunks_bytes += chunk.bytes;
         self.chunks.push(chunk);
     }
 
-    /// Merges the newest chunks while they are of like size.
-    fn merge(&mut self) {
+    /// Merges the newest chunks if they are of like size; whether they were.
+    fn merge(&mut self) -> bool {
         while let Some(dead) = self.chunks.pop_if(|chunk| chunk.living == 0) {
             self.chunks_bytes -= dead.bytes;
         }
-        while let [.., older, newer] = &self.chunks[..] {
-            let (older, newer) = (older.living, newer.living);
-            if older + newer > CHUNK_ROWS_MAX || older > newer * 2 {
-                return;
-            }
-            self.replace(self.chunks.len() - 2, self.chunks.len());
+        let [.., older, newer] = &self.chunks[..] else {
+            return false;
+        };
+        let (older, newer) = (older.living, newer.living);
+        if older + newer > CHUNK_ROWS_MAX || older > newer * 2 {
+            return false;
         }
+        self.replace(self.chunks.len() - 2, self.chunks.len());
+        true
     }
 
     /// Writes the living rows of neighbouring chunks, the last of which must be the newest where there are several, into one.
     fn replace(&mut self, from: usize, end: usize) {
         let mut parts = Vec::new();
-        let mut weights = Vec::new();
+        let (mut weights, mut hashes) = (Vec::new(), Vec::new());
         for (number, chunk) in (from..end).zip(&self.chunks[from..end]) {
             let living: BooleanArray = chunk.weights.iter().map(|w| Some(*w != 0)).collect();
-            let keys = self
-                .codec
-                .encode(&self.key_columns(&chunk.rows), chunk.rows.num_rows());
             for (slot, weight) in chunk.weights.iter().enumerate() {
                 if *weight == 0 {
                     continue;
                 }
-                let hash = HASHES.hash_one(keys.row(slot));
+                let hash = chunk.hashes[slot];
                 let place = self.places.find_mut(hash, |place| {
                     place.chunk as usize == number && place.slot as usize == slot
                 });
@@ -387,12 +447,12 @@ impl Arrangement {
                 place.chunk = from as u32;
                 place.slot = weights.len() as u32;
                 weights.push(*weight);
+                hashes.push(hash);
             }
-            let rows = filter_record_batch(&chunk.rows, &living).expect("a flag for each row");
-            parts.push((rows, keys));
+            parts.push(filter_record_batch(&chunk.rows, &living).expect("a flag for each row"));
         }
-        let rows = concat_batches(&self.schema, parts.iter().map(|(rows, _)| rows));
-        let merged = Chunk::new(rows.expect("chunks have one schema"), weights);
+        let rows = concat_batches(&self.schema, &parts);
+        let merged = Chunk::new(rows.expect("chunks have one schema"), weights, hashes);
         self.chunks_bytes += merged.bytes;
         let replaced = self.chunks.splice(from..end, [merged]);
         self.chunks_bytes -= replaced.map(|chunk| chunk.bytes).sum::<usize>();
@@ -503,7 +563,7 @@ impl Arrangement {
     fn place_of(&self, key: &[u8]) -> Option<Place> {
         let hash = HASHES.hash_one(key);
         let found = self.places.find(hash, |place| {
-            place.hash == hash && key_at(&self.chunks, &self.codec, &self.key, *place) == key
+            place.hash == hash && key_at(&self.chunks, &self.codec, &self.key, *place).row(0) == key
         });
         found.copied()
     }
@@ -523,7 +583,8 @@ impl Arrangement {
                 let hash = HASHES.hash_one(keys.row(row));
                 let place = self.places.find(hash, |place| {
                     let (chunks, codec, columns) = (&self.chunks, &self.codec, &self.key);
-                    place.hash == hash && key_at(chunks, codec, columns, *place) == keys.row(row)
+                    place.hash == hash
+                        && key_at(chunks, codec, columns, *place).row(0) == keys.row(row)
                 });
                 place.map_or(0, |place| {
                     self.chunks[place.chunk as usize].weights[place.slot as usize]
@@ -542,12 +603,11 @@ impl Arrangement {
 }
 
 /// The key of a row that is there, encoded.
-fn key_at(chunks: &[Chunk], codec: &RowCodec, columns: &[usize], place: Place) -> Vec<u8> {
-    let row = chunks[place.chunk as usize]
-        .rows
-        .slice(place.slot as usize, 1);
-    let columns: Vec<ArrayRef> = columns.iter().map(|at| row.column(*at).clone()).collect();
-    codec.encode(&columns, 1).row(0).to_vec()
+fn key_at(chunks: &[Chunk], codec: &RowCodec, columns: &[usize], place: Place) -> crate::row::Rows {
+    let rows = &chunks[place.chunk as usize].rows;
+    let columns = columns.iter();
+    let columns = columns.map(|at| rows.column(*at).slice(place.slot as usize, 1));
+    codec.encode(&columns.collect::<Vec<_>>(), 1)
 }
 
 impl Rows {
@@ -582,15 +642,19 @@ impl Rows {
     }
 
     /// The rows as a change of an empty table.
-    #[must_use]
-    pub fn deltas(&self) -> Vec<Delta> {
-        let chunks = self.chunks.iter().filter_map(|(rows, weights)| {
+    pub fn into_deltas(self) -> impl Iterator<Item = Delta> + Send {
+        self.chunks.into_iter().filter_map(|(rows, weights)| {
             let living: BooleanArray = weights.iter().map(|weight| Some(*weight != 0)).collect();
-            let rows = filter_record_batch(rows, &living).expect("a flag for each row");
+            let rows = filter_record_batch(&rows, &living).expect("a flag for each row");
             let weights: Vec<i64> = weights.iter().copied().filter(|w| *w != 0).collect();
             (!weights.is_empty()).then(|| Delta::new(rows, weights))
-        });
-        chunks.collect()
+        })
+    }
+
+    /// The same at once.
+    #[must_use]
+    pub fn deltas(&self) -> Vec<Delta> {
+        self.clone().into_deltas().collect()
     }
 }
 

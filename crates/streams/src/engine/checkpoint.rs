@@ -15,11 +15,10 @@ use std::{
 
 use base::{Offset, PartitionIndex, PartitionKey, TopicId};
 use iobuf::crc32c;
-use runtime::{Class, fs};
+use runtime::fs;
 
 use super::{
-    runs::{Held, Piece, Run, RunWriter},
-    saving::beside,
+    runs::{Held, Piece, Run, RunFile},
     store::Version,
 };
 
@@ -144,23 +143,10 @@ impl CheckpointDir {
         self.0.join(id.to_string()).join(format!("{number}.run"))
     }
 
-    /// Writes a run and makes it last, on the shard beside this one.
-    pub async fn write_run(
-        &self,
-        id: u64,
-        number: u64,
-        run: RunWriter,
-        believe_removals: bool,
-    ) -> io::Result<Run> {
-        let dir = self.clone();
-        let there = move || async move {
-            fs::create_dir_all_durable(&dir.0.join(id.to_string())).await?;
-            let path = dir.run_path(id, number);
-            let run = run.write(&path, number, believe_removals).await?;
-            dir.sync(id).await?;
-            Ok(run)
-        };
-        runtime::invoke_on(beside(), Class::Streams, "checkpoint", there).await
+    /// Begins a run. When it is finished, `sync` makes it last.
+    pub(super) async fn create_run(&self, id: u64, number: u64) -> io::Result<RunFile> {
+        fs::create_dir_all_durable(&self.0.join(id.to_string())).await?;
+        RunFile::create(&self.run_path(id, number), number).await
     }
 
     pub(super) async fn sync(&self, id: u64) -> io::Result<()> {

@@ -294,6 +294,10 @@ impl Engine {
     }
 
     async fn replay(&self, stream: &mut Stream, decided: Decided) {
+        // Written for the one behind it, while the checkpoint of this very epoch was on its way.
+        if decided.epoch <= stream.saved.epoch {
+            return;
+        }
         self.count_decided(&decided);
         for pipeline in &mut stream.pipelines {
             let relation = pipeline.relation.id;
@@ -326,6 +330,7 @@ impl Engine {
             }
         }
         self.show(stream, number, now).await;
+        self.tidy(&stream.pipelines).await;
         self.write_out(stream, decided.batches).await;
     }
 

@@ -660,16 +660,13 @@ impl Pipeline {
         }
     }
 
-    /// Changed entries of the dataflow's state since the last call, or all of them.
+    /// See the dataflow's.
     pub fn checkpoint(
         &mut self,
-        everything: bool,
+        all: bool,
         write: &mut dyn FnMut(StateKey<'_>, Option<&[u8]>),
-    ) {
-        match everything {
-            true => self.graph.checkpoint_all(write),
-            false => self.graph.checkpoint(write),
-        }
+    ) -> bool {
+        self.graph.checkpoint(all, write)
     }
 
     /// Makes room for so many entries of a node's table.

@@ -298,8 +298,11 @@ impl Engine {
             let records = pipeline.run_epoch(epoch, &*self.log).await?;
             let output = std::mem::take(&mut pipeline.output);
             for delta in &output {
-                let applied = pipeline.relation.apply(delta);
-                applied.map_err(|error| PipelineError::Restore(error.to_string()))?;
+                if let Some(change) = pipeline.relation.prepare(delta) {
+                    let applied = pipeline.relation.apply(&change);
+                    applied.map_err(|error| PipelineError::Restore(error.to_string()))?;
+                }
+                pipeline.relation.tidy().await;
                 self.budget.check()?;
                 if runtime::should_yield() {
                     runtime::yield_now().await;

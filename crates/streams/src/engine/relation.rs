@@ -12,15 +12,12 @@ use base::{Offset, PartitionKey};
 use runtime::{Instant, sync::Notify};
 
 use super::{
-    arrangement::{Arrangement, Loaded, NotThere, Rows},
+    arrangement::{Arrangement, Loaded, NotThere, Prepared, Rows},
     questions::Changes,
-    runs::ROWS,
-    store,
     waiting::Turn,
 };
 use crate::{
     Definition, Delta, Operator, Plan,
-    graph::StateKey,
     log::ExternalTopic,
     plan::{Input, Node},
     row::RowCodec,
@@ -296,10 +293,27 @@ impl Relation {
         }
     }
 
-    pub(super) fn apply(&self, delta: &Delta) -> Result<(), NotThere> {
+    /// `None` where no rows are kept.
+    pub(super) fn prepare(&self, delta: &Delta) -> Option<Prepared> {
+        self.with_arrangement(|rows| rows.prepare(delta))
+    }
+
+    pub(super) fn apply(&self, change: &Prepared) -> Result<(), NotThere> {
         match &self.arrangement {
-            Some(arrangement) => arrangement.borrow_mut().apply(delta),
+            Some(arrangement) => arrangement.borrow_mut().apply(change),
             None => Ok(()),
+        }
+    }
+
+    /// Puts its rows in order, which nobody sees. Nothing may go through them meanwhile.
+    pub(super) async fn tidy(&self) {
+        let Some(rows) = &self.arrangement else {
+            return;
+        };
+        while rows.borrow_mut().tidy() {
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
         }
     }
 
@@ -382,32 +396,6 @@ impl Relation {
     pub(super) fn codec(schema: &SchemaRef) -> RowCodec {
         let types = schema.fields().iter().map(|field| field.data_type());
         RowCodec::ascending(types).expect("the arrangement has rows of these types")
-    }
-
-    /// All rows, as a store holds them.
-    pub(super) fn save_rows(&self, run: &mut store::Changes) {
-        if let Some(rows) = self.rows() {
-            self.save_changes(&rows.deltas(), run);
-        }
-    }
-
-    /// Changes of the rows, as a store holds them.
-    pub(super) fn save_changes(&self, deltas: &[Delta], run: &mut store::Changes) {
-        let Some(schema) = self.with_arrangement(|a| a.schema().clone()) else {
-            return;
-        };
-        let codec = Self::codec(&schema);
-        for delta in deltas {
-            let rows = codec.encode(delta.rows().columns(), delta.len());
-            for (at, key) in rows.iter().enumerate() {
-                let key = StateKey {
-                    node: ROWS,
-                    table: 0,
-                    key,
-                };
-                run.put(key, Some(&delta.weight(at).to_le_bytes()));
-            }
-        }
     }
 }
 

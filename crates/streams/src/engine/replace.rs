@@ -326,10 +326,7 @@ impl Engine {
             pipeline.repoint(&|known| is_old(known).then(|| new.clone()));
         }
         // Of what it was nothing is part of what it is.
-        let states = stream.saved.pipelines.iter_mut();
-        for state in states.filter(|state| state.id == new.id) {
-            state.runs.clear();
-        }
+        stream.saves_all_of.insert(new.id);
         stream.changed = true;
     }
 

@@ -6,7 +6,8 @@
 //!
 //! # Cost
 //! An entry is copied as it comes, sorted among the some ten thousand of its piece, copied into a block, and written. Whoever
-//! collects entries only copies them; the rest is done where the file is written, a piece at a time.
+//! collects entries only copies them, and hands rows on as they are; pieces are sorted on another shard, each as soon as it is
+//! full and no more than a millisecond's work at a stretch, and their memory is used again.
 //!
 //! # Limits
 //! A block's length is refused before anything is allocated for it. Reading many pieces at once takes `READ_BYTES` of memory
@@ -14,6 +15,7 @@
 
 mod compaction;
 mod merge;
+mod pieces;
 mod sorted;
 
 use std::{io, path::Path, rc::Rc};
@@ -22,8 +24,9 @@ use base::FilePos;
 use iobuf::{Buf, BufMut, IoBuf, crc32c};
 use runtime::fs::{self, Durability, File, Open};
 
-pub(super) use compaction::Compaction;
+pub(super) use compaction::{Compaction, Merged};
 pub(super) use merge::Merge;
+pub(super) use pieces::{Blocks, Buffers, Pieces, Unsorted};
 
 use super::checkpoint::CheckpointError;
 use crate::{NodeId, graph::StateKey};
@@ -37,8 +40,8 @@ const WRITE_BYTES: usize = 1 << 20;
 const READ_BYTES: usize = 32 << 20;
 /// One entry may be as large as a batch of records allows, and some.
 const BLOCK_BYTES_MAX: usize = 256 << 20;
-/// Entries are sorted so many bytes at a time: a few milliseconds.
-const PIECE_BYTES: usize = 2 << 20;
+/// Entries are sorted so many bytes at a time.
+const PIECE_BYTES: usize = 1 << 20;
 const REMOVED: u32 = u32::MAX;
 /// Node, table, and two lengths.
 const HEAD_BYTES: usize = 13;
@@ -73,66 +76,15 @@ pub struct Piece {
     pub end: u64,
 }
 
-/// Entries on their way into a run.
-#[derive(Default)]
-pub struct RunWriter {
-    /// Of both kinds in the order they came.
-    pieces: Vec<Unsorted>,
-}
-
-#[derive(Default)]
-struct Unsorted {
-    has_rows: bool,
-    entries: Vec<u8>,
-}
-
-impl RunWriter {
-    pub fn put(&mut self, key: StateKey<'_>, value: Option<&[u8]>) {
-        let has_rows = key.node == ROWS;
-        if let Some(piece) = self.pieces.last_mut()
-            && piece.has_rows == has_rows
-            && piece.entries.len() < PIECE_BYTES
-        {
-            return put(&mut piece.entries, key, value);
+impl Held {
+    pub fn add_to(self, all: &mut Vec<Self>) {
+        let is_same = |held: &&mut Self| (held.node, held.table) == (self.node, self.table);
+        // Entries come table by table.
+        match all.iter_mut().rev().find(is_same) {
+            Some(held) => held.entries += self.entries,
+            None => all.push(self),
         }
-        let mut entries = Vec::new();
-        put(&mut entries, key, value);
-        self.pieces.push(Unsorted { has_rows, entries });
     }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    /// What was put, rows and others each in their order.
-    pub fn put_so_far(&self) -> impl Iterator<Item = (StateKey<'_>, Option<&[u8]>)> {
-        self.pieces.iter().flat_map(|piece| entries(&piece.entries))
-    }
-
-    /// Sorts the pieces, writes them and makes them last. `believe_removals`: see the engine's planted bugs.
-    pub async fn write(self, path: &Path, number: u64, believe_removals: bool) -> io::Result<Run> {
-        let mut out = RunFile::create(path, number).await?;
-        for Unsorted { has_rows, entries } in self.pieces {
-            sorted::each(&entries, has_rows, believe_removals, |entry| {
-                out.put(entry);
-            });
-            out.end_piece(has_rows).await?;
-            runtime::yield_now().await;
-        }
-        out.finish().await
-    }
-}
-
-fn put(out: &mut Vec<u8>, key: StateKey<'_>, value: Option<&[u8]>) {
-    let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("entries fit into blocks");
-    out.reserve(HEAD_BYTES + key.key.len() + value.map_or(0, <[u8]>::len));
-    out.extend((key.node.0 as u32).to_le_bytes());
-    out.push(key.table);
-    out.extend(length(key.key).to_le_bytes());
-    out.extend(value.map_or(REMOVED, length).to_le_bytes());
-    out.extend_from_slice(key.key);
-    out.extend_from_slice(value.unwrap_or_default());
 }
 
 /// Where an entry is, in a buffer of entries.
@@ -144,8 +96,8 @@ struct Span {
     value_bytes: Option<usize>,
     /// Entries are sorted by this first, then by their keys. Of a table it is the number after it, so that 255 comes first.
     place: u64,
-    /// The key's first bytes.
-    prefix: u64,
+    /// The key's first bytes: with a tag and a number in front they tell most keys apart.
+    prefix: u128,
 }
 
 impl Span {
@@ -170,10 +122,10 @@ impl Span {
             return None;
         }
         let key = span.key(bytes);
-        let mut prefix = [0; 8];
-        let count = key.len().min(8);
+        let mut prefix = [0; 16];
+        let count = key.len().min(16);
         prefix[..count].copy_from_slice(&key[..count]);
-        span.prefix = u64::from_be_bytes(prefix);
+        span.prefix = u128::from_be_bytes(prefix);
         Some(span)
     }
 
@@ -221,119 +173,71 @@ pub(super) fn weight(value: Option<&[u8]>) -> Option<i64> {
     Some(i64::from_le_bytes(value?.try_into().ok()?))
 }
 
-/// A file in the making, block by block.
-struct RunFile {
+/// A file in the making, piece by piece.
+pub(super) struct RunFile {
     file: File,
     /// Written so far.
     at: u64,
     number: u64,
     pieces: Vec<Piece>,
     tables: Vec<Held>,
-    /// Not written yet.
-    bytes: Vec<u8>,
-    /// Where in them the present block's payload begins.
-    block_at: usize,
 }
 
 impl RunFile {
-    async fn create(path: &Path, number: u64) -> io::Result<Self> {
+    pub async fn create(path: &Path, number: u64) -> io::Result<Self> {
         let open = Open {
             write: true,
             create: true,
             truncate: true,
             ..Open::default()
         };
-        let mut bytes = Vec::with_capacity(WRITE_BYTES + BLOCK_BYTES);
-        bytes.extend(MAGIC);
-        bytes.extend([0; 8]);
-        Ok(Self {
+        let mut made = Self {
             file: File::open(path, open).await?,
             at: 0,
             number,
             pieces: Vec::new(),
             tables: Vec::new(),
-            block_at: bytes.len(),
-            bytes,
-        })
+        };
+        made.write(&MAGIC).await?;
+        Ok(made)
     }
 
-    /// An entry as `put` writes it.
-    fn put(&mut self, entry: &[u8]) {
-        self.bytes.extend_from_slice(entry);
-        self.count(entry);
-        if self.bytes.len() - self.block_at >= BLOCK_BYTES {
-            self.close_block();
-        }
-    }
-
-    fn count(&mut self, entry: &[u8]) {
-        let (node, table) = (entry[..4].try_into().expect("four bytes"), entry[4]);
-        let node = u32::from_le_bytes(node);
-        let is_of = |held: &&mut Held| (held.node, held.table) == (node, table);
-        // Entries come table by table.
-        match self.tables.iter_mut().rev().find(is_of) {
-            Some(held) => held.entries += 1,
-            None => self.tables.push(Held {
-                node,
-                table,
-                entries: 1,
-            }),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes.len() >= WRITE_BYTES
-    }
-
-    fn close_block(&mut self) {
-        let payload = &self.bytes[self.block_at..];
-        if payload.is_empty() {
-            return;
-        }
-        let (length, checksum) = (payload.len() as u32, crc32c(payload));
-        self.bytes[self.block_at - 8..self.block_at - 4].copy_from_slice(&length.to_le_bytes());
-        self.bytes[self.block_at - 4..self.block_at].copy_from_slice(&checksum.to_le_bytes());
-        self.bytes.extend([0; 8]);
-        self.block_at = self.bytes.len();
-    }
-
-    /// Writes all but the head of the block that comes next.
-    async fn flush(&mut self) -> io::Result<()> {
-        self.close_block();
-        let whole = self.block_at - 8;
-        for part in self.bytes[..whole].chunks(WRITE_BYTES) {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for part in bytes.chunks(WRITE_BYTES) {
             let data = IoBuf::from(Buf::copy_from_slice(part));
             self.file
                 .write_at(FilePos(self.at), data, Durability::None)
                 .await?;
             self.at += part.len() as u64;
         }
-        self.bytes.clear();
-        self.bytes.extend([0; 8]);
-        self.block_at = 8;
         Ok(())
     }
 
-    async fn end_piece(&mut self, has_rows: bool) -> io::Result<()> {
-        self.flush().await?;
+    /// Writes what is in these blocks, which are empty then.
+    pub async fn take(&mut self, blocks: &mut Blocks) -> io::Result<()> {
+        blocks.close();
+        self.write(&blocks.bytes).await?;
+        blocks.bytes.clear();
+        for held in blocks.tables.drain(..) {
+            held.add_to(&mut self.tables);
+        }
+        Ok(())
+    }
+
+    pub fn end_piece(&mut self, has_rows: bool) {
         self.pieces.push(Piece {
             has_rows,
             end: self.at,
         });
-        Ok(())
     }
 
     /// The length 0 behind the last block, and all of it on the disk.
-    async fn finish(mut self) -> io::Result<Run> {
-        let end = std::mem::take(&mut self.bytes);
-        let data = IoBuf::from(Buf::copy_from_slice(&end));
-        self.file
-            .write_at(FilePos(self.at), data, Durability::None)
-            .await?;
+    pub async fn finish(mut self) -> io::Result<Run> {
+        self.write(&[0; 8]).await?;
         self.file.sync_all().await?;
         Ok(Run {
             number: self.number,
-            bytes: self.at + end.len() as u64,
+            bytes: self.at,
             pieces: self.pieces,
             tables: self.tables,
         })

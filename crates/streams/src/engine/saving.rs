@@ -1,24 +1,34 @@
 //! Checkpoints of the engine as it runs: what is written, when, and what becomes of runs as they grow many.
 //!
-//! # Cost
-//! An entry that has changed is copied on the engine's shard; it is sorted and written on another, where there is one. Runs are
-//! merged there as well.
+//! # Invariants
+//! 1. `Stream::saved` is the checkpoint on the disk, to the byte: a failed write leaves both as they are. What it names is not
+//!    removed.
+//! 2. One checkpoint at a time is on its way. Epochs go on meanwhile; it holds the one in which it was begun.
 //!
-//! # Limits      what changed since the last checkpoint is in memory as bytes while it is written
+//! # Cost
+//! An entry that has changed is copied on the engine's shard, between two epochs. Rows are handed on as the deltas that they
+//! came in, encoded and sorted on another shard, where there is one. Runs are merged there as well.
+//!
+//! # Limits
+//! Of a pipeline's entries `PIECES_MAX` pieces are in memory while they are written: of more, epochs wait until they fit. The
+//! rows that changed in `CHECKPOINT_RECORDS` are, and as many again that change meanwhile: then epochs wait, too.
 
 use std::rc::Rc;
 
 use base::ShardId;
-use runtime::Fatal;
+use runtime::{
+    Class, Fatal, JoinHandle,
+    sync::channel::{Receiver, Sender, bounded},
+};
 
 use super::{
     Engine, Stream,
-    checkpoint::{Checkpoint, CheckpointError, PipelineState},
+    checkpoint::{Checkpoint, CheckpointDir, CheckpointError, PipelineState},
     let_go_of_failed,
     pipeline::Pipeline,
     relation::Relation,
-    runs::Compaction,
-    store::{Changes, StateStore, Version},
+    runs::{Compaction, Run},
+    store::{Changes, RUNS, StateStore, Version},
 };
 use crate::Definition;
 
@@ -30,87 +40,150 @@ pub fn beside() -> ShardId {
     }
 }
 
+/// A checkpoint on its way to the disk.
+pub(super) struct Saving {
+    task: JoinHandle<Result<Checkpoint, CheckpointError>>,
+    /// Readers may see what is in no other.
+    must_save: bool,
+}
+
+impl Saving {
+    pub fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+/// Pipelines whose stores have not begun to take their state.
+const PARTS_MAX: usize = 64;
+
+/// One pipeline of a checkpoint, before its store has it.
+struct Part {
+    store: Rc<dyn StateStore>,
+    base: Vec<Run>,
+    number: u64,
+    changes: Changes,
+    state: PipelineState,
+}
+
 impl Engine {
-    /// Writes what changed since the last one, and makes it the one to restart from.
+    /// Saves what there is now; when this returns, it lasts.
     pub(super) async fn checkpoint(&self, stream: &mut Stream) {
+        self.end_saving(stream).await;
+        self.begin_saving(stream).await;
+        self.end_saving(stream).await;
+    }
+
+    /// Takes what changed since the last checkpoint, and has it written.
+    pub(super) async fn begin_saving(&self, stream: &mut Stream) {
         // What of them is in memory may be ahead of what they did.
         let_go_of_failed(stream);
         stream.saved_at = runtime::now();
         stream.changed = false;
         stream.records_unsaved = 0;
-        match self.saved(stream).await {
-            Ok(saved) => stream.saved = saved,
-            Err(error) => return self.not_saved(stream, &error).await,
-        }
-        stream.must_save = false;
-        stream.saves_all = false;
-        stream.saves_all_of.clear();
-        // A restart knows where the epoch before this one ended.
-        stream.previous = None;
-        self.trim_outbox(stream).await;
-        self.sweep(&stream.saved, stream.compaction.as_ref()).await;
-        self.begin_compaction(stream);
-    }
-
-    async fn saved(&self, stream: &mut Stream) -> Result<Checkpoint, CheckpointError> {
-        let mut next = Checkpoint {
+        let next = Checkpoint {
             epoch: self.epoch.get(),
             now: self.now.get(),
             outbox: stream.outbox.end,
-            pipelines: Vec::new(),
+            pipelines: self.stopped(&stream.saved),
         };
+        let (dir, stores, made) = (self.checkpoints.clone(), self.all_stores(), stream.made());
+        let (parts, taken) = bounded(PARTS_MAX);
+        let write = async move {
+            let next = write(&dir, next, taken, &stores).await?;
+            sweep(&dir, &stores, &next, made).await;
+            Ok(next)
+        };
+        stream.saving = Some(Saving {
+            task: runtime::spawn(Class::Streams, "checkpoint", write),
+            must_save: std::mem::take(&mut stream.must_save),
+        });
+        self.put_all(stream, &parts).await;
+    }
+
+    /// Waits for the checkpoint that is on its way, if there is one, and makes it the one to restart from.
+    pub(super) async fn end_saving(&self, stream: &mut Stream) {
+        let Some(saving) = stream.saving.take() else {
+            return;
+        };
+        match saving.task.await.expect("nobody ends it early") {
+            Ok(saved) => stream.saved = saved,
+            Err(error) => {
+                stream.must_save |= saving.must_save;
+                return self.not_saved(stream, &error).await;
+            }
+        }
+        // A restart knows where that epoch ended.
+        let previous = stream.previous.take();
+        stream.previous = previous.filter(|previous| previous.epoch > stream.saved.epoch);
+        self.trim_outbox(stream).await;
+        self.begin_compaction(stream);
+    }
+
+    async fn put_all(&self, stream: &mut Stream, parts: &Sender<Part>) {
+        let saves_all = std::mem::take(&mut stream.saves_all);
+        let saves_all_of = std::mem::take(&mut stream.saves_all_of);
+        let mut merged = stream.merged.take();
         let shown = stream.pipelines.iter_mut();
         for pipeline in shown.filter(|pipeline| !pipeline.swap.is_beside) {
             let id = pipeline.relation.id;
-            let before = stream.saved.pipelines.iter().find(|p| p.id == id);
-            let saves_all = stream.saves_all || stream.saves_all_of.contains(&id);
+            let state = stream.saved.pipelines.iter().find(|state| state.id == id);
+            let mut before = state.cloned().unwrap_or_default();
+            if let Some(merged) = merged.take_if(|merged| merged.id == id) {
+                merged.take_place(&mut before.runs);
+            }
             let number = stream.run_number;
             stream.run_number += 1;
-            let saved = self.save(pipeline, before, number, saves_all).await?;
-            next.pipelines.push(saved);
+            let saves_all = saves_all || saves_all_of.contains(&id);
+            self.put(pipeline, before, number, saves_all, parts).await;
         }
-        next.pipelines.extend(self.stopped(&stream.saved));
-        for store in self.stores.all() {
-            store.sync().await?;
-        }
-        self.checkpoints.save(&next).await?;
-        Ok(next)
     }
 
-    /// Has a pipeline's store take what changed.
-    async fn save(
+    /// Lets a pipeline's store have what it is to take.
+    async fn put(
         &self,
         pipeline: &mut Pipeline,
-        before: Option<&PipelineState>,
+        before: PipelineState,
         number: u64,
         saves_all: bool,
-    ) -> Result<PipelineState, CheckpointError> {
+        parts: &Sender<Part>,
+    ) {
         let relation = pipeline.relation.clone();
         let mut state = pipeline.save();
         if let Some(delivery) = self.deliveries.all.borrow().get(&state.id) {
             state.producer = delivery.written().map(u64::cast_signed);
         }
-        let store = self.store_of(&relation);
+        let store = self.store_of(&relation).clone();
         store.name().clone_into(&mut state.store);
-        let before = before.filter(|before| before.store == state.store);
-        let base = Version {
-            relation: state.id,
-            runs: before.map_or(&[], |before| &before.runs),
+        let base = match before.store == state.store {
+            true => before.runs,
+            false => Vec::new(),
         };
-        let everything = saves_all || base.runs.is_empty();
-        let mut changes = Changes::new(everything);
-        pipeline.checkpoint(everything, &mut |key, value| changes.put(key, value));
-        let unsaved = std::mem::take(&mut pipeline.unsaved);
-        match everything {
-            true => relation.save_rows(&mut changes),
-            false => relation.save_changes(&unsaved, &mut changes),
+        let everything = saves_all || base.is_empty();
+        let (mut put, changes) = Changes::coming(everything, &self.buffers);
+        let part = Part {
+            store,
+            base,
+            number,
+            changes,
+            state,
+        };
+        // Nobody takes it where the one before could not be written.
+        drop(parts.send(part).await);
+        let mut begins_with_all = everything;
+        while pipeline.checkpoint(begins_with_all, &mut |key, value| put.put(key, value)) {
+            begins_with_all = false;
+            put.send().await;
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
         }
-        drop(unsaved);
-        state.runs = match everything || !changes.is_empty() {
-            true => store.write(base, number, changes).await?,
-            false => base.runs.to_vec(),
-        };
-        Ok(state)
+        let unsaved = std::mem::take(&mut pipeline.unsaved);
+        if everything && let Some(rows) = relation.rows() {
+            put.put_rows(rows.into_deltas()).await;
+        } else {
+            put.put_rows(unsaved.into_iter()).await;
+        }
+        put.end().await;
     }
 
     fn store_of(&self, relation: &Relation) -> &Rc<dyn StateStore> {
@@ -136,27 +209,23 @@ impl Engine {
         }
     }
 
-    /// Removes what the checkpoint does not name.
-    pub(super) async fn sweep(&self, saved: &Checkpoint, made: Option<&Compaction>) {
-        let named = |store: &str| {
-            let states = saved.pipelines.iter();
-            let states = states.filter(|state| state.store == store);
-            states.map(PipelineState::version).collect::<Vec<_>>()
-        };
-        let made = made.map(|it| (it.id, it.number));
-        let runs = named(self.runs.name());
-        if let Err(error) = self.checkpoints.sweep(&runs, made).await {
-            tracing::warn!(%error, "old state of views cannot be removed");
-        }
-        for store in self.stores.all() {
-            if let Err(error) = store.sweep(named(store.name())).await {
-                tracing::warn!(%error, "old state cannot be removed");
-            }
-        }
+    /// Removes what the checkpoint on the disk does not name and nobody is making.
+    pub(super) async fn sweep(&self, stream: &Stream) {
+        sweep(
+            &self.checkpoints,
+            &self.all_stores(),
+            &stream.saved,
+            stream.made(),
+        )
+        .await;
+    }
+
+    fn all_stores(&self) -> Vec<Rc<dyn StateStore>> {
+        self.stores.all().into_iter().cloned().collect()
     }
 
     fn begin_compaction(&self, stream: &mut Stream) {
-        if stream.compaction.is_some() {
+        if stream.compaction.is_some() || stream.merged.is_some() {
             return;
         }
         let states = stream.saved.pipelines.iter();
@@ -176,15 +245,11 @@ impl Engine {
         let Some(ended) = stream.compaction.take_if(|it| it.has_ended()) else {
             return;
         };
-        let id = ended.id;
-        let states = &mut stream.saved.pipelines;
-        let runs = states.iter_mut().find(|state| state.id == id);
-        let mut gone = Vec::new();
-        match ended
-            .end(runs.map_or(&mut gone, |state| &mut state.runs))
-            .await
-        {
-            Ok(is_placed) => stream.changed |= is_placed,
+        match ended.end().await {
+            Ok(merged) => {
+                stream.merged = Some(merged);
+                stream.changed = true;
+            }
             // The runs are as they were. A restart would meet the same damage and stop with it.
             Err(error) => tracing::warn!(%error, "old state of a view cannot be merged"),
         }
@@ -233,6 +298,51 @@ impl Engine {
         stream.changed = true;
         stream.forget_unsaved();
         // What was written of it would keep the disk full.
-        self.sweep(&stream.saved, stream.compaction.as_ref()).await;
+        self.sweep(stream).await;
+    }
+}
+
+/// Has every store take its part, and names what they have.
+async fn write(
+    dir: &CheckpointDir,
+    mut next: Checkpoint,
+    mut parts: Receiver<Part>,
+    stores: &[Rc<dyn StateStore>],
+) -> Result<Checkpoint, CheckpointError> {
+    while let Some(part) = parts.recv().await {
+        let mut state = part.state;
+        let base = Version {
+            relation: state.id,
+            runs: &part.base,
+        };
+        state.runs = part.store.write(base, part.number, part.changes).await?;
+        next.pipelines.push(state);
+    }
+    for store in stores {
+        store.sync().await?;
+    }
+    dir.save(&next).await?;
+    Ok(next)
+}
+
+/// Removes what no restart would read, but for the run of this relation and number.
+async fn sweep(
+    dir: &CheckpointDir,
+    stores: &[Rc<dyn StateStore>],
+    saved: &Checkpoint,
+    made: Option<(u64, u64)>,
+) {
+    let named = |store: &str| {
+        let states = saved.pipelines.iter();
+        let states = states.filter(|state| state.store == store);
+        states.map(PipelineState::version).collect::<Vec<_>>()
+    };
+    if let Err(error) = dir.sweep(&named(RUNS), made).await {
+        tracing::warn!(%error, "old state of views cannot be removed");
+    }
+    for store in stores {
+        if let Err(error) = store.sweep(named(store.name())).await {
+            tracing::warn!(%error, "old state cannot be removed");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Where the state of pipelines lasts: one trait, and which store has which relation's.
 //!
 //! # Place
-//! Beside the engine's loop, on its shard. Asked between two epochs: by checkpoints and by restarts.
+//! Beside the engine's loop, on its shard. Asked by checkpoints, while epochs go on, and by restarts.
 //!
 //! # Invariants
 //! 1. A version that a checkpoint names can be read until a version that builds on it is written behind another checkpoint:
@@ -20,8 +20,21 @@ pub use super::runs::{Held, Piece, ROWS, Run};
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, rc::Rc};
 
-use super::{checkpoint::CheckpointError, runs::RunWriter};
-use crate::graph::StateKey;
+use runtime::sync::channel::{Receiver, Sender, bounded};
+
+use super::{
+    checkpoint::CheckpointError,
+    runs::{Buffers, Pieces, Unsorted, entries},
+};
+use crate::{Delta, graph::StateKey};
+
+/// What a checkpoint calls the store that is in no other's words.
+pub(super) const RUNS: &str = "";
+
+/// Pieces of one relation on their way: of more, a store must have taken some before epochs go on.
+const PIECES_MAX: usize = 64;
+/// Of a piece of rows.
+const ROWS_AT_ONCE: usize = 8 << 10;
 
 /// The state of one relation as of one checkpoint: what the checkpoint says of it. Of nothing that was ever written, none.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +73,8 @@ pub trait StateStore {
     /// Stands in the checkpoint: state is found where it was kept.
     fn name(&self) -> &'static str;
 
-    /// Makes a version with this number of `base`, or of nothing where the changes are everything. Both can be read then.
+    /// Makes a version with this number of `base`, or of nothing where the changes are everything. Both can be read then. Where
+    /// nothing has changed `base` may be the answer.
     fn write<'a>(&'a self, base: Version<'a>, number: u64, changes: Changes)
     -> Doing<'a, Vec<Run>>;
 
@@ -111,8 +125,10 @@ impl Stores {
 
 /// Entries on their way into a store: of one that is there more than once, what comes last counts.
 pub struct Changes {
-    run: RunWriter,
     is_all: bool,
+    put: Pieces,
+    coming: Option<Receiver<Unsorted>>,
+    buffers: Buffers,
 }
 
 impl Changes {
@@ -120,19 +136,31 @@ impl Changes {
     #[must_use]
     pub fn new(is_all: bool) -> Self {
         Self {
-            run: RunWriter::default(),
             is_all,
+            put: Pieces::default(),
+            coming: None,
+            buffers: Buffers::default(),
         }
+    }
+
+    /// The same while it is being put.
+    pub(super) fn coming(is_all: bool, buffers: &Buffers) -> (Putting, Self) {
+        let (to, coming) = bounded(PIECES_MAX);
+        let putting = Putting {
+            pieces: Pieces::new(buffers.clone()),
+            to,
+        };
+        let changes = Self {
+            coming: Some(coming),
+            buffers: buffers.clone(),
+            ..Self::new(is_all)
+        };
+        (putting, changes)
     }
 
     /// `None`: it is gone.
     pub fn put(&mut self, key: StateKey<'_>, value: Option<&[u8]>) {
-        self.run.put(key, value);
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.run.is_empty()
+        self.put.put(key, value);
     }
 
     #[must_use]
@@ -140,8 +168,93 @@ impl Changes {
         self.is_all
     }
 
+    /// What comes next of it; rows and others each in their order.
+    pub(super) async fn next(&mut self) -> Option<Unsorted> {
+        match (self.put.take(), &mut self.coming) {
+            (None, Some(coming)) => coming.recv().await,
+            (put, _) => put,
+        }
+    }
+
+    pub(super) fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    /// All of it, once nothing more comes.
+    pub async fn collected(mut self) -> Collected {
+        let mut pieces = Vec::new();
+        while let Some(piece) = self.next().await {
+            pieces.push(piece.into_entries().await);
+        }
+        Collected {
+            is_all: self.is_all,
+            pieces,
+        }
+    }
+}
+
+/// Changes that can go to another thread.
+pub struct Collected {
+    is_all: bool,
+    pieces: Vec<Vec<u8>>,
+}
+
+impl Collected {
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.is_all
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
     /// What was put, rows and others each in their order.
     pub fn each(&self) -> impl Iterator<Item = (StateKey<'_>, Option<&[u8]>)> {
-        self.run.put_so_far()
+        self.pieces.iter().flat_map(|piece| entries(piece))
+    }
+}
+
+/// Puts entries that a store takes at the same time. What comes when it takes no more, as it has failed, is lost.
+pub(super) struct Putting {
+    pieces: Pieces,
+    to: Sender<Unsorted>,
+}
+
+impl Putting {
+    pub fn put(&mut self, key: StateKey<'_>, value: Option<&[u8]>) {
+        self.pieces.put(key, value);
+    }
+
+    /// Sends what fills pieces, if it must as soon as there is room.
+    pub async fn send(&mut self) {
+        while let Some(full) = self.pieces.take_full() {
+            drop(self.to.send(full).await);
+        }
+    }
+
+    /// Rows that come and go, as they are.
+    pub async fn put_rows(&mut self, deltas: impl Iterator<Item = Delta>) {
+        let (mut some, mut rows) = (Vec::new(), 0);
+        for delta in deltas {
+            rows += delta.len();
+            some.push(delta);
+            if rows >= ROWS_AT_ONCE {
+                rows = 0;
+                let piece = self.pieces.rows(std::mem::take(&mut some));
+                drop(self.to.send(piece).await);
+            }
+        }
+        if !some.is_empty() {
+            drop(self.to.send(self.pieces.rows(some)).await);
+        }
+    }
+
+    /// Sends the rest.
+    pub async fn end(mut self) {
+        while let Some(piece) = self.pieces.take() {
+            drop(self.to.send(piece).await);
+        }
     }
 }

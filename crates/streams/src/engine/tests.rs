@@ -22,7 +22,7 @@ use base::{Offset, PartitionIndex, PartitionKey, TimestampMs, TopicId};
 use kafka::batch::{BatchBuilder, Compression, Records, batches};
 use runtime::{
     Instant,
-    sim::{Sim, SimConfig},
+    sim::{DiskFaults, Sim, SimConfig},
 };
 
 use super::{Engine, NewRelation, PlantedBugs, ReadAt, RowsOf};
@@ -383,7 +383,17 @@ fn on_engine<F: Future<Output = ()> + 'static>(
 
 /// As above, without an engine.
 fn on_log<F: Future<Output = ()> + 'static>(test: impl FnOnce(Rc<Memory>) -> F + 'static) {
-    let sim = Sim::new(SimConfig::new(1));
+    on_disk(DiskFaults::none(), test);
+}
+
+fn on_disk<F: Future<Output = ()> + 'static>(
+    disk: DiskFaults,
+    test: impl FnOnce(Rc<Memory>) -> F + 'static,
+) {
+    let sim = Sim::new(SimConfig {
+        disk,
+        ..SimConfig::new(1)
+    });
     let node = sim.host("node", 1, std::future::pending::<()>);
     sim.run_for(Duration::from_millis(1));
     let ended = sim.run_on(node, LIMIT, async move {

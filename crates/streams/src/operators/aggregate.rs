@@ -245,9 +245,9 @@ impl Running for Aggregation {
         self.is_closing
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
         let mut value = Vec::new();
-        let mut write_group = |key: &[u8], slot: Option<Slot>| {
+        let write_group = |key: &[u8], slot: Option<Slot>| {
             let Some(slot) = slot else {
                 return write(0, key, None);
             };
@@ -259,11 +259,7 @@ impl Running for Aggregation {
                 .for_each(|part| part.accumulator.write(slot, &mut value));
             write(0, key, Some(&value));
         };
-        if all {
-            self.groups.each(|key, slot| write_group(key, Some(slot)));
-        } else {
-            self.groups.drain_dirty(write_group);
-        }
+        let mut has_more = self.groups.checkpoint(all, write_group);
         if let Some(closing) = &mut self.closing {
             closing.checkpoint(all, write);
         }
@@ -281,14 +277,16 @@ impl Running for Aggregation {
                 );
             };
             if let Some(distinct) = &mut part.distinct {
-                distinct
+                has_more |= distinct
                     .table
                     .checkpoint(all, |key, weight| write_weight(table, key, weight));
             }
             if let Some(collected) = part.accumulator.collected() {
-                collected.checkpoint(all, |key, weight| write_weight(table + 1, key, weight));
+                has_more |=
+                    collected.checkpoint(all, |key, weight| write_weight(table + 1, key, weight));
             }
         }
+        has_more
     }
 
     fn reserve(&mut self, table: u8, entries: usize) {

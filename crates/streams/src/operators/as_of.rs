@@ -143,15 +143,17 @@ impl Running for AsOf {
         }
         self.finishing = 0;
         self.touched.end_epoch(|_| false);
-        self.touched.drain_dirty(|_, _| {});
+        self.touched.forget_dirty();
         self.sides.iter_mut().for_each(GroupedRows::end_epoch);
         false
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
+        let mut has_more = false;
         for (table, side) in self.sides.iter_mut().enumerate() {
-            side.checkpoint(all, |key, value| write(table as u8, key, value));
+            has_more |= side.checkpoint(all, |key, value| write(table as u8, key, value));
         }
+        has_more
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {

@@ -147,8 +147,8 @@ impl Running for Counted {
         self.is_closing
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
-        self.table.checkpoint(all, |key, counts| {
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
+        let has_more = self.table.checkpoint(all, |key, counts| {
             let Some(Counts([first, second])) = counts else {
                 return write(0, key, None);
             };
@@ -160,6 +160,7 @@ impl Running for Counted {
         if let Some(closing) = &mut self.closing {
             closing.checkpoint(all, write);
         }
+        has_more
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {

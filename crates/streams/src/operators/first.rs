@@ -221,16 +221,11 @@ impl Running for First {
         false
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
         let best = &self.best;
-        if all {
-            self.partitions
-                .each(|key, slot| write(0, key, Some(&best[slot.index()])));
-        } else {
-            self.partitions.drain_dirty(|key, slot| {
-                write(0, key, slot.map(|slot| best[slot.index()].as_slice()));
-            });
-        }
+        self.partitions.checkpoint(all, |key, slot| {
+            write(0, key, slot.map(|slot| best[slot.index()].as_slice()));
+        })
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {

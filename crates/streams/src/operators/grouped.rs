@@ -247,7 +247,7 @@ impl GroupedRows {
         }
         self.groups.remove(group);
         // No checkpoint has groups.
-        self.groups.drain_dirty(|_, _| {});
+        self.groups.forget_dirty();
     }
 
     /// Columns of rows as the input has them; null where there is no row.
@@ -301,14 +301,18 @@ impl GroupedRows {
             stays
         });
         // Groups are made of rows; no checkpoint has them.
-        self.groups.drain_dirty(|_, _| {});
+        self.groups.forget_dirty();
     }
 
-    pub(super) fn checkpoint(&mut self, all: bool, mut write: impl FnMut(&[u8], Option<&[u8]>)) {
+    pub(super) fn checkpoint(
+        &mut self,
+        all: bool,
+        mut write: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> bool {
         self.rows.checkpoint(all, |key, row| {
             let weight = row.map(|row| row.weight.to_le_bytes());
             write(key, weight.as_ref().map(<[u8; 8]>::as_slice));
-        });
+        })
     }
 
     /// The row's slot, and its group.

@@ -262,9 +262,10 @@ impl Running for HashJoin {
         self.is_closing
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
+        let mut has_more = false;
         for (table, side) in self.sides.iter_mut().enumerate() {
-            side.rows.checkpoint(all, |key, row| {
+            has_more |= side.rows.checkpoint(all, |key, row| {
                 let Some(row) = row else {
                     return write(table as u8, key, None);
                 };
@@ -280,6 +281,7 @@ impl Running for HashJoin {
         if let Some(aging) = &mut self.aging {
             aging.checkpoint(all, write);
         }
+        has_more
     }
 
     fn reserve(&mut self, table: u8, entries: usize) {

@@ -285,14 +285,15 @@ impl Running for Sessions {
         self.finishing.is_closing
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
-        self.rows.checkpoint(all, |key, event| {
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
+        let has_more = self.rows.checkpoint(all, |key, event| {
             let weight = event.map(|event| event.weight.to_le_bytes());
             write(0, key, weight.as_ref().map(<[u8; 8]>::as_slice));
         });
         if let Some(closing) = &mut self.closing {
             closing.closed.checkpoint(all, CLOCK_TABLE, write);
         }
+        has_more
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {

@@ -62,11 +62,12 @@ impl Running for Constant {
         false
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
         if self.is_emitted && (all || self.is_dirty) {
             self.is_dirty = false;
             write(0, &[], Some(&[]));
         }
+        false
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {

@@ -79,11 +79,11 @@ impl Timeline {
             .end_epoch(|keys, slot, _| ordered.remove(keys, slot));
     }
 
-    fn checkpoint(&mut self, all: bool, mut write: impl FnMut(&[u8], Option<&[u8]>)) {
+    fn checkpoint(&mut self, all: bool, mut write: impl FnMut(&[u8], Option<&[u8]>)) -> bool {
         self.table.checkpoint(all, |key, timed| {
             let weight = timed.map(|timed| timed.weight.to_le_bytes());
             write(key, weight.as_ref().map(<[u8; 8]>::as_slice));
-        });
+        })
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8], codec: &RowCodec) -> Result<(), Corrupt> {
@@ -212,9 +212,9 @@ impl Running for EmitOnClose {
         false
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
-        self.open.checkpoint(all, |key, value| write(0, key, value));
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
         self.closed.checkpoint(all, 1, write);
+        self.open.checkpoint(all, |key, value| write(0, key, value))
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
@@ -375,12 +375,15 @@ impl Running for Valid {
         }
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
-        self.coming
-            .checkpoint(all, |key, value| write(0, key, value));
-        self.valid
-            .checkpoint(all, |key, value| write(1, key, value));
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
         self.now.checkpoint(all, 2, write);
+        let coming = self
+            .coming
+            .checkpoint(all, |key, value| write(0, key, value));
+        let valid = self
+            .valid
+            .checkpoint(all, |key, value| write(1, key, value));
+        coming || valid
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {

@@ -154,11 +154,12 @@ impl Running for Top {
         self.is_closing
     }
 
-    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) {
-        self.rows.checkpoint(all, |key, value| write(0, key, value));
+    fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
+        let has_more = self.rows.checkpoint(all, |key, value| write(0, key, value));
         if let Some(closing) = &mut self.closing {
             closing.checkpoint(all, write);
         }
+        has_more
     }
 
     fn restore(&mut self, table: u8, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Key, Keys, OrderedSlots, Slot, Table};
+use super::{Key, Keys, OrderedSlots, Slot, Table, WRITTEN_AT_ONCE};
 
 fn random(seed: &mut u64) -> u64 {
     *seed = seed
@@ -62,6 +62,58 @@ fn checkpoints_add_up_to_the_table() {
             assert_eq!(stored, model);
         }
         assert_eq!(table.keys().len(), model.len());
+    }
+}
+
+#[test]
+fn a_checkpoint_of_much_comes_in_pieces() {
+    let count = WRITTEN_AT_ONCE as u64 * 3 + 7;
+    let mut keys = Keys::default();
+    let mut stored = BTreeMap::new();
+    let mut model = BTreeMap::new();
+    for round in 0..4 {
+        // Everything changes, and every fifth key goes or comes back.
+        for number in 0..count {
+            let key = number.to_be_bytes();
+            let (slot, _) = keys.insert(&key);
+            keys.touch(slot);
+            match (number + round).is_multiple_of(5) {
+                true => drop(model.remove(&key[..])),
+                false => drop(model.insert(key.to_vec(), round)),
+            }
+        }
+        let mut gone = Vec::new();
+        for slot in keys.touched() {
+            if !model.contains_key(keys.key(*slot)) {
+                gone.push(*slot);
+            }
+        }
+        keys.end_epoch(|slot| !gone.contains(&slot));
+        // The third one says everything.
+        let all = round == 2;
+        if all {
+            stored.clear();
+        }
+        let mut calls = 0;
+        let mut begins_with_all = all;
+        loop {
+            calls += 1;
+            let mut entries = 0;
+            let has_more = keys.checkpoint(begins_with_all, |key, slot| {
+                entries += 1;
+                match slot {
+                    Some(_) => drop(stored.insert(key.to_vec(), round)),
+                    None => drop(stored.remove(key)),
+                }
+            });
+            assert!(entries <= 3 * WRITTEN_AT_ONCE, "{entries} at once");
+            begins_with_all = false;
+            if !has_more {
+                break;
+            }
+        }
+        assert!(calls > 2, "all of it at once");
+        assert_eq!(stored, model, "round {round}");
     }
 }
 

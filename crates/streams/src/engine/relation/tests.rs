@@ -59,7 +59,8 @@ fn numbers(count: i64) -> Rc<Relation> {
     });
     let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..count));
     let rows = RecordBatch::try_new(schema, vec![column]).expect("one column");
-    relation.apply(&Delta::insert(rows)).expect("new rows");
+    let change = relation.prepare(&Delta::insert(rows)).expect("a view");
+    relation.apply(&change).expect("new rows");
     relation
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use base::ShardId;
 use runtime::{Class, JoinHandle};
 
-use super::{Merge, Run, RunFile, discard, merge::is_removed, weight};
+use super::{Blocks, Merge, Run, RunFile, WRITE_BYTES, discard, merge::is_removed, weight};
 use crate::engine::checkpoint::{CheckpointDir, CheckpointError};
 
 /// So many runs of like size are merged.
@@ -78,16 +78,32 @@ impl Compaction {
         self.task.is_finished()
     }
 
-    /// Waits for the end and puts the new run in the place of those that it stands for: `false` where they are gone
-    /// meanwhile, or there is none.
-    pub async fn end(self, runs: &mut Vec<Run>) -> Result<bool, CheckpointError> {
-        let merged = self.task.await.expect("nobody ends it early")?;
+    /// Waits for the end.
+    pub async fn end(self) -> Result<Merged, CheckpointError> {
+        Ok(Merged {
+            id: self.id,
+            replaced: self.replaced,
+            run: self.task.await.expect("nobody ends it early")?,
+        })
+    }
+}
+
+/// A run that stands for others. Those are what a restart reads until a checkpoint names this one.
+pub struct Merged {
+    /// The relation.
+    pub id: u64,
+    replaced: Vec<Run>,
+    pub run: Run,
+}
+
+impl Merged {
+    /// Puts it in the place of those that it stands for, if they are there.
+    pub fn take_place(self, runs: &mut Vec<Run>) {
         let count = self.replaced.len();
         let at = runs.windows(count).position(|some| some == self.replaced);
         if let Some(at) = at {
-            runs.splice(at..at + count, [merged]);
+            runs.splice(at..at + count, [self.run]);
         }
-        Ok(at.is_some())
     }
 }
 
@@ -103,6 +119,7 @@ async fn merged(
     let name = path.display().to_string();
     let io = |error| CheckpointError::io(&name, &error);
     let mut out = RunFile::create(&path, number).await.map_err(io)?;
+    let mut blocks = Blocks::default();
     for has_rows in [false, true] {
         let path_of = |run: &Run| dir.run_path(id, run.number);
         let mut merge = Merge::open(path_of, runs, has_rows).await?;
@@ -113,17 +130,18 @@ async fn merged(
                 false => has_all && is_removed(merge.found()),
             };
             if !is_needless {
-                out.put(merge.found());
+                blocks.put(merge.found());
             }
-            if out.is_full() {
-                out.flush().await.map_err(io)?;
+            if blocks.bytes.len() >= WRITE_BYTES {
+                out.take(&mut blocks).await.map_err(io)?;
             }
             count += 1;
             if count.is_multiple_of(ENTRIES_AT_ONCE) && runtime::should_yield() {
                 runtime::yield_now().await;
             }
         }
-        out.end_piece(has_rows).await.map_err(io)?;
+        out.take(&mut blocks).await.map_err(io)?;
+        out.end_piece(has_rows);
     }
     let run = out.finish().await.map_err(io)?;
     dir.sync(id).await.map_err(io)?;

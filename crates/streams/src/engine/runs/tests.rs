@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use runtime::sim::{Sim, SimConfig};
 
 use super::*;
-use crate::engine::checkpoint::CheckpointDir;
+use crate::engine::{
+    checkpoint::CheckpointDir,
+    store::{Changes, RunStore, StateStore, Version},
+};
 
 type Entries = BTreeMap<(u32, u8, Vec<u8>), Vec<u8>>;
 type Weights = BTreeMap<Vec<u8>, i64>;
@@ -25,6 +28,13 @@ fn simulated<F: Future<Output = ()> + 'static>(test: F) {
     assert!(ended.is_some(), "it takes too long");
 }
 
+/// These runs and one more.
+async fn write(dir: &Path, runs: &[Run], number: u64, changes: Changes) -> Vec<Run> {
+    let base = Version { relation: 1, runs };
+    let written = RunStore::new(dir).write(base, number, changes).await;
+    written.expect("the disk is well")
+}
+
 /// Changes of both models, also as a run tells them.
 #[derive(Default)]
 struct Model {
@@ -34,8 +44,8 @@ struct Model {
 
 impl Model {
     /// So many changes, some of one key several times; `bytes`: of values at most.
-    fn change(&mut self, seed: &mut u64, count: u64, bytes: u64) -> RunWriter {
-        let mut run = RunWriter::default();
+    fn change(&mut self, seed: &mut u64, count: u64, bytes: u64) -> Changes {
+        let mut run = Changes::new(false);
         for _ in 0..count {
             let number = random(seed, 400);
             // Keys that begin alike, and some that are the beginnings of others.
@@ -116,8 +126,7 @@ fn what_runs_say_together_is_what_was_put() {
             for number in 0..9 {
                 let count = random(&mut seed, 600);
                 let run = model.change(&mut seed, count, bytes);
-                let written = dir.write_run(1, number, run, false).await;
-                runs.push(written.expect("the disk is well"));
+                runs = write(Path::new(&format!("data{round}")), &runs, number, run).await;
                 model.assert_is(&dir, &runs).await;
                 if random(&mut seed, 3) == 0 {
                     let from = random(&mut seed, runs.len() as u64) as usize;
@@ -130,7 +139,8 @@ fn what_runs_say_together_is_what_was_put() {
                         100 + number,
                         base::ShardId(1),
                     );
-                    assert!(merged.end(&mut runs).await.expect("nothing is damaged"));
+                    let merged = merged.end().await.expect("nothing is damaged");
+                    merged.take_place(&mut runs);
                     model.assert_is(&dir, &runs).await;
                 }
             }
@@ -150,17 +160,17 @@ fn all_runs_merged_know_nothing_of_what_is_gone() {
         let row = StateKey { node: ROWS, ..key };
         let mut runs = Vec::new();
         for (number, value) in [Some(&b"v"[..]), None].into_iter().enumerate() {
-            let mut run = RunWriter::default();
+            let mut run = Changes::new(false);
             run.put(key, value);
             let weight = 1 - 2 * number as i64;
             run.put(row, Some(&weight.to_le_bytes()));
-            let written = dir.write_run(1, number as u64, run, false).await;
-            runs.push(written.expect("the disk is well"));
+            runs = write(Path::new("data"), &runs, number as u64, run).await;
         }
-        let empty = dir.write_run(1, 2, RunWriter::default(), false).await;
-        let empty = empty.expect("the disk is well").bytes;
+        let empty = write(Path::new("data"), &[], 2, Changes::new(true)).await;
+        let empty = empty[0].bytes;
         let merged = Compaction::begin(&dir, 1, &runs, 0..2, 3, base::ShardId(1));
-        assert!(merged.end(&mut runs).await.expect("nothing is damaged"));
+        let merged = merged.end().await.expect("nothing is damaged");
+        merged.take_place(&mut runs);
         assert_eq!(runs.len(), 1);
         assert_eq!(runs[0].bytes, empty);
     });
@@ -200,7 +210,7 @@ fn damage_is_found() {
     sim.run_for(Duration::from_millis(1));
     let limit = Duration::from_secs(600);
     let run = sim.run_on(node, limit, async {
-        let mut run = RunWriter::default();
+        let mut run = Changes::new(false);
         for number in 0_u64..3 {
             let key = StateKey {
                 node: NodeId(0),
@@ -209,10 +219,9 @@ fn damage_is_found() {
             };
             run.put(key, Some(b"value"));
         }
-        let dir = CheckpointDir::new(Path::new("data"));
-        dir.write_run(1, 0, run, false).await
+        write(Path::new("data"), &[], 0, run).await.remove(0)
     });
-    let run = run.expect("it ends").expect("the disk is well");
+    let run = run.expect("it ends");
     let (name, _) = sim
         .files(node)
         .into_iter()

@@ -3,13 +3,16 @@
 //! # Cost
 //! Whatever is asked of a version goes through it from its front: runs are read as a whole by restarts, and by nobody else yet.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
-use super::{Changes, Doing, EntryName, ROWS, Run, Scan, StateStore, TakeEntry, Version};
+use runtime::Class;
+
+use super::{Changes, Doing, EntryName, ROWS, RUNS, Run, Scan, StateStore, TakeEntry, Version};
 use crate::{
     engine::{
         checkpoint::{CheckpointDir, CheckpointError},
         runs::{Merge, weight},
+        saving::beside,
     },
     graph::StateKey,
 };
@@ -62,9 +65,46 @@ impl RunStore {
     }
 }
 
+impl RunStore {
+    /// Writes a run and makes it last; `None` where nothing has changed. Pieces are sorted on the shard beside this one.
+    async fn write_run(
+        &self,
+        relation: u64,
+        number: u64,
+        mut changes: Changes,
+    ) -> io::Result<Option<Run>> {
+        let believes = self.believes_removals;
+        let mut out = None;
+        if changes.is_all() {
+            out = Some(self.dir.create_run(relation, number).await?);
+        }
+        while let Some(piece) = changes.next().await {
+            let has_rows = piece.has_rows();
+            let buffer = changes.buffers().take();
+            let sort = move || piece.sorted(buffer, believes);
+            let sorted = runtime::invoke_on(beside(), Class::Background, "checkpoint", sort);
+            let (mut blocks, free) = sorted.await;
+            changes.buffers().give_back(free);
+            let out = match &mut out {
+                Some(out) => out,
+                none => none.insert(self.dir.create_run(relation, number).await?),
+            };
+            out.take(&mut blocks).await?;
+            out.end_piece(has_rows);
+            changes.buffers().give_back(blocks.bytes);
+        }
+        let Some(out) = out else {
+            return Ok(None);
+        };
+        let run = out.finish().await?;
+        self.dir.sync(relation).await?;
+        Ok(Some(run))
+    }
+}
+
 impl StateStore for RunStore {
     fn name(&self) -> &'static str {
-        ""
+        RUNS
     }
 
     fn write<'a>(
@@ -73,20 +113,18 @@ impl StateStore for RunStore {
         number: u64,
         changes: Changes,
     ) -> Doing<'a, Vec<Run>> {
+        let is_all = changes.is_all();
         Box::pin(async move {
-            let mut runs = match changes.is_all {
-                true => Vec::new(),
-                false => base.runs.to_vec(),
-            };
-            let believe = self.believes_removals;
-            let written = self
-                .dir
-                .write_run(base.relation, number, changes.run, believe);
-            let written = written.await.map_err(|error| {
+            let written = self.write_run(base.relation, number, changes).await;
+            let written = written.map_err(|error| {
                 let path = self.dir.run_path(base.relation, number);
                 CheckpointError::io(&path.display().to_string(), &error)
             });
-            runs.push(written?);
+            let mut runs = match is_all {
+                true => Vec::new(),
+                false => base.runs.to_vec(),
+            };
+            runs.extend(written?);
             Ok(runs)
         })
     }

@@ -217,3 +217,84 @@ fn a_stream_that_has_stopped_does_not_begin_anew() {
         assert!(!runs.is_empty());
     });
 }
+
+/// How many runs of the relation are on the disk.
+async fn runs_of(id: u64) -> usize {
+    let dir = Path::new("data/streams").join(id.to_string());
+    runtime::fs::read_dir(&dir).await.map_or(0, |all| all.len())
+}
+
+/// Writes a file until nothing more fits.
+async fn fill_disk(path: &Path) {
+    let open = runtime::fs::Open {
+        write: true,
+        create: true,
+        ..Default::default()
+    };
+    let file = runtime::fs::File::open(path, open).await.expect("a file");
+    let mut at = 0;
+    loop {
+        let data = iobuf::IoBuf::from(iobuf::Buf::copy_from_slice(&[0; 4096]));
+        let written = file.write_at(base::FilePos(at), data, runtime::fs::Durability::None);
+        if written.await.is_err() {
+            return;
+        }
+        at += 4096;
+    }
+}
+
+/// The checkpoint that would have named the merged run was never written: what it stands for is still there.
+#[test]
+fn a_disk_that_fills_behind_a_merge_keeps_what_a_restart_reads() {
+    let disk = DiskFaults {
+        capacity_bytes: 1 << 20,
+        ..DiskFaults::none()
+    };
+    on_disk(disk, async move |log| {
+        let made = || {
+            let from = Definition::Source(source(OnMalformed::Skip));
+            vec![new(1, "s", from), new(2, "v", counts("s"))]
+        };
+        let engine = start(&log, "data", made(), usize::MAX).await;
+        let put = |n: i32| log.put("in", 0, &[(None, &format!(r#"{{"n": {n}}}"#))]);
+        let mut count = 0;
+        // Four runs of like size, and the one that they are merged into.
+        while runs_of(2).await < 5 {
+            put(count);
+            count += 1;
+            runtime::sleep(Duration::from_millis(100)).await;
+        }
+        let filler = Path::new("filler");
+        fill_disk(filler).await;
+        put(count);
+        runtime::sleep(Duration::from_secs(12)).await;
+        engine.stop().await;
+        runtime::fs::remove_file(filler).await.expect("it is there");
+        let engine = start(&log, "data", made(), usize::MAX).await;
+        assert_eq!(rows_of(&engine, "v").await, Ok(count as usize + 1));
+    });
+}
+
+/// Epochs do not wait for a checkpoint, and one that lasts long holds none of what came behind it.
+#[test]
+fn epochs_go_on_while_a_checkpoint_is_written() {
+    let disk = DiskFaults {
+        latency: (Duration::from_secs(1), Duration::from_secs(1)),
+        ..DiskFaults::none()
+    };
+    on_disk(disk, async move |log| {
+        let from = Definition::Source(source(OnMalformed::Skip));
+        let made = vec![new(1, "s", from), new(2, "v", counts("s"))];
+        let engine = start(&log, "data", made, usize::MAX).await;
+        let mut slowest = Duration::ZERO;
+        for n in 0..200 {
+            log.put("in", 0, &[(None, &format!(r#"{{"n": {n}}}"#))]);
+            let began = runtime::now();
+            assert_eq!(rows_of(&engine, "v").await, Ok(n + 1));
+            slowest = slowest.max(runtime::now().since(began));
+            runtime::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(runs_of(2).await > 0, "nothing was saved");
+        assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    });
+}

@@ -183,13 +183,14 @@ impl Run {
 
     pub(super) fn restore(&mut self) {
         let stored = &mut self.stored;
-        self.graph.checkpoint(&mut |key: StateKey<'_>, value| {
+        let mut write = |key: StateKey<'_>, value: Option<&[u8]>| {
             let at = (key.node, key.table, key.key.to_vec());
             match value {
                 Some(value) => stored.insert(at, value.to_vec()),
                 None => stored.remove(&at),
             };
-        });
+        };
+        while self.graph.checkpoint(false, &mut write) {}
         self.late += self.late_rows();
         self.graph = Graph::new(&self.plan).expect("it was made before");
         for ((node, table, key), value) in &self.stored {
@@ -308,7 +309,7 @@ fn distinct_values_that_come_again_take_no_more_room() {
         run.graph
             .push(NodeId(0), to_delta(&schema, &[(row(2), weight)]));
         run.epoch(epoch + 1, &none, 0);
-        run.graph.checkpoint(&mut |_, _| {});
+        run.graph.checkpoint(false, &mut |_, _| {});
         bytes.push(run.graph.state_bytes());
     }
     assert_eq!(bytes[100], bytes[1998]);

@@ -462,9 +462,13 @@ impl Collection {
             .end_epoch(|keys, slot, row| groups[row.group.index()].remove(keys, slot));
     }
 
-    pub(super) fn checkpoint(&mut self, all: bool, mut write: impl FnMut(&[u8], Option<i64>)) {
+    pub(super) fn checkpoint(
+        &mut self,
+        all: bool,
+        mut write: impl FnMut(&[u8], Option<i64>),
+    ) -> bool {
         self.table
-            .checkpoint(all, |key, row| write(key, row.map(|row| row.weight)));
+            .checkpoint(all, |key, row| write(key, row.map(|row| row.weight)))
     }
 
     pub(super) fn restore(
