@@ -76,6 +76,24 @@ fn rows_in_conflict_are_left_or_changed() {
                 "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET nope = 1",
                 "42703 column \"nope\" of relation \"t\" does not exist",
             ),
+            // Only the rows of its keys are there for it.
+            (
+                "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET n = (SELECT max(n) FROM t)",
+                "0A000 ON CONFLICT DO UPDATE with subqueries is not supported",
+            ),
+            (
+                "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET n = 0 \
+                 WHERE t.id NOT IN (SELECT id FROM t WHERE id = 2)",
+                "0A000 ON CONFLICT DO UPDATE with subqueries is not supported",
+            ),
+            (
+                "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET n = count(*) OVER ()",
+                "42P20 window functions are not allowed in ON CONFLICT DO UPDATE",
+            ),
+            (
+                "INSERT INTO t AS \"excluded\" VALUES (1, 1, 'p') ON CONFLICT DO NOTHING",
+                "42P09 table reference \"excluded\" is ambiguous",
+            ),
             (
                 "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET id = NULL",
                 "23502 null value in column \"id\" of relation \"t\" violates not-null constraint",
@@ -88,6 +106,13 @@ fn rows_in_conflict_are_left_or_changed() {
                 "",
             ),
             ("SELECT n, name FROM t WHERE id = 9", "5|z"),
+            ("CREATE TABLE excluded (id INT PRIMARY KEY)", ""),
+            ("INSERT INTO excluded VALUES (1)", ""),
+            (
+                "INSERT INTO excluded AS t VALUES (1), (2) ON CONFLICT DO NOTHING",
+                "42P09 table reference \"excluded\" is ambiguous",
+            ),
+            ("SELECT * FROM excluded", "1"),
         ],
     );
 }
@@ -130,6 +155,20 @@ fn rows_change_by_those_of_other_tables() {
                 "UPDATE t SET n = 1, n = 2 FROM u",
                 "42601 multiple assignments to same column \"n\"",
             ),
+            // Nothing goes by a name that both have.
+            (
+                "DELETE FROM t USING u WHERE id = 9",
+                "42702 column reference \"id\" is ambiguous",
+            ),
+            (
+                "UPDATE t SET n = 1 FROM u WHERE id = 9",
+                "42702 column reference \"id\" is ambiguous",
+            ),
+            (
+                "DELETE FROM t USING t WHERE id = 3",
+                "42701 column \"id\" specified more than once",
+            ),
+            ("SELECT * FROM t", "3|30"),
             (
                 "DELETE FROM t USING nowhere WHERE true",
                 "42P01 relation \"nowhere\" does not exist",
