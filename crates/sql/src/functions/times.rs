@@ -295,13 +295,20 @@ fn binned(arrays: &[ArrayRef], answer: &DataType) -> Result<ArrayRef, DataFusion
         Some(origins) => micros(origins, answer)?,
         None => vec![0; times.len()].into(),
     };
+    let is_of_day = matches!(answer, DataType::Time64(_));
     let rows = steps.iter().zip(&times).zip(&origins);
     let cut = rows.map(|row| {
         let ((Some(step), Some(at)), Some(origin)) = row else {
             return Ok(None);
         };
         let found = Step::new(step)?.floor(at, origin);
-        found.map(Some).ok_or_else(out_of_range)
+        let found = found.ok_or_else(out_of_range)?;
+        // Before midnight is the evening.
+        Ok(Some(if is_of_day {
+            found.rem_euclid(DAY)
+        } else {
+            found
+        }))
     });
     let cut = cut.collect::<Result<Int64Array, DataFusionError>>()?;
     Ok(cast(&cut, answer)?)
