@@ -178,6 +178,67 @@ fn rows_change_by_those_of_other_tables() {
 }
 
 #[test]
+fn what_goes_and_what_comes_is_found_in_rows_that_are_read_once() {
+    let backend = Arc::new(Memory::default());
+    check(
+        &backend,
+        &[
+            ("CREATE TABLE t (id INT PRIMARY KEY, n INT)", ""),
+            ("CREATE TABLE u (id INT, n INT)", ""),
+            ("INSERT INTO t VALUES (1, 10), (2, 20)", ""),
+            ("INSERT INTO u VALUES (1, 5)", ""),
+        ],
+    );
+    let upsert = |rows: usize| {
+        format!("INSERT INTO t SELECT g, 0 FROM generate_series(1, {rows}) AS g ON CONFLICT DO NOTHING")
+    };
+    let t = || "t".to_owned();
+    for (statement, snapshots, lookups) in [
+        (
+            "UPDATE t SET n = u.n FROM u WHERE t.id = u.id".to_owned(),
+            vec![vec![t(), "u".to_owned()]],
+            vec![],
+        ),
+        (
+            "UPDATE t SET n = 7 WHERE id IN (1, 2)".to_owned(),
+            vec![],
+            vec![(t(), vec![0], 2)],
+        ),
+        ("UPDATE t SET n = 7".to_owned(), vec![vec![t()]], vec![]),
+        (upsert(1024), vec![], vec![(t(), vec![0], 1024)]),
+        (upsert(1025), vec![vec![t()]], vec![]),
+    ] {
+        assert_eq!(shown(&backend, &statement), "", "{statement}");
+        assert_eq!(backend.take_snapshots(), snapshots, "{statement}");
+        assert_eq!(backend.take_lookups(), lookups, "{statement}");
+    }
+    check(
+        &backend,
+        &[("SELECT count(*), max(id), sum(n) FROM t", "1025|1025|14")],
+    );
+}
+
+#[test]
+fn a_view_that_was_replaced_is_not_read_from_what_a_transaction_keeps() {
+    let backend = Arc::new(Memory::default());
+    check(
+        &backend,
+        &[
+            ("CREATE TABLE v (a INT)", ""),
+            ("INSERT INTO v VALUES (1)", ""),
+        ],
+    );
+    backend.make_view("v");
+    check(
+        &backend,
+        &[(
+            "BEGIN; SELECT a FROM v; CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT 'x' AS a; SELECT a FROM v",
+            "0A000 \"v\" was replaced while the query was planned",
+        )],
+    );
+}
+
+#[test]
 fn a_source_is_altered_where_nothing_else_would_be() {
     let backend = Arc::new(Memory::default());
     check(
