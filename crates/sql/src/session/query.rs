@@ -326,11 +326,7 @@ impl Session {
     }
 
     /// Rows of all relations that the queries read, as of one epoch.
-    async fn read(
-        &mut self,
-        system: &SystemCatalog,
-        bound: &[Planned],
-    ) -> Result<Found, SqlError> {
+    async fn read(&mut self, system: &SystemCatalog, bound: &[Planned]) -> Result<Found, SqlError> {
         let mut rows = BTreeMap::new();
         let mut names = Vec::new();
         let asker = Asker {

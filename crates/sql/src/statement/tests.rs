@@ -269,9 +269,7 @@ fn a_join_by_time_takes_no_condition_of_another_join() {
         ),
         (
             "a ASOF JOIN (b JOIN c ON b.k = c.k) ON a.k = b.k AND a.t >= b.t",
-            Some(
-                "a JOIN (b JOIN c ON b.k = c.k) ON forebay_as_of() AND a.k = b.k AND a.t >= b.t",
-            ),
+            Some("a JOIN (b JOIN c ON b.k = c.k) ON forebay_as_of() AND a.k = b.k AND a.t >= b.t"),
         ),
         (
             "a JOIN b FOR SYSTEM_TIME AS OF a.t AS b USING (k) JOIN c ON c.k = a.k",

@@ -190,7 +190,9 @@ fn what_goes_and_what_comes_is_found_in_rows_that_are_read_once() {
         ],
     );
     let upsert = |rows: usize| {
-        format!("INSERT INTO t SELECT g, 0 FROM generate_series(1, {rows}) AS g ON CONFLICT DO NOTHING")
+        format!(
+            "INSERT INTO t SELECT g, 0 FROM generate_series(1, {rows}) AS g ON CONFLICT DO NOTHING"
+        )
     };
     let t = || "t".to_owned();
     for (statement, snapshots, lookups) in [
