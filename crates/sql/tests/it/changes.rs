@@ -313,6 +313,14 @@ fn a_source_is_altered_where_nothing_else_would_be() {
                 "v|CREATE MATERIALIZED VIEW v AS SELECT n FROM r",
             ),
             (
+                "/* */ alter/**/MATERIALIZED VIEW v AS SELECT k FROM r",
+                "",
+            ),
+            (
+                "SHOW CREATE MATERIALIZED VIEW v",
+                "v|CREATE/**/MATERIALIZED VIEW v AS SELECT k FROM r",
+            ),
+            (
                 "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT n FROM v",
                 "42P17 view \"v\" cannot read itself",
             ),
