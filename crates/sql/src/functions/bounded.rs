@@ -18,7 +18,10 @@ use datafusion_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-use super::times::{months_and_us, out_of_range};
+use super::{
+    define::as_inner,
+    times::{months_and_us, out_of_range},
+};
 use crate::{
     column_type::DAY_US,
     error::{raise, sqlstate},
@@ -379,17 +382,7 @@ fn series(given: &[Argument]) -> Result<i128, DataFusionError> {
 }
 
 impl ScalarUDFImpl for Bounded {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    as_inner!();
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType, DataFusionError> {
         self.inner.inner().return_type(arguments)
@@ -400,10 +393,6 @@ impl ScalarUDFImpl for Bounded {
         arguments: ReturnFieldArgs<'_>,
     ) -> Result<FieldRef, DataFusionError> {
         self.inner.inner().return_field_from_args(arguments)
-    }
-
-    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>, DataFusionError> {
-        self.inner.inner().coerce_types(arguments)
     }
 
     fn invoke_with_args(

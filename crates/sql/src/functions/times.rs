@@ -24,7 +24,7 @@ use datafusion_expr::{
     TypeSignature, TypeSignatureClass, Volatility,
 };
 
-use super::define::{Function, on_arrays};
+use super::define::{Function, as_inner, on_arrays};
 use crate::{
     column_type::{DAY_US, NUMERIC_PRECISION, canonical, timestamptz},
     error::{raise, sqlstate},
@@ -358,17 +358,7 @@ struct Series {
 }
 
 impl ScalarUDFImpl for Series {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    as_inner!();
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType, DataFusionError> {
         let inner = self.inner.inner().return_type(arguments)?;
@@ -376,10 +366,6 @@ impl ScalarUDFImpl for Series {
             Some(DataType::Timestamp(..)) => canonical(&inner),
             _ => inner,
         })
-    }
-
-    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>, DataFusionError> {
-        self.inner.inner().coerce_types(arguments)
     }
 
     fn invoke_with_args(
@@ -462,13 +448,7 @@ struct ToTimestamp {
 }
 
 impl ScalarUDFImpl for ToTimestamp {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    as_inner!();
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType, DataFusionError> {
         Ok(match arguments {

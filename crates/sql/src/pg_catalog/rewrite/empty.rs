@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
     Expr, GroupByExpr, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
-    TableWithJoins, Value, Visit, Visitor,
+    TableWithJoins, Value, Visit, Visitor, visit_expressions,
 };
 
-use super::{bare_name, ident_text, null, parsed};
+use super::{arguments, bare_name, ident_text, literal_text, null, parsed};
 use crate::{backend::SqlError, pg_catalog::SystemCatalog};
 
 const AGGREGATES: &[&str] = &[
@@ -216,12 +216,8 @@ pub fn search_path(query: &Query) -> Result<Option<Query>, SqlError> {
     let SetExpr::Select(select) = query.body.as_ref() else {
         return Ok(None);
     };
-    let is_series = |from: &TableWithJoins| from.relation.to_string().contains("generate_series");
-    if !select.from.iter().any(is_series) {
-        return Ok(None);
-    }
-    let text = query.to_string();
-    if !text.contains("current_schemas(") && !text.contains("current_setting('search_path'") {
+    let has_series = select.from.iter().any(|from| is_series(&from.relation));
+    if !has_series || !names_search_path(query) {
         return Ok(None);
     }
     let answer = match &select.projection[..] {
@@ -233,6 +229,40 @@ pub fn search_path(query: &Query) -> Result<Option<Query>, SqlError> {
         Expr::Subquery(answer) => Ok(Some(*answer)),
         _ => Ok(None),
     }
+}
+
+fn is_series(factor: &TableFactor) -> bool {
+    match factor {
+        TableFactor::Table {
+            name,
+            args: Some(_),
+            ..
+        }
+        | TableFactor::Function { name, .. } => bare_name(name) == "generate_series",
+        _ => false,
+    }
+}
+
+fn names_search_path(query: &Query) -> bool {
+    let walked = visit_expressions(query, |expression| {
+        let Expr::Function(call) = expression else {
+            return ControlFlow::Continue(());
+        };
+        let is_path = match bare_name(&call.name).as_str() {
+            "current_schemas" => true,
+            "current_setting" => {
+                let arguments = arguments(call);
+                let setting = arguments.first().and_then(|setting| literal_text(setting));
+                setting == Some("search_path")
+            }
+            _ => false,
+        };
+        if is_path {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    walked.is_break()
 }
 
 /// A function in FROM that has no rows here, as a query that has none.

@@ -15,7 +15,7 @@ use crate::{
     column_type::canonical_schema,
     error::sqlstate,
     planner::{Planned, names::ident_name, planned, unknown_parameter},
-    statement::{StatementKind, parse},
+    statement::{StatementKind, parse, quoted_part},
 };
 
 /// The rows that an INSERT proposes, to its ON CONFLICT.
@@ -82,7 +82,7 @@ impl<'c> Target<'c> {
         format!(
             "{}.{}",
             self.name,
-            quoted(self.relation.schema.field(at).name())
+            quoted_part(self.relation.schema.field(at).name())
         )
     }
 
@@ -130,10 +130,6 @@ impl<'c> Target<'c> {
             .project(columns)?
             .build()?)
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn list<T: ToString>(parts: &[T]) -> String {
@@ -322,7 +318,7 @@ pub fn insert(
     let with_excluded = with_excluded(catalog, &target.relation.schema);
     let excluded = |at: &usize| {
         let name = target.relation.schema.field(*at).name();
-        format!("{EXCLUDED}.{}", quoted(name))
+        format!("{EXCLUDED}.{}", quoted_part(name))
     };
     let same: Vec<String> = key
         .iter()
