@@ -106,6 +106,34 @@ pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
             node: Arc::new(node),
         })))
     })?;
+    windows_by_span(done.data)
+}
+
+/// Windows that are ordered by intervals are so by their length: no frame is of the others' type.
+fn windows_by_span(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    let done = logical.transform_up_with_subqueries(|node| {
+        let LogicalPlan::Window(window) = &node else {
+            return Ok(Transformed::no(node));
+        };
+        let schema = window.input.schema().clone();
+        let is_interval = |expression: &Expr| {
+            let found = expression.get_type(&schema);
+            matches!(found, Ok(DataType::Interval(_) | DataType::Duration(_)))
+        };
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expression| {
+            let name = names.save(&expression);
+            let ordered = expression.transform_up(|inner| {
+                let Expr::WindowFunction(mut call) = inner else {
+                    return Ok(Transformed::no(inner));
+                };
+                let order = call.params.order_by.iter_mut().map(|key| &mut key.expr);
+                by_span(order.filter(|key| is_interval(key)));
+                Ok(Transformed::yes(Expr::WindowFunction(call)))
+            })?;
+            Ok(ordered.update_data(|inner| name.restore(inner)))
+        })
+    })?;
     Ok(done.data)
 }
 
@@ -238,14 +266,6 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
             Ok(Transformed::yes(Expr::InList(list)))
         }
         Expr::Case(case) => case_of_spans(case, schema),
-        Expr::WindowFunction(mut call) => {
-            for order in &mut call.params.order_by {
-                if has_span(&order.expr, schema)? {
-                    by_span([&mut order.expr]);
-                }
-            }
-            Ok(Transformed::yes(Expr::WindowFunction(call)))
-        }
         Expr::Negative(inner) => negative(*inner, schema),
         Expr::Cast(cast) => {
             let to = canonical(cast.field.data_type());

@@ -313,10 +313,10 @@ fn a_source_is_altered_where_nothing_else_would_be() {
                 "SHOW CREATE MATERIALIZED VIEW v",
                 "v|CREATE MATERIALIZED VIEW v AS SELECT n FROM r",
             ),
-            ("/* */ alter/**/MATERIALIZED VIEW v AS SELECT k FROM r", ""),
+            ("/* */ alter/**/MATERIALIZED VIEW v AS SELECT n FROM r", ""),
             (
                 "SHOW CREATE MATERIALIZED VIEW v",
-                "v|CREATE/**/MATERIALIZED VIEW v AS SELECT k FROM r",
+                "v|CREATE/**/MATERIALIZED VIEW v AS SELECT n FROM r",
             ),
             (
                 "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT n FROM v",

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Expr, GroupByExpr, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
-    TableWithJoins, Value, Visit, Visitor, visit_expressions,
+    Expr, Function, GroupByExpr, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr,
+    TableFactor, TableWithJoins, Value, Visit, Visitor, visit_expressions,
 };
 
 use super::{arguments, bare_name, ident_text, literal_text, null, parsed};
@@ -216,8 +216,10 @@ pub fn search_path(query: &Query) -> Result<Option<Query>, SqlError> {
     let SetExpr::Select(select) = query.body.as_ref() else {
         return Ok(None);
     };
-    let has_series = select.from.iter().any(|from| is_series(&from.relation));
-    if !has_series || !names_search_path(query) {
+    // By now a series in FROM is a query that calls it.
+    let is_series = |call: &Function| bare_name(&call.name) == "generate_series";
+    let mut relations = select.from.iter().map(|from| &from.relation);
+    if !relations.any(|relation| calls(relation, is_series)) || !calls(query, is_search_path) {
         return Ok(None);
     }
     let answer = match &select.projection[..] {
@@ -231,36 +233,22 @@ pub fn search_path(query: &Query) -> Result<Option<Query>, SqlError> {
     }
 }
 
-fn is_series(factor: &TableFactor) -> bool {
-    match factor {
-        TableFactor::Table {
-            name,
-            args: Some(_),
-            ..
+fn is_search_path(call: &Function) -> bool {
+    match bare_name(&call.name).as_str() {
+        "current_schemas" => true,
+        "current_setting" => {
+            let arguments = arguments(call);
+            let setting = arguments.first().and_then(|setting| literal_text(setting));
+            setting == Some("search_path")
         }
-        | TableFactor::Function { name, .. } => bare_name(name) == "generate_series",
         _ => false,
     }
 }
 
-fn names_search_path(query: &Query) -> bool {
-    let walked = visit_expressions(query, |expression| {
-        let Expr::Function(call) = expression else {
-            return ControlFlow::Continue(());
-        };
-        let is_path = match bare_name(&call.name).as_str() {
-            "current_schemas" => true,
-            "current_setting" => {
-                let arguments = arguments(call);
-                let setting = arguments.first().and_then(|setting| literal_text(setting));
-                setting == Some("search_path")
-            }
-            _ => false,
-        };
-        if is_path {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
+fn calls(part: &impl Visit, is_sought: impl Fn(&Function) -> bool) -> bool {
+    let walked = visit_expressions(part, |expression| match expression {
+        Expr::Function(call) if is_sought(call) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
     });
     walked.is_break()
 }
