@@ -22,6 +22,9 @@ pub const NOT_NULL_KEY: &str = "postgres.not_null";
 /// A zone is a way of printing; instants are always UTC.
 pub const UTC: &str = "UTC";
 
+/// Of a day, in the microseconds that all columns of times are of.
+pub const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
+
 /// Digits and scale of `numeric` without a modifier.
 pub const NUMERIC_PRECISION: u8 = 38;
 pub const NUMERIC_SCALE: i8 = 10;

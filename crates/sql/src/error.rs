@@ -29,6 +29,7 @@ pub mod sqlstate {
     pub const UNDEFINED_OBJECT: [u8; 5] = *b"42704";
     pub const DATATYPE_MISMATCH: [u8; 5] = *b"42804";
     pub const GROUPING_ERROR: [u8; 5] = *b"42803";
+    pub const AMBIGUOUS_ALIAS: [u8; 5] = *b"42P09";
     pub const WINDOWING_ERROR: [u8; 5] = *b"42P20";
     pub const WRONG_OBJECT_TYPE: [u8; 5] = *b"42809";
     pub const UNDEFINED_FUNCTION: [u8; 5] = *b"42883";

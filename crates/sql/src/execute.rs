@@ -151,16 +151,6 @@ fn read(delta: &Delta, input: &Input, schema: &SchemaRef) -> Result<Delta, SqlEr
     })
 }
 
-/// Each row as often as its weights say.
-pub fn expanded(schema: &SchemaRef, deltas: &[Delta]) -> Result<RecordBatch, SqlError> {
-    let all = Part {
-        offset: 0,
-        limit: None,
-        bytes_max: usize::MAX,
-    };
-    Weighted::new(schema, deltas.to_vec())?.answer(&[], &all)
-}
-
 /// Which rows of an answer are wanted, and how large they may be.
 struct Part {
     offset: u64,

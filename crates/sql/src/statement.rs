@@ -719,6 +719,7 @@ pub fn quoted(name: &str) -> String {
     parts.join(".")
 }
 
-fn quoted_part(name: &str) -> String {
+/// The same of a name that has no parts.
+pub(crate) fn quoted_part(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -18,9 +18,11 @@ use arrow::{
 
 use base::calendar::civil_from_days;
 
-use crate::{backend::SqlError, column_type::shown_decimal};
+use crate::{
+    backend::SqlError,
+    column_type::{DAY_US, shown_decimal},
+};
 
-const DAY_MICROS: i64 = 86_400_000_000;
 /// Lists within lists that are written.
 const DEPTH_MAX: usize = 64;
 
@@ -367,9 +369,9 @@ fn timestamp(micros: i64, has_zone: bool, style: &Style, out: &mut Vec<u8>) {
         0
     };
     let local = micros.saturating_add(offset * 1_000_000);
-    let is_bc = date(local.div_euclid(DAY_MICROS), out);
+    let is_bc = date(local.div_euclid(DAY_US), out);
     out.push(b' ');
-    time(local.rem_euclid(DAY_MICROS), out);
+    time(local.rem_euclid(DAY_US), out);
     if has_zone {
         let (sign, span) = if offset < 0 {
             ('-', -offset)

@@ -18,7 +18,12 @@ use datafusion_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
+use super::{
+    define::as_inner,
+    times::{months_and_us, out_of_range},
+};
 use crate::{
+    column_type::DAY_US,
     error::{raise, sqlstate},
     planner::FOLDING,
 };
@@ -35,8 +40,6 @@ const FOLDED_BYTES_MAX: usize = 16 << 10;
 
 /// No number is longer in an array's text.
 const NUMBER_BYTES: i128 = 48;
-
-const DAY_NS: i128 = 24 * 60 * 60 * 1_000_000_000;
 
 /// What a call is given: a value for each row, or one for all of them.
 struct Argument {
@@ -323,20 +326,20 @@ fn replaced_by_pattern(given: &[Argument]) -> Result<i128, DataFusionError> {
     Ok(rows.sum())
 }
 
-/// Numbers, or nanoseconds.
+/// Numbers, or microseconds.
 fn points(given: &Argument) -> Result<Vec<i128>, DataFusionError> {
-    let unit = match given.column.data_type() {
-        DataType::Date32 => DAY_NS,
-        DataType::Timestamp(TimeUnit::Second, _) => 1_000_000_000,
-        DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date64 => 1_000_000,
-        DataType::Timestamp(TimeUnit::Microsecond, _) => 1_000,
-        _ => 1,
+    let in_us: fn(i128) -> i128 = match given.column.data_type() {
+        DataType::Date32 => |days| days * i128::from(DAY_US),
+        DataType::Timestamp(TimeUnit::Second, _) => |seconds| seconds * 1_000_000,
+        DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date64 => |ms| ms * 1_000,
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => |ns| ns.div_euclid(1_000),
+        _ => |point| point,
     };
     let points = given.integers()?;
-    Ok(points.into_iter().map(|point| point * unit).collect())
+    Ok(points.into_iter().map(in_us).collect())
 }
 
-/// Nanoseconds of intervals, months as short as they may be. One whose parts go both ways may never end.
+/// Microseconds of intervals, months as short as they may be. One whose parts go both ways may never end.
 fn steps(given: &Argument) -> Result<Vec<i128>, DataFusionError> {
     let column = given.column.as_primitive_opt::<IntervalMonthDayNanoType>();
     let Some(column) = column else {
@@ -355,8 +358,8 @@ fn steps(given: &Argument) -> Result<Vec<i128>, DataFusionError> {
             let message = "the months, days and times of a step must have one sign";
             return Err(raise(sqlstate::INVALID_PARAMETER_VALUE, message));
         }
-        let days = i128::from(step.months) * 28 + i128::from(step.days);
-        Ok(days * DAY_NS + i128::from(step.nanoseconds))
+        let (months, us) = months_and_us(step).ok_or_else(out_of_range)?;
+        Ok(i128::from(months) * 28 * i128::from(DAY_US) + i128::from(us))
     });
     let steps = steps.collect::<Result<Vec<_>, DataFusionError>>()?;
     Ok(given.of_rows(steps))
@@ -379,17 +382,7 @@ fn series(given: &[Argument]) -> Result<i128, DataFusionError> {
 }
 
 impl ScalarUDFImpl for Bounded {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    as_inner!();
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType, DataFusionError> {
         self.inner.inner().return_type(arguments)
@@ -400,10 +393,6 @@ impl ScalarUDFImpl for Bounded {
         arguments: ReturnFieldArgs<'_>,
     ) -> Result<FieldRef, DataFusionError> {
         self.inner.inner().return_field_from_args(arguments)
-    }
-
-    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>, DataFusionError> {
-        self.inner.inner().coerce_types(arguments)
     }
 
     fn invoke_with_args(

@@ -14,6 +14,29 @@ use datafusion_expr::{
 
 use super::bounded::{foldable, spread};
 
+/// What a function says of itself that stands around another one, its `inner`.
+macro_rules! as_inner {
+    () => {
+        fn name(&self) -> &str {
+            self.inner.name()
+        }
+
+        fn aliases(&self) -> &[String] {
+            self.inner.aliases()
+        }
+
+        fn signature(&self) -> &Signature {
+            self.inner.signature()
+        }
+
+        fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>, DataFusionError> {
+            self.inner.inner().coerce_types(arguments)
+        }
+    };
+}
+
+pub(super) use as_inner;
+
 type Answer = fn(&[DataType]) -> Result<DataType, DataFusionError>;
 type Body = fn(&[ArrayRef], &DataType) -> Result<ArrayRef, DataFusionError>;
 

@@ -13,7 +13,7 @@ use datafusion_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
 
 use super::{bounded::column_holds, define::Function};
 use crate::{
-    column_type::timestamptz,
+    column_type::{DAY_US, timestamptz},
     error::{raise, sqlstate},
 };
 
@@ -21,7 +21,6 @@ use crate::{
 const PATTERN_BYTES_MAX: usize = 64 << 10;
 
 const MICROS: i64 = 1_000_000;
-const DAY: i64 = 86_400 * MICROS;
 
 pub fn all() -> Vec<Arc<ScalarUDF>> {
     let plain = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -92,8 +91,8 @@ struct Moment {
 
 impl Moment {
     fn new(us: i64) -> Self {
-        let days = us.div_euclid(DAY);
-        let within = us.rem_euclid(DAY);
+        let days = us.div_euclid(DAY_US);
+        let within = us.rem_euclid(DAY_US);
         let (year, month, day) = civil_from_days(days);
         Self {
             year,
@@ -156,7 +155,7 @@ impl Template {
         let mut template = Self {
             pattern: pattern.to_owned(),
             pieces: Vec::new(),
-            unit: DAY,
+            unit: DAY_US,
         };
         let mut rest = pattern;
         let mut fill = true;
@@ -210,7 +209,7 @@ fn unit_of(name: &str) -> i64 {
         "SS" | "SSSS" => MICROS,
         "MI" => 60 * MICROS,
         "HH24" | "HH12" | "HH" | "AM" | "PM" | "am" | "pm" => 3_600 * MICROS,
-        _ => DAY,
+        _ => DAY_US,
     }
 }
 

@@ -24,15 +24,14 @@ use datafusion_expr::{
     TypeSignature, TypeSignatureClass, Volatility,
 };
 
-use super::define::{Function, on_arrays};
+use super::define::{Function, as_inner, on_arrays};
 use crate::{
-    column_type::{NUMERIC_PRECISION, canonical, timestamptz},
+    column_type::{DAY_US, NUMERIC_PRECISION, canonical, timestamptz},
     error::{raise, sqlstate},
 };
 
 const MICROS: i64 = 1_000_000;
 const MINUTE: i64 = 60 * MICROS;
-const DAY: i64 = 24 * 60 * MINUTE;
 
 /// Of the calendar that intervals are compared by.
 const MONTH_DAYS: i128 = 30;
@@ -130,7 +129,7 @@ fn span_type() -> DataType {
     DataType::Decimal128(NUMERIC_PRECISION, 0)
 }
 
-fn out_of_range() -> DataFusionError {
+pub fn out_of_range() -> DataFusionError {
     raise(sqlstate::DATETIME_FIELD_OVERFLOW, "timestamp out of range")
 }
 
@@ -156,6 +155,13 @@ fn exactly(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataFusionError>
     Ok(cast_with_options(array, to, &options)?)
 }
 
+/// What an interval adds to a time: months, and the microseconds of its days and hours; `None`: too many.
+pub fn months_and_us(interval: IntervalMonthDayNano) -> Option<(i64, i64)> {
+    let days = i64::from(interval.days).checked_mul(DAY_US)?;
+    let us = days.checked_add(interval.nanoseconds / 1_000)?;
+    Some((interval.months.into(), us))
+}
+
 /// What `date_trunc` cuts to.
 #[derive(Clone, Copy)]
 enum Unit {
@@ -175,7 +181,7 @@ impl Unit {
             "second" => Self::Micros(MICROS),
             "minute" => Self::Micros(MINUTE),
             "hour" => Self::Micros(60 * MINUTE),
-            "day" => Self::Micros(DAY),
+            "day" => Self::Micros(DAY_US),
             "week" => Self::Week,
             "month" => Self::Months(1),
             "quarter" => Self::Months(3),
@@ -185,7 +191,7 @@ impl Unit {
             "millennium" | "millennia" => Self::Years(1_000, 1),
             _ => return Err(invalid(format!("unit \"{name}\" not recognized"))),
         };
-        let is_of_day = matches!(unit, Self::Micros(step) if step < DAY);
+        let is_of_day = matches!(unit, Self::Micros(step) if step < DAY_US);
         if matches!(of, DataType::Time64(_)) && !is_of_day {
             return Err(invalid(format!("a time of day has no unit \"{name}\"")));
         }
@@ -193,7 +199,7 @@ impl Unit {
     }
 
     fn floor(self, at: i64) -> Option<i64> {
-        let days = at.div_euclid(DAY);
+        let days = at.div_euclid(DAY_US);
         let first = match self {
             Self::Micros(step) => return at.checked_sub(at.rem_euclid(step)),
             // 1970-01-01 was a Thursday, and weeks begin on Monday.
@@ -207,7 +213,7 @@ impl Unit {
                 days_from_civil(year - (year - first).rem_euclid(count), 1, 1)
             }
         };
-        first.checked_mul(DAY)
+        first.checked_mul(DAY_US)
     }
 }
 
@@ -240,10 +246,8 @@ enum Step {
 
 impl Step {
     fn new(interval: IntervalMonthDayNano) -> Result<Self, DataFusionError> {
-        let days = i64::from(interval.days).checked_mul(DAY);
-        let micros = days.and_then(|days| days.checked_add(interval.nanoseconds / 1_000));
-        let micros = micros.ok_or_else(out_of_range)?;
-        match i64::from(interval.months) {
+        let (months, micros) = months_and_us(interval).ok_or_else(out_of_range)?;
+        match months {
             0 if micros > 0 => Ok(Self::Micros(micros)),
             months if months > 0 && micros == 0 => Ok(Self::Months(months)),
             0 => Err(invalid("stride must be greater than zero")),
@@ -274,17 +278,17 @@ impl Step {
 
 /// Months since year 0.
 fn month_of(at: i64) -> i64 {
-    let (year, month, _) = civil_from_days(at.div_euclid(DAY));
+    let (year, month, _) = civil_from_days(at.div_euclid(DAY_US));
     year * 12 + month - 1
 }
 
 /// On the same day of another month, or its last where it has none such.
 fn months_later(at: i64, months: i64) -> Option<i64> {
-    let (_, _, day) = civil_from_days(at.div_euclid(DAY));
+    let (_, _, day) = civil_from_days(at.div_euclid(DAY_US));
     let to = month_of(at).checked_add(months)?;
     let first = |month: i64| days_from_civil(month.div_euclid(12), month.rem_euclid(12) + 1, 1);
     let days = (first(to) + day - 1).min(first(to + 1) - 1);
-    days.checked_mul(DAY)?.checked_add(at.rem_euclid(DAY))
+    days.checked_mul(DAY_US)?.checked_add(at.rem_euclid(DAY_US))
 }
 
 fn binned(arrays: &[ArrayRef], answer: &DataType) -> Result<ArrayRef, DataFusionError> {
@@ -295,13 +299,20 @@ fn binned(arrays: &[ArrayRef], answer: &DataType) -> Result<ArrayRef, DataFusion
         Some(origins) => micros(origins, answer)?,
         None => vec![0; times.len()].into(),
     };
+    let is_of_day = matches!(answer, DataType::Time64(_));
     let rows = steps.iter().zip(&times).zip(&origins);
     let cut = rows.map(|row| {
         let ((Some(step), Some(at)), Some(origin)) = row else {
             return Ok(None);
         };
         let found = Step::new(step)?.floor(at, origin);
-        found.map(Some).ok_or_else(out_of_range)
+        let found = found.ok_or_else(out_of_range)?;
+        // Before midnight is the evening.
+        Ok(Some(if is_of_day {
+            found.rem_euclid(DAY_US)
+        } else {
+            found
+        }))
     });
     let cut = cut.collect::<Result<Int64Array, DataFusionError>>()?;
     Ok(cast(&cut, answer)?)
@@ -315,8 +326,12 @@ fn between(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
             return Ok(None);
         };
         let span = later.checked_sub(earlier).ok_or_else(out_of_range)?;
-        let days = i32::try_from(span / DAY).map_err(|_| out_of_range())?;
-        Ok(Some(IntervalMonthDayNano::new(0, days, span % DAY * 1_000)))
+        let days = i32::try_from(span / DAY_US).map_err(|_| out_of_range())?;
+        Ok(Some(IntervalMonthDayNano::new(
+            0,
+            days,
+            span % DAY_US * 1_000,
+        )))
     });
     let spans = spans.collect::<Result<Vec<_>, DataFusionError>>()?;
     Ok(Arc::new(IntervalMonthDayNanoArray::from(spans)))
@@ -328,7 +343,7 @@ fn spans(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
     let nanoseconds = intervals.iter().map(|interval| {
         interval.map(|of| {
             let days = i128::from(of.months) * MONTH_DAYS + i128::from(of.days);
-            days * i128::from(DAY) * 1_000 + i128::from(of.nanoseconds)
+            days * i128::from(DAY_US) * 1_000 + i128::from(of.nanoseconds)
         })
     });
     let spans: Decimal128Array = nanoseconds.collect();
@@ -343,17 +358,7 @@ struct Series {
 }
 
 impl ScalarUDFImpl for Series {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    as_inner!();
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType, DataFusionError> {
         let inner = self.inner.inner().return_type(arguments)?;
@@ -361,10 +366,6 @@ impl ScalarUDFImpl for Series {
             Some(DataType::Timestamp(..)) => canonical(&inner),
             _ => inner,
         })
-    }
-
-    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>, DataFusionError> {
-        self.inner.inner().coerce_types(arguments)
     }
 
     fn invoke_with_args(
@@ -420,11 +421,8 @@ fn add_series(
     step: IntervalMonthDayNano,
     includes_end: bool,
 ) -> Result<(), DataFusionError> {
-    let next = |at| {
-        let days = i64::from(step.days).checked_mul(DAY)?;
-        let at = months_later(at, i64::from(step.months))?.checked_add(days)?;
-        at.checked_add(step.nanoseconds / 1_000)
-    };
+    let (months, micros) = months_and_us(step).ok_or_else(out_of_range)?;
+    let next = |at| months_later(at, months)?.checked_add(micros);
     let goes_back = match next(start) {
         Some(second) if second == start => return Err(invalid("step size cannot equal zero")),
         Some(second) => second < start,
@@ -450,13 +448,7 @@ struct ToTimestamp {
 }
 
 impl ScalarUDFImpl for ToTimestamp {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    as_inner!();
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType, DataFusionError> {
         Ok(match arguments {

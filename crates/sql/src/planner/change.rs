@@ -143,9 +143,7 @@ fn planned_returning(
     let (Some(table), Some(mut query)) = (table, query) else {
         return Err(SqlError::unsupported("RETURNING is not supported here"));
     };
-    if let ControlFlow::Break(error) = items.visit(&mut OfOneRow) {
-        return Err(error);
-    }
+    of_one_row(&items, "RETURNING")?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         select.projection = items;
         select.from = vec![table];
@@ -155,16 +153,24 @@ fn planned_returning(
     Ok(planned)
 }
 
-/// Refuses what says something of other rows: RETURNING is planned over those that change as if they were all.
-struct OfOneRow;
+/// Refuses what says something of other rows than one: a clause is planned over those that change as if they were all.
+fn of_one_row(parts: &impl Visit, clause: &'static str) -> Result<(), SqlError> {
+    match parts.visit(&mut OfOneRow { clause }) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct OfOneRow {
+    clause: &'static str,
+}
 
 impl ast::Visitor for OfOneRow {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, _query: &ast::Query) -> ControlFlow<SqlError> {
-        ControlFlow::Break(SqlError::unsupported(
-            "RETURNING with subqueries is not supported",
-        ))
+        let message = format!("{} with subqueries is not supported", self.clause);
+        ControlFlow::Break(SqlError::unsupported(message))
     }
 
     fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<SqlError> {
@@ -177,7 +183,7 @@ impl ast::Visitor for OfOneRow {
             name if functions::aggregate(name).is_some() => (sqlstate::GROUPING_ERROR, "aggregate"),
             _ => return ControlFlow::Continue(()),
         };
-        let message = format!("{what} functions are not allowed in RETURNING");
+        let message = format!("{what} functions are not allowed in {}", self.clause);
         ControlFlow::Break(SqlError::new(sqlstate, message))
     }
 }

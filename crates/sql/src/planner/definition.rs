@@ -279,7 +279,9 @@ fn source_options(catalog: &Catalog, create: &CreateSource) -> Result<SourceOpti
             // Where the schema came from, for whoever reads the statement.
             ("subject", _) => {}
             ("references", value) => options.references = references(value)?,
-            ("framing", _) => return Err(invalid_value(name, value, "none or confluent")),
+            ("framing", _) => {
+                return Err(invalid_value(name, value, "none, confluent or registry"));
+            }
             ("delimiter", _) => return Err(invalid_value(name, value, "one character of ASCII")),
             _ => return Err(unknown_option(name)),
         }

@@ -12,8 +12,7 @@ use datafusion_physical_expr::{
 use streams::plan::{Ages, Closes, Join, JoinKind};
 
 use super::expression::engine_expression;
-
-const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
+use crate::functions::times::months_and_us;
 
 /// What the difference of a left time and a right one may be, in microseconds.
 #[derive(Clone, Copy, Debug)]
@@ -132,11 +131,10 @@ fn shifted(expression: &Arc<dyn PhysicalExpr>) -> Option<(usize, i64)> {
 /// Of days and less.
 fn interval_us(expression: &Arc<dyn PhysicalExpr>) -> Option<i64> {
     match expression.downcast_ref::<Literal>()?.value() {
-        ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
-            let days = i64::from(interval.days).checked_mul(DAY_US)?;
-            // Less than a microsecond would be one bound for some times and another one for others.
-            let us = (interval.nanoseconds % 1000 == 0).then_some(interval.nanoseconds / 1000)?;
-            days.checked_add(us)
+        // Less than a microsecond would be one bound for some times and another one for others.
+        ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.nanoseconds % 1000 == 0 => {
+            let (months, us) = months_and_us(*interval)?;
+            (months == 0).then_some(us)
         }
         _ => None,
     }

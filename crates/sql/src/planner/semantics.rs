@@ -12,8 +12,8 @@ use datafusion_common::{
     tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{
-    Between, BinaryExpr, Cast, Distinct, DistinctOn, Expr, ExprFunctionExt, ExprSchemable,
-    Extension, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, Union,
+    BinaryExpr, Case, Cast, Distinct, DistinctOn, Expr, ExprFunctionExt, ExprSchemable, Extension,
+    JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, Union,
     UserDefinedLogicalNodeCore, WindowFunctionDefinition,
     expr::{ScalarFunction, WindowFunction},
     expr_rewriter::NamePreserver,
@@ -106,6 +106,34 @@ pub fn before_types(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
             node: Arc::new(node),
         })))
     })?;
+    windows_by_span(done.data)
+}
+
+/// Windows that are ordered by intervals are so by their length: no frame is of the others' type.
+fn windows_by_span(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    let done = logical.transform_up_with_subqueries(|node| {
+        let LogicalPlan::Window(window) = &node else {
+            return Ok(Transformed::no(node));
+        };
+        let schema = window.input.schema().clone();
+        let is_interval = |expression: &Expr| {
+            let found = expression.get_type(&schema);
+            matches!(found, Ok(DataType::Interval(_) | DataType::Duration(_)))
+        };
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expression| {
+            let name = names.save(&expression);
+            let ordered = expression.transform_up(|inner| {
+                let Expr::WindowFunction(mut call) = inner else {
+                    return Ok(Transformed::no(inner));
+                };
+                let order = call.params.order_by.iter_mut().map(|key| &mut key.expr);
+                by_span(order.filter(|key| is_interval(key)));
+                Ok(Transformed::yes(Expr::WindowFunction(call)))
+            })?;
+            Ok(ordered.update_data(|inner| name.restore(inner)))
+        })
+    })?;
     Ok(done.data)
 }
 
@@ -188,9 +216,13 @@ impl AnalyzerRule for PostgresMeaning {
         let done = plan.transform_up_with_subqueries(|node| {
             let schema = merge_schema(&node.inputs());
             let names = NamePreserver::new(&node);
+            let is_order = matches!(node, LogicalPlan::Sort(_));
             node.map_expressions(|expression| {
                 let name = names.save(&expression);
-                let rewritten = expression.transform_up(|inner| rewrite(inner, &schema))?;
+                let mut rewritten = expression.transform_up(|inner| rewrite(inner, &schema))?;
+                if is_order && has_span(&rewritten.data, &schema)? {
+                    rewritten = Transformed::yes(span(rewritten.data));
+                }
                 Ok(rewritten.update_data(|inner| name.restore(inner)))
             })?
             .map_data(LogicalPlan::recompute_schema)?
@@ -225,7 +257,15 @@ fn canonical_union(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
 fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
     match expression {
         Expr::BinaryExpr(binary) => arithmetic(binary, schema),
-        Expr::Between(between) => spans_between(between, schema),
+        Expr::Between(mut between) if has_span(&between.expr, schema)? => {
+            by_span([&mut between.expr, &mut between.low, &mut between.high].map(AsMut::as_mut));
+            Ok(Transformed::yes(Expr::Between(between)))
+        }
+        Expr::InList(mut list) if has_span(&list.expr, schema)? => {
+            by_span([list.expr.as_mut()].into_iter().chain(&mut list.list));
+            Ok(Transformed::yes(Expr::InList(list)))
+        }
+        Expr::Case(case) => case_of_spans(case, schema),
         Expr::Negative(inner) => negative(*inner, schema),
         Expr::Cast(cast) => {
             let to = canonical(cast.field.data_type());
@@ -332,17 +372,23 @@ fn span(interval: Expr) -> Expr {
     call(functions::times::SPAN, vec![interval])
 }
 
-fn spans_between(
-    mut between: Between,
-    schema: &DFSchema,
-) -> Result<Transformed<Expr>, DataFusionError> {
-    if !has_span(&between.expr, schema)? {
-        return Ok(Transformed::no(Expr::Between(between)));
+fn by_span<'e>(compared: impl IntoIterator<Item = &'e mut Expr>) {
+    for one in compared {
+        *one = span(std::mem::take(one));
     }
-    for side in [&mut between.expr, &mut between.low, &mut between.high] {
-        **side = span(std::mem::take(side.as_mut()));
+}
+
+/// `CASE a WHEN b` compares.
+fn case_of_spans(mut case: Case, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
+    let Some(of) = &mut case.expr else {
+        return Ok(Transformed::no(Expr::Case(case)));
+    };
+    if !has_span(of, schema)? {
+        return Ok(Transformed::no(Expr::Case(case)));
     }
-    Ok(Transformed::yes(Expr::Between(between)))
+    let values = case.when_then_expr.iter_mut().map(|(value, _)| value);
+    by_span([of].into_iter().chain(values).map(AsMut::as_mut));
+    Ok(Transformed::yes(Expr::Case(case)))
 }
 
 /// Of a function of ours.

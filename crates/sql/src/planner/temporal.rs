@@ -17,7 +17,7 @@ use datafusion_expr::{
 };
 
 use super::{semantics::is_clock, windows::microseconds};
-use crate::{backend::SqlError, functions::clock::is_instant};
+use crate::{backend::SqlError, column_type::DAY_US, functions::clock::is_instant};
 
 /// Rows of the input while the clock is from one of its values on, or until another.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -199,7 +199,6 @@ fn shifted(value: &Expr, us: i64) -> Expr {
     if us == 0 {
         return value.clone();
     }
-    const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
     let interval = IntervalMonthDayNano {
         months: 0,
         days: i32::try_from(us / DAY_US).expect("no i64 of microseconds has so many days"),

@@ -15,6 +15,7 @@ use super::sessions::Sessioned;
 use crate::{
     backend::SqlError,
     error::{carried, raise, sqlstate},
+    functions::times::months_and_us,
 };
 
 pub const WINDOW_START: &str = "window_start";
@@ -371,12 +372,11 @@ pub fn microseconds(value: &Expr) -> Result<i64, DataFusionError> {
     let Expr::Literal(value, _) = value else {
         return Err(refused());
     };
-    match value {
-        ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
-            let days = i64::from(interval.days).checked_mul(86_400_000_000);
-            days.and_then(|days| days.checked_add(interval.nanoseconds / 1000))
-                .ok_or_else(refused)
-        }
+    let ScalarValue::IntervalMonthDayNano(Some(interval)) = value else {
+        return Err(refused());
+    };
+    match months_and_us(*interval) {
+        Some((0, us)) => Ok(us),
         _ => Err(refused()),
     }
 }

@@ -17,7 +17,9 @@ use datafusion_common::ScalarValue;
 
 use crate::{
     backend::SqlError,
-    column_type::{canonical, field_of_oid, postgres_type, postgres_type_of_oid, shown_decimal},
+    column_type::{
+        DAY_US, canonical, field_of_oid, postgres_type, postgres_type_of_oid, shown_decimal,
+    },
 };
 
 mod oid {
@@ -43,7 +45,7 @@ mod oid {
 
 /// Days from 1970 to 2000.
 const EPOCH_DAYS: i32 = 10_957;
-const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
+const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * DAY_US;
 /// What one group of decimal digits of a numeric counts to.
 const GROUP: u128 = 10_000;
 /// Lists within lists that are encoded; Postgres has six dimensions at most.

@@ -13,7 +13,7 @@ use arrow::{
 use datafusion_common::ScalarValue;
 use streams::Delta;
 
-use super::{Answer, Session, Tag, query::Query};
+use super::{Answer, Session, Tag, query::LOOKUPS_MAX};
 use crate::{
     backend::SqlError,
     column_type::{field_of_oid, postgres_type},
@@ -131,14 +131,13 @@ impl Session {
         change: &PlannedChange,
         values: &[ScalarValue],
     ) -> Result<(Touched, Option<u64>), SqlError> {
-        let (removed, removed_at) = self.rows_of(&change.removed, values).await?;
-        let (added, added_at) = self.rows_of(&change.added, values).await?;
+        let (removed, added, epoch) = self.rows_of(change, values).await?;
         added.iter().try_for_each(|rows| change.check(rows))?;
         // What comes by INSERT is right whatever the table holds.
         let (as_of, count) = match statement.kind {
             StatementKind::Insert(_) => (None, count(&added)),
-            StatementKind::Update(_) => (removed_at.min(added_at.or(removed_at)), count(&added)),
-            _ => (removed_at, count(&removed)),
+            StatementKind::Update(_) => (epoch, count(&added)),
+            _ => (epoch, count(&removed)),
         };
         let touched = Touched {
             removed,
@@ -155,7 +154,7 @@ impl Session {
         conflict: &PlannedConflict,
         values: &[ScalarValue],
     ) -> Result<(Touched, Option<u64>), SqlError> {
-        let (proposed, _) = self.rows_of(&change.added, values).await?;
+        let (_, proposed, _) = self.rows_of(change, values).await?;
         proposed.iter().try_for_each(|rows| change.check(rows))?;
         let first_only = conflict.updated.is_none();
         let proposed = one_per_key(proposed, &conflict.key, first_only)?;
@@ -169,15 +168,14 @@ impl Session {
             parameters: values.to_vec(),
             now_us: self.transaction_time(),
         };
-        let mut removed = Vec::new();
-        let inserted = conflict.inserted.clone();
-        let mut added = self
-            .execute(inserted, bindings.clone(), rows.clone())
-            .await?;
-        if let Some((gone, come)) = conflict.updated.clone() {
-            removed = self.execute(gone, bindings.clone(), rows.clone()).await?;
-            added.extend(self.execute(come, bindings, rows).await?);
+        let mut planned = vec![conflict.inserted.clone()];
+        if let Some((gone, come)) = &conflict.updated {
+            planned.extend([gone.clone(), come.clone()]);
         }
+        let mut answers = self.execute(planned, bindings, rows).await?.into_iter();
+        let mut added = answers.next().unwrap_or_default();
+        let removed = answers.next().unwrap_or_default();
+        added.extend(answers.flatten());
         added.iter().try_for_each(|rows| change.check(rows))?;
         let touched = Touched {
             count: count(&added),
@@ -200,7 +198,9 @@ impl Session {
             for batch in proposed {
                 keys.push(batch.project(&conflict.key)?);
             }
-            if let [keys] = &keys[..] {
+            if let [keys] = &keys[..]
+                && keys.num_rows() <= LOOKUPS_MAX
+            {
                 let key = conflict.key.clone();
                 let found = self.backend.lookup(name.clone(), key, keys.clone());
                 let mut found = found.await?;
@@ -229,25 +229,32 @@ impl Session {
         };
         let rows = rows.iter().cloned().map(Delta::insert).collect();
         let rows = BTreeMap::from([(change.table.clone(), rows)]);
-        let (schema, planned) = (columns(returned), returned.clone());
-        let batches = self.execute(planned, bindings, rows).await?;
-        let rows = self.kept(schema, batches)?;
+        let planned = vec![returned.clone()];
+        let mut answers = self.execute(planned, bindings, rows).await?;
+        let rows = self.kept(columns(returned), answers.pop().unwrap_or_default())?;
         let words = match tag {
             Tag::Counted(words, _) | Tag::Fixed(words) => words,
         };
         Ok(Answer::Rows(rows.with_tag(words)))
     }
 
+    /// Rows that go and rows that come, all found in what is read once: were others committed in between, a row could go
+    /// and none come for it.
     async fn rows_of(
         &mut self,
-        planned: &Option<Planned>,
+        change: &PlannedChange,
         values: &[ScalarValue],
-    ) -> Result<(Vec<RecordBatch>, Option<u64>), SqlError> {
-        let Some(planned) = planned else {
-            return Ok((Vec::new(), None));
+    ) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>, Option<u64>), SqlError> {
+        let system = self.system().await;
+        let planned = change.removed.iter().chain(&change.added).cloned();
+        let planned = planned.collect();
+        let (answers, epoch) = self.run_planned(&system, planned, values).await?;
+        let mut answers = answers.into_iter();
+        let mut of = |planned: &Option<Planned>| {
+            let answer = planned.as_ref().and_then(|_| answers.next());
+            answer.unwrap_or_default()
         };
-        let query = Query::new(self.system().await, planned.clone());
-        self.run_planned(&query, values).await
+        Ok((of(&change.removed), of(&change.added), epoch))
     }
 }
 

@@ -180,10 +180,9 @@ impl Session {
             let message = format!("view \"{}\" cannot read itself", relation.name);
             return Err(SqlError::new(sqlstate::INVALID_DEFINITION, message));
         }
-        let words = relation.definition.split_once(char::is_whitespace);
-        if let (true, Some((_alter, behind))) = (create.alters, words) {
-            // What is kept is what makes it.
-            relation.definition = format!("CREATE {behind}");
+        if create.alters {
+            // What is kept is what makes it; behind the word a comment may stand as well as a space.
+            relation.definition.replace_range(.."ALTER".len(), "CREATE");
         }
         self.backend.replace(relation, definition).await?;
         Ok(Answer::Done(Tag::Fixed(match create.alters {

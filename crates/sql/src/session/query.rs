@@ -17,7 +17,7 @@ use streams::Delta;
 
 use super::{Rows, Session, rows::changes_schema};
 use crate::{
-    backend::{Permit, PermitSize, ReadAt, Snapshot, SqlError},
+    backend::{Permit, PermitSize, ReadAt, SqlError},
     catalog::{Catalog, Relation, RelationKind},
     column_type::{field_of, field_of_oid, postgres_type},
     error::sqlstate,
@@ -32,8 +32,8 @@ const LIGHT_BYTES_MAX: usize = 64 << 10;
 /// Rows of relations, and the epoch they are of where they are of one.
 type Found = (BTreeMap<String, Vec<Delta>>, Option<u64>);
 
-/// What is run: over the rows of what it reads.
-type Question = (Planned, Bindings, BTreeMap<String, Vec<Delta>>);
+/// What is run: over the rows of all that it reads.
+type Question = (Vec<Planned>, Bindings, BTreeMap<String, Vec<Delta>>);
 
 /// A query that is planned, for as long as the catalog stays as it was.
 #[derive(Clone, Debug)]
@@ -45,14 +45,6 @@ pub(super) struct Query {
 }
 
 impl Query {
-    pub fn new(system: Arc<SystemCatalog>, planned: Planned) -> Self {
-        Self {
-            system,
-            planned,
-            sets: Vec::new(),
-        }
-    }
-
     pub fn schema(&self) -> SchemaRef {
         Arc::new(Schema::new(self.planned.fields.clone()))
     }
@@ -181,9 +173,9 @@ impl Session {
         for (name, value) in &query.sets {
             self.settings.set(name, value, false)?;
         }
-        let schema = query.schema();
-        let batches = self.run_planned(query, values).await?;
-        self.kept(schema, batches.0)
+        let planned = vec![query.planned.clone()];
+        let (mut answers, _) = self.run_planned(&query.system, planned, values).await?;
+        self.kept(query.schema(), answers.pop().unwrap_or_default())
     }
 
     /// An answer, whose memory is counted until the client has it: a cursor may keep it for long.
@@ -200,34 +192,36 @@ impl Session {
         Ok(Rows::new(schema, batches).holding(held))
     }
 
-    /// Rows, and the epoch they are of where they are of one.
+    /// The answer of each, all of them over rows that are read once, and the epoch of those where they are of one.
     pub(super) async fn run_planned(
         &mut self,
-        query: &Query,
+        system: &SystemCatalog,
+        planned: Vec<Planned>,
         values: &[ScalarValue],
-    ) -> Result<(Vec<RecordBatch>, Option<u64>), SqlError> {
+    ) -> Result<(Vec<Vec<RecordBatch>>, Option<u64>), SqlError> {
         let bindings = Bindings {
             parameters: values.to_vec(),
             now_us: self.transaction_time(),
         };
-        let mut planned = query.planned.clone();
-        if planned.is_template() {
+        let mut bound = Vec::with_capacity(planned.len());
+        for planned in planned {
             let values = bindings.clone();
-            planned = match planned.is_light {
-                true => planned.bind(&values)?,
-                false => self.compute(move || planned.bind(&values)).await?,
-            };
+            bound.push(match (planned.is_template(), planned.is_light) {
+                (false, _) => planned,
+                (true, true) => planned.bind(&values)?,
+                (true, false) => self.compute(move || planned.bind(&values)).await?,
+            });
         }
         // Whoever waits for memory holds no rows yet; but the time that others need is waited for before.
-        self.caught_up(query).await?;
+        self.caught_up(&bound).await?;
         let mut size = PermitSize::Small;
         loop {
             let permit = self.backend.permit(size).await;
-            let (rows, epoch) = match self.look_up(query, &planned).await? {
+            let (rows, epoch) = match self.look_up(system, &bound).await? {
                 Some(found) => found,
-                None => self.read(query).await?,
+                None => self.read(system, &bound).await?,
             };
-            let question = Arc::new((planned.clone(), bindings.clone(), rows));
+            let question = Arc::new((bound.clone(), bindings.clone(), rows));
             match self.execute_in(permit, &question).await {
                 Err(error) if size == PermitSize::Small && is_too_small(&error) => {
                     size = PermitSize::Large;
@@ -238,22 +232,22 @@ impl Session {
     }
 
     /// Waits until what the session has written to topics was read, if it asks for that.
-    async fn caught_up(&self, query: &Query) -> Result<(), SqlError> {
+    async fn caught_up(&self, bound: &[Planned]) -> Result<(), SqlError> {
         let after = tokens(self.settings.get("forebay.after")?)?;
-        if !after.is_empty() && !query.planned.reads.is_empty() {
+        if !after.is_empty() && bound.iter().any(|planned| !planned.reads.is_empty()) {
             let at = ReadAt { epoch: None, after };
             self.backend.snapshot(Vec::new(), at).await?;
         }
         Ok(())
     }
 
-    /// Runs it over these rows; what is too much for a small permit is tried again with a large one.
+    /// Runs each over these rows; what is too much for a small permit is tried again with a large one.
     pub(super) async fn execute(
         &self,
-        planned: Planned,
+        planned: Vec<Planned>,
         bindings: Bindings,
         rows: BTreeMap<String, Vec<Delta>>,
-    ) -> Result<Vec<RecordBatch>, SqlError> {
+    ) -> Result<Vec<Vec<RecordBatch>>, SqlError> {
         let question = Arc::new((planned, bindings, rows));
         let permit = self.backend.permit(PermitSize::Small).await;
         match self.execute_in(permit, &question).await {
@@ -269,18 +263,20 @@ impl Session {
         &self,
         permit: Permit,
         question: &Arc<Question>,
-    ) -> Result<Vec<RecordBatch>, SqlError> {
+    ) -> Result<Vec<Vec<RecordBatch>>, SqlError> {
         let question = question.clone();
         let (planned, _, rows) = &*question;
         let deltas = rows.values().flatten();
         let bytes = deltas.map(|delta| delta.rows().get_array_memory_size());
-        let is_light = planned.is_light && bytes.sum::<usize>() <= LIGHT_BYTES_MAX;
+        let is_light = planned.iter().all(|planned| planned.is_light)
+            && bytes.sum::<usize>() <= LIGHT_BYTES_MAX;
         let run = move || {
             let (planned, bindings, rows) = &*question;
-            let answer = execute(planned, bindings, rows, permit.bytes);
-            // Only now, also when nobody waits for the answer any more.
+            let answer = |planned: &Planned| execute(planned, bindings, rows, permit.bytes);
+            let answers = planned.iter().map(answer).collect();
+            // Only now, also when nobody waits for the answers any more.
             drop(permit);
-            answer
+            answers
         };
         match is_light {
             true => run(),
@@ -288,13 +284,14 @@ impl Session {
         }
     }
 
-    /// The rows that the query can see, if it reads one relation whose rows are found by what it asks of them.
+    /// The rows that the queries can see, if they read one relation whose rows are found by what they ask of them.
     async fn look_up(
         &mut self,
-        query: &Query,
-        planned: &Planned,
+        system: &SystemCatalog,
+        bound: &[Planned],
     ) -> Result<Option<Found>, SqlError> {
-        let mut reads = planned.reads.iter();
+        let reads: BTreeSet<&String> = bound.iter().flat_map(|planned| &planned.reads).collect();
+        let mut reads = reads.into_iter();
         let (Some(name), None) = (reads.next(), reads.next()) else {
             return Ok(None);
         };
@@ -302,20 +299,30 @@ impl Session {
         if self.transaction.is_open() || !self.settings.get("forebay.after")?.is_empty() {
             return Ok(None);
         }
-        let relation = query.system.all.get(name);
-        let Some(places) = planned.lookups.get(name) else {
-            return Ok(None);
-        };
-        let (Some(relation), Some((columns, keys))) =
-            (relation, lookup_keys(&query.system.all, name, places)?)
-        else {
+        let mut places = Vec::new();
+        for (at, planned) in bound.iter().enumerate() {
+            let Some(own) = planned.lookups.get(name) else {
+                return Ok(None);
+            };
+            // The rows that go by an UPDATE are found like those that come for them.
+            let mut others = bound[..at].iter();
+            if !others.any(|other| other.lookups.get(name) == Some(own)) {
+                places.extend(own.iter().cloned());
+            }
+        }
+        let (Some(relation), Some((columns, keys))) = (
+            system.all.get(name),
+            lookup_keys(&system.all, name, &places)?,
+        ) else {
             return Ok(None);
         };
         if !matches!(relation.kind, RelationKind::View | RelationKind::Table) {
             return Ok(None);
         }
         let snapshot = self.backend.lookup(name.clone(), columns, keys).await?;
-        check_columns(&query.system.all, &snapshot)?;
+        for (name, rows) in &snapshot.rows {
+            check_columns(&system.all, name, rows)?;
+        }
         let epoch = snapshot.epoch;
         Ok(Some((snapshot.rows, Some(epoch))))
     }
@@ -330,20 +337,21 @@ impl Session {
         }
     }
 
-    /// Rows of all relations that a query reads, as of one epoch.
-    async fn read(&mut self, query: &Query) -> Result<Found, SqlError> {
+    /// Rows of all relations that the queries read, as of one epoch.
+    async fn read(&mut self, system: &SystemCatalog, bound: &[Planned]) -> Result<Found, SqlError> {
         let mut rows = BTreeMap::new();
         let mut names = Vec::new();
         let asker = Asker {
             identity: &self.identity,
             settings: &self.settings,
         };
-        for name in &query.planned.reads {
-            if let Some(batch) = query.system.rows(name, &asker) {
+        let reads: BTreeSet<&String> = bound.iter().flat_map(|planned| &planned.reads).collect();
+        for name in reads {
+            if let Some(batch) = system.rows(name, &asker) {
                 rows.insert(name.clone(), vec![Delta::insert(batch?)]);
                 continue;
             }
-            let found = query.system.all.get(name);
+            let found = system.all.get(name);
             if found.is_some_and(|found| found.kind == RelationKind::System) {
                 let table = name.strip_prefix("forebay.").unwrap_or(name).to_owned();
                 let found = self.backend.system(table).await?;
@@ -355,7 +363,7 @@ impl Session {
         if names.is_empty() {
             return Ok((rows, None));
         }
-        let epoch = self.read_relations(&query.system, names, &mut rows).await?;
+        let epoch = self.read_relations(system, names, &mut rows).await?;
         Ok((rows, Some(epoch)))
     }
 
@@ -387,7 +395,6 @@ impl Session {
                 after: tokens(self.settings.get("forebay.after")?)?,
             };
             let snapshot = self.backend.snapshot(names, at).await?;
-            check_columns(&system.all, &snapshot)?;
             epoch = epoch.or(Some(snapshot.epoch));
             found = snapshot.rows;
         }
@@ -398,6 +405,7 @@ impl Session {
         for name in wanted {
             let kept = self.transaction.rows.get(&name).cloned();
             let mut deltas = kept.or_else(|| found.remove(&name)).unwrap_or_default();
+            check_columns(&system.all, &name, &deltas)?;
             // What it wrote itself, which nobody else sees yet.
             deltas.extend(self.transaction.written(&name).cloned());
             rows.insert(name, deltas);
@@ -431,28 +439,26 @@ impl Session {
     }
 }
 
-/// A view may be replaced between the planning of a query and its reading.
-fn check_columns(catalog: &Catalog, snapshot: &Snapshot) -> Result<(), SqlError> {
-    for (name, batches) in &snapshot.rows {
-        let views = catalog.get(name).filter(|r| r.kind == RelationKind::View);
-        let (Some(view), Some(batch)) = (views, batches.first()) else {
-            continue;
-        };
-        let columns = |schema: &Schema| {
-            let fields = schema.fields().iter();
-            let columns = fields.map(|field| (field.name().clone(), field.data_type().clone()));
-            columns.collect::<Vec<_>>()
-        };
-        if columns(&view.schema) != columns(&batch.rows().schema()) {
-            let message = format!("\"{name}\" was replaced while the query was planned");
-            return Err(SqlError::new(*b"0A000", message).with_hint("Ask again."));
-        }
+/// A view may be replaced between the planning of a query and its reading, or behind the first read of a transaction.
+fn check_columns(catalog: &Catalog, name: &str, rows: &[Delta]) -> Result<(), SqlError> {
+    let views = catalog.get(name).filter(|r| r.kind == RelationKind::View);
+    let (Some(view), Some(batch)) = (views, rows.first()) else {
+        return Ok(());
+    };
+    let columns = |schema: &Schema| {
+        let fields = schema.fields().iter();
+        let columns = fields.map(|field| (field.name().clone(), field.data_type().clone()));
+        columns.collect::<Vec<_>>()
+    };
+    if columns(&view.schema) == columns(&batch.rows().schema()) {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("\"{name}\" was replaced while the query was planned");
+    Err(SqlError::new(*b"0A000", message).with_hint("Ask again."))
 }
 
 /// Keys looked up for one question, those that it names twice among them; for more all rows are read.
-const LOOKUPS_MAX: usize = 1024;
+pub(super) const LOOKUPS_MAX: usize = 1024;
 
 /// Columns by which all rows that a query can see are found, and their values, one row for each combination.
 fn lookup_keys(

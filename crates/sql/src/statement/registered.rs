@@ -3,7 +3,7 @@
 //! The schema is taken once, when the source is created, and stands in the statement that is kept: what its columns are
 //! depends on nothing else afterwards.
 
-use super::{CreateSource, Statement, StatementKind, parse};
+use super::{CreateSource, Statement, StatementKind, parse, source_text::literal};
 use crate::{
     backend::{RegisteredSchema, SqlError},
     error::sqlstate,
@@ -49,17 +49,17 @@ impl Statement {
             ));
         }
         let mut written = vec![
-            format!("SUBJECT {}", quoted(&subject)),
+            format!("SUBJECT {}", literal(&subject)),
             "FRAMING REGISTRY".to_owned(),
-            format!("SCHEMA {}", quoted(&found.text)),
+            format!("SCHEMA {}", literal(&found.text)),
         ];
         if !found.others.is_empty() {
             let others = found.others.iter().map(|(name, text)| [&**name, &**text]);
             let others = serde_json::json!(others.collect::<Vec<_>>()).to_string();
-            written.push(format!("REFERENCES {}", quoted(&others)));
+            written.push(format!("REFERENCES {}", literal(&others)));
         }
         if let Some(message) = option(create, "message") {
-            written.push(format!("MESSAGE {}", quoted(message)));
+            written.push(format!("MESSAGE {}", literal(message)));
         }
         let words = create.registry.clone().unwrap_or_default();
         let (from, until) = (
@@ -83,8 +83,4 @@ impl Statement {
 fn option<'c>(create: &'c CreateSource, name: &str) -> Option<&'c str> {
     let mut options = create.options.iter();
     options.find_map(|(known, value)| (known == name).then_some(value.as_str()))
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

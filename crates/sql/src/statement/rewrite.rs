@@ -117,7 +117,7 @@ fn system_time_joins(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         let is_column = matches!(words[first].token, Token::Word(_))
             && last < words.len()
             && behind != Some(&Token::LParen);
-        let Some(on) = word_at_level(&words, last, "on").filter(|_| is_column) else {
+        let Some(on) = condition_of(&words, last).filter(|_| is_column) else {
             continue;
         };
         let mut condition = tokens(&format!(" {SYSTEM_TIME_MARK}("));
@@ -135,14 +135,13 @@ fn as_of_joins(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut from = 0;
     while let Some(at) = (from..words.len()).find(|at| is_word(&words[*at], "asof")) {
         from = at + 1;
-        if !is_join(&words, at + 1) {
-            continue;
-        }
-        let Some(on) = word_at_level(&words, at + 1, "on") else {
+        let on = own_join(&words, at + 1).and_then(|join| condition_of(&words, join + 1));
+        let Some(on) = on else {
             continue;
         };
         let mut condition = mark();
-        let matched = word_at_level(&words[..on], at + 1, "match_condition");
+        let is_matched = |word: &TokenWithSpan| is_word(word, "match_condition");
+        let matched = at_level(&words[..on], at + 1, is_matched);
         let end = matched.and_then(|matched| {
             let open = next_word(&words, matched + 1)?;
             (words[open].token == Token::LParen).then_some(())?;
@@ -165,36 +164,43 @@ fn as_of_joins(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     words
 }
 
-/// `JOIN`, `LEFT JOIN` and the like.
-fn is_join(words: &[TokenWithSpan], from: usize) -> bool {
+/// The place of JOIN in `JOIN`, `LEFT JOIN` and the like.
+fn own_join(words: &[TokenWithSpan], from: usize) -> Option<usize> {
     let mut from = from;
     for _ in 0..3 {
-        let Some(at) = next_word(words, from) else {
-            return false;
-        };
+        let at = next_word(words, from)?;
         if is_word(&words[at], "join") {
-            return true;
+            return Some(at);
         }
-        let is_kind = ["left", "inner", "outer"]
-            .iter()
-            .any(|kind| is_word(&words[at], kind));
-        if !is_kind {
-            return false;
-        }
+        let mut kinds = ["left", "inner", "outer"].iter();
+        kinds.find(|kind| is_word(&words[at], kind))?;
         from = at + 1;
     }
-    false
+    None
+}
+
+/// The ON of a join whose words go on here. One behind another join, or in another query, is that one's.
+fn condition_of(words: &[TokenWithSpan], from: usize) -> Option<usize> {
+    let ends = ["on", "using", "join", "select"];
+    let at = at_level(words, from, |word| {
+        ends.iter().any(|end| is_word(word, end)) || word.token == Token::Comma
+    })?;
+    is_word(&words[at], "on").then_some(at)
 }
 
 /// The next such word that no further parentheses are around.
-fn word_at_level(words: &[TokenWithSpan], from: usize, name: &str) -> Option<usize> {
+fn at_level(
+    words: &[TokenWithSpan],
+    from: usize,
+    is_sought: impl Fn(&TokenWithSpan) -> bool,
+) -> Option<usize> {
     let mut depth = 0;
     for (at, word) in words.iter().enumerate().skip(from) {
         depth += depth_of(word);
         if depth < 0 {
             return None;
         }
-        if depth == 0 && is_word(word, name) {
+        if depth == 0 && is_sought(word) {
             return Some(at);
         }
     }

@@ -6,7 +6,7 @@ use datafusion_sql::sqlparser::ast;
 
 use super::{CreateSource, SourceColumn, quoted, quoted_part};
 
-fn literal(text: &str) -> String {
+pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

@@ -253,3 +253,46 @@ fn nesting_and_length_are_bounded() {
     let long = format!("SELECT {}1", "1 + ".repeat(20_000));
     assert_eq!(parse(&long).expect_err("too long").sqlstate, *b"54001");
 }
+
+#[test]
+fn a_join_by_time_takes_no_condition_of_another_join() {
+    for (joins, wanted) in [
+        (
+            "a JOIN b FOR SYSTEM_TIME AS OF a.t AS b ON a.k = b.k JOIN c ON c.k = a.k",
+            Some("a JOIN b AS b ON forebay_system_time(a.t) AND a.k = b.k JOIN c ON c.k = a.k"),
+        ),
+        (
+            "c JOIN a USING (k) ASOF JOIN b MATCH_CONDITION (a.t >= b.t) ON a.k = b.k JOIN d ON true",
+            Some(
+                "c JOIN a USING(k) JOIN b ON forebay_as_of() AND (a.t >= b.t) AND a.k = b.k JOIN d ON true",
+            ),
+        ),
+        (
+            "a ASOF JOIN (b JOIN c ON b.k = c.k) ON a.k = b.k AND a.t >= b.t",
+            Some("a JOIN (b JOIN c ON b.k = c.k) ON forebay_as_of() AND a.k = b.k AND a.t >= b.t"),
+        ),
+        (
+            "a JOIN b FOR SYSTEM_TIME AS OF a.t AS b USING (k) JOIN c ON c.k = a.k",
+            None,
+        ),
+        (
+            "a JOIN b FOR SYSTEM_TIME AS OF a.t AS b JOIN c ON c.k = a.k",
+            None,
+        ),
+        ("a ASOF JOIN b JOIN c ON c.k = a.k", None),
+        ("a ASOF JOIN b USING (k) JOIN c ON c.k = a.k", None),
+        ("a ASOF JOIN b, c JOIN d ON c.k = d.k", None),
+        (
+            "a ASOF JOIN b UNION SELECT DISTINCT ON (c.k) 1 FROM c",
+            None,
+        ),
+    ] {
+        let read = parse(&format!("SELECT 1 FROM {joins}"));
+        let shown = read.ok().and_then(|mut read| match read.pop()?.kind {
+            StatementKind::Query(query) => Some(query.to_string()),
+            _ => None,
+        });
+        let wanted = wanted.map(|joins| format!("SELECT 1 FROM {joins}"));
+        assert_eq!(shown, wanted, "{joins}");
+    }
+}

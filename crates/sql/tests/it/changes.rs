@@ -76,6 +76,24 @@ fn rows_in_conflict_are_left_or_changed() {
                 "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET nope = 1",
                 "42703 column \"nope\" of relation \"t\" does not exist",
             ),
+            // Only the rows of its keys are there for it.
+            (
+                "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET n = (SELECT max(n) FROM t)",
+                "0A000 ON CONFLICT DO UPDATE with subqueries is not supported",
+            ),
+            (
+                "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET n = 0 \
+                 WHERE t.id NOT IN (SELECT id FROM t WHERE id = 2)",
+                "0A000 ON CONFLICT DO UPDATE with subqueries is not supported",
+            ),
+            (
+                "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET n = count(*) OVER ()",
+                "42P20 window functions are not allowed in ON CONFLICT DO UPDATE",
+            ),
+            (
+                "INSERT INTO t AS \"excluded\" VALUES (1, 1, 'p') ON CONFLICT DO NOTHING",
+                "42P09 table reference \"excluded\" is ambiguous",
+            ),
             (
                 "INSERT INTO t VALUES (1, 1, 'p') ON CONFLICT (id) DO UPDATE SET id = NULL",
                 "23502 null value in column \"id\" of relation \"t\" violates not-null constraint",
@@ -88,6 +106,13 @@ fn rows_in_conflict_are_left_or_changed() {
                 "",
             ),
             ("SELECT n, name FROM t WHERE id = 9", "5|z"),
+            ("CREATE TABLE excluded (id INT PRIMARY KEY)", ""),
+            ("INSERT INTO excluded VALUES (1)", ""),
+            (
+                "INSERT INTO excluded AS t VALUES (1), (2) ON CONFLICT DO NOTHING",
+                "42P09 table reference \"excluded\" is ambiguous",
+            ),
+            ("SELECT * FROM excluded", "1"),
         ],
     );
 }
@@ -108,8 +133,9 @@ fn rows_change_by_those_of_other_tables() {
             ),
             ("SELECT * FROM t", "1|15 2|26 3|30"),
             (
-                "UPDATE t AS x SET n = v.most FROM (SELECT id, max(n) AS most FROM u GROUP BY id) AS v WHERE x.id = v.id AND x.id = 2",
-                "",
+                "UPDATE t AS x SET n = v.most FROM (SELECT id, max(n) AS most FROM u GROUP BY id) AS v WHERE x.id = v.id AND x.id = 2 \
+                 RETURNING x.n + 1",
+                "8",
             ),
             ("SELECT * FROM t", "1|15 2|7 3|30"),
             (
@@ -130,11 +156,88 @@ fn rows_change_by_those_of_other_tables() {
                 "UPDATE t SET n = 1, n = 2 FROM u",
                 "42601 multiple assignments to same column \"n\"",
             ),
+            // Nothing goes by a name that both have.
+            (
+                "DELETE FROM t USING u WHERE id = 9",
+                "42702 column reference \"id\" is ambiguous",
+            ),
+            (
+                "UPDATE t SET n = 1 FROM u WHERE id = 9",
+                "42702 column reference \"id\" is ambiguous",
+            ),
+            (
+                "DELETE FROM t USING t WHERE id = 3",
+                "42701 column \"id\" specified more than once",
+            ),
+            ("SELECT * FROM t", "3|30"),
             (
                 "DELETE FROM t USING nowhere WHERE true",
                 "42P01 relation \"nowhere\" does not exist",
             ),
         ],
+    );
+}
+
+#[test]
+fn what_goes_and_what_comes_is_found_in_rows_that_are_read_once() {
+    let backend = Arc::new(Memory::default());
+    check(
+        &backend,
+        &[
+            ("CREATE TABLE t (id INT PRIMARY KEY, n INT)", ""),
+            ("CREATE TABLE u (id INT, n INT)", ""),
+            ("INSERT INTO t VALUES (1, 10), (2, 20)", ""),
+            ("INSERT INTO u VALUES (1, 5)", ""),
+        ],
+    );
+    let upsert = |rows: usize| {
+        format!(
+            "INSERT INTO t SELECT g, 0 FROM generate_series(1, {rows}) AS g ON CONFLICT DO NOTHING"
+        )
+    };
+    let t = || "t".to_owned();
+    for (statement, snapshots, lookups) in [
+        (
+            "UPDATE t SET n = u.n FROM u WHERE t.id = u.id".to_owned(),
+            vec![vec![t(), "u".to_owned()]],
+            vec![],
+        ),
+        (
+            "UPDATE t SET n = 7 WHERE id IN (1, 2)".to_owned(),
+            vec![],
+            vec![(t(), vec![0], 2)],
+        ),
+        ("UPDATE t SET n = 7".to_owned(), vec![vec![t()]], vec![]),
+        (upsert(1024), vec![], vec![(t(), vec![0], 1024)]),
+        (upsert(1025), vec![vec![t()]], vec![]),
+    ] {
+        assert_eq!(shown(&backend, &statement), "", "{statement}");
+        assert_eq!(backend.take_snapshots(), snapshots, "{statement}");
+        assert_eq!(backend.take_lookups(), lookups, "{statement}");
+    }
+    check(
+        &backend,
+        &[("SELECT count(*), max(id), sum(n) FROM t", "1025|1025|14")],
+    );
+}
+
+#[test]
+fn a_view_that_was_replaced_is_not_read_from_what_a_transaction_keeps() {
+    let backend = Arc::new(Memory::default());
+    check(
+        &backend,
+        &[
+            ("CREATE TABLE v (a INT)", ""),
+            ("INSERT INTO v VALUES (1)", ""),
+        ],
+    );
+    backend.make_view("v");
+    check(
+        &backend,
+        &[(
+            "BEGIN; SELECT a FROM v; CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT 'x' AS a; SELECT a FROM v",
+            "0A000 \"v\" was replaced while the query was planned",
+        )],
     );
 }
 
@@ -209,6 +312,11 @@ fn a_source_is_altered_where_nothing_else_would_be() {
             (
                 "SHOW CREATE MATERIALIZED VIEW v",
                 "v|CREATE MATERIALIZED VIEW v AS SELECT n FROM r",
+            ),
+            ("/* */ alter/**/MATERIALIZED VIEW v AS SELECT n FROM r", ""),
+            (
+                "SHOW CREATE MATERIALIZED VIEW v",
+                "v|CREATE/**/MATERIALIZED VIEW v AS SELECT n FROM r",
             ),
             (
                 "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT n FROM v",

@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc, thread};
 
 use arrow::{
-    array::{AsArray, RecordBatch},
-    compute::{cast, concat_batches},
+    array::{AsArray, RecordBatch, UInt64Array},
+    compute::{cast, concat_batches, take_record_batch},
     datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType},
+    row::{RowConverter, SortField},
 };
 use sql::{
     backend::SqlError,
     catalog::{Catalog, RelationKind},
-    execute::{execute, expanded},
+    execute::execute,
     planner::{Bindings, Planned, define, plan_change, plan_query},
     statement::{Statement, StatementKind, parse},
 };
@@ -425,6 +426,39 @@ fn step(
 
 fn nullable(schema: &SchemaRef) -> SchemaRef {
     sql::column_type::canonical_schema(schema)
+}
+
+/// Each row as often as its weights say.
+fn expanded(schema: &SchemaRef, deltas: &[Delta]) -> Result<RecordBatch, SqlError> {
+    let schema = nullable(schema);
+    let batches = deltas
+        .iter()
+        .map(|delta| RecordBatch::try_new(schema.clone(), delta.rows().columns().to_vec()));
+    let all = concat_batches(&schema, &batches.collect::<Result<Vec<_>, _>>()?)?;
+    let types = schema.fields().iter();
+    let types = types.map(|field| SortField::new(field.data_type().clone()));
+    let rows = RowConverter::new(types.collect())?.convert_columns(all.columns())?;
+    let weights = deltas
+        .iter()
+        .flat_map(|delta| (0..delta.len()).map(|row| delta.weight(row)));
+    let weights: Vec<i64> = weights.collect();
+    let has_gone = weights.iter().any(|weight| *weight < 0);
+    // Of equal rows some of which go, those that stay are where the first was.
+    let mut first = BTreeMap::new();
+    let mut counts = vec![0; weights.len()];
+    for (at, weight) in weights.iter().enumerate() {
+        let place = match has_gone {
+            true => *first.entry(rows.row(at)).or_insert(at),
+            false => at,
+        };
+        counts[place] += weight;
+    }
+    let places = counts.iter().enumerate().flat_map(|(at, count)| {
+        let count = usize::try_from(*count).expect("no more rows go than came");
+        std::iter::repeat_n(at as u64, count)
+    });
+    let places = UInt64Array::from_iter_values(places);
+    Ok(take_record_batch(&all, &places)?)
 }
 
 /// Several batches as one.

@@ -129,6 +129,10 @@ const ERRORS: &[(&str, &str)] = &[
         "42601 syntax error at or near \"EXPLAIN\" @9",
     ),
     (
+        "CREATE SOURCE s FROM TOPIC s (a INT) FORMAT AVRO WITH (framing = 'x')",
+        "22023 invalid value for option \"framing\": \"x\" hint It is none, confluent or registry.",
+    ),
+    (
         "INSERT INTO t VALUES (2) RETURNING (SELECT count(*) FROM t)",
         "0A000 RETURNING with subqueries is not supported",
     ),

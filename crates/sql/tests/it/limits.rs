@@ -35,7 +35,7 @@ fn what_an_argument_sizes_is_bounded() {
         .map(|number| format!("length(repeat('x', {}))", 16_000_000 + number))
         .collect();
     let values = vec!["(repeat('x', 16000000))"; 600].join(", ");
-    let cases: [(String, &str); 23] = [
+    let cases: [(String, &str); 24] = [
         // Values that would stay in the plan, each, if they were computed there.
         (format!("SELECT {}", large.join(", ")), "no error"),
         (format!("VALUES {values}"), "54000"),
@@ -110,6 +110,13 @@ fn what_an_argument_sizes_is_bounded() {
         ),
         (
             "SELECT generate_series(date '1970-01-01', date '1970-01-01' + 100000000, interval '1 day')"
+                .into(),
+            "54000",
+        ),
+        // They step by whole microseconds.
+        (
+            "SELECT count(*) FROM generate_series(timestamp '2021-01-01', timestamp '2021-01-01 00:00:30', \
+             interval '1999 nanoseconds')"
                 .into(),
             "54000",
         ),

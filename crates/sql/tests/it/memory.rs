@@ -21,7 +21,7 @@ use sql::{
         Backend, BoxFuture, Changes, Permit, PermitSize, ReadAt, RegisteredSchema, Snapshot,
         SqlError, Subscription,
     },
-    catalog::{Catalog, Relation, RelationId},
+    catalog::{Catalog, Relation, RelationId, RelationKind},
     postgres::{Access, Admission, Credentials, Peer},
 };
 use streams::{Definition, Delta};
@@ -35,6 +35,8 @@ struct State {
     epoch: u64,
     /// Relation, columns and how many keys.
     lookups: Vec<(String, Vec<usize>, usize)>,
+    /// Relations that were read whole, together.
+    snapshots: Vec<Vec<String>>,
     permits: Vec<PermitSize>,
     /// How often another thread was asked to compute.
     computed: usize,
@@ -74,6 +76,22 @@ impl Memory {
 
     pub fn take_lookups(&self) -> Vec<(String, Vec<usize>, usize)> {
         self.with(|state| std::mem::take(&mut state.lookups))
+    }
+
+    /// What was read whole since the last call.
+    pub fn take_snapshots(&self) -> Vec<Vec<String>> {
+        self.with(|state| std::mem::take(&mut state.snapshots))
+    }
+
+    /// A view of a table's rows, in its place.
+    pub fn make_view(&self, table: &str) {
+        self.with(|state| {
+            let catalog = Arc::make_mut(&mut state.catalog);
+            let found = catalog.get(table).expect("the table is there");
+            let mut view = found.as_ref().clone();
+            view.kind = RelationKind::View;
+            catalog.insert(view);
+        });
     }
 
     /// Permits that were asked for since the last call.
@@ -126,6 +144,7 @@ impl Backend for Memory {
 
     fn snapshot(&self, names: Vec<String>, _: ReadAt) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
         ready(self.with(|state| {
+            state.snapshots.push(names.clone());
             let rows = names.into_iter().map(|name| {
                 let rows = state.rows.get(&name).cloned().unwrap_or_default();
                 (name, rows.into_iter().map(Delta::insert).collect())

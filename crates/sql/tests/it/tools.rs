@@ -93,3 +93,13 @@ fn relations_and_columns_are_listed() {
         ["ann|forebay|delays"]
     );
 }
+
+#[test]
+fn a_text_is_no_question_for_the_search_path() {
+    let backend = backend();
+    let asked = "SELECT g FROM generate_series(1, 2) AS g WHERE 'current_schemas(' <> ''";
+    assert_eq!(texts(&backend, asked), ["1", "2"]);
+    let asked = "SELECT s.r, (current_schemas(false))[s.r] AS nspname \
+                 FROM generate_series(1, array_upper(current_schemas(false), 1)) AS s(r)";
+    assert_eq!(texts(&backend, asked), ["1|public"]);
+}

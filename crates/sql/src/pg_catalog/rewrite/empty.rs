@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Expr, GroupByExpr, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
-    TableWithJoins, Value, Visit, Visitor,
+    Expr, Function, GroupByExpr, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr,
+    TableFactor, TableWithJoins, Value, Visit, Visitor, visit_expressions,
 };
 
-use super::{bare_name, ident_text, null, parsed};
+use super::{arguments, bare_name, ident_text, literal_text, null, parsed};
 use crate::{backend::SqlError, pg_catalog::SystemCatalog};
 
 const AGGREGATES: &[&str] = &[
@@ -216,12 +216,10 @@ pub fn search_path(query: &Query) -> Result<Option<Query>, SqlError> {
     let SetExpr::Select(select) = query.body.as_ref() else {
         return Ok(None);
     };
-    let is_series = |from: &TableWithJoins| from.relation.to_string().contains("generate_series");
-    if !select.from.iter().any(is_series) {
-        return Ok(None);
-    }
-    let text = query.to_string();
-    if !text.contains("current_schemas(") && !text.contains("current_setting('search_path'") {
+    // By now a series in FROM is a query that calls it.
+    let is_series = |call: &Function| bare_name(&call.name) == "generate_series";
+    let mut relations = select.from.iter().map(|from| &from.relation);
+    if !relations.any(|relation| calls(relation, is_series)) || !calls(query, is_search_path) {
         return Ok(None);
     }
     let answer = match &select.projection[..] {
@@ -233,6 +231,26 @@ pub fn search_path(query: &Query) -> Result<Option<Query>, SqlError> {
         Expr::Subquery(answer) => Ok(Some(*answer)),
         _ => Ok(None),
     }
+}
+
+fn is_search_path(call: &Function) -> bool {
+    match bare_name(&call.name).as_str() {
+        "current_schemas" => true,
+        "current_setting" => {
+            let arguments = arguments(call);
+            let setting = arguments.first().and_then(|setting| literal_text(setting));
+            setting == Some("search_path")
+        }
+        _ => false,
+    }
+}
+
+fn calls(part: &impl Visit, is_sought: impl Fn(&Function) -> bool) -> bool {
+    let walked = visit_expressions(part, |expression| match expression {
+        Expr::Function(call) if is_sought(call) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    walked.is_break()
 }
 
 /// A function in FROM that has no rows here, as a query that has none.

@@ -8,14 +8,14 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::sqlparser::ast;
 
-use super::{PlannedChange, column_name, engine, of_statement, relation_named};
+use super::{PlannedChange, column_name, engine, of_one_row, of_statement, relation_named};
 use crate::{
     backend::SqlError,
     catalog::{Catalog, Relation, RelationId, RelationKind},
     column_type::canonical_schema,
     error::sqlstate,
-    planner::{Planned, planned, unknown_parameter},
-    statement::{StatementKind, parse},
+    planner::{Planned, names::ident_name, planned, unknown_parameter},
+    statement::{StatementKind, parse, quoted_part},
 };
 
 /// The rows that an INSERT proposes, to its ON CONFLICT.
@@ -82,7 +82,7 @@ impl<'c> Target<'c> {
         format!(
             "{}.{}",
             self.name,
-            quoted(self.relation.schema.field(at).name())
+            quoted_part(self.relation.schema.field(at).name())
         )
     }
 
@@ -130,10 +130,6 @@ impl<'c> Target<'c> {
             .project(columns)?
             .build()?)
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn list<T: ToString>(parts: &[T]) -> String {
@@ -245,12 +241,14 @@ pub fn delete(
         return Err(SqlError::unsupported("DELETE is from one table"));
     };
     let target = Target::of_factor(catalog, table)?;
+    let (table, using) = (&target.from, list(using));
+    let matches = condition(delete.selection.as_ref());
+    // In the subquery below a name that both have would be that of USING, and then each row goes.
+    let both = format!("SELECT 1 FROM {table}, {using} WHERE {matches}");
+    logical(catalog, &both, types)?;
     let removed = format!(
-        "SELECT {} FROM {} WHERE EXISTS (SELECT 1 FROM {} WHERE {})",
-        list(&target.columns()),
-        target.from,
-        list(using),
-        condition(delete.selection.as_ref())
+        "SELECT {} FROM {table} WHERE EXISTS (SELECT 1 FROM {using} WHERE {matches})",
+        list(&target.columns())
     );
     let removed = logical(catalog, &removed, types)?;
     change(&target, Some(removed), None, types)
@@ -299,9 +297,18 @@ pub fn insert(
     // Only what is done in conflict can name the table by it.
     let alias = insert.table_alias.take().map(|alias| alias.alias);
     let target = Target::new(catalog, &name, alias.as_ref())?;
+    let is_excluded = |alias: &ast::Ident| ident_name(alias) == EXCLUDED;
+    if target.relation.name == EXCLUDED || alias.as_ref().is_some_and(is_excluded) {
+        let message = format!("table reference \"{EXCLUDED}\" is ambiguous");
+        return Err(SqlError::new(sqlstate::AMBIGUOUS_ALIAS, message)
+            .with_hint("ON CONFLICT calls the row by this name that was proposed."));
+    }
     let updates = match &on.action {
         ast::OnConflictAction::DoNothing => None,
-        ast::OnConflictAction::DoUpdate(update) => Some(update),
+        ast::OnConflictAction::DoUpdate(update) => {
+            of_one_row(update, "ON CONFLICT DO UPDATE")?;
+            Some(update)
+        }
     };
     let key = conflict_key(&target, on.conflict_target.as_ref(), updates.is_some())?;
     let base = of_statement(catalog, ast::Statement::Insert(insert.clone()), types)?;
@@ -311,7 +318,7 @@ pub fn insert(
     let with_excluded = with_excluded(catalog, &target.relation.schema);
     let excluded = |at: &usize| {
         let name = target.relation.schema.field(*at).name();
-        format!("{EXCLUDED}.{}", quoted(name))
+        format!("{EXCLUDED}.{}", quoted_part(name))
     };
     let same: Vec<String> = key
         .iter()
@@ -382,7 +389,7 @@ fn conflict_key(
         Some(ast::ConflictTarget::Columns(columns)) => {
             let mut places = Vec::with_capacity(columns.len());
             for column in columns {
-                let name = crate::planner::names::ident_name(column);
+                let name = ident_name(column);
                 places.push(schema.index_of(&name).map_err(|_| {
                     let message = format!("column \"{name}\" does not exist");
                     SqlError::new(sqlstate::UNDEFINED_COLUMN, message)
