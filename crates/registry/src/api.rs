@@ -261,7 +261,7 @@ pub(crate) fn described(registry: &Registry, id: u32, asked: &Asked<'_>) -> Resu
     let schema = registry.schema(id).ok_or(Refusal::IdUnknown(id))?;
     let mut text = schema.text.to_string();
     if asked.parameter("format") == Some("serialized") {
-        let others = registry.others(&schema.references, true)?;
+        let others = registry.others(id)?;
         text = schema.descriptor(&others).unwrap_or(text);
     }
     let mut described = json!({ "schema": text });

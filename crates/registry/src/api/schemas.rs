@@ -39,9 +39,7 @@ pub fn list(registry: &Registry, asked: &Asked<'_>) -> Result<Answer, Refusal> {
             return 0;
         };
         let others = match is_serialized {
-            true => registry
-                .others(&schema.references, true)
-                .unwrap_or_default(),
+            true => registry.others(version.id).unwrap_or_default(),
             false => Vec::new(),
         };
         let others = others.iter().map(|(_, text)| text.len());

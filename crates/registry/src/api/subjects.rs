@@ -80,7 +80,7 @@ pub fn find(registry: &Registry, asked: &Asked<'_>, subject: &str) -> Result<Ans
     }
     let wanted = asked.body()?;
     let schema = wanted.schema(registry)?;
-    let wanted = Wanted::of(&schema);
+    let wanted = registry.wanted(&schema);
     let mut versions = registry.versions(subject, with_deleted).rev();
     let found = versions.find(|(_, version)| registry.is_same(&wanted, version.id));
     let found = found.ok_or(Refusal::SchemaUnknown)?;
@@ -136,7 +136,7 @@ pub fn register(registry: &Registry, asked: &Asked<'_>, subject: &str) -> Result
     let given = Given::of(&body)?;
     let schema = body.schema(registry)?;
     let parsed = registry.parse(&schema)?;
-    let wanted = Wanted::of(&schema);
+    let wanted = registry.wanted(&schema);
     // Who registers what is there changes nothing: no mode refuses that.
     let mut live = registry.versions(subject, false).rev();
     let found = live.find(|(number, version)| {
@@ -311,10 +311,7 @@ fn reasons_against(
     let mut reasons = Vec::new();
     let mut steps = STEPS_MAX;
     for (number, version) in against {
-        let Some(schema) = registry.schema(version.id) else {
-            continue;
-        };
-        let Some(old) = registry.parse_within(schema, &mut steps)? else {
+        let Some(old) = registry.parse_within(version.id, &mut steps)? else {
             reasons.push(format!("too much to compare before version {number}"));
             break;
         };
