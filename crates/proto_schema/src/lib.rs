@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use descriptor::DescriptorError;
+pub use descriptor::{DescriptorError, put_varint};
 
 /// Levels that messages may be declared within each other.
 const DEPTH_MAX: usize = 32;

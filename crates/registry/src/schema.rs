@@ -198,11 +198,11 @@ impl Schema {
         }
     }
 
-    /// As `?format=serialized` wants it, of a Protobuf file.
+    /// As `?format=serialized` wants it, of a Protobuf file unless it is too long.
     pub fn descriptor(&self, others: &[(String, Arc<str>)]) -> Option<String> {
         match self.parse(others).ok()? {
             Parsed::Protobuf(schema) => {
-                let bytes = schema.to_descriptor("default");
+                let bytes = schema.to_descriptor("default").ok()?;
                 Some(base64::engine::general_purpose::STANDARD.encode(bytes))
             }
             _ => None,

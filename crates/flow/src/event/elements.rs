@@ -3,9 +3,9 @@
 use super::{
     DecodeError, Event, Input, Schema, Timestamp,
     fields::plain,
-    input::{put_bytes, put_varint},
+    input::put_bytes,
 };
-use proto_schema::{COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT};
+use proto_schema::{COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT, put_varint};
 use streams::format::Reason;
 
 /// The usual way of a type on the wire.
