@@ -103,12 +103,7 @@ impl Check<'_> {
 
     fn reads(&mut self, reader: TypeId, writer: TypeId, at: &str) -> bool {
         let pair = (reader, writer);
-        match self.known.get(&pair) {
-            Some(true) => return true,
-            // Its reasons were told where it was met first, and may have been taken back with a union's branch.
-            Some(false) => return self.mismatch(reader, writer, at),
-            None => {}
-        }
+        // Also of what is known: the unions of many fields may have the same branches.
         self.steps += 1 + at.len() / STEP_BYTES;
         if self.depth == DEPTH_MAX || self.steps > self.steps_max {
             return self.refuse(
@@ -116,6 +111,12 @@ impl Check<'_> {
                 "TOO_LARGE",
                 "the schemas are too large to compare".into(),
             );
+        }
+        match self.known.get(&pair) {
+            Some(true) => return true,
+            // Its reasons were told where it was met first, and may have been taken back with a union's branch.
+            Some(false) => return self.mismatch(reader, writer, at),
+            None => {}
         }
         let begun = self.assumed.len();
         self.assumed.push(pair);

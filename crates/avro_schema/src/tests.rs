@@ -286,6 +286,24 @@ fn steps_are_taken_from_what_is_given() {
 }
 
 #[test]
+fn what_is_known_takes_steps_too() {
+    let types: Vec<Value> = (0..30)
+        .map(|at| json!({"type": "fixed", "name": format!("F{at}"), "size": 1}))
+        .collect();
+    let names: Vec<String> = (0..30).map(|at| format!("F{at}")).collect();
+    let mut fields = vec![json!({"name": "first", "type": types})];
+    fields.extend((0..50).map(|at| json!({"name": format!("f{at}"), "type": names})));
+    let schema = parse(&record(json!(fields)));
+    let (given, mut steps) = (1 << 20, 1 << 20);
+    assert!(crate::unreadable(&schema, &schema, &mut steps).is_empty());
+    assert!(
+        given - steps > 20_000,
+        "pairs of each field: {}",
+        given - steps
+    );
+}
+
+#[test]
 fn what_is_no_new_schema_is_refused() {
     let named = |name: &str, size| json!({"type": "fixed", "name": name, "size": size});
     let cases = [

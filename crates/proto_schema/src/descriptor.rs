@@ -371,14 +371,14 @@ impl Schema {
         let mut out = Vec::new();
         put_bytes(&mut out, 1, last(&message.name).as_bytes());
         let mut one_ofs: Vec<String> = Vec::new();
-        let mut places: BTreeMap<&String, usize> = BTreeMap::new();
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for name in message
             .fields
             .iter()
-            .filter_map(|field| field.one_of.as_ref())
+            .filter_map(|field| field.one_of.as_deref())
         {
             places.entry(name).or_insert_with(|| {
-                one_ofs.push(name.clone());
+                one_ofs.push(name.to_owned());
                 one_ofs.len() - 1
             });
         }
@@ -388,7 +388,7 @@ impl Schema {
                 && field.one_of.is_none()
                 && !matches!(field.kind, Kind::Message(_));
             let place = match &field.one_of {
-                Some(name) => places.get(name).copied(),
+                Some(name) => places.get(&**name).copied(),
                 None if is_optional => {
                     one_ofs.push(format!("_{}", field.name));
                     Some(one_ofs.len() - 1)

@@ -144,7 +144,11 @@ fn with_maps(value: &str, maps: usize, other: &str) -> Vec<u8> {
     let mut message = Vec::new();
     put_bytes(&mut message, 1, b"M");
     for map in 0..maps {
-        put_bytes(&mut message, 2, &field(&format!("a{map}"), (11, ".p.M.AEntry")));
+        put_bytes(
+            &mut message,
+            2,
+            &field(&format!("a{map}"), (11, ".p.M.AEntry")),
+        );
     }
     put_bytes(&mut message, 2, &field("other", (11, other)));
     put_bytes(&mut message, 3, &entry);
@@ -155,9 +159,15 @@ fn with_maps(value: &str, maps: usize, other: &str) -> Vec<u8> {
 fn a_short_descriptor_makes_no_long_text() {
     assert!(text_of(&with_maps(".q.V", 1000, ".q.V")).is_ok());
     let long = "v".repeat(100_000);
-    assert_eq!(text_of(&with_maps(&long, 1, ".q.V")), Err(DescriptorError::Name));
+    assert_eq!(
+        text_of(&with_maps(&long, 1, ".q.V")),
+        Err(DescriptorError::Name)
+    );
     let long = "v".repeat(500);
-    assert_eq!(text_of(&with_maps(&long, 5000, ".q.V")), Err(DescriptorError::Length));
+    assert_eq!(
+        text_of(&with_maps(&long, 5000, ".q.V")),
+        Err(DescriptorError::Length)
+    );
 }
 
 #[test]
@@ -187,6 +197,27 @@ fn names_are_bounded() {
     let schema = Schema::parse("message A { required bool b = 1; }").expect("a schema");
     let field = &schema.messages[0].fields[0];
     assert!(field.is_required && field.kind == Kind::Scalar(Scalar::Bool));
+}
+
+#[test]
+fn maps_and_scopes_are_bounded() {
+    let maps = |count: usize| {
+        let maps = (1..=count).map(|number| format!("map<int32, int32> f{number} = {number};"));
+        Schema::parse(&format!("message M {{ {} }}", maps.collect::<String>()))
+    };
+    assert!(maps(1000).is_ok());
+    assert!(maps(5000).is_err(), "each is a type");
+    let fields = |scopes: usize, count: usize| {
+        let package = vec!["a"; scopes].join(".");
+        let fields = (1..=count).map(|number| format!("Any f{number} = {number};"));
+        let fields: String = fields.collect();
+        let any = "message Any {}";
+        let text = format!("package {package}; message M {{ {fields} }}");
+        Schema::parse_with(&[any], &text)
+    };
+    assert!(fields(4, 20_000).is_ok());
+    assert!(fields(200, 1000).is_ok());
+    assert!(fields(200, 20_000).is_err(), "each scope is looked in");
 }
 
 #[test]

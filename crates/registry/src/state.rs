@@ -419,11 +419,7 @@ impl Registry {
         self.gathered(&kept.schema.references, &kept.named)
     }
 
-    fn gathered(
-        &self,
-        references: &[Reference],
-        named: &[Option<u32>],
-    ) -> Result<Others, Refusal> {
+    fn gathered(&self, references: &[Reference], named: &[Option<u32>]) -> Result<Others, Refusal> {
         let mut found = Gathered {
             registry: self,
             seen: BTreeSet::new(),

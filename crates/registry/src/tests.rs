@@ -368,7 +368,8 @@ fn schemas_name_others() {
 fn what_a_schema_names_stays_what_it_was() {
     let mut served = Served::default();
     let money = |fields: &str| {
-        let schema = format!("{{\"type\": \"record\", \"name\": \"Money\", \"fields\": [{fields}]}}");
+        let schema =
+            format!("{{\"type\": \"record\", \"name\": \"Money\", \"fields\": [{fields}]}}");
         json!({ "schema": schema })
     };
     let order = order("{\"name\": \"price\", \"type\": \"Money\"}");
@@ -701,6 +702,47 @@ fn an_answer_is_bounded_by_its_bytes() {
     assert_eq!(counted(served.get("/schemas")), Some(5));
     assert_eq!(counted(served.get("/schemas?offset=5&limit=2")), Some(2));
     assert_eq!(counted(served.get("/subjects")), Some(20));
+}
+
+#[test]
+fn what_is_compiled_is_counted_as_it_is() {
+    let mut served = Served::default();
+    let name = "a".repeat(400);
+    let fields = (1..=4000).map(|number| format!("A f{number} = {number};"));
+    let fields: String = fields.collect();
+    let text = format!("package {name}; message A {{}} message B {{ {fields} }}");
+    for subject in 0..5 {
+        let body = json!({ "schema": text, "schemaType": "PROTOBUF" });
+        served.post(&format!("/subjects/s{subject}/versions"), body);
+    }
+    let mut counted = |path: &str| {
+        let said: Value = serde_json::from_str(&served.get(path)[4..]).expect("JSON");
+        said.as_array().map(Vec::len)
+    };
+    assert_eq!(counted("/schemas"), Some(5));
+    assert_eq!(counted("/schemas?format=serialized"), Some(2));
+    assert_eq!(counted("/schemas?format=serialized&offset=2"), Some(2));
+}
+
+#[test]
+fn the_last_number_of_a_version_is_the_last() {
+    let mut served = Served::default();
+    served.put("/mode/a", json!({ "mode": "IMPORT" }));
+    let last = json!({ "schema": "\"int\"", "id": 1, "version": i32::MAX });
+    let said = [
+        served.post("/subjects/a/versions", last),
+        served.import("a", "\"long\"", 2),
+        served.delete("/mode/a"),
+        served.register("a", "\"long\""),
+        served.get("/subjects/a/versions/latest"),
+    ];
+    expect![[r#"
+        200 {"id":1}
+        507 {"error_code":50007,"message":"The registry holds no more: versions"}
+        200 {"mode":"IMPORT"}
+        507 {"error_code":50007,"message":"The registry holds no more: versions"}
+        200 {"id":1,"schema":"\"int\"","subject":"a","version":2147483647}"#]]
+    .assert_eq(&said.join("\n"));
 }
 
 #[test]

@@ -169,10 +169,14 @@ pub fn register(registry: &Registry, asked: &Asked<'_>, subject: &str) -> Result
     }
     let known = registry.id_of(&wanted);
     let id = known.unwrap_or(registry.id_max().saturating_add(1));
-    let version = registry
-        .newest(subject, true)
-        .map_or(1, |(newest, _)| newest.saturating_add(1));
+    let version = next_version(registry, subject)?;
     put(registry, subject, (version, id), schema)
+}
+
+fn next_version(registry: &Registry, subject: &str) -> Result<i32, Refusal> {
+    let newest = registry.newest(subject, true);
+    let next = newest.map_or(Some(1), |(newest, _)| newest.checked_add(1));
+    next.ok_or(Refusal::Full("versions"))
 }
 
 /// Numbers that a request names itself; those that stand for "the next" are none.
@@ -214,11 +218,8 @@ fn import(
         let text = format!("Overwrite new schema with id {id} is not permitted.");
         return Err(Refusal::NotPermitted(text));
     }
-    let next = registry
-        .newest(subject, true)
-        .map_or(1, |(newest, _)| newest.saturating_add(1));
     let version = match given.version {
-        None => next,
+        None => next_version(registry, subject)?,
         Some(version) => i32::try_from(version)
             .ok()
             .filter(|version| *version > 0)
