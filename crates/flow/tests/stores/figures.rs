@@ -8,7 +8,7 @@ use streams::{
     graph::StateKey,
 };
 
-use crate::kept::{Kind, TempDir};
+use crate::kept::{Kind, TempDir, on_shard};
 
 const WRITES: u32 = 10;
 /// Of all entries, in a write behind the first.
@@ -89,13 +89,7 @@ async fn measure(kind: Kind, entries: u64) {
 
 fn measure_all(entries: u64) {
     for kind in [Kind::Runs, Kind::Redb, Kind::Fjall] {
-        let config = runtime::Config {
-            shards: 1,
-            cpus: Some(Vec::new()),
-            ..runtime::Config::default()
-        };
-        let running = runtime::start(config, move || measure(kind, entries));
-        running.expect("a shard starts").join().expect("it ends");
+        on_shard(move || measure(kind, entries));
     }
 }
 
