@@ -349,9 +349,8 @@ impl NodeTopics {
         &self,
         work: impl Future<Output = Result<T, LogError>>,
     ) -> Result<T, LogError> {
-        let mut done = Err(LogError::Stopping);
-        first(async { done = work.await }, self.stopping.triggered()).await;
-        done
+        let done = first(work, self.stopping.triggered()).await;
+        done.unwrap_or(Err(LogError::Stopping))
     }
 }
 
