@@ -42,8 +42,8 @@ pub struct Asked {
     pub path: String,
     pub query: String,
     pub body: Vec<u8>,
-    /// Held as long as the request is, also when whoever asked is gone.
-    pub permit: OwnedSemaphorePermit,
+    /// A turn, and room for the body: held as long as the request is, also when whoever asked is gone.
+    pub permits: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
 /// Why a request has no answer.
@@ -230,6 +230,9 @@ impl SchemaStore {
                     });
                     for (id, schema) in schemas.iter() {
                         known.add(*id, schema.clone());
+                        if runtime::should_yield() {
+                            runtime::yield_now().await;
+                        }
                     }
                 });
             told.await;
