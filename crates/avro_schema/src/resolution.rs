@@ -105,18 +105,19 @@ impl Check<'_> {
         let pair = (reader, writer);
         // Also of what is known: the unions of many fields may have the same branches.
         self.steps += 1 + at.len() / STEP_BYTES;
-        if self.depth == DEPTH_MAX || self.steps > self.steps_max {
+        let is_too_long = self.steps > self.steps_max;
+        match self.known.get(&pair).filter(|_| !is_too_long) {
+            Some(true) => return true,
+            // Its reasons were told where it was met first, and may have been taken back with a union's branch.
+            Some(false) => return self.mismatch(reader, writer, at),
+            None => {}
+        }
+        if self.depth == DEPTH_MAX || is_too_long {
             return self.refuse(
                 at,
                 "TOO_LARGE",
                 "the schemas are too large to compare".into(),
             );
-        }
-        match self.known.get(&pair) {
-            Some(true) => return true,
-            // Its reasons were told where it was met first, and may have been taken back with a union's branch.
-            Some(false) => return self.mismatch(reader, writer, at),
-            None => {}
         }
         let begun = self.assumed.len();
         self.assumed.push(pair);

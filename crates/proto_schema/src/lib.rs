@@ -272,7 +272,7 @@ impl Schema {
                 let line = declared.line;
                 let kind = self.find(&message.name, name, &mut lookups);
                 if lookups > LOOKUPS_MAX {
-                    let expected = "fewer types in less scopes";
+                    let expected = "fewer types to look for";
                     return Err(SchemaError::Text { line, expected });
                 }
                 let kind = kind.ok_or_else(|| {
