@@ -1,7 +1,7 @@
 //! Avro schemas from their JSON (specification 1.12): types, defaults, and whether one reads what another wrote.
 //!
 //! # Limits
-//! Types of a schema and their nesting; beyond, it is refused.
+//! Types of a schema and their nesting, their names and aliases; beyond, it is refused.
 //!
 //! # Instead of
 //! `apache-avro`: values of a dynamic type and a codec for them come with it, and its comparison of schemas follows types
@@ -26,6 +26,8 @@ pub use resolution::{WrittenFields, unreadable};
 
 /// Types that a schema may consist of.
 const TYPES_MAX: usize = 4096;
+/// Of a name with its namespace: a namespace stands once in the text and in the name of each type.
+const NAME_BYTES_MAX: usize = 512;
 /// Levels that a schema's text may nest its types.
 const DEPTH_MAX: usize = 64;
 
@@ -99,10 +101,11 @@ struct Named {
     default: Option<String>,
 }
 
-/// Named types so far, and how deep the text is nested.
+/// Named types so far, how many aliases they have, and how deep the text is nested.
 #[derive(Default)]
 struct Names {
     known: BTreeMap<String, TypeId>,
+    aliases: usize,
     depth: usize,
 }
 
@@ -208,7 +211,8 @@ impl Schema {
                     Ok(id)
                 }
                 None => {
-                    let known = names.known.get(&full_name(name, space));
+                    let full = full_name(name, space);
+                    let known = full.and_then(|full| names.known.get(&full));
                     let known = known.or_else(|| names.known.get(name));
                     known
                         .copied()
@@ -283,6 +287,7 @@ impl Schema {
         let list = |name: &str| members.get(name).and_then(Value::as_array);
         let name = text("name").ok_or(invalid("a name"))?;
         let name = full_name(name, text("namespace").unwrap_or(space));
+        let name = name.ok_or(invalid("a shorter name"))?;
         if !name.split('.').all(is_name) {
             return Err(invalid("a name of letters, digits and underscores"));
         }
@@ -292,10 +297,15 @@ impl Schema {
         if names.known.insert(name.clone(), id).is_some() {
             return Err(invalid("a name of its own for each type"));
         }
+        names.aliases += aliases(members).count();
+        if names.aliases > TYPES_MAX {
+            return Err(invalid("fewer aliases"));
+        }
         let aliases = aliases(members).map(|alias| full_name(alias, &space));
+        let aliases: Option<Vec<String>> = aliases.collect();
         let named = Named {
             name,
-            aliases: aliases.collect(),
+            aliases: aliases.ok_or(invalid("a shorter alias"))?,
             default: text("default").map(str::to_owned),
         };
         self.types[id.0] = match kind {
@@ -362,12 +372,19 @@ fn is_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-fn full_name(name: &str, space: &str) -> String {
-    if name.contains('.') || space.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{space}.{name}")
+/// `None`: it is too long.
+fn full_name(name: &str, space: &str) -> Option<String> {
+    let space = match name.contains('.') {
+        true => "",
+        false => space,
+    };
+    if space.len() + name.len() >= NAME_BYTES_MAX {
+        return None;
     }
+    Some(match space {
+        "" => name.to_owned(),
+        space => format!("{space}.{name}"),
+    })
 }
 
 fn primitive(name: &str) -> Option<Type> {

@@ -103,14 +103,16 @@ impl Check<'_> {
 
     fn reads(&mut self, reader: TypeId, writer: TypeId, at: &str) -> bool {
         let pair = (reader, writer);
-        match self.known.get(&pair) {
+        // Also of what is known: the unions of many fields may have the same branches.
+        self.steps += 1 + at.len() / STEP_BYTES;
+        let is_too_long = self.steps > self.steps_max;
+        match self.known.get(&pair).filter(|_| !is_too_long) {
             Some(true) => return true,
             // Its reasons were told where it was met first, and may have been taken back with a union's branch.
             Some(false) => return self.mismatch(reader, writer, at),
             None => {}
         }
-        self.steps += 1 + at.len() / STEP_BYTES;
-        if self.depth == DEPTH_MAX || self.steps > self.steps_max {
+        if self.depth == DEPTH_MAX || is_too_long {
             return self.refuse(
                 at,
                 "TOO_LARGE",

@@ -286,6 +286,46 @@ fn steps_are_taken_from_what_is_given() {
 }
 
 #[test]
+fn a_long_namespace_is_not_written_for_each_type() {
+    let fields = |count: usize| {
+        let fields = (0..count).map(|at| json!({"name": format!("f{at}"), "type": "R"}));
+        fields.collect::<Vec<_>>()
+    };
+    let of = |space: &str, count: usize| json!({"type": "record", "name": "R", "namespace": space, "fields": fields(count)});
+    let mut long = of(&"n".repeat(100_000), 1000);
+    assert!(Schema::parse(&long.to_string()).is_err());
+    let mut many = of(&"n".repeat(500), 100_000);
+    assert!(Schema::parse(&many.to_string()).is_ok());
+    for schema in [&mut long, &mut many] {
+        let before = schema.to_string().len();
+        canonical(schema);
+        let grown = schema.to_string().len() - before;
+        assert!(grown < 5 << 20, "by {grown} bytes");
+    }
+    let aliases: Vec<String> = (0..5000).map(|at| format!("A{at}")).collect();
+    let with_aliases = json!({"type": "fixed", "name": "F", "size": 1, "aliases": aliases});
+    assert!(Schema::parse(&with_aliases.to_string()).is_err());
+}
+
+#[test]
+fn what_is_known_takes_steps_too() {
+    let types: Vec<Value> = (0..30)
+        .map(|at| json!({"type": "fixed", "name": format!("F{at}"), "size": 1}))
+        .collect();
+    let names: Vec<String> = (0..30).map(|at| format!("F{at}")).collect();
+    let mut fields = vec![json!({"name": "first", "type": types})];
+    fields.extend((0..50).map(|at| json!({"name": format!("f{at}"), "type": names})));
+    let schema = parse(&record(json!(fields)));
+    let (given, mut steps) = (1 << 20, 1 << 20);
+    assert!(crate::unreadable(&schema, &schema, &mut steps).is_empty());
+    assert!(
+        given - steps > 20_000,
+        "pairs of each field: {}",
+        given - steps
+    );
+}
+
+#[test]
 fn what_is_no_new_schema_is_refused() {
     let named = |name: &str, size| json!({"type": "fixed", "name": name, "size": size});
     let cases = [

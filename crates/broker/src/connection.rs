@@ -37,12 +37,12 @@ use runtime::{
     Class, Instant,
     budget::Permit,
     net::TcpStream,
-    sync::{Notify, channel},
+    sync::{self, Notify, channel},
 };
 
 use crate::{
     broker::Broker,
-    dispatch, race,
+    dispatch,
     request::{LocalFuture, Reply, RequestContext, RequestError, Response},
 };
 use frames::{FrameError, FrameReader};
@@ -214,7 +214,7 @@ impl Reading {
         loop {
             let stopping = self.broker.shutdown.triggered();
             let idle = self.broker.settings.connection_idle;
-            let frame = match race::first(self.frames.next(idle), stopping).await {
+            let frame = match sync::first(self.frames.next(idle), stopping).await {
                 // The node stops, or the client has said all it had to say.
                 None | Some(Ok(None)) => return,
                 Some(Ok(Some(frame))) => frame,
@@ -448,7 +448,7 @@ async fn write(broker: &Broker, stream: &TcpStream, mut frames: IoBuf) -> bool {
         let mut piece = pin!(stream.write(frames.slice(0..bytes)));
         frames.advance(bytes);
         let written = loop {
-            let waited = race::first(piece.as_mut(), runtime::sleep(PIECE_TIME)).await;
+            let waited = sync::first(piece.as_mut(), runtime::sleep(PIECE_TIME)).await;
             match waited {
                 Some(written) => break written,
                 None if runtime::now() >= deadline || others_wait(broker) => return false,
@@ -483,7 +483,7 @@ async fn gather(
             break;
         };
         if let Answer::Later(response) = &mut next.answer {
-            match race::now(response.as_mut()).await {
+            match sync::now(response.as_mut()).await {
                 Some(response) => next.answer = Answer::Now(response?),
                 None => {
                     *carried = Some(next);
@@ -512,7 +512,7 @@ async fn wait(
     mut response: LocalFuture<Result<Response, RequestError>>,
 ) -> Result<Response, RequestError> {
     loop {
-        match race::first(response.as_mut(), runtime::sleep(PIECE_TIME)).await {
+        match sync::first(response.as_mut(), runtime::sleep(PIECE_TIME)).await {
             Some(response) => return response,
             None => {
                 let behind = unsent.requests.get() + unsent.bytes.get() as u64;

@@ -17,9 +17,12 @@ use std::{
 };
 
 use base::{Offset, PartitionKey, ShardId};
-use runtime::{Class, Instant, sync::Notify};
+use runtime::{
+    Class, Instant,
+    sync::{Notify, first},
+};
 
-use crate::{broker::Broker, race};
+use crate::broker::Broker;
 
 /// A partition and the high watermark its reader saw.
 #[derive(Clone, Copy)]
@@ -62,7 +65,7 @@ pub async fn wait(
         if owner == asker {
             waits.push(Box::pin(async move {
                 let moved = wait_here(&broker, &watched, bytes);
-                race::first(moved, runtime::sleep_until(deadline)).await;
+                first(moved, runtime::sleep_until(deadline)).await;
             }));
         } else {
             called_off.shards.push(owner);
@@ -87,7 +90,7 @@ pub async fn wait(
             Poll::Pending
         }
     });
-    race::first(any, broker.shutdown.triggered()).await;
+    first(any, broker.shutdown.triggered()).await;
 }
 
 /// Calls off, when dropped, what other shards still wait for on our behalf.
@@ -132,10 +135,10 @@ impl Broker {
         let moved = wait_here(&self, &watched, bytes);
         let end = async {
             let off = called_off.notified();
-            race::first(off, runtime::sleep_until(deadline)).await;
+            first(off, runtime::sleep_until(deadline)).await;
         };
         let stopping = self.shutdown.triggered();
-        race::first(race::first(moved, end), stopping).await;
+        first(first(moved, end), stopping).await;
         waits.borrow_mut().remove(&(asker, id));
     }
 }

@@ -16,7 +16,6 @@ pub mod metrics;
 pub mod open;
 pub mod owners;
 pub mod partition;
-mod race;
 pub mod raft_log;
 pub mod request;
 pub mod retention;

@@ -27,7 +27,7 @@ use runtime::{
     Class, Instant,
     budget::Budget,
     fs::{self, DirLock},
-    sync::{Notify, Shutdown},
+    sync::{Notify, Shutdown, first},
 };
 use storage::{AppendError, ReadError, RecoveryReport, Store, StoreConfig};
 
@@ -472,10 +472,7 @@ impl Broker {
             return Some((key, raft.term()));
         }
         let waits = raft.wait_to_lead();
-        if crate::race::first(waits, runtime::sleep_until(deadline))
-            .await
-            .is_some()
-        {
+        if first(waits, runtime::sleep_until(deadline)).await.is_some() {
             return Some((key, raft.term()));
         }
         // A disk without room, perhaps: what it holds is not served, but what frees space must not wait for it.

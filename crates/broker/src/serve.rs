@@ -9,6 +9,7 @@ use base::ShardId;
 use runtime::{
     Class,
     net::{ForeignStream, TcpListener, TcpStream},
+    sync::first,
 };
 
 use crate::{broker::Broker, connection, open::HeldLock};
@@ -39,7 +40,7 @@ impl Broker {
         let mut next = 0;
         loop {
             let stopping = self.shutdown.triggered();
-            let Some(accepted) = crate::race::first(listener.accept(), stopping).await else {
+            let Some(accepted) = first(listener.accept(), stopping).await else {
                 break;
             };
             let stream = match accepted {

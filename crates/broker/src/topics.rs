@@ -56,6 +56,10 @@ impl Broker {
             };
             return Err(Failure::new(ErrorCode::InvalidPartitions, text));
         }
+        if wanted.name.as_str() == SCHEMAS_TOPIC && wanted.partitions != 1 {
+            let text = "What the schema registry keeps stands in one partition.";
+            return Err(Failure::new(ErrorCode::InvalidPartitions, text));
+        }
         let mut id = [0; 16];
         runtime::random_bytes(&mut id);
         let metadata = self.metadata.borrow();
@@ -108,11 +112,20 @@ impl Broker {
         }
         let name = TopicName::new(name)
             .map_err(|error| Failure::new(ErrorCode::InvalidTopicException, error.to_string()))?;
-        let wanted = WantedTopic {
+        let configs = BTreeMap::new();
+        self.ensure_wanted(WantedTopic {
             name,
             partitions,
-            configs: BTreeMap::new(),
-        };
+            configs,
+        })
+        .await
+    }
+
+    /// As `ensure_topic`, of a topic that is made with configs.
+    pub async fn ensure_wanted(&self, wanted: WantedTopic) -> Result<TopicId, Failure> {
+        if let Some((id, _)) = self.topic_shape(wanted.name.as_str()) {
+            return Ok(id);
+        }
         let planned = self.plan_topic(&wanted)?;
         let created = self.create_topics(vec![planned]).await.pop();
         match created.expect("one outcome per topic") {

@@ -44,7 +44,24 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(100);
 
 /// A cluster that starts may not know its topics yet; one that is unknown for so long is deleted.
-pub const GONE_AFTER: Duration = Duration::from_secs(10);
+const GONE_AFTER: Duration = Duration::from_secs(10);
+
+/// Since when a cluster has said of a topic that it has none, and nothing else.
+#[derive(Debug, Default)]
+pub struct Absence {
+    since: Option<Instant>,
+}
+
+impl Absence {
+    /// Whether the topic is gone, by one answer more.
+    pub fn is_for_good<T>(&mut self, now: Instant, answer: &Result<T, ClientError>) -> bool {
+        if !matches!(answer, Err(ClientError::UnknownTopic(_))) {
+            self.since = None;
+            return false;
+        }
+        now.since(*self.since.get_or_insert(now)) >= GONE_AFTER
+    }
+}
 
 /// See the module head.
 pub struct ClusterLog {

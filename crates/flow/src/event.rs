@@ -15,7 +15,7 @@ pub use schema::{FieldSchema, Message, Schema};
 
 pub(crate) use schema::flat;
 
-pub(crate) use input::{counted, put_counted, put_varint};
+pub(crate) use input::{counted, put_counted};
 
 /// A message. See the module head.
 pub trait Event: Clone + Send + 'static {

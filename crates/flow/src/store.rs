@@ -14,7 +14,7 @@ pub use self::fjall::Fjall;
 #[cfg(feature = "redb")]
 pub use self::redb::Redb;
 
-use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, fmt, future::Future, path::Path, pin::Pin, rc::Rc, sync::Arc};
 
 use streams::engine::{
     CheckpointError, EngineError,
@@ -28,6 +28,9 @@ pub type Opening = Pin<Box<dyn Future<Output = Result<Rc<dyn StateStore>, Checkp
 
 /// Says which store, and opens it on the app's shard.
 pub trait OpenStore: fmt::Debug + Send + Sync {
+    /// Of which kind it is, and where: what is equal in both is one store, and is opened once.
+    fn place(&self) -> (&'static str, &Path);
+
     fn open(&self) -> Opening;
 }
 
@@ -38,8 +41,8 @@ pub struct StoreChoice {
     by_step: BTreeMap<String, Arc<dyn OpenStore>>,
 }
 
-/// What opens a store, and the store.
-type Opened<'a> = (&'a Arc<dyn OpenStore>, Rc<dyn StateStore>);
+/// Stores that are open, by their places.
+type Opened<'a> = BTreeMap<(&'static str, &'a Path), Rc<dyn StateStore>>;
 
 impl StoreChoice {
     pub(crate) fn set(&mut self, store: Arc<dyn OpenStore>) {
@@ -53,29 +56,31 @@ impl StoreChoice {
     /// Opens each once, for the relations of an app that has this name; of a step's name that is none, that name.
     pub(crate) async fn open(&self, app: &str, relations: &Relations) -> Result<Stores, RunError> {
         let mut stores = Stores::default();
-        let mut opened: Vec<Opened<'_>> = Vec::new();
+        let mut opened = Opened::new();
         if let Some(store) = &self.default {
-            let open = store.open().await.map_err(EngineError::from)?;
-            stores.default = Some(open.clone());
-            opened.push((store, open));
+            stores.default = Some(opened_once(&mut opened, &**store).await?);
         }
         for (step, store) in &self.by_step {
             let names = relations.of_step(app, step);
             if names.is_empty() {
                 return Err(RunError::NoSuchStep(step.clone()));
             }
-            let known = opened.iter().find(|(known, _)| Arc::ptr_eq(known, store));
-            let open = match known {
-                Some((_, open)) => open.clone(),
-                None => {
-                    let open = store.open().await.map_err(EngineError::from)?;
-                    opened.push((store, open.clone()));
-                    open
-                }
-            };
+            let open = opened_once(&mut opened, &**store).await?;
             let names = names.into_iter().map(|name| (name, open.clone()));
             stores.by_relation.extend(names);
         }
         Ok(stores)
     }
+}
+
+async fn opened_once<'a>(
+    opened: &mut Opened<'a>,
+    store: &'a dyn OpenStore,
+) -> Result<Rc<dyn StateStore>, EngineError> {
+    if let Some(open) = opened.get(&store.place()) {
+        return Ok(open.clone());
+    }
+    let open = store.open().await?;
+    opened.insert(store.place(), open.clone());
+    Ok(open)
 }

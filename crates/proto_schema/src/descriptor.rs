@@ -1,11 +1,19 @@
 //! Files as `FileDescriptorProto`: what compilers make of them, and what some serialisers register.
 //!
 //! Kept both ways is what this crate reads of a file; options, services and extensions are not.
+//!
+//! # Limits
+//! Names, nesting, and `TEXT_BYTES_MAX` of what a descriptor is written out to; `DESCRIPTOR_BYTES_MAX` of a descriptor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::{DEPTH_MAX, Enum, Field, Kind, Message, SCALARS, Scalar, Schema};
+use crate::{DEPTH_MAX, Enum, Field, Kind, Message, NAME_BYTES_MAX, SCALARS, Scalar, Schema, join};
+
+/// Few bytes of a descriptor may be a long line: with an indent, or of a map with a long name in it.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+/// And few of a text a long field: types are named in full.
+const DESCRIPTOR_BYTES_MAX: usize = 4 << 20;
 
 /// Why bytes are no descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +26,8 @@ pub enum DescriptorError {
     Type,
     #[error("the descriptor nests its messages too deep")]
     Depth,
+    #[error("the descriptor is of a file that is too long")]
+    Length,
 }
 
 const TYPE_GROUP: u64 = 10;
@@ -55,7 +65,8 @@ fn to_text(descriptor: &[u8]) -> Result<String, DescriptorError> {
         // Editions keep presence unless an option says otherwise, as the second version does.
         out = "syntax = \"proto2\";\n".to_owned();
     }
-    if let Some(package) = file.name(2)? {
+    let package = file.name(2)?.unwrap_or_default();
+    if !package.is_empty() {
         let _ = writeln!(out, "package {package};");
     }
     for import in file.all(3) {
@@ -67,12 +78,20 @@ fn to_text(descriptor: &[u8]) -> Result<String, DescriptorError> {
     }
     let is_proto3 = out.starts_with("syntax = \"proto3\"");
     for message in file.all(4) {
-        write_message(&mut out, &Parts::read(message)?, is_proto3, 0)?;
+        write_message(&mut out, &Parts::read(message)?, is_proto3, (package, 0))?;
     }
     for declared in file.all(5) {
         write_enum(&mut out, &Parts::read(declared)?, 0)?;
     }
     Ok(out)
+}
+
+/// Each line adds little; so this is asked before one.
+fn check_length(out: &str) -> Result<(), DescriptorError> {
+    match out.len() > TEXT_BYTES_MAX {
+        true => Err(DescriptorError::Length),
+        false => Ok(()),
+    }
 }
 
 /// Fields of a message on the wire, as they come.
@@ -138,7 +157,9 @@ impl<'a> Parts<'a> {
             })
         };
         match text {
-            Some(text) if !is_name(&text) => Err(DescriptorError::Name),
+            Some(text) if text.len() > NAME_BYTES_MAX || !is_name(&text) => {
+                Err(DescriptorError::Name)
+            }
             text => Ok(text),
         }
     }
@@ -166,20 +187,26 @@ fn take_varint(rest: &mut &[u8]) -> Result<u64, DescriptorError> {
     Err(DescriptorError::End)
 }
 
-/// Types of maps' entries, by their names.
-type Entries<'p, 'a> = BTreeMap<&'a str, &'p Parts<'a>>;
+/// Maps as they are written, by the full names of their entries' types.
+type Entries = BTreeMap<String, String>;
 
 fn write_message(
     out: &mut String,
     message: &Parts<'_>,
     is_proto3: bool,
-    depth: usize,
+    (scope, depth): (&str, usize),
 ) -> Result<(), DescriptorError> {
     if depth > DEPTH_MAX {
         return Err(DescriptorError::Depth);
     }
+    check_length(out)?;
     let indent = "  ".repeat(depth);
-    let _ = writeln!(out, "{indent}message {} {{", message.required_name()?);
+    let name = message.required_name()?;
+    let scope = join(scope, name);
+    if scope.len() > NAME_BYTES_MAX {
+        return Err(DescriptorError::Name);
+    }
+    let _ = writeln!(out, "{indent}message {name} {{");
     let nested = message.all(3).map(Parts::read);
     let nested = nested.collect::<Result<Vec<_>, _>>()?;
     let is_entry = |parts: &&Parts<'_>| {
@@ -187,9 +214,8 @@ fn write_message(
         options.any(|options| options.number(7) == Some(1))
     };
     let entries = nested.iter().filter(is_entry);
-    let entries: Entries<'_, '_> = entries
-        .filter_map(|entry| Some((entry.required_name().ok()?, entry)))
-        .collect();
+    let entries = entries.map(|entry| Ok((join(&scope, entry.required_name()?), map_of(entry)?)));
+    let entries = entries.collect::<Result<Entries, DescriptorError>>()?;
     let one_ofs = message.all(8).map(Parts::read);
     let one_ofs = one_ofs.collect::<Result<Vec<_>, _>>()?;
     let fields = message.all(2).map(Parts::read);
@@ -220,7 +246,7 @@ fn write_message(
         let _ = writeln!(out, "{indent}  }}");
     }
     for message in nested.iter().filter(|parts| !is_entry(parts)) {
-        write_message(out, message, is_proto3, depth + 1)?;
+        write_message(out, message, is_proto3, (&scope, depth + 1))?;
     }
     for declared in message.all(4) {
         write_enum(out, &Parts::read(declared)?, depth + 1)?;
@@ -229,29 +255,33 @@ fn write_message(
     Ok(())
 }
 
+/// A map, from the type of its entries.
+fn map_of(entry: &Parts<'_>) -> Result<String, DescriptorError> {
+    let fields = entry.all(2).map(Parts::read);
+    let fields = fields.collect::<Result<Vec<_>, _>>()?;
+    let of = |number| {
+        let found = fields.iter().find(|field| field.number(3) == Some(number));
+        type_name(found.ok_or(DescriptorError::Type)?)
+    };
+    Ok(format!("map<{}, {}>", of(1)?, of(2)?))
+}
+
 fn write_field(
     out: &mut String,
     field: &Parts<'_>,
-    entries: &Entries<'_, '_>,
+    entries: &Entries,
     (is_proto3, is_labelled): (bool, bool),
     depth: usize,
 ) -> Result<(), DescriptorError> {
+    check_length(out)?;
     let indent = "  ".repeat(depth);
     let name = field.required_name()?;
     let number = field.number(3).unwrap_or_default();
     let kind = type_name(field)?;
-    if let Some(entry) = entries.get(last(&kind)) {
-        let of = |number| {
-            let mut fields = entry.all(2).filter_map(|field| Parts::read(field).ok());
-            let found = fields.find(|field| field.number(3) == Some(number));
-            type_name(&found.ok_or(DescriptorError::Type)?)
-        };
-        let _ = writeln!(
-            out,
-            "{indent}map<{}, {}> {name} = {number};",
-            of(1)?,
-            of(2)?
-        );
+    // Compilers name types in full, with a dot in front.
+    let entry = kind.strip_prefix('.').and_then(|name| entries.get(name));
+    if let Some(map) = entry {
+        let _ = writeln!(out, "{indent}{map} {name} = {number};");
         return Ok(());
     }
     let label = match field.number(4).unwrap_or(LABEL_OPTIONAL) {
@@ -280,9 +310,11 @@ fn type_name(field: &Parts<'_>) -> Result<String, DescriptorError> {
 }
 
 fn write_enum(out: &mut String, declared: &Parts<'_>, depth: usize) -> Result<(), DescriptorError> {
+    check_length(out)?;
     let indent = "  ".repeat(depth);
     let _ = writeln!(out, "{indent}enum {} {{", declared.required_name()?);
     for value in declared.all(2) {
+        check_length(out)?;
         let value = Parts::read(value)?;
         let number = value.number(2).unwrap_or_default() as i32;
         let _ = writeln!(out, "{indent}  {} = {number};", value.required_name()?);
@@ -298,8 +330,7 @@ impl Schema {
     }
 
     /// The file as a descriptor.
-    #[must_use]
-    pub fn to_descriptor(&self, name: &str) -> Vec<u8> {
+    pub fn to_descriptor(&self, name: &str) -> Result<Vec<u8>, DescriptorError> {
         let mut out = Vec::new();
         put_bytes(&mut out, 1, name.as_bytes());
         if !self.package.is_empty() {
@@ -309,15 +340,15 @@ impl Schema {
             put_bytes(&mut out, 3, import.as_bytes());
         }
         for message in self.children(&[]) {
-            put_bytes(&mut out, 4, &self.message_descriptor(message));
+            put_part(&mut out, 4, &self.message_descriptor(message)?)?;
         }
         for declared in self.enums_in(&[]) {
-            put_bytes(&mut out, 5, &enum_descriptor(declared));
+            put_part(&mut out, 5, &enum_descriptor(declared))?;
         }
         if self.is_proto3 {
             put_bytes(&mut out, 12, b"proto3");
         }
-        out
+        Ok(out)
     }
 
     /// Messages right within one, in order.
@@ -336,18 +367,18 @@ impl Schema {
         self.enums.iter().filter(within)
     }
 
-    fn message_descriptor(&self, message: &Message) -> Vec<u8> {
+    fn message_descriptor(&self, message: &Message) -> Result<Vec<u8>, DescriptorError> {
         let mut out = Vec::new();
         put_bytes(&mut out, 1, last(&message.name).as_bytes());
         let mut one_ofs: Vec<String> = Vec::new();
-        let mut places: BTreeMap<&String, usize> = BTreeMap::new();
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for name in message
             .fields
             .iter()
-            .filter_map(|field| field.one_of.as_ref())
+            .filter_map(|field| field.one_of.as_deref())
         {
             places.entry(name).or_insert_with(|| {
-                one_ofs.push(name.clone());
+                one_ofs.push(name.to_owned());
                 one_ofs.len() - 1
             });
         }
@@ -357,7 +388,7 @@ impl Schema {
                 && field.one_of.is_none()
                 && !matches!(field.kind, Kind::Message(_));
             let place = match &field.one_of {
-                Some(name) => places.get(name).copied(),
+                Some(name) => places.get(&**name).copied(),
                 None if is_optional => {
                     one_ofs.push(format!("_{}", field.name));
                     Some(one_ofs.len() - 1)
@@ -371,10 +402,10 @@ impl Schema {
             if is_optional {
                 put_number(&mut described, 17, 1);
             }
-            put_bytes(&mut out, 2, &described);
+            put_part(&mut out, 2, &described)?;
         }
         for inner in self.children(&message.place) {
-            put_bytes(&mut out, 3, &self.message_descriptor(inner));
+            put_part(&mut out, 3, &self.message_descriptor(inner)?)?;
         }
         for field in &message.fields {
             if let Some(entry) = self.entry(field) {
@@ -386,18 +417,18 @@ impl Schema {
                 let mut options = Vec::new();
                 put_number(&mut options, 7, 1);
                 put_bytes(&mut described, 7, &options);
-                put_bytes(&mut out, 3, &described);
+                put_part(&mut out, 3, &described)?;
             }
         }
         for declared in self.enums_in(&message.place) {
-            put_bytes(&mut out, 4, &enum_descriptor(declared));
+            put_part(&mut out, 4, &enum_descriptor(declared))?;
         }
         for one_of in one_ofs {
             let mut described = Vec::new();
             put_bytes(&mut described, 1, one_of.as_bytes());
-            put_bytes(&mut out, 8, &described);
+            put_part(&mut out, 8, &described)?;
         }
-        out
+        Ok(out)
     }
 
     /// The type of a map's entries.
@@ -476,7 +507,8 @@ fn entry_name(field: &str) -> String {
     parts.collect::<String>() + "Entry"
 }
 
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+/// A number as Protobuf writes it, seven bits a byte.
+pub fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -485,14 +517,23 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 fn put_number(out: &mut Vec<u8>, field: u64, value: u64) {
-    put_varint(out, field << 3);
-    put_varint(out, value);
+    put_varint(field << 3, out);
+    put_varint(value, out);
 }
 
-fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
-    put_varint(out, field << 3 | 2);
-    put_varint(out, bytes.len() as u64);
+pub(super) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+    put_varint(field << 3 | 2, out);
+    put_varint(bytes.len() as u64, out);
     out.extend(bytes);
+}
+
+/// As `put_bytes`, as long as the descriptor does not become too long.
+fn put_part(out: &mut Vec<u8>, field: u64, part: &[u8]) -> Result<(), DescriptorError> {
+    if out.len() + part.len() > DESCRIPTOR_BYTES_MAX {
+        return Err(DescriptorError::Length);
+    }
+    put_bytes(out, field, part);
+    Ok(())
 }
 
 /// Each scalar has a number here and a name there.

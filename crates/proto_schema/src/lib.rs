@@ -5,7 +5,7 @@
 //! Google's well-known types are known without being imported. Groups are refused.
 //!
 //! # Limits
-//! Nesting, the number of messages and enums, and the length of their names.
+//! Nesting, the number of messages, maps and enums, the length of their names, and `LOOKUPS_MAX`.
 //!
 //! # Instead of
 //! `protox` with `prost-reflect`: a compiler of the whole language and a dynamic message type, several times the code of
@@ -15,9 +15,12 @@ mod descriptor;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-pub use descriptor::DescriptorError;
+pub use descriptor::{DescriptorError, put_varint};
 
 /// Levels that messages may be declared within each other.
 const DEPTH_MAX: usize = 32;
@@ -25,6 +28,8 @@ const DEPTH_MAX: usize = 32;
 const TYPES_MAX: usize = 4096;
 /// Of a name with all that stands before it.
 const NAME_BYTES_MAX: usize = 512;
+/// Scopes that types of fields are looked for in: those of a file of some MiB in a deep package.
+const LOOKUPS_MAX: usize = 1 << 20;
 /// Field numbers end here.
 const NUMBER_MAX: u32 = (1 << 29) - 1;
 
@@ -81,7 +86,8 @@ pub struct Field {
     /// Whether a message tells that it was left out; if not, it has its default value then.
     pub has_presence: bool,
     pub is_required: bool,
-    pub one_of: Option<String>,
+    /// One name for all fields of it.
+    pub one_of: Option<Arc<str>>,
     line: usize,
 }
 
@@ -255,6 +261,7 @@ impl Schema {
             names.entry(name.clone()).or_insert(kind);
         }
         self.names = names;
+        let mut lookups = 0;
         for at in 0..self.messages.len() {
             for field in 0..self.messages[at].fields.len() {
                 let message = &self.messages[at];
@@ -262,12 +269,16 @@ impl Schema {
                 let Kind::Named(name) = &declared.kind else {
                     continue;
                 };
-                let kind = self
-                    .find(&message.name, name)
-                    .ok_or_else(|| SchemaError::Type {
-                        line: declared.line,
-                        name: name.clone(),
-                    })?;
+                let line = declared.line;
+                let kind = self.find(&message.name, name, &mut lookups);
+                if lookups > LOOKUPS_MAX {
+                    let expected = "fewer types to look for";
+                    return Err(SchemaError::Text { line, expected });
+                }
+                let kind = kind.ok_or_else(|| {
+                    let name = name.clone();
+                    SchemaError::Type { line, name }
+                })?;
                 let field = &mut self.messages[at].fields[field];
                 field.has_presence |= matches!(kind, Kind::Message(_)) && !field.is_repeated;
                 field.kind = kind;
@@ -276,21 +287,26 @@ impl Schema {
         Ok(())
     }
 
-    /// From the innermost scope outwards.
-    fn find(&self, scope: &str, name: &str) -> Option<Kind> {
+    /// From the innermost scope outwards; each counts.
+    fn find(&self, scope: &str, name: &str, lookups: &mut usize) -> Option<Kind> {
         if let Some(name) = name.strip_prefix('.') {
             return self.names.get(name).cloned();
         }
+        if name.len() > NAME_BYTES_MAX {
+            return None;
+        }
         let mut scope = scope;
-        loop {
+        while *lookups <= LOOKUPS_MAX {
+            *lookups += 1;
             if let Some(kind) = self.names.get(&join(scope, name)) {
                 return Some(kind.clone());
             }
             if scope.is_empty() {
-                return None;
+                break;
             }
             scope = scope.rsplit_once('.').map_or("", |(outer, _)| outer);
         }
+        None
     }
 }
 
@@ -552,20 +568,20 @@ impl<'a, 's> File<'a, 's> {
 
     fn one_of(&mut self, fields: &mut Vec<Field>) -> Result<(), SchemaError> {
         self.advance()?;
-        let name = self.word("a name")?;
+        let name: Arc<str> = self.word("a name")?.into();
         self.symbol(b'{', "{")?;
         while !self.accept(Token::Symbol(b'}'))? {
             if self.token == Token::Word("option") {
                 self.skip_statement()?;
             } else if !self.accept(Token::Symbol(b';'))? {
-                let field = self.field(Some(name))?;
+                let field = self.field(Some(&name))?;
                 fields.push(field);
             }
         }
         Ok(())
     }
 
-    fn field(&mut self, one_of: Option<&str>) -> Result<Field, SchemaError> {
+    fn field(&mut self, one_of: Option<&Arc<str>>) -> Result<Field, SchemaError> {
         let mut is_repeated = false;
         let mut is_required = false;
         let mut has_presence = one_of.is_some() || !self.is_proto3;
@@ -586,7 +602,7 @@ impl<'a, 's> File<'a, 's> {
         let field = self.numbered(kind, is_repeated, has_presence)?;
         Ok(Field {
             is_required,
-            one_of: one_of.map(str::to_owned),
+            one_of: one_of.cloned(),
             ..field
         })
     }
@@ -630,6 +646,7 @@ impl<'a, 's> File<'a, 's> {
         let line = self.line;
         // No name that can be written is that of an entry's type.
         let entry = format!("{scope}.{}<>", self.schema.messages.len());
+        self.check_declared(&entry, self.schema.messages.len())?;
         let of_entry = |name: &str, number, kind| Field {
             name: name.to_owned(),
             number,

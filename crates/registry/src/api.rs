@@ -158,22 +158,33 @@ impl Asked<'_> {
         }
     }
 
-    /// The part of a list that is wanted, of what one answer holds.
-    pub fn page<T>(&self, entries: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+    /// The part of a list that is wanted.
+    pub fn part<T>(&self, entries: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
         let number = |name: &str| self.parameter(name)?.parse::<i64>().ok();
         let offset = number("offset").and_then(|offset| usize::try_from(offset).ok());
         // Clients say -1 for all.
         let limit = number("limit").and_then(|limit| usize::try_from(limit).ok());
         let limit = limit.unwrap_or(usize::MAX);
-        let mut left = Some(ANSWER_BYTES_MAX);
-        let entries = entries.skip(offset.unwrap_or(0)).take(limit);
-        let entries = entries.take_while(|entry| {
-            let has_room = left.is_some();
-            left = left.and_then(|left| left.checked_sub(bytes(entry)));
-            has_room
-        });
-        entries.collect()
+        entries.skip(offset.unwrap_or(0)).take(limit)
     }
+
+    /// Of that what one answer holds.
+    pub fn page<T>(&self, entries: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+        within_answer(self.part(entries), bytes).collect()
+    }
+}
+
+/// What one answer holds; the entry that fills it is the last.
+pub(crate) fn within_answer<T>(
+    entries: impl Iterator<Item = T>,
+    bytes: impl Fn(&T) -> usize,
+) -> impl Iterator<Item = T> {
+    let mut left = Some(ANSWER_BYTES_MAX);
+    entries.take_while(move |entry| {
+        let has_room = left.is_some();
+        left = left.and_then(|left| left.checked_sub(bytes(entry)));
+        has_room
+    })
 }
 
 /// The members of a request's body.
@@ -261,7 +272,7 @@ pub(crate) fn described(registry: &Registry, id: u32, asked: &Asked<'_>) -> Resu
     let schema = registry.schema(id).ok_or(Refusal::IdUnknown(id))?;
     let mut text = schema.text.to_string();
     if asked.parameter("format") == Some("serialized") {
-        let others = registry.others(&schema.references, true)?;
+        let others = registry.others(id)?;
         text = schema.descriptor(&others).unwrap_or(text);
     }
     let mut described = json!({ "schema": text });

@@ -15,7 +15,7 @@ pub fn unreadable(reader: &Parsed, writer: &Parsed, steps: &mut usize) -> Vec<St
             avro_schema::unreadable(reader, writer, steps)
         }
         (Parsed::Protobuf(reader), Parsed::Protobuf(writer)) => {
-            protobuf::unreadable(reader, writer)
+            protobuf::unreadable(reader, writer, steps)
         }
         (
             Parsed::Json {

@@ -133,8 +133,8 @@ impl Schema {
     }
 
     /// Equal for schemas that are the same: neither space nor, in JSON, the order of members counts, nor in Avro how names
-    /// and primitive types are written, nor comments in Protobuf.
-    pub fn identity(&self) -> String {
+    /// and primitive types are written, nor comments in Protobuf. `named`: ids of what the references name.
+    pub fn identity(&self, named: &[Option<u32>]) -> String {
         let text = match self.kind {
             SchemaType::Avro | SchemaType::Json => match serde_json::from_str(&self.text) {
                 Ok(mut value) => {
@@ -149,10 +149,14 @@ impl Schema {
                 proto_schema::words(&self.text).unwrap_or_else(|_| self.text.to_string())
             }
         };
-        let mut references = self.references.clone();
+        let mut references: Vec<_> = self.references.iter().zip(named).collect();
         references.sort();
+        let (references, named): (Vec<Reference>, Vec<Option<u32>>) = references
+            .into_iter()
+            .map(|(reference, id)| (reference.clone(), *id))
+            .unzip();
         let references = Reference::to_json(&references);
-        format!("{} {references} {text}", self.kind.name())
+        format!("{} {references} {named:?} {text}", self.kind.name())
     }
 
     /// What it takes to keep it.
@@ -194,11 +198,11 @@ impl Schema {
         }
     }
 
-    /// As `?format=serialized` wants it, of a Protobuf file.
+    /// As `?format=serialized` wants it, of a Protobuf file unless it is too long.
     pub fn descriptor(&self, others: &[(String, Arc<str>)]) -> Option<String> {
         match self.parse(others).ok()? {
             Parsed::Protobuf(schema) => {
-                let bytes = schema.to_descriptor("default");
+                let bytes = schema.to_descriptor("default").ok()?;
                 Some(base64::engine::general_purpose::STANDARD.encode(bytes))
             }
             _ => None,

@@ -1,7 +1,8 @@
 //! What the records add up to.
 //!
 //! # Invariants
-//! 1. An id means one schema for ever, also when all subjects have let it go: records name it.
+//! 1. An id means one schema for ever, with what it referred to when it was registered, also when all subjects have let
+//!    them go: records name it.
 //! 2. `ids`, `known`, `users` and `referers` say the same; every version's id is in `ids`.
 //! 3. Before a record is applied, `new_schemas` says what it adds: readers may be told of an id before it is given out.
 
@@ -97,6 +98,8 @@ pub struct Version {
 #[derive(Clone, Debug)]
 struct Kept {
     schema: Arc<Schema>,
+    /// Ids of what its references named when it was registered: a subject may have another schema under that number now.
+    named: Vec<Option<u32>>,
     /// Of its identity.
     hash: u64,
 }
@@ -108,14 +111,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    pub fn of(schema: &Schema) -> Self {
-        let identity = schema.identity();
-        let hash = hash_of(&identity);
-        Self { identity, hash }
-    }
-
     fn is(&self, kept: &Kept) -> bool {
-        self.hash == kept.hash && self.identity == kept.schema.identity()
+        self.hash == kept.hash && self.identity == kept.schema.identity(&kept.named)
     }
 }
 
@@ -177,20 +174,25 @@ impl Registry {
         let Some((value, schema)) = read(value) else {
             return;
         };
-        self.remove(&subject, version);
         let id = value.id;
+        let named = self.named(&schema.references);
+        self.remove(&subject, version);
         // An id means what it meant first.
         if let Entry::Vacant(entry) = self.ids.entry(id) {
             self.schema_bytes += schema.bytes();
             for reference in &schema.references {
-                let named = (reference.subject.clone(), reference.version);
-                self.referers.entry(named).or_default().insert(id);
+                let to = (reference.subject.clone(), reference.version);
+                self.referers.entry(to).or_default().insert(id);
             }
-            let hash = hash_of(&schema.identity());
+            let hash = hash_of(&schema.identity(&named));
             let least = self.known.entry(hash).or_insert(id);
             *least = id.min(*least);
             let schema = Arc::new(schema);
-            entry.insert(Kept { schema, hash });
+            entry.insert(Kept {
+                schema,
+                named,
+                hash,
+            });
         }
         let users = self.users.entry(id).or_default();
         users.insert((subject.clone(), version));
@@ -229,7 +231,7 @@ impl Registry {
             if !is_version || self.ids.contains_key(&value.id) {
                 return None;
             }
-            self.resolve(value.id, &schema)
+            self.resolve(value.id, &schema, &self.named(&schema.references))
         });
         new.collect()
     }
@@ -237,11 +239,12 @@ impl Registry {
     /// The schema of an id, of any that ever was.
     #[must_use]
     pub fn resolved(&self, id: u32) -> Option<Resolved> {
-        self.resolve(id, self.schema(id)?)
+        let kept = self.ids.get(&id)?;
+        self.resolve(id, &kept.schema, &kept.named)
     }
 
-    fn resolve(&self, id: u32, schema: &Schema) -> Option<Resolved> {
-        let others = self.others(&schema.references, true).ok()?;
+    fn resolve(&self, id: u32, schema: &Schema, named: &[Option<u32>]) -> Option<Resolved> {
+        let others = self.gathered(&schema.references, named).ok()?;
         Some(Resolved {
             id,
             kind: schema.kind,
@@ -273,6 +276,20 @@ impl Registry {
             let found = *self.subjects.get(subject)?.get(version)?;
             Some((subject.as_str(), *version, found))
         })
+    }
+
+    /// What references name now.
+    fn named(&self, references: &[Reference]) -> Vec<Option<u32>> {
+        let versions = references
+            .iter()
+            .map(|to| self.version(&to.subject, to.version));
+        versions.map(|found| Some(found?.id)).collect()
+    }
+
+    pub(crate) fn wanted(&self, schema: &Schema) -> Wanted {
+        let identity = schema.identity(&self.named(&schema.references));
+        let hash = hash_of(&identity);
+        Wanted { identity, hash }
     }
 
     pub(crate) fn is_same(&self, wanted: &Wanted, id: u32) -> bool {
@@ -366,18 +383,26 @@ impl Registry {
         }
     }
 
+    /// A schema that is new: what it names is to be there.
     pub(crate) fn parse(&self, schema: &Schema) -> Result<Parsed, Refusal> {
-        let others = self.others(&schema.references, false)?;
+        for to in &schema.references {
+            let found = self.version(&to.subject, to.version);
+            if found.is_none_or(|found| found.is_deleted) {
+                return Err(unknown(to));
+            }
+        }
+        let others = self.gathered(&schema.references, &self.named(&schema.references))?;
         schema.parse(&others).map_err(Refusal::SchemaInvalid)
     }
 
-    /// `None`: there are fewer steps left than it takes.
+    /// The schema of an id; `None`: there are fewer steps left than it takes.
     pub(crate) fn parse_within(
         &self,
-        schema: &Schema,
+        id: u32,
         steps: &mut usize,
     ) -> Result<Option<Parsed>, Refusal> {
-        let others = self.others(&schema.references, false)?;
+        let schema = self.schema(id).ok_or(Refusal::IdUnknown(id))?;
+        let others = self.others(id)?;
         let texts = others.iter().map(|(_, text)| text.len());
         let bytes = schema.text.len() + texts.sum::<usize>();
         let Some(left) = steps.checked_sub(bytes / STEP_BYTES) else {
@@ -388,20 +413,20 @@ impl Registry {
         Ok(Some(parsed))
     }
 
-    /// What references name, each behind what it names itself.
-    pub(crate) fn others(
-        &self,
-        references: &[Reference],
-        with_deleted: bool,
-    ) -> Result<Others, Refusal> {
+    /// What the schema of an id names, each behind what it names itself.
+    pub(crate) fn others(&self, id: u32) -> Result<Others, Refusal> {
+        let kept = self.ids.get(&id).ok_or(Refusal::IdUnknown(id))?;
+        self.gathered(&kept.schema.references, &kept.named)
+    }
+
+    fn gathered(&self, references: &[Reference], named: &[Option<u32>]) -> Result<Others, Refusal> {
         let mut found = Gathered {
             registry: self,
-            with_deleted,
             seen: BTreeSet::new(),
             texts: Vec::new(),
             bytes: 0,
         };
-        found.add(references, 0)?;
+        found.add(references, named, 0)?;
         Ok(found.texts)
     }
 }
@@ -424,49 +449,53 @@ fn read(value: &[u8]) -> Option<(VersionValue, Schema)> {
     Some((value, schema))
 }
 
+fn unknown(to: &Reference) -> Refusal {
+    let Reference {
+        subject, version, ..
+    } = to;
+    Refusal::SchemaInvalid(format!(
+        "No schema reference found for subject \"{subject}\" and version {version}"
+    ))
+}
+
 struct Gathered<'a> {
     registry: &'a Registry,
-    with_deleted: bool,
     /// With what it is called where that counts.
-    seen: BTreeSet<(String, i32, String)>,
+    seen: BTreeSet<(u32, String)>,
     texts: Others,
     bytes: usize,
 }
 
 impl Gathered<'_> {
-    fn add(&mut self, references: &[Reference], depth: usize) -> Result<(), Refusal> {
+    fn add(
+        &mut self,
+        references: &[Reference],
+        named: &[Option<u32>],
+        depth: usize,
+    ) -> Result<(), Refusal> {
         let too_many = || Refusal::SchemaInvalid("too many references".to_owned());
         if depth > REFERENCES_DEPTH_MAX {
             return Err(too_many());
         }
-        for Reference {
-            name,
-            subject,
-            version,
-        } in references
-        {
-            let of = self.registry;
-            let found = of.version(subject, *version);
-            let found = found.filter(|found| self.with_deleted || !found.is_deleted);
-            let schema = found.and_then(|found| of.schema(found.id));
-            let schema = schema.ok_or_else(|| {
-                Refusal::SchemaInvalid(format!(
-                    "No schema reference found for subject \"{subject}\" and version {version}"
-                ))
-            })?;
+        for (reference, id) in references.iter().zip(named) {
+            let id = id.ok_or_else(|| unknown(reference))?;
+            let registry = self.registry;
+            let kept = registry.ids.get(&id);
+            let Kept { schema, named, .. } = kept.ok_or_else(|| unknown(reference))?;
             let called = match schema.kind {
-                SchemaType::Json => name.clone(),
+                SchemaType::Json => reference.name.clone(),
                 SchemaType::Avro | SchemaType::Protobuf => String::new(),
             };
-            if !self.seen.insert((subject.clone(), *version, called)) {
+            if !self.seen.insert((id, called)) {
                 continue;
             }
-            self.add(&schema.references, depth + 1)?;
+            self.add(&schema.references, named, depth + 1)?;
             self.bytes += schema.text.len();
             if self.texts.len() == REFERENCES_MAX || self.bytes > REFERENCES_BYTES_MAX {
                 return Err(too_many());
             }
-            self.texts.push((name.clone(), schema.text.clone()));
+            self.texts
+                .push((reference.name.clone(), schema.text.clone()));
         }
         Ok(())
     }

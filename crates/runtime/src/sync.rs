@@ -168,17 +168,25 @@ impl Shutdown {
     }
 }
 
-/// Returns when either does; the other is dropped.
-pub async fn first(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
-    let (mut a, mut b) = (pin!(a), pin!(b));
+/// What `main` gives, or `None` when `end` comes first. `main` is asked first; whichever has not come is dropped.
+pub async fn first<T>(main: impl Future<Output = T>, end: impl Future<Output = ()>) -> Option<T> {
+    let (mut main, mut end) = (pin!(main), pin!(end));
     poll_fn(|cx| {
-        if a.as_mut().poll(cx).is_ready() || b.as_mut().poll(cx).is_ready() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+        if let Poll::Ready(value) = main.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
         }
+        end.as_mut().poll(cx).map(|()| None)
     })
-    .await;
+    .await
+}
+
+/// What `future` gives when it is ready now.
+pub async fn now<T>(mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 #[cfg(test)]

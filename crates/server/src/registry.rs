@@ -42,8 +42,8 @@ pub struct Asked {
     pub path: String,
     pub query: String,
     pub body: Vec<u8>,
-    /// Held as long as the request is, also when whoever asked is gone.
-    pub permit: OwnedSemaphorePermit,
+    /// A turn, and room for the body: held as long as the request is, also when whoever asked is gone.
+    pub permits: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
 /// Why a request has no answer.
@@ -230,6 +230,9 @@ impl SchemaStore {
                     });
                     for (id, schema) in schemas.iter() {
                         known.add(*id, schema.clone());
+                        if runtime::should_yield() {
+                            runtime::yield_now().await;
+                        }
                     }
                 });
             told.await;
@@ -243,32 +246,31 @@ impl SchemaStore {
 
 type Place = (ShardId, PartitionKey);
 
-fn place(broker: &Broker) -> Option<Place> {
-    broker.owner_by_name(SCHEMAS_TOPIC, PartitionIndex(0))
+/// Where the topic's partition is, if it is there. One that somebody else made, as older nodes let them, has what nobody
+/// checked, and perhaps partitions that nobody reads.
+fn place(broker: &Broker) -> Result<Option<Place>, Unanswered> {
+    let is_own = broker.with_metadata(|image| {
+        let topic = image.topic_named(SCHEMAS_TOPIC)?;
+        Some(topic.internal && topic.partition_count() == 1)
+    });
+    if is_own == Some(false) {
+        let why = "is not the registry's own, which is internal and has one partition: delete it, and start again";
+        return Err(Unanswered::Topic(why.to_owned()));
+    }
+    Ok(broker.owner_by_name(SCHEMAS_TOPIC, PartitionIndex(0)))
 }
 
 /// The topic is there from the first schema on.
-async fn ensure_topic(broker: &Rc<Broker>) -> Result<Place, Unanswered> {
-    if let Some(place) = place(broker) {
-        return Ok(place);
-    }
+async fn ensure_topic(broker: &Broker) -> Result<Place, Unanswered> {
     let keep = |config: &str| (config.to_owned(), "-1".to_owned());
-    let wanted = WantedTopic {
+    let ensured = broker.ensure_wanted(WantedTopic {
         name: TopicName::new(SCHEMAS_TOPIC).expect("a legal topic name"),
         partitions: 1,
         configs: [keep("retention.ms"), keep("retention.bytes")].into(),
-    };
-    let refused = |failure: broker::errors::Failure| {
-        Unanswered::Topic(format!("cannot be made: {}", failure.text()))
-    };
-    let planned = broker.plan_topic(&wanted).map_err(refused)?;
-    let made = broker.create_topics(vec![planned]).await.pop();
-    match (place(broker), made) {
-        // Somebody else may have been quicker.
-        (Some(place), _) => Ok(place),
-        (None, Some(Err(failure))) => Err(refused(failure)),
-        (None, _) => Err(Unanswered::Topic("is gone".to_owned())),
-    }
+    });
+    let ensured = ensured.await;
+    ensured.map_err(|failure| Unanswered::Topic(format!("cannot be made: {}", failure.text())))?;
+    place(broker)?.ok_or_else(|| Unanswered::Topic("is gone".to_owned()))
 }
 
 async fn append(broker: Rc<Broker>, key: PartitionKey, batch: Vec<u8>) -> Result<(), Unanswered> {
@@ -287,7 +289,7 @@ async fn read_all(shards: &ShardsHandle, registry: &mut Registry) -> Result<(), 
     let found = shards.call(METADATA_SHARD, Class::Admin, "schemas", || async {
         place(&Broker::local())
     });
-    let Some((owner, key)) = found.await else {
+    let Some((owner, key)) = found.await? else {
         return Ok(());
     };
     let mut from = Offset::ZERO;
@@ -351,3 +353,6 @@ async fn read_some(
     }
     Ok(Some((next, records)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -640,9 +640,7 @@ impl Engine {
             writers: stream
                 .writers
                 .as_ref()
-                .map_or_else(WritersKnown::all, |known| {
-                    WritersKnown::of(known.keys().copied())
-                }),
+                .map_or_else(WritersKnown::all, |known| WritersKnown::of(known.numbers())),
             batches: Vec::new(),
         }
     }

@@ -17,10 +17,11 @@ use kafka::wire::{DecodeError, frame_bytes};
 use runtime::{
     budget::{Budget, Permit},
     net::TcpStream,
+    sync::first,
 };
 
 use super::{PRODUCE_KEY, time_for};
-use crate::{broker::Broker, group::GROUP_RECORD_BYTES_MAX, race};
+use crate::{broker::Broker, group::GROUP_RECORD_BYTES_MAX};
 
 /// Bytes of the size in front of each frame.
 const SIZE_BYTES: usize = 4;
@@ -233,7 +234,7 @@ impl FrameReader {
     ) -> Option<T> {
         let mut read = pin!(read);
         loop {
-            if let Some(outcome) = race::first(read.as_mut(), runtime::sleep(TICK)).await {
+            if let Some(outcome) = first(read.as_mut(), runtime::sleep(TICK)).await {
                 return Some(outcome);
             }
             // A whole tick without a byte is less than `TICK_BYTES_MIN`.

@@ -22,7 +22,7 @@ use std::{
 use base::TopicName;
 use runtime::{
     Class, Instant,
-    sync::{Notify, oneshot},
+    sync::{Notify, first, oneshot},
 };
 
 use super::{CoordinatorSettings, load, write::SnapshotProgress};
@@ -32,7 +32,6 @@ use crate::{
         Synced, Ticket, Write,
     },
     partition::Partition,
-    race,
 };
 
 /// Groups per step of a walk over all of them, or of the timer: some 100 µs of work.
@@ -227,10 +226,7 @@ impl OffsetsPartition {
             let wake = wake_ms.map_or(sweep_at, |ms| Instant(ms.saturating_mul(1_000_000)));
             let wake = wake.min(sweep_at);
             self.armed_ms.set(wake.0 / 1_000_000);
-            if race::first(runtime::sleep_until(wake), changed)
-                .await
-                .is_none()
-            {
+            if first(runtime::sleep_until(wake), changed).await.is_none() {
                 continue;
             }
             let _ = self.event(|table, now, fx| table.on_tick(now, GROUPS_PER_STEP, fx));

@@ -22,7 +22,7 @@ use kafka::{
 };
 use streams::log::LogError;
 
-use super::{ClusterLog, GONE_AFTER, RETRY, writer::unreadable};
+use super::{Absence, ClusterLog, RETRY, writer::unreadable};
 
 pub(super) const LATEST: i64 = -1;
 pub(super) const EARLIEST: i64 = -2;
@@ -167,22 +167,17 @@ impl ClusterLog {
         bytes_max: usize,
     ) -> Result<Vec<u8>, LogError> {
         let name = self.name(key)?;
-        let mut unknown_since = None;
+        let mut absence = Absence::default();
         loop {
             let fetched = self.fetch(&name, key, from, bytes_max).await;
             if self.id_now(&name).is_some_and(|id| id != key.topic) {
                 return Err(LogError::Deleted);
             }
+            let is_gone = absence.is_for_good(runtime::now(), &fetched);
             match self.noted(&name, fetched) {
                 Ok(batches) if !batches.is_empty() => return Ok(batches),
                 _ if self.stopping.get() => return Err(LogError::Stopping),
-                Err(ClientError::UnknownTopic(_)) => {
-                    let now = runtime::now();
-                    if now.since(*unknown_since.get_or_insert(now)) >= GONE_AFTER {
-                        return Err(LogError::Deleted);
-                    }
-                    runtime::sleep(RETRY).await;
-                }
+                _ if is_gone => return Err(LogError::Deleted),
                 Err(error) if error.code() == Some(ErrorCode::OffsetOutOfRange) => {
                     let starts = self.list_offsets(&[key], EARLIEST).await;
                     match starts.get(&key).copied() {

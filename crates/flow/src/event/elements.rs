@@ -1,11 +1,7 @@
 //! What a single value of a field may be.
 
-use super::{
-    DecodeError, Event, Input, Schema, Timestamp,
-    fields::plain,
-    input::{put_bytes, put_varint},
-};
-use proto_schema::{COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT};
+use super::{DecodeError, Event, Input, Schema, Timestamp, fields::plain, input::put_bytes};
+use proto_schema::{COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT, put_varint};
 use streams::format::Reason;
 
 /// The usual way of a type on the wire.

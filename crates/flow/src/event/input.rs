@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use proto_schema::{COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT};
+use proto_schema::{COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT, put_varint};
 use streams::format::{Malformed, Reason};
 
 /// Messages within messages.
@@ -186,14 +186,6 @@ impl<'a> Input<'a> {
             _ => self.fail(Reason::WireType),
         }
     }
-}
-
-pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push((value as u8) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 pub(super) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {

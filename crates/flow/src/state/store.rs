@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
+use proto_schema::put_varint;
 use streams::{
     delta::CHUNK_ROWS,
     state::{Keys, Slot},
 };
 
 use super::WriteEntry;
-use crate::event::{DecodeError, Event, counted, put_varint};
+use crate::event::{DecodeError, Event, counted};
 
 /// See the module head.
 pub(crate) struct Store<V> {

@@ -36,12 +36,12 @@ impl Fjall {
 }
 
 impl OpenStore for Fjall {
+    fn place(&self) -> (&'static str, &Path) {
+        (FjallDir::NAME, &self.path)
+    }
+
     fn open(&self) -> Opening {
-        let path = self.path.clone();
-        Box::pin(async move {
-            let opened = runtime::blocking(move || FjallDir::open(&path)).await?;
-            Ok(Versions::new(opened) as _)
-        })
+        Versions::open(self.path.clone(), FjallDir::open)
     }
 }
 
@@ -126,15 +126,24 @@ impl Ordered for FjallDir {
         &self.path
     }
 
-    fn get(&self, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, CheckpointError> {
-        let found = names.iter().map(|name| {
-            if let Some((start, rest)) = name.split_at_checked(NAME_BYTES) {
-                return Ok(self.bucket(start)?.remove(rest));
+    fn get(
+        &self,
+        names: &[Vec<u8>],
+        take: &mut dyn FnMut(Option<Vec<u8>>) -> bool,
+    ) -> Result<(), CheckpointError> {
+        for name in names {
+            let value = match name.split_at_checked(NAME_BYTES) {
+                Some((start, rest)) => self.bucket(start)?.remove(rest),
+                None => {
+                    let found = self.state.get(name).map_err(|error| self.failed(error))?;
+                    found.map(|value| value.to_vec())
+                }
+            };
+            if !take(value) {
+                break;
             }
-            let found = self.state.get(name).map_err(|error| self.failed(error))?;
-            Ok(found.map(|value| value.to_vec()))
-        });
-        found.collect()
+        }
+        Ok(())
     }
 
     fn range(

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, Durability, Error, ReadableDatabase, TableDefinition};
-use runtime::fs;
 use streams::engine::CheckpointError;
 
 use super::{
@@ -32,24 +31,12 @@ impl Redb {
 }
 
 impl OpenStore for Redb {
+    fn place(&self) -> (&'static str, &Path) {
+        (RedbFile::NAME, &self.path)
+    }
+
     fn open(&self) -> Opening {
-        let path = self.path.clone();
-        Box::pin(async move {
-            let file = path.clone();
-            let opened = runtime::blocking(move || RedbFile::open(&file)).await?;
-            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-            let dir = dir.unwrap_or(Path::new("."));
-            // A new file's name is to last too.
-            let synced = async {
-                match fs::exists(dir).await? {
-                    true => fs::sync_dir(dir).await,
-                    false => Ok(()),
-                }
-            };
-            let synced = synced.await;
-            synced.map_err(|error| CheckpointError::io(&path.display().to_string(), &error))?;
-            Ok(Versions::new(opened) as _)
-        })
+        Versions::open(self.path.clone(), RedbFile::open)
     }
 }
 
@@ -97,18 +84,24 @@ impl Ordered for RedbFile {
         &self.path
     }
 
-    fn get(&self, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, CheckpointError> {
+    fn get(
+        &self,
+        names: &[Vec<u8>],
+        take: &mut dyn FnMut(Option<Vec<u8>>) -> bool,
+    ) -> Result<(), CheckpointError> {
         let reading = self.database.begin_read();
         let reading = reading.map_err(|error| self.failed(error))?;
         let table = reading
             .open_table(TABLE)
             .map_err(|error| self.failed(error))?;
-        let found = names.iter().map(|name| {
+        for name in names {
             let found = table.get(name.as_slice());
             let found = found.map_err(|error| self.failed(error))?;
-            Ok(found.map(|value| value.value().to_vec()))
-        });
-        found.collect()
+            if !take(found.map(|value| value.value().to_vec())) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn range(

@@ -20,10 +20,15 @@
 //! there it is the one before: then the entries become what they were, which may be begun any number of times.
 //!
 //! # Limits
-//! `PIECE_BYTES`, about, of entries in memory beside the changes.
+//! `PIECE_BYTES` of what entries were and as much of what they become, and one entry more, in memory beside the changes.
 
-use std::{rc::Rc, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+};
 
+use runtime::fs;
 use streams::{
     NodeId,
     engine::{
@@ -34,6 +39,8 @@ use streams::{
     },
     graph::StateKey,
 };
+
+use super::Opening;
 
 /// A piece of work is closed when it has grown to this.
 const PIECE_BYTES: usize = 1 << 20;
@@ -63,7 +70,8 @@ pub trait Ordered: Send + Sync + 'static {
     /// As errors name it.
     fn path(&self) -> &str;
 
-    fn get(&self, names: &[Vec<u8>]) -> Done<Vec<Option<Vec<u8>>>>;
+    /// Hands out the values of these names, in this order, until it is told to stop by false.
+    fn get(&self, names: &[Vec<u8>], take: &mut dyn FnMut(Option<Vec<u8>>) -> bool) -> Done<()>;
 
     /// Hands out what is behind `from`, or is it, and begins so, until it is told to stop by false.
     fn range(
@@ -173,8 +181,19 @@ impl<D> Clone for Work<D> {
 }
 
 impl<D: Ordered> Work<D> {
+    /// Values of names from the first on, at least one, until they are so many bytes.
+    fn values(&self, names: &[Vec<u8>], bytes_max: usize) -> Done<Vec<Option<Vec<u8>>>> {
+        let (mut values, mut bytes) = (Vec::new(), 0);
+        self.0.get(names, &mut |value| {
+            bytes += value.as_ref().map_or(0, Vec::len);
+            values.push(value);
+            bytes < bytes_max
+        })?;
+        Ok(values)
+    }
+
     fn head(&self, relation: u64) -> Done<Head> {
-        let found = self.0.get(&[prefix(relation, HEAD)])?;
+        let found = self.values(&[prefix(relation, HEAD)], usize::MAX)?;
         let Some(Some(bytes)) = found.into_iter().next() else {
             return Ok(NOTHING);
         };
@@ -295,28 +314,29 @@ impl<D: Ordered> Work<D> {
                 }
                 is_in
             });
-            let (piece, more) = rest.split_at(fits.count());
-            self.change(relation, is_all, piece)?;
-            rest = more;
+            let fits = fits.count();
+            let changed = self.change(relation, is_all, &rest[..fits])?;
+            rest = &rest[changed..];
         }
         let is_whole = true;
         self.set_head(relation, Head { is_whole, ..head })
     }
 
-    /// Changes these entries, and keeps what they were.
+    /// Changes these entries, and keeps what they were: the first of them, as many as were a piece. How many.
     fn change(
         &self,
         relation: u64,
         is_all: bool,
         changes: &[(StateKey<'_>, Change<'_>)],
-    ) -> Done<()> {
+    ) -> Done<usize> {
         let names = changes.iter().map(|(key, _)| {
             let node = key.node.0 as u32;
             name(relation, ENTRY, node, key.table, key.key)
         });
         let names: Vec<Vec<u8>> = names.collect();
-        let found = self.0.get(&names)?;
-        let mut piece = Vec::with_capacity(2 * names.len());
+        let found = self.values(&names, PIECE_BYTES)?;
+        let count = found.len();
+        let mut piece = Vec::with_capacity(2 * count);
         for ((name, was), (_, change)) in names.into_iter().zip(found).zip(changes) {
             let is = match change {
                 Change::To(value) => value.map(<[u8]>::to_vec),
@@ -329,7 +349,8 @@ impl<D: Ordered> Work<D> {
             };
             self.put(name, was, is, &mut piece);
         }
-        self.0.apply(piece)
+        self.0.apply(piece)?;
+        Ok(count)
     }
 
     fn put(&self, name: Vec<u8>, was: Option<Vec<u8>>, is: Option<Vec<u8>>, piece: &mut Piece) {
@@ -476,9 +497,25 @@ fn number_of(version: Version<'_>) -> Option<u64> {
 }
 
 impl<D: Ordered> Versions<D> {
-    pub fn new(database: D) -> Rc<Self> {
-        Rc::new(Self {
-            work: Work(Arc::new(database)),
+    /// The database at this path, which is made where there is none.
+    pub fn open(path: PathBuf, open: fn(&Path) -> Done<D>) -> Opening {
+        Box::pin(async move {
+            let failed =
+                |error: &std::io::Error| CheckpointError::io(&path.display().to_string(), error);
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+            let dir = dir.unwrap_or(Path::new("."));
+            let is_there = fs::exists(dir).await.map_err(|error| failed(&error))?;
+            if !is_there {
+                let made = fs::create_dir_all_durable(dir).await;
+                made.map_err(|error| failed(&error))?;
+            }
+            let at = path.clone();
+            let database = runtime::blocking(move || open(&at)).await?;
+            // A new database's name is to last too.
+            let synced = fs::sync_dir(dir).await;
+            synced.map_err(|error| failed(&error))?;
+            let work = Work(Arc::new(database));
+            Ok(Rc::new(Self { work }) as _)
         })
     }
 
@@ -557,7 +594,7 @@ impl<D: Ordered> StateStore for Versions<D> {
                 let names = names.iter();
                 let named =
                     |entry: &EntryName| name(relation, ENTRY, entry.node, entry.table, &entry.key);
-                work.0.get(&names.map(named).collect::<Vec<_>>())
+                work.values(&names.map(named).collect::<Vec<_>>(), usize::MAX)
             })
             .await
         })
@@ -573,3 +610,6 @@ impl<D: Ordered> StateStore for Versions<D> {
         Box::pin(self.call(move |work| work.sweep(&named)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,11 @@
 //! Apps with their state in databases, beside a simulated cluster: killed at any await.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use flow::{Cluster, Event, store::OpenStore};
 
@@ -24,6 +29,10 @@ struct Kept {
 struct Shared(Arc<dyn OpenStore>);
 
 impl OpenStore for Shared {
+    fn place(&self) -> (&'static str, &Path) {
+        self.0.place()
+    }
+
     fn open(&self) -> flow::store::Opening {
         self.0.open()
     }
@@ -169,6 +178,26 @@ fn state_moves_from_runs_into_a_store_and_is_looked_for_there() {
         kept.give(&world);
         world.deploy(app);
         world.wait_started().expect("it has its state again");
+        visits(&world, &mut expected);
+        world.flush();
+        check(&world, &expected);
+    }
+}
+
+#[test]
+fn a_store_is_opened_once() {
+    for kind in [Kind::Redb, Kind::Fjall] {
+        let dir = TempDir::new("once");
+        let world = World::new(5, &[("visits", 3), ("counts", 2)]);
+        let place = Some((kind, dir.next()));
+        let kept = Kept {
+            all: place.clone(),
+            step: place,
+        };
+        kept.give(&world);
+        let mut expected = BTreeMap::new();
+        world.deploy(app);
+        world.wait_started().expect("both are one store");
         visits(&world, &mut expected);
         world.flush();
         check(&world, &expected);

@@ -8,11 +8,11 @@ use streams::{
     graph::StateKey,
 };
 
-use crate::kept::{Kind, TempDir};
+use crate::kept::{Kind, TempDir, on_shard};
 
-const ENTRIES: u64 = 1_000_000;
-const CHANGED: u64 = 10_000;
 const WRITES: u32 = 10;
+/// Of all entries, in a write behind the first.
+const CHANGED_PART: u64 = 100;
 
 fn put(changes: &mut Changes, at: u64, value: u64) {
     let key = at.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
@@ -36,7 +36,8 @@ fn bytes(path: &Path) -> u64 {
         .sum()
 }
 
-async fn measure(kind: Kind) {
+async fn measure(kind: Kind, entries: u64) {
+    let changed = entries / CHANGED_PART;
     let dir = TempDir::new("figures");
     let path = dir.next();
     let store = kind.open(path.clone()).await;
@@ -50,14 +51,14 @@ async fn measure(kind: Kind) {
         let is_first = write == 0;
         let is_all = is_first;
         let mut changes = Changes::new(is_all);
-        let count = if is_all { ENTRIES } else { CHANGED };
+        let count = if is_all { entries } else { changed };
         for at in 0..count {
             let at = if is_all {
                 at
             } else {
                 at * 97 + u64::from(write)
             };
-            put(&mut changes, at % ENTRIES, u64::from(write));
+            put(&mut changes, at % entries, u64::from(write));
         }
         let since = Instant::now();
         runs = store
@@ -78,24 +79,27 @@ async fn measure(kind: Kind) {
         Ok(())
     };
     store.read(version, &mut take).await.expect("it is read");
-    assert_eq!(count, ENTRIES);
+    assert_eq!(count, entries);
     println!(
-        "{kind:?}: {ENTRIES} entries in {all:.2} s; {WRITES} times {CHANGED} of them in {some:.2} s; read in {:.2} s; {} MiB",
+        "{kind:?}: {entries} entries in {all:.2} s; {WRITES} times {changed} of them in {some:.2} s; read in {:.2} s; {} MiB",
         since.elapsed().as_secs_f64(),
         bytes(&path) >> 20,
     );
 }
 
+fn measure_all(entries: u64) {
+    for kind in [Kind::Runs, Kind::Redb, Kind::Fjall] {
+        on_shard(move || measure(kind, entries));
+    }
+}
+
+#[test]
+fn stores_can_be_measured() {
+    measure_all(1000);
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn what_stores_cost() {
-    for kind in [Kind::Runs, Kind::Redb, Kind::Fjall] {
-        let config = runtime::Config {
-            shards: 1,
-            cpus: Some(Vec::new()),
-            ..runtime::Config::default()
-        };
-        let running = runtime::start(config, move || measure(kind));
-        running.expect("a shard starts").join().expect("it ends");
-    }
+    measure_all(1_000_000);
 }

@@ -1,6 +1,7 @@
 //! The stores, each in a directory of a test's own.
 
 use std::{
+    future::Future,
     path::{Path, PathBuf},
     rc::Rc,
     sync::{
@@ -35,6 +36,17 @@ impl Kind {
             _ => self.open_store(&path).open().await.expect("it opens"),
         }
     }
+}
+
+/// Runs it on a shard of this machine, with its files.
+pub fn on_shard<F: Future<Output = ()> + 'static>(work: impl Fn() -> F + Send + Sync + 'static) {
+    let config = runtime::Config {
+        shards: 1,
+        cpus: Some(Vec::new()),
+        ..runtime::Config::default()
+    };
+    let running = runtime::start(config, work).expect("a shard starts");
+    running.join().expect("it ends");
 }
 
 /// Removed with all in it when dropped.

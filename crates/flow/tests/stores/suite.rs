@@ -15,7 +15,7 @@ use streams::{
     graph::StateKey,
 };
 
-use crate::kept::{Kind, TempDir};
+use crate::kept::{Kind, TempDir, on_shard};
 
 const LIMIT: Duration = Duration::from_secs(600);
 const ROW_NODE: u32 = ROWS.0 as u32;
@@ -431,5 +431,19 @@ fn what_a_start_sweeps_is_gone() {
         let named = test.write(0, false);
         test.named[0] = named.expect("nothing stops it");
         test.check(0);
+    }
+}
+
+#[test]
+fn directories_above_a_store_are_made() {
+    for kind in [Kind::Redb, Kind::Fjall] {
+        let dir = TempDir::new("above");
+        let path = dir.next().join("of").join("its own");
+        let at = path.clone();
+        on_shard(move || {
+            let path = at.clone();
+            async move { drop(kind.open(path).await) }
+        });
+        assert!(path.exists(), "{kind:?}");
     }
 }

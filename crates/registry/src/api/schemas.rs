@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Asked, described, subjects::entry};
+use super::{Asked, described, subjects::entry, within_answer};
 use crate::{
     answer::{Answer, Refusal},
     limits::ANSWER_SCHEMAS_MAX,
@@ -33,28 +33,30 @@ pub fn list(registry: &Registry, asked: &Asked<'_>) -> Result<Answer, Refusal> {
             .map(move |(number, version)| (name, number, version))
     });
     let is_serialized = asked.parameter("format") == Some("serialized");
-    // What is compiled is read with what it refers to.
-    let bytes = |version: &Version| {
+    // What is compiled is read with what it refers to, and may be longer than its text.
+    let bytes = |version: Version, described: &Value| {
+        let made = described["schema"].as_str().map_or(0, str::len);
         let Some(schema) = registry.schema(version.id) else {
-            return 0;
+            return made;
         };
         let others = match is_serialized {
-            true => registry
-                .others(&schema.references, true)
-                .unwrap_or_default(),
+            true => registry.others(version.id).unwrap_or_default(),
             false => Vec::new(),
         };
         let others = others.iter().map(|(_, text)| text.len());
-        schema.bytes() + others.sum::<usize>()
+        made.max(schema.bytes() + others.sum::<usize>())
     };
-    let mut page = asked.page(versions, |(subject, _, version)| {
-        subject.len() + bytes(version)
+    let entries = asked.part(versions).take(ANSWER_SCHEMAS_MAX);
+    // Each is made when it is known that there is room for it.
+    let entries = entries.map(|(subject, number, version)| {
+        let made = entry(registry, asked, subject, (number, version))?;
+        Ok::<_, Refusal>((subject.len() + bytes(version, &made), made))
     });
-    page.truncate(ANSWER_SCHEMAS_MAX);
-    let page = page.into_iter();
-    let page =
-        page.map(|(subject, number, version)| entry(registry, asked, subject, (number, version)));
-    Ok(Answer::of(Value::Array(page.collect::<Result<_, _>>()?)))
+    let page = within_answer(entries, |made| made.as_ref().map_or(0, |(bytes, _)| *bytes));
+    let page = page.map(|made| made.map(|(_, made)| made));
+    Ok(Answer::of(Value::Array(
+        page.collect::<Result<_, Refusal>>()?,
+    )))
 }
 
 fn number(id: &str) -> Result<u32, Refusal> {

@@ -80,7 +80,7 @@ pub fn find(registry: &Registry, asked: &Asked<'_>, subject: &str) -> Result<Ans
     }
     let wanted = asked.body()?;
     let schema = wanted.schema(registry)?;
-    let wanted = Wanted::of(&schema);
+    let wanted = registry.wanted(&schema);
     let mut versions = registry.versions(subject, with_deleted).rev();
     let found = versions.find(|(_, version)| registry.is_same(&wanted, version.id));
     let found = found.ok_or(Refusal::SchemaUnknown)?;
@@ -136,7 +136,7 @@ pub fn register(registry: &Registry, asked: &Asked<'_>, subject: &str) -> Result
     let given = Given::of(&body)?;
     let schema = body.schema(registry)?;
     let parsed = registry.parse(&schema)?;
-    let wanted = Wanted::of(&schema);
+    let wanted = registry.wanted(&schema);
     // Who registers what is there changes nothing: no mode refuses that.
     let mut live = registry.versions(subject, false).rev();
     let found = live.find(|(number, version)| {
@@ -169,10 +169,14 @@ pub fn register(registry: &Registry, asked: &Asked<'_>, subject: &str) -> Result
     }
     let known = registry.id_of(&wanted);
     let id = known.unwrap_or(registry.id_max().saturating_add(1));
-    let version = registry
-        .newest(subject, true)
-        .map_or(1, |(newest, _)| newest.saturating_add(1));
+    let version = next_version(registry, subject)?;
     put(registry, subject, (version, id), schema)
+}
+
+fn next_version(registry: &Registry, subject: &str) -> Result<i32, Refusal> {
+    let newest = registry.newest(subject, true);
+    let next = newest.map_or(Some(1), |(newest, _)| newest.checked_add(1));
+    next.ok_or(Refusal::Full("versions"))
 }
 
 /// Numbers that a request names itself; those that stand for "the next" are none.
@@ -214,11 +218,8 @@ fn import(
         let text = format!("Overwrite new schema with id {id} is not permitted.");
         return Err(Refusal::NotPermitted(text));
     }
-    let next = registry
-        .newest(subject, true)
-        .map_or(1, |(newest, _)| newest.saturating_add(1));
     let version = match given.version {
-        None => next,
+        None => next_version(registry, subject)?,
         Some(version) => i32::try_from(version)
             .ok()
             .filter(|version| *version > 0)
@@ -311,10 +312,7 @@ fn reasons_against(
     let mut reasons = Vec::new();
     let mut steps = STEPS_MAX;
     for (number, version) in against {
-        let Some(schema) = registry.schema(version.id) else {
-            continue;
-        };
-        let Some(old) = registry.parse_within(schema, &mut steps)? else {
+        let Some(old) = registry.parse_within(version.id, &mut steps)? else {
             reasons.push(format!("too much to compare before version {number}"));
             break;
         };

@@ -7,12 +7,15 @@
 //! of a reader that restricts must stand in the writer as it is, without references in it; of those whose meaning depends
 //! on others beside them, the whole schema must.
 //!
+//! Numbers are compared as they are, and doubles as the doubles that they are read as. A schema within that has an `$id` is a
+//! document of its own to references in it.
+//!
 //! A property that only one of the two has meets what the other says of all others, which is `true` unless
 //! `additionalProperties` stands there: adding one to an open reader asks that it takes anything.
 
-use std::collections::BTreeSet;
+use std::{cmp::Ordering, collections::BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// Steps of one comparison: values that are looked at.
 const STEPS_MAX: usize = 1 << 20;
@@ -69,11 +72,7 @@ pub fn unreadable(reader: Document<'_>, writer: Document<'_>, steps: &mut usize)
         steps_max,
         depth: 0,
     };
-    let root = |side| Node {
-        side,
-        document: 0,
-        value: check.documents[side][0].1,
-    };
+    let root = |side| check.root(side, 0);
     let (reader, writer) = (root(READER), root(WRITER));
     let allows = check.allows(reader, writer, "#");
     *steps -= check.steps.min(steps_max);
@@ -93,12 +92,42 @@ fn documents<'a>((root, others): Document<'a>) -> Vec<(&'a str, &'a Value)> {
 struct Node<'a> {
     side: usize,
     document: usize,
+    /// What pointers begin at: the document, or the innermost schema around that has an id.
+    base: &'a Value,
     value: &'a Value,
 }
 
 impl<'a> Node<'a> {
     fn at(self, value: &'a Value) -> Self {
-        Self { value, ..self }
+        let id = value.get("$id").and_then(Value::as_str);
+        // Older drafts have names of places there too.
+        let base = match id.is_some_and(|id| !id.starts_with('#')) {
+            true => value,
+            false => self.base,
+        };
+        Self {
+            base,
+            value,
+            ..self
+        }
+    }
+
+    /// Where a pointer (RFC 6901) leads from here.
+    fn pointed(self, pointer: &str) -> Option<Self> {
+        let mut parts = pointer.split('/');
+        // What does not begin with a slash is a name.
+        if parts.next() != Some("") {
+            return None;
+        }
+        parts.try_fold(self, |node, part| {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            let value = match node.value {
+                Value::Object(members) => members.get(&part),
+                Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+                _ => None,
+            };
+            Some(node.at(value?))
+        })
     }
 
     fn get(self, keyword: &str) -> Option<Self> {
@@ -121,8 +150,8 @@ impl<'a> Node<'a> {
         members.map(move |(name, value)| (name, self.at(value)))
     }
 
-    fn number(self, keyword: &str) -> Option<f64> {
-        self.value.get(keyword).and_then(Value::as_f64)
+    fn number(self, keyword: &str) -> Option<&'a Number> {
+        self.value.get(keyword).and_then(Value::as_number)
     }
 
     fn names(self, keyword: &str) -> BTreeSet<&'a str> {
@@ -190,6 +219,26 @@ fn type_of(value: &Value) -> u8 {
         Value::String(_) => types_named("string"),
         Value::Array(_) => types_named("array"),
         Value::Object(_) => types_named("object"),
+    }
+}
+
+/// How a number stands to another.
+fn compared(one: &Number, other: &Number) -> Option<Ordering> {
+    match (one.as_i128(), other.as_i128()) {
+        (Some(one), Some(other)) => Some(one.cmp(&other)),
+        (Some(one), None) => Some(compared_with_double(one, other.as_f64()?)),
+        (None, Some(other)) => Some(compared_with_double(other, one.as_f64()?).reverse()),
+        (None, None) => one.as_f64()?.partial_cmp(&other.as_f64()?),
+    }
+}
+
+/// A double has not all the digits that a whole number may have.
+fn compared_with_double(whole: i128, double: f64) -> Ordering {
+    // What is beyond all numbers of 64 bits still is.
+    let floor = double.floor() as i128;
+    match whole.cmp(&floor) {
+        Ordering::Equal if double.fract() != 0.0 => Ordering::Less,
+        order => order,
     }
 }
 
@@ -304,20 +353,30 @@ impl<'a> Check<'a> {
         texts
     }
 
+    fn root(&self, side: usize, document: usize) -> Node<'a> {
+        let value = self.documents[side][document].1;
+        Node {
+            side,
+            document,
+            base: value,
+            value,
+        }
+    }
+
     /// Where a `$ref` leads.
     fn target(&self, node: Node<'a>, reference: &str) -> Option<Node<'a>> {
         let (name, pointer) = reference.split_once('#').unwrap_or((reference, ""));
-        let documents = &self.documents[node.side];
-        let document = match name {
-            "" => node.document,
-            name => documents.iter().position(|(known, _)| *known == name)?,
+        let root = self.root(node.side, node.document);
+        let base = match name {
+            "" => root.at(node.base),
+            // Names are relative to the id around; only that of the whole document is what others are named by.
+            _ if !std::ptr::eq(node.base, root.base) => return None,
+            name => {
+                let mut documents = self.documents[node.side].iter();
+                self.root(node.side, documents.position(|(known, _)| *known == name)?)
+            }
         };
-        let value = documents[document].1.pointer(pointer)?;
-        Some(Node {
-            side: node.side,
-            document,
-            value,
-        })
+        base.pointed(pointer)
     }
 
     /// Follows references that stand alone.
@@ -528,25 +587,32 @@ impl<'a> Check<'a> {
             // In older drafts exclusive bounds are truth values.
             return self.is_same(keyword, reader, writer, at);
         };
+        use Ordering::{Equal, Greater, Less};
+        let is = |written: &Number, orders: &[Ordering]| {
+            compared(written, bound).is_some_and(|order| orders.contains(&order))
+        };
         let bounds =
             |inclusive: &str, exclusive: &str| (writer.number(inclusive), writer.number(exclusive));
         let is_bound = match keyword {
             "minimum" => {
                 let (above, beyond) = bounds("minimum", "exclusiveMinimum");
-                above.into_iter().chain(beyond).any(|least| least >= bound)
+                let mut least = above.into_iter().chain(beyond);
+                least.any(|least| is(least, &[Greater, Equal]))
             }
             "maximum" => {
                 let (below, beyond) = bounds("maximum", "exclusiveMaximum");
-                below.into_iter().chain(beyond).any(|most| most <= bound)
+                let mut most = below.into_iter().chain(beyond);
+                most.any(|most| is(most, &[Less, Equal]))
             }
             "exclusiveMinimum" => {
                 let (above, beyond) = bounds("minimum", "exclusiveMinimum");
-                above.is_some_and(|least| least > bound)
-                    || beyond.is_some_and(|least| least >= bound)
+                above.is_some_and(|least| is(least, &[Greater]))
+                    || beyond.is_some_and(|least| is(least, &[Greater, Equal]))
             }
             "exclusiveMaximum" => {
                 let (below, beyond) = bounds("maximum", "exclusiveMaximum");
-                below.is_some_and(|most| most < bound) || beyond.is_some_and(|most| most <= bound)
+                below.is_some_and(|most| is(most, &[Less]))
+                    || beyond.is_some_and(|most| is(most, &[Less, Equal]))
             }
             _ => {
                 let written = writer.value.get("multipleOf");
@@ -564,10 +630,14 @@ impl<'a> Check<'a> {
         at: &str,
     ) -> bool {
         let (bound, written) = (reader.number(keyword), writer.number(keyword));
+        let is_least = keyword.starts_with("min");
         let is_bound = match (bound, written) {
-            (Some(bound), Some(written)) if keyword.starts_with("min") => written >= bound,
-            (Some(bound), Some(written)) => written <= bound,
-            (Some(bound), None) => keyword.starts_with("min") && bound <= 0.0,
+            (Some(bound), Some(written)) => match compared(written, bound) {
+                Some(order) if is_least => order.is_ge(),
+                Some(order) => order.is_le(),
+                None => false,
+            },
+            (Some(bound), None) => is_least && bound.as_f64().is_some_and(|bound| bound <= 0.0),
             (None, _) => true,
         };
         is_bound || self.refuse(at, &format!("{keyword} NARROWED"))

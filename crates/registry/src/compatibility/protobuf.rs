@@ -6,13 +6,17 @@
 //! smaller one is cut off there, as the language's guide says. What a state keeps is held to more: see `flow`'s evolution,
 //! which takes changes only that lose nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use proto_schema::{Enum, Field, Kind, Message, Scalar, Schema};
 
 const REASONS_MAX: usize = 16;
 
-pub fn unreadable(reader: &Schema, writer: &Schema) -> Vec<String> {
+/// `steps`: messages and fields that may be looked at, and afterwards what is left of them.
+pub fn unreadable(reader: &Schema, writer: &Schema, steps: &mut usize) -> Vec<String> {
     let mut reasons = Vec::new();
     if reader.package != writer.package {
         reasons.push(format!(
@@ -20,6 +24,11 @@ pub fn unreadable(reader: &Schema, writer: &Schema) -> Vec<String> {
             writer.package, reader.package
         ));
         return reasons;
+    }
+    let fields = writer.messages.iter().map(|message| message.fields.len());
+    let messages = reader.messages.len() + writer.messages.len();
+    if !take(steps, messages + fields.sum::<usize>()) {
+        return vec![TOO_LARGE.to_owned()];
     }
     let by_name: BTreeMap<&str, &Message> = reader
         .messages
@@ -30,6 +39,11 @@ pub fn unreadable(reader: &Schema, writer: &Schema) -> Vec<String> {
     for at in used(writer) {
         let written = &writer.messages[at];
         match by_name.get(&*written.name) {
+            // Of several that have this name each is compared.
+            Some(read) if !take(steps, read.fields.len() + written.fields.len()) => {
+                reasons.push(TOO_LARGE.to_owned());
+                break;
+            }
             Some(read) => message((reader, read), (writer, written), &mut reasons),
             None if written.is_own => reasons.push(format!("MESSAGE_REMOVED: {}", written.name)),
             // Whoever holds it has another type there, or it is gone with its field.
@@ -41,6 +55,15 @@ pub fn unreadable(reader: &Schema, writer: &Schema) -> Vec<String> {
     }
     reasons.truncate(REASONS_MAX);
     reasons
+}
+
+const TOO_LARGE: &str = "TOO_LARGE: the schemas are too large to compare";
+
+/// Whether there are so many steps left.
+fn take(steps: &mut usize, count: usize) -> bool {
+    let left = steps.checked_sub(count);
+    *steps = left.unwrap_or(0);
+    left.is_some()
 }
 
 /// The file's own messages and what they hold, maps' entries left out.
@@ -108,7 +131,7 @@ fn joined<'a>(read: &Fields<'a>, written: &Fields<'a>) -> impl Iterator<Item = &
     for (number, &field) in read {
         if let (Some(one_of), Some(&before)) = (&field.one_of, written.get(number)) {
             let origin = match &before.one_of {
-                Some(one_of) => (Some(one_of.as_str()), 0),
+                Some(one_of) => (Some(&**one_of), 0),
                 None => (None, *number),
             };
             origins.entry(one_of).or_default().insert(origin);
@@ -121,7 +144,7 @@ fn joined<'a>(read: &Fields<'a>, written: &Fields<'a>) -> impl Iterator<Item = &
 /// Fields that are gone from a oneof that is still there, or of which others are.
 fn left(read: &Fields<'_>, written: &Fields<'_>) -> impl Iterator<Item = u32> {
     let one_of = |field: &Field| field.one_of.clone();
-    let mut there: BTreeSet<String> = read.values().filter_map(|field| one_of(field)).collect();
+    let mut there: BTreeSet<Arc<str>> = read.values().filter_map(|field| one_of(field)).collect();
     let stay = written
         .iter()
         .filter(|(number, _)| read.contains_key(number));

@@ -128,6 +128,20 @@ fn what_a_protobuf_file_imports_is_compared() {
 }
 
 #[test]
+fn comparing_protobuf_takes_steps() {
+    let fields = (1..=1000).map(|number| format!("int32 f{number} = {number};"));
+    let text = format!("message A {{ {} }}", fields.collect::<String>());
+    let schema = parse(SchemaType::Protobuf, &text);
+    let (given, mut steps) = (10_000, 10_000);
+    assert!(super::unreadable(&schema, &schema, &mut steps).is_empty());
+    assert!(given - steps >= 3000, "each field is a step: {steps}");
+    for mut few in [500, 2500] {
+        assert!(!super::unreadable(&schema, &schema, &mut few).is_empty());
+        assert_eq!(few, 0);
+    }
+}
+
+#[test]
 fn json_reads_what_it_can_be_shown_to_allow() {
     let int = json!({"type": "integer"});
     let object = |rest: Value| {
@@ -142,6 +156,9 @@ fn json_reads_what_it_can_be_shown_to_allow() {
         json!({"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "object", "properties": {
             "value": {"type": value}, "next": {"$ref": "#/$defs/tree"}}}}})
     };
+    // What has an id is what references within it begin at.
+    let within = json!({"$defs": {"x": true}, "properties": {"a": {
+        "$id": "http://of/a", "items": {"$ref": "#/$defs/x"}, "$defs": {"x": int}}}});
     let cases = [
         (json!(true), int.clone(), true),
         (json!({"description": "?"}), json!(true), true),
@@ -316,7 +333,48 @@ fn json_reads_what_it_can_be_shown_to_allow() {
             json!({"multipleOf": 1.5}),
             true,
         ),
+        // No double has all of these digits.
+        (
+            json!({"minimum": 9_007_199_254_740_993_i64}),
+            json!({"type": "integer", "minimum": 9_007_199_254_740_992_i64}),
+            false,
+        ),
+        (
+            json!({"maximum": u64::MAX - 1}),
+            json!({"type": "integer", "maximum": u64::MAX}),
+            false,
+        ),
+        (
+            json!({"exclusiveMaximum": 9_007_199_254_740_993_i64}),
+            json!({"type": "integer", "maximum": 9_007_199_254_740_992_i64}),
+            true,
+        ),
+        (
+            json!({"minimum": -1.5}),
+            json!({"type": "number", "minimum": -1}),
+            true,
+        ),
+        (
+            json!({"minimum": -1.5}),
+            json!({"type": "number", "minimum": -2}),
+            false,
+        ),
+        (
+            json!({"maxLength": 9_007_199_254_740_992_i64}),
+            json!({"type": "string", "maxLength": 9_007_199_254_740_993_i64}),
+            false,
+        ),
         // References.
+        (
+            within.clone(),
+            json!({"properties": {"a": {"type": "array", "items": int}}}),
+            true,
+        ),
+        (
+            within,
+            json!({"properties": {"a": {"type": "array", "items": {"type": "string"}}}}),
+            false,
+        ),
         (tree("number"), tree("integer"), true),
         (tree("integer"), tree("number"), false),
         (json!({"$ref": "#/nothing"}), int.clone(), false),

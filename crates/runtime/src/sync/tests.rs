@@ -1,7 +1,10 @@
 //! Tests of waiting between tasks.
 
 use super::*;
-use std::pin::pin;
+use std::{
+    future::{pending, ready},
+    pin::pin,
+};
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
@@ -61,4 +64,28 @@ fn shutdown_reaches_clones_and_late_comers() {
     shutdown.trigger();
     assert!(poll(early.as_mut()).is_ready());
     assert!(poll(pin!(shutdown.triggered())).is_ready());
+}
+
+#[test]
+fn of_two_the_first_counts_and_of_equals_the_main_one() {
+    let of = |main: Option<u8>, has_ended: bool| {
+        let main = async move {
+            match main {
+                Some(value) => value,
+                None => pending().await,
+            }
+        };
+        let end = async move {
+            if !has_ended {
+                pending().await
+            }
+        };
+        poll(pin!(first(main, end)))
+    };
+    assert_eq!(of(Some(1), false), Poll::Ready(Some(1)));
+    assert_eq!(of(Some(1), true), Poll::Ready(Some(1)));
+    assert_eq!(of(None, true), Poll::Ready(None));
+    assert_eq!(of(None, false), Poll::Pending);
+    assert_eq!(poll(pin!(now(pin!(ready(1))))), Poll::Ready(Some(1)));
+    assert_eq!(poll(pin!(now(pin!(pending::<u8>())))), Poll::Ready(None));
 }

@@ -8,14 +8,13 @@ mod security;
 
 use std::{
     collections::VecDeque,
-    future::Future,
     io::{self, Read},
     net::TcpListener,
-    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use runtime::sync::first;
 use sql::{
     backend::{Backend, BoxFuture},
     postgres::{Access, Admission, Begun, Credentials, Encryption, Peer, Refusal},
@@ -23,7 +22,7 @@ use sql::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Semaphore, oneshot},
     time::{sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -115,7 +114,7 @@ async fn serve(
 ) -> io::Result<()> {
     let begun = async {
         let Some(connection) = begin(access, socket, process).await? else {
-            return Ok(None);
+            return Ok::<_, io::Error>(None);
         };
         let Ok(seat) = seats.clone().try_acquire_owned() else {
             access.refuse(connection, Refusal::TooMany).await?;
@@ -123,29 +122,13 @@ async fn serve(
         };
         Ok(Some((connection, seat)))
     };
-    match until(ended, begun).await? {
+    // Unless it takes too long, or others need the place.
+    let begun = first(timeout(START_TIME_MAX, begun), async { _ = ended.await });
+    let begun = begun.await.ok_or(io::ErrorKind::ConnectionAborted)?;
+    match begun?? {
         Some((connection, _seat)) => access.run(connection).await,
         None => Ok(()),
     }
-}
-
-/// Does what comes before a client is served, unless it takes too long or others need the place.
-async fn until<'a>(
-    ended: oneshot::Receiver<()>,
-    begun: impl Future<Output = io::Result<Option<(Begun<'a>, OwnedSemaphorePermit)>>>,
-) -> io::Result<Option<(Begun<'a>, OwnedSemaphorePermit)>> {
-    let mut begun = pin!(timeout(START_TIME_MAX, begun));
-    let mut ended = pin!(ended);
-    std::future::poll_fn(|context| {
-        if let std::task::Poll::Ready(done) = begun.as_mut().poll(context) {
-            return std::task::Poll::Ready(done?);
-        }
-        ended
-            .as_mut()
-            .poll(context)
-            .map(|_| Err(io::ErrorKind::ConnectionAborted.into()))
-    })
-    .await
 }
 
 async fn begin<'a>(

@@ -1,19 +1,23 @@
 //! The schema registry's listener: HTTP in front of [`SchemaStore`].
 //!
 //! # Limits
-//! `BODY_BYTES_MAX` of a request, `BODY_TIME_MAX` until it is there; `CHANGES_MAX` and `READS_MAX` at once, others wait. They
-//! count as long as they are worked on, whether or not somebody still waits for the answer.
+//! `BODY_BYTES_MAX` of a request, `BODY_TIME_MAX` until it is there; `ALL_BODIES_BYTES_MAX` of all that have come, beyond which
+//! one is refused. `CHANGES_MAX` and `READS_MAX` at once, others wait: they count when they are there as a whole, and as long as
+//! they are worked on, whether or not somebody still waits for the answer.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use ::registry::{Method, Refusal, limits::BODY_BYTES_MAX};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header::{ALLOW, CONTENT_TYPE, HeaderValue},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::registry::{Asked, SchemaStore, Unanswered};
 
@@ -22,6 +26,7 @@ const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
 const CHANGES_MAX: usize = 16;
 const READS_MAX: usize = 16;
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+const ALL_BODIES_BYTES_MAX: usize = 64 << 20;
 
 /// See the module head.
 #[derive(Clone)]
@@ -29,6 +34,8 @@ pub struct Subjects {
     store: Arc<SchemaStore>,
     changes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
+    /// Bytes of bodies.
+    bodies: Arc<Semaphore>,
 }
 
 impl Subjects {
@@ -37,6 +44,7 @@ impl Subjects {
             store,
             changes: Arc::new(Semaphore::new(CHANGES_MAX)),
             reads: Arc::new(Semaphore::new(READS_MAX)),
+            bodies: Arc::new(Semaphore::new(ALL_BODIES_BYTES_MAX)),
         }
     }
 
@@ -59,34 +67,34 @@ impl Subjects {
         // No page of a browser may send such without being allowed to, which nobody is.
         let has_body = matches!(method, Method::Post | Method::Put);
         if has_body && !is_json(request.headers().get(CONTENT_TYPE)) {
-            let said = error(415, "HTTP 415 Unsupported Media Type");
-            return Ok(response(StatusCode::UNSUPPORTED_MEDIA_TYPE, said));
+            return Ok(failed(415, "HTTP 415 Unsupported Media Type"));
         }
+        let (head, body) = request.into_parts();
+        let read = async {
+            match has_body {
+                true => read(body, &self.bodies).await,
+                false => Ok((Vec::new(), None)),
+            }
+        };
+        let late = Err((408, "HTTP 408 Request Timeout"));
+        let (body, room) = match timeout(BODY_TIME_MAX, read).await.unwrap_or(late) {
+            Ok(body) => body,
+            Err((status, message)) => return Ok(failed(status, message)),
+        };
+        // Who sends slowly keeps nobody from being answered.
         let permits = match method {
             Method::Get => self.reads,
             Method::Post | Method::Put | Method::Delete => self.changes,
         };
         let Ok(permit) = permits.acquire_owned().await else {
-            return Ok(response(
-                StatusCode::SERVICE_UNAVAILABLE,
-                error(503, "stopping"),
-            ));
-        };
-        let (head, body) = request.into_parts();
-        let body = match has_body {
-            true => read(body).await,
-            false => Ok(Vec::new()),
-        };
-        let body = match body {
-            Ok(body) => body,
-            Err(refused) => return Ok(refused),
+            return Ok(failed(503, "stopping"));
         };
         let asked = Asked {
             method,
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             body,
-            permit,
+            permits: (permit, room),
         };
         Ok(match self.store.ask(asked).await {
             Ok(body) => response(StatusCode::OK, body),
@@ -99,20 +107,30 @@ impl Subjects {
     }
 }
 
-/// All of a request's body; else what is answered.
-async fn read(body: Incoming) -> Result<Vec<u8>, Response<Full<Bytes>>> {
-    let body = Limited::new(body, BODY_BYTES_MAX).collect();
-    match timeout(BODY_TIME_MAX, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes().into()),
-        Ok(Err(_)) => {
-            let said = error(413, "HTTP 413 Request Entity Too Large");
-            Err(response(StatusCode::PAYLOAD_TOO_LARGE, said))
+/// All of a request's body, with room for it; else status and message.
+async fn read(
+    mut body: Incoming,
+    bodies: &Arc<Semaphore>,
+) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), (u16, &'static str)> {
+    let mut bytes = Vec::new();
+    let mut room: Option<OwnedSemaphorePermit> = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| (400, "HTTP 400 Bad Request"))?;
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        if bytes.len() + piece.len() > BODY_BYTES_MAX {
+            return Err((413, "HTTP 413 Request Entity Too Large"));
         }
-        Err(_) => {
-            let said = error(408, "HTTP 408 Request Timeout");
-            Err(response(StatusCode::REQUEST_TIMEOUT, said))
+        let more = bodies.clone().try_acquire_many_owned(piece.len() as u32);
+        let more = more.map_err(|_| (503, "HTTP 503 Service Unavailable"))?;
+        match &mut room {
+            Some(room) => room.merge(more),
+            None => room = Some(more),
         }
+        bytes.extend_from_slice(&piece);
     }
+    Ok((bytes, room))
 }
 
 fn is_json(content_type: Option<&HeaderValue>) -> bool {
@@ -126,10 +144,17 @@ fn error(code: u32, message: &str) -> String {
     serde_json::json!({ "error_code": code, "message": message }).to_string()
 }
 
+fn failed(status: u16, message: &str) -> Response<Full<Bytes>> {
+    let said = error(status.into(), message);
+    response(status_of(status), said)
+}
+
+fn status_of(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 fn refusal(refusal: &Refusal) -> Response<Full<Bytes>> {
-    let status = StatusCode::from_u16(refusal.code().0);
-    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response(status, refusal.body())
+    response(status_of(refusal.code().0), refusal.body())
 }
 
 fn response(status: StatusCode, body: String) -> Response<Full<Bytes>> {

@@ -11,7 +11,7 @@ use std::{
 
 use arrow_array::RecordBatch;
 use base::ShardId;
-use broker::{broker::Broker, metadata_log::CommitError};
+use broker::broker::Broker;
 use cluster::{Change, Command, Refusal};
 use runtime::{Class, ShardsHandle};
 use sql::{
@@ -48,12 +48,16 @@ pub struct NodeBackend {
     /// Why the engine did not start, if it did not: the answer to whatever it is asked. The log is served all the same.
     failure: Option<String>,
     permits: Permits,
-    /// For what changes relations.
+    /// For what makes or changes relations.
     changing: Arc<Semaphore>,
+    /// For what drops them: that must be possible while all others wait.
+    dropping: Arc<Semaphore>,
 }
 
-/// Changes of relations at once, also of sessions that are gone: each may wait for another cluster. Others wait.
+/// Changes of relations at once, also of sessions that are gone: each may build for long, or wait for another cluster. Others
+/// wait.
 const CHANGING_MAX: usize = 64;
+const DROPPING_MAX: usize = 64;
 
 /// Memory for questions: a quarter of what the process may use, half of it for small ones; and an eighth for answers.
 struct Permits {
@@ -155,17 +159,22 @@ impl NodeBackend {
             failure,
             permits: Permits::new(memory_bytes),
             changing: Arc::new(Semaphore::new(CHANGING_MAX)),
+            dropping: Arc::new(Semaphore::new(DROPPING_MAX)),
         })
     }
 
     /// Does something to its end, also when nobody waits for it any more: a relation that one part of the node knows and
     /// another does not could be neither used nor dropped.
-    async fn to_the_end<F>(&self, work: impl FnOnce(Arc<Self>) -> F) -> Result<(), SqlError>
+    async fn to_the_end<F>(
+        &self,
+        turns: &Arc<Semaphore>,
+        work: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<(), SqlError>
     where
         F: Future<Output = Result<(), SqlError>> + Send + 'static,
     {
         let this = self.this.upgrade().expect("whoever asks holds it");
-        let held = self.changing.clone().acquire_owned().await;
+        let held = turns.clone().acquire_owned().await;
         let held = held.expect("it is never closed");
         let work = work(this);
         let done = tokio::spawn(async move {
@@ -233,7 +242,7 @@ impl NodeBackend {
         match committed.await {
             Ok(Ok(change)) => Ok(change),
             Ok(Err(refusal)) => Err(refused(&refusal)),
-            Err(error) => Err(not_committed(&error)),
+            Err(error) => Err(of_the_engine(error.to_string())),
         }
     }
 
@@ -286,6 +295,13 @@ impl NodeBackend {
     }
 
     async fn remove_relation(&self, name: String) -> Result<(), SqlError> {
+        if self.failure.is_some() {
+            // It may be what keeps the engine from starting; that nothing else reads it is known from the catalog.
+            self.commit(Command::DropRelation { name: name.clone() })
+                .await?;
+            self.change_catalog(|catalog| _ = catalog.remove(&name));
+            return Ok(());
+        }
         let dropped = name.clone();
         self.ask("prepare drop", |engine| async move {
             engine.prepare_drop(&dropped)
@@ -306,65 +322,7 @@ impl NodeBackend {
         self.change_catalog(|catalog| _ = catalog.remove(&name));
         Ok(())
     }
-}
 
-/// Whether records of one of them tell which schema of the registry they were written with.
-fn name_writers(relations: &[NewRelation]) -> bool {
-    let mut definitions = relations.iter().map(|relation| &relation.definition);
-    definitions.any(|definition| {
-        matches!(definition, Definition::Source(source) if source.format.names_writers())
-    })
-}
-
-fn of_the_engine(message: String) -> SqlError {
-    SqlError {
-        sqlstate: *b"58000",
-        message,
-        detail: None,
-        hint: None,
-        position: None,
-        location: None,
-    }
-}
-
-/// The catalog, and what the engine starts with: programs' relations and those that the metadata keeps by id, name and
-/// statement.
-fn planned(
-    kept: Vec<(u64, String, String)>,
-    programs: Vec<NewRelation>,
-) -> (Catalog, Vec<NewRelation>) {
-    let mut catalog = Catalog::default();
-    let mut relations = programs;
-    for relation in system::relations().chain(tables_of(&relations)) {
-        catalog.insert(relation);
-    }
-    for (id, name, statement) in kept {
-        if catalog.get(&name).is_some() {
-            tracing::error!(relation = name, "a table of a program has this name now");
-            continue;
-        }
-        let (relation, definition) = match define(&catalog, &statement) {
-            Ok(defined) => defined,
-            // The log and the other relations are served all the same; dropping it and making it anew is the way out.
-            Err(error) => {
-                tracing::error!(relation = name, %error, "its statement cannot be planned");
-                continue;
-            }
-        };
-        catalog.insert(Relation {
-            id: RelationId(id),
-            ..relation
-        });
-        relations.push(NewRelation {
-            id,
-            name,
-            definition,
-        });
-    }
-    (catalog, relations)
-}
-
-impl NodeBackend {
     /// Builds the new view beside the old one, makes the metadata say so, and lets readers see it.
     async fn replace_view(
         &self,
@@ -422,6 +380,55 @@ impl NodeBackend {
         });
         Ok(())
     }
+}
+
+/// Whether records of one of them tell which schema of the registry they were written with.
+fn name_writers(relations: &[NewRelation]) -> bool {
+    let mut definitions = relations.iter().map(|relation| &relation.definition);
+    definitions.any(|definition| {
+        matches!(definition, Definition::Source(source) if source.format.names_writers())
+    })
+}
+
+fn of_the_engine(message: String) -> SqlError {
+    SqlError::new(*b"58000", message)
+}
+
+/// The catalog, and what the engine starts with: programs' relations and those that the metadata keeps by id, name and
+/// statement.
+fn planned(
+    kept: Vec<(u64, String, String)>,
+    programs: Vec<NewRelation>,
+) -> (Catalog, Vec<NewRelation>) {
+    let mut catalog = Catalog::default();
+    let mut relations = programs;
+    for relation in system::relations().chain(tables_of(&relations)) {
+        catalog.insert(relation);
+    }
+    for (id, name, statement) in kept {
+        if catalog.get(&name).is_some() {
+            tracing::error!(relation = name, "a table of a program has this name now");
+            continue;
+        }
+        let (relation, definition) = match define(&catalog, &statement) {
+            Ok(defined) => defined,
+            // The log and the other relations are served all the same; dropping it and making it anew is the way out.
+            Err(error) => {
+                tracing::error!(relation = name, %error, "its statement cannot be planned");
+                continue;
+            }
+        };
+        catalog.insert(Relation {
+            id: RelationId(id),
+            ..relation
+        });
+        relations.push(NewRelation {
+            id,
+            name,
+            definition,
+        });
+    }
+    (catalog, relations)
 }
 
 fn altered(name: &str, relation: &Relation) -> Command {
@@ -500,40 +507,16 @@ fn sql_error(error: QuestionError) -> SqlError {
         QuestionError::Budget(_) => *b"53200",
         QuestionError::Failed { .. } | QuestionError::Log(_) | QuestionError::Start(_) => *b"58000",
     };
-    SqlError {
-        sqlstate,
-        message: error.to_string(),
-        detail: None,
-        hint: None,
-        position: None,
-        location: None,
-    }
+    SqlError::new(sqlstate, error.to_string())
 }
 
 fn refused(refusal: &Refusal) -> SqlError {
-    SqlError {
-        sqlstate: match refusal {
-            Refusal::RelationExists(_) => *b"42P07",
-            Refusal::RelationUnknown(_) => *b"42P01",
-            _ => *b"54000",
-        },
-        message: refusal.to_string(),
-        detail: None,
-        hint: None,
-        position: None,
-        location: None,
-    }
-}
-
-fn not_committed(error: &CommitError) -> SqlError {
-    SqlError {
-        sqlstate: *b"58000",
-        message: error.to_string(),
-        detail: None,
-        hint: None,
-        position: None,
-        location: None,
-    }
+    let sqlstate = match refusal {
+        Refusal::RelationExists(_) => *b"42P07",
+        Refusal::RelationUnknown(_) => *b"42P01",
+        _ => *b"54000",
+    };
+    SqlError::new(sqlstate, refusal.to_string())
 }
 
 fn deltas(rows: RowsOf) -> Vec<Delta> {
@@ -564,7 +547,7 @@ impl Backend for NodeBackend {
     ) -> BoxFuture<'_, Result<(), SqlError>> {
         let create =
             |this: Arc<Self>| async move { this.create_relation(relation, definition).await };
-        Box::pin(self.to_the_end(create))
+        Box::pin(self.to_the_end(&self.changing, create))
     }
 
     fn replace(
@@ -574,7 +557,7 @@ impl Backend for NodeBackend {
     ) -> BoxFuture<'_, Result<(), SqlError>> {
         let replace =
             |this: Arc<Self>| async move { this.replace_view(relation, definition).await };
-        Box::pin(self.to_the_end(replace))
+        Box::pin(self.to_the_end(&self.changing, replace))
     }
 
     fn alter(
@@ -585,11 +568,12 @@ impl Backend for NodeBackend {
     ) -> BoxFuture<'_, Result<(), SqlError>> {
         let alter =
             |this: Arc<Self>| async move { this.alter_source(name, relation, definition).await };
-        Box::pin(self.to_the_end(alter))
+        Box::pin(self.to_the_end(&self.changing, alter))
     }
 
     fn drop_relation(&self, name: String) -> BoxFuture<'_, Result<(), SqlError>> {
-        Box::pin(self.to_the_end(|this: Arc<Self>| async move { this.remove_relation(name).await }))
+        let remove = |this: Arc<Self>| async move { this.remove_relation(name).await };
+        Box::pin(self.to_the_end(&self.dropping, remove))
     }
 
     fn snapshot(

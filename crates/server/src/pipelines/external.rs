@@ -36,7 +36,7 @@ use base::{
 };
 use broker::broker::Broker;
 use client::{Client, ClientConfig, ClientError, TransactionalProducer};
-use flow::cluster::{ClusterLog, GONE_AFTER, PlantedBugs};
+use flow::cluster::{Absence, ClusterLog, PlantedBugs};
 use runtime::{
     Class, Instant,
     budget::Budget,
@@ -314,7 +314,7 @@ impl NodeTopics {
     /// The cluster of a topic, and the topic there; waits for it.
     async fn reach(&self, external: &External) -> Result<(Rc<Connected>, TopicShape), LogError> {
         let mut has_told = false;
-        let mut unknown_since = None;
+        let mut absence = Absence::default();
         loop {
             let found = async {
                 let connected = external.cluster.connect().await?;
@@ -324,21 +324,17 @@ impl NodeTopics {
                 };
                 Ok::<_, ClientError>((connected, shape))
             };
-            let error = match found.await {
+            let found = found.await;
+            let is_gone = absence.is_for_good(runtime::now(), &found);
+            let error = match found {
                 Ok(found) => return Ok(found),
                 Err(error) if !error.is_retriable() => {
                     return Err(refused(&external.cluster.brokers, &error));
                 }
                 Err(error) => error,
             };
-            let now = runtime::now();
-            match error {
-                ClientError::UnknownTopic(_) => {
-                    if now.since(*unknown_since.get_or_insert(now)) >= GONE_AFTER {
-                        return Err(LogError::Deleted);
-                    }
-                }
-                _ => unknown_since = None,
+            if is_gone {
+                return Err(LogError::Deleted);
             }
             if !std::mem::replace(&mut has_told, true) {
                 let topic = &external.name;
@@ -353,9 +349,8 @@ impl NodeTopics {
         &self,
         work: impl Future<Output = Result<T, LogError>>,
     ) -> Result<T, LogError> {
-        let mut done = Err(LogError::Stopping);
-        first(async { done = work.await }, self.stopping.triggered()).await;
-        done
+        let done = first(work, self.stopping.triggered()).await;
+        done.unwrap_or(Err(LogError::Stopping))
     }
 }
 

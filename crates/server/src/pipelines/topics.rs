@@ -116,14 +116,8 @@ impl TopicLog for BrokerTopics {
                 name: topic,
                 configs,
             };
-            let planned = self.broker.plan_topic(&wanted).map_err(refused)?;
-            let created = self.broker.create_topics(vec![planned]).await.pop();
-            match (created, self.topic(&name)) {
-                // Somebody else may have been quicker.
-                (_, Some(shape)) => Ok(shape),
-                (Some(Err(failure)), None) => Err(refused(failure)),
-                (_, None) => Err(LogError::Deleted),
-            }
+            self.broker.ensure_wanted(wanted).await.map_err(refused)?;
+            self.topic(&name).ok_or(LogError::Deleted)
         })
     }
 

@@ -4,5 +4,6 @@
 mod damage;
 mod memory;
 mod node;
+mod registry;
 mod secured;
 mod sessions;

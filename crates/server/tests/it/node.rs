@@ -92,7 +92,7 @@ impl Node {
     }
 
     /// A session that says these words at once.
-    fn sql(&self, statement: &str, ends: bool) -> TcpStream {
+    pub fn sql(&self, statement: &str, ends: bool) -> TcpStream {
         let mut stream = self.connect("pg_addr");
         let version = 196_608_u32.to_be_bytes();
         let startup = [&version[..], b"user\0it\0database\0forebay\0\0"].concat();
@@ -120,6 +120,36 @@ impl Node {
         stream.shutdown(Shutdown::Write).expect("it is open");
         let mut answer = Vec::new();
         (&stream).read_to_end(&mut answer).expect("it is ended");
+    }
+
+    /// A request to the schema registry of which so many bytes are sent, at first.
+    pub fn registry(&self, path: &str, body: &str, bytes: usize) -> TcpStream {
+        let mut stream = self.connect("registry_addr");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: it\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let said = [head.as_bytes(), &body.as_bytes()[..bytes]].concat();
+        stream.write_all(&said).expect("the node reads HTTP");
+        stream
+    }
+
+    pub fn ask_registry(&self, path: &str, body: &str) -> String {
+        let mut answer = String::new();
+        let mut stream = self.registry(path, body, body.len());
+        let answered = stream.read_to_string(&mut answer);
+        answered.expect("the node answers HTTP");
+        answer
+    }
+
+    /// Makes a topic, by the command line.
+    pub fn make_topic(&self, name: &str) {
+        let made = Command::new(env!("CARGO_BIN_EXE_forebay"))
+            .args(["topic", "create", name, "--brokers"])
+            .arg(self.addr("kafka_addr").to_string())
+            .output()
+            .expect("the binary starts");
+        assert!(made.status.success(), "{made:?}");
     }
 
     /// Gives the shards something to do.

@@ -102,7 +102,7 @@ impl Records {
         if self.by_number.contains_key(&number) {
             return Ok(());
         }
-        let schema = self.writers.get(&number);
+        let schema = self.writers.get(number);
         let schema = schema.ok_or(Failure::new(0, Reason::UnknownSchema(number)))?;
         let written = parse(schema).and_then(|schema| self.own.others(schema, &self.columns));
         if self.by_number.len() == WRITERS_MAX {

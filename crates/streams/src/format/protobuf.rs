@@ -137,7 +137,7 @@ impl Messages {
     /// Where the message stands in the schema of this number.
     fn place_in(&mut self, number: u32) -> Result<&[i64], Failure> {
         if !self.places.contains_key(&number) {
-            let schema = self.writers.get(&number);
+            let schema = self.writers.get(number);
             let schema = schema.ok_or(Failure::new(0, Reason::UnknownSchema(number)))?;
             let place = parse(schema).ok().and_then(|schema| {
                 let mut own = schema.own_messages();

@@ -19,15 +19,11 @@ pub fn writers_of(pipelines: &[Pipeline], before: Option<&Decided>) -> Option<Kn
     }
     let known = known_writers().ok()?;
     let Some(before) =
-        before.filter(|before| !known.keys().all(|number| before.writers.has(*number)))
+        before.filter(|before| !known.numbers().all(|number| before.writers.has(number)))
     else {
         return Some(known);
     };
-    let then = known
-        .iter()
-        .filter(|(number, _)| before.writers.has(**number));
-    let then = then.map(|(number, schema)| (*number, schema.clone()));
-    Some(Arc::new(then.collect()))
+    Some(known.only(|number| before.writers.has(number)))
 }
 
 impl Pipeline {
@@ -42,7 +38,7 @@ impl Pipeline {
         };
         if reader.names_writers() {
             let known = epoch.writers.ok_or(SchemasUnread)?;
-            if !(reader.writers.as_ref()).is_some_and(|before| Arc::ptr_eq(before, known)) {
+            if !(reader.writers.as_ref()).is_some_and(|before| before.is_same(known)) {
                 Arc::make_mut(reader).writers = Some(known.clone());
             }
         }
