@@ -342,4 +342,10 @@ impl Plan {
             _ => None,
         })
     }
+
+    /// Their names.
+    pub(crate) fn relations(&self) -> Vec<String> {
+        let inputs = self.inputs();
+        inputs.map(|(_, input)| input.relation.clone()).collect()
+    }
 }

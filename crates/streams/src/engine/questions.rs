@@ -145,21 +145,14 @@ impl Engine {
             return Err(QuestionError::Exists(new.name.clone()));
         }
         let reads: Vec<String> = match &new.definition {
-            Definition::View(View { plan, .. }) | Definition::Sink(Sink { plan, .. }) => plan
-                .inputs()
-                .map(|(_, input)| input.relation.clone())
-                .collect(),
+            Definition::View(View { plan, .. }) | Definition::Sink(Sink { plan, .. }) => {
+                plan.relations()
+            }
             Definition::Index(index) => vec![index.relation.clone()],
             // Those of programs are there from the start.
             Definition::Table(_) | Definition::Source(_) | Definition::Stream(_) => Vec::new(),
         };
-        let is_going = |name: &&String| self.dropping.borrow().contains(*name);
-        if let Some(gone) = reads.iter().find(is_going) {
-            return Err(QuestionError::Unknown(gone.clone()));
-        }
-        if let Some(busy) = reads.iter().find(|name| self.is_replaced(name)) {
-            return Err(QuestionError::Busy(busy.clone()));
-        }
+        self.may_be_read(&reads)?;
         self.reserved.borrow_mut().insert(new.name.clone(), reads);
         let checked = self.check(new).await;
         if checked.is_err() {

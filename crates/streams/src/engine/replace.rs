@@ -121,9 +121,12 @@ impl Engine {
         else {
             return Err(QuestionError::NotView(name.clone()));
         };
-        if self.is_busy(name) {
+        let readers = self.readers(name);
+        let mut touched = readers.iter().map(|reader| &reader.name);
+        if self.is_busy(name) || touched.any(|reader| self.is_busy(reader)) {
             return Err(QuestionError::Busy(name.clone()));
         }
+        self.may_be_read(&will.plan.relations())?;
         let relations = self.relations.borrow();
         for (_, input) in will.plan.inputs() {
             let read = relations.get(&input.relation);
@@ -136,7 +139,6 @@ impl Engine {
             }
         }
         drop(relations);
-        let readers = self.readers(name);
         let refused = |reader: &Relation, why| {
             Err(QuestionError::CannotReplace {
                 name: name.clone(),
@@ -243,7 +245,7 @@ impl Engine {
         if new.name != name && is_taken {
             return Err(QuestionError::Exists(new.name.clone()));
         }
-        if self.is_busy(name) || self.beside.borrow().values().any(|by| by.reads(name)) {
+        if self.is_busy(name) {
             return Err(QuestionError::Busy(name.to_owned()));
         }
         may_be_decoded(will)?;
@@ -260,6 +262,24 @@ impl Engine {
         self.is_replaced(name)
             || self.dropping.borrow().contains(name)
             || read.any(|read| read == name)
+            || self.beside.borrow().values().any(|by| by.reads(name))
+    }
+
+    /// Whether what is to be made may read these: nothing that it would read, directly or not, is about to go or to be
+    /// another, of which it would not hear.
+    pub(super) fn may_be_read(&self, names: &[String]) -> Result<(), QuestionError> {
+        let is_going = |name: &&String| self.dropping.borrow().contains(*name);
+        if let Some(gone) = names.iter().find(is_going) {
+            return Err(QuestionError::Unknown(gone.clone()));
+        }
+        for replaced in self.beside.borrow().keys() {
+            let follow = self.readers(replaced);
+            let mut follow = follow.iter().map(|reader| &reader.name);
+            if names.contains(replaced) || follow.any(|reader| names.contains(reader)) {
+                return Err(QuestionError::Busy(replaced.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// Pipelines read sources as they are now.

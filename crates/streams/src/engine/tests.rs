@@ -4,6 +4,7 @@ mod delivery;
 
 mod budget;
 mod faults;
+mod replace;
 mod writers;
 
 use std::{

@@ -1,0 +1,84 @@
+//! Views that take others' places while what they read, or what reads them, changes too.
+
+use super::*;
+use crate::engine::QuestionError;
+
+fn skipping() -> Definition {
+    Definition::Source(source(OnMalformed::Skip))
+}
+
+/// These columns of a view whose rows come and go.
+fn of_view(relation: &str, columns: &[usize]) -> Definition {
+    let mut plan = Plan::default();
+    let types = vec![("n", DataType::Int64), ("count", DataType::Int64)];
+    let schema = schema(&types).project(columns);
+    let input = Input {
+        relation: relation.to_owned(),
+        columns: columns.to_vec(),
+        is_append_only: false,
+        time: None,
+    };
+    let schema = Arc::new(schema.expect("columns that are there"));
+    plan.add(Operator::Input(input), &[], schema);
+    Definition::View(View { plan, key: None })
+}
+
+async fn made(engine: &Rc<Engine>, relations: Vec<NewRelation>) {
+    for new in relations {
+        let made = make(engine, new.id, &new.name, new.definition).await;
+        made.expect("nothing is in its way");
+    }
+}
+
+async fn build_beside(
+    engine: &Engine,
+    name: &str,
+    definition: Definition,
+) -> Result<(), QuestionError> {
+    engine.build_beside(new(0, name, definition)).await
+}
+
+#[test]
+fn of_two_views_one_of_which_reads_the_other_one_is_replaced_at_a_time() {
+    on_engine(async |_, engine| {
+        let views = vec![
+            new(1, "s", skipping()),
+            new(2, "a", counts("s")),
+            new(3, "b", counts("s")),
+        ];
+        made(&engine, views).await;
+        let busy = Err(QuestionError::Busy("a".to_owned()));
+        let built = build_beside(&engine, "b", of_view("a", &[0, 1])).await;
+        assert_eq!(built, Ok(()));
+        assert_eq!(build_beside(&engine, "a", counts("s")).await, busy);
+        engine.abandon("b");
+        assert_eq!(build_beside(&engine, "a", counts("s")).await, Ok(()));
+        let built = build_beside(&engine, "b", of_view("a", &[0, 1])).await;
+        assert_eq!(built, busy);
+        engine.abandon("a");
+        engine.prepare_drop("a").expect("nothing reads it");
+        let built = build_beside(&engine, "b", of_view("a", &[0, 1])).await;
+        assert_eq!(built, Err(QuestionError::Unknown("a".to_owned())));
+    });
+}
+
+/// It would be told that rows go that it has put out.
+#[test]
+fn nothing_is_made_over_what_follows_a_view_that_is_replaced() {
+    on_engine(async |log, engine| {
+        log.make("out", 1);
+        let views = vec![
+            new(1, "s", skipping()),
+            new(2, "a", counts("s")),
+            new(3, "b", of_view("a", &[0, 1])),
+        ];
+        made(&engine, views).await;
+        let over_b = new(4, "k", super::faults::sink("b"));
+        assert_eq!(engine.prepare(&over_b).await, Ok(()));
+        let busy = Err(QuestionError::Busy("a".to_owned()));
+        assert_eq!(build_beside(&engine, "a", counts("s")).await, busy);
+        engine.release("k");
+        assert_eq!(build_beside(&engine, "a", counts("s")).await, Ok(()));
+        assert_eq!(engine.prepare(&over_b).await, busy);
+    });
+}
