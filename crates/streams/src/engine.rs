@@ -176,7 +176,7 @@ pub struct Engine {
     progressed: Notify,
     /// There is something for the loop to do.
     wake: Notify,
-    /// A relation was dropped.
+    /// A relation was dropped, or what was to take one's place given up.
     left: Notify,
     budget: Budget,
     /// To change the rows of views that are there, or to go through them while nobody does.
@@ -530,7 +530,7 @@ impl Engine {
         let watermarks = before.filter(|_| !self.planted.forget_watermarks);
         stream.writers = writers_of(&stream.pipelines, before);
         let mut outputs = BTreeMap::new();
-        let mut dropped = BTreeSet::new();
+        let mut dropped: Vec<Rc<Relation>> = Vec::new();
         let (mut records, mut late_rows) = (0, 0);
         for pipeline in &mut stream.pipelines {
             let id = pipeline.relation.id;
@@ -558,9 +558,10 @@ impl Engine {
                 read_within: None,
             };
             self.budget.permit(pipeline);
+            let (relation, is_beside) = (pipeline.relation.clone(), pipeline.swap.is_beside);
             let run = pipeline.run_epoch(epoch, &*self.log);
-            let Some(run) = self.unless_dropped(id, run).await else {
-                dropped.insert(id);
+            let Some(run) = self.unless_dropped(&relation, is_beside, run).await else {
+                dropped.push(relation);
                 continue;
             };
             match run {
@@ -582,7 +583,7 @@ impl Engine {
         stream.records_unsaved += records;
         stream.changed |= records > 0 || !outputs.is_empty();
         // What they were at was cut short.
-        let is_left = |pipeline: &Pipeline| !dropped.contains(&pipeline.relation.id);
+        let is_left = |p: &Pipeline| !dropped.iter().any(|other| Rc::ptr_eq(other, &p.relation));
         stream.pipelines.retain(is_left);
         let_go_of_failed(stream);
         late_rows

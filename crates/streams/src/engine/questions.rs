@@ -468,17 +468,23 @@ impl Engine {
         self.release_topic(&relation);
     }
 
-    /// What comes of a pipeline's work; nothing when its relation is dropped meanwhile: what it waits for may never come.
+    /// What comes of a pipeline's work; nothing when its relation is dropped meanwhile, or not to take another's place any
+    /// more: what it waits for may never come.
     pub(super) async fn unless_dropped<T>(
         &self,
-        relation: u64,
+        relation: &Rc<Relation>,
+        is_beside: bool,
         work: impl Future<Output = Result<T, PipelineError>>,
     ) -> Option<Result<T, PipelineError>> {
+        let has_left = || {
+            let is_dropped = self.leaving.borrow().contains(&relation.id);
+            is_dropped || (is_beside && !self.is_beside(relation))
+        };
         let mut done = None;
         let dropped = async {
             loop {
                 let left = self.left.notified();
-                if self.leaving.borrow().contains(&relation) {
+                if has_left() {
                     return;
                 }
                 left.await;
@@ -486,7 +492,7 @@ impl Engine {
         };
         first(async { done = Some(work.await) }, dropped).await;
         // Nobody is to be told why it stopped.
-        done.filter(|done| done.is_ok() || !self.leaving.borrow().contains(&relation))
+        done.filter(|done| done.is_ok() || !has_left())
     }
 
     /// Tells the log that nobody names a topic any more, if so.

@@ -207,7 +207,15 @@ impl Engine {
     /// Gives up what `build_beside` has built.
     pub fn abandon(&self, name: &str) {
         self.beside.borrow_mut().remove(name);
+        self.left.notify_all();
         self.wake.notify_one();
+    }
+
+    /// Whether a relation, which has another's name and id, is still to take its place.
+    pub(super) fn is_beside(&self, relation: &Rc<Relation>) -> bool {
+        let beside = self.beside.borrow();
+        let mut kept = beside.values();
+        kept.any(|beside| Rc::ptr_eq(&beside.relation, relation))
     }
 
     /// Puts what `build_beside` has built into its place; returns when readers see it. By now the metadata must have it.
@@ -301,20 +309,13 @@ impl Engine {
 
     /// At the beginning of an epoch; whether it is the first one of a view.
     pub(super) async fn begin_swaps(&self, stream: &mut Stream) -> bool {
+        let stays = |p: &Pipeline| !p.swap.is_beside || self.is_beside(&p.relation);
+        stream.pipelines.retain(stays);
         let mut wanted = Vec::new();
-        {
-            let mut beside = self.beside.borrow_mut();
-            let is_abandoned = |pipeline: &Pipeline| {
-                let mut kept = beside.values();
-                pipeline.swap.is_beside
-                    && !kept.any(|beside| Rc::ptr_eq(&beside.relation, &pipeline.relation))
-            };
-            stream.pipelines.retain(|pipeline| !is_abandoned(pipeline));
-            for beside in beside.values_mut() {
-                if beside.stage == Stage::Wanted {
-                    beside.stage = Stage::Taking;
-                    wanted.push(beside.relation.clone());
-                }
+        for beside in self.beside.borrow_mut().values_mut() {
+            if beside.stage == Stage::Wanted {
+                beside.stage = Stage::Taking;
+                wanted.push(beside.relation.clone());
             }
         }
         for new in &wanted {

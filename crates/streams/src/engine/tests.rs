@@ -65,6 +65,8 @@ struct Faults {
     read: RefCell<Option<LogError>>,
     /// A topic that seems to be gone.
     hidden: RefCell<Option<&'static str>>,
+    /// A topic whose records do not come.
+    stuck: RefCell<Option<TopicId>>,
 }
 
 fn fault(of: &RefCell<Option<LogError>>) -> Result<(), LogError> {
@@ -212,6 +214,9 @@ impl TopicLog for Memory {
     ) -> LocalFuture<'_, Result<Decoded, LogError>> {
         Box::pin(async move {
             fault(&self.faults.read)?;
+            if *self.faults.stuck.borrow() == Some(partition.topic) {
+                std::future::pending::<()>().await;
+            }
             let bytes = self.at(partition, |(bytes, _)| bytes.clone());
             let decoded = reader.decode(partition.partition.0, &bytes, from, until);
             decoded

@@ -82,3 +82,30 @@ fn nothing_is_made_over_what_follows_a_view_that_is_replaced() {
         assert_eq!(engine.prepare(&over_b).await, busy);
     });
 }
+
+/// All others wait within an epoch for what it reads.
+#[test]
+fn what_is_given_up_holds_nobody_up() {
+    on_engine(async |log, engine| {
+        let other = log.make("other", 1).id;
+        let Definition::Source(mut from_other) = skipping() else {
+            unreachable!("it is one");
+        };
+        from_other.topic = "other".to_owned();
+        let relations = vec![
+            new(1, "s", skipping()),
+            new(2, "t", Definition::Source(from_other)),
+            new(3, "v", counts("s")),
+        ];
+        made(&engine, relations).await;
+        assert_eq!(build_beside(&engine, "v", counts("t")).await, Ok(()));
+        log.faults.stuck.replace(Some(other));
+        log.put("other", 0, &[(None, "{\"n\": 7}")]);
+        runtime::sleep(Duration::from_secs(1)).await;
+        log.put("in", 0, &[(None, "{\"n\": 1}")]);
+        engine.abandon("v");
+        assert_eq!(rows_of(&engine, "v").await, Ok(1));
+        log.put("in", 0, &[(None, "{\"n\": 2}")]);
+        assert_eq!(rows_of(&engine, "v").await, Ok(2));
+    });
+}
