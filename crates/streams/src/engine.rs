@@ -25,6 +25,7 @@
 //! `RECORDS_PER_EPOCH` of each partition; subscribers are ended when they are `CHANGES_MAX` epochs behind; memory of all
 //! pipelines (`budget`).
 
+mod altering;
 pub mod arrangement;
 mod budget;
 mod checkpoint;
@@ -153,6 +154,8 @@ pub struct Engine {
     reserved: RefCell<BTreeMap<String, Vec<String>>>,
     /// Names that are about to go.
     dropping: RefCell<BTreeSet<String>>,
+    /// Names of sources that are about to have another definition, each with its name then.
+    altering: RefCell<BTreeMap<String, String>>,
     /// Sources that have another definition now, as they were.
     altered: RefCell<Vec<Rc<Relation>>>,
     /// By name: what is to take the place of a view.
@@ -300,6 +303,7 @@ impl Engine {
             leaving: RefCell::default(),
             reserved: RefCell::default(),
             dropping: RefCell::default(),
+            altering: RefCell::default(),
             altered: RefCell::default(),
             beside: RefCell::default(),
             epoch: Cell::new(saved.epoch),

@@ -89,6 +89,8 @@ pub enum QuestionError {
     NotView(String),
     #[error("\"{0}\" is no source")]
     NotSource(String),
+    #[error("cannot rename {name} because {by} reads it")]
+    CannotRename { name: String, by: String },
     #[error("cannot replace {name}: \"{newer}\", which it would read, was made after it")]
     ReadsNewer { name: String, newer: String },
     #[error("cannot replace {name} because {by} reads it: {why}")]
@@ -138,10 +140,7 @@ impl Engine {
     pub async fn prepare(&self, new: &NewRelation) -> Result<(), QuestionError> {
         // Epochs of before would take it for one of their own.
         self.started().await?;
-        let is_taken = self.relations.borrow().contains_key(&new.name)
-            || self.reserved.borrow().contains_key(&new.name)
-            || self.dropping.borrow().contains(&new.name);
-        if is_taken {
+        if self.is_taken(&new.name) {
             return Err(QuestionError::Exists(new.name.clone()));
         }
         let reads: Vec<String> = match &new.definition {
@@ -160,6 +159,14 @@ impl Engine {
             self.release_topic(&Relation::new(new.clone()));
         }
         checked
+    }
+
+    /// Whether a relation has this name, or will.
+    pub(super) fn is_taken(&self, name: &str) -> bool {
+        self.relations.borrow().contains_key(name)
+            || self.reserved.borrow().contains_key(name)
+            || self.dropping.borrow().contains(name)
+            || self.altering.borrow().values().any(|will| will == name)
     }
 
     async fn check(&self, new: &NewRelation) -> Result<(), QuestionError> {
@@ -393,7 +400,7 @@ impl Engine {
     pub fn prepare_drop(&self, name: &str) -> Result<(), QuestionError> {
         self.check_started()?;
         let relation = self.relation(name)?;
-        if self.is_replaced(name) {
+        if self.is_replaced(name) || self.is_altered(name) {
             return Err(QuestionError::Busy(name.to_owned()));
         }
         // What is built beside another reads it, too.
@@ -430,9 +437,10 @@ impl Engine {
         }
     }
 
-    /// It stays after all.
+    /// It stays as it is, after all.
     pub fn keep_relation(&self, name: &str) {
         self.dropping.borrow_mut().remove(name);
+        self.altering.borrow_mut().remove(name);
     }
 
     /// Takes a relation away that `prepare_drop` has let go. By now the metadata must be without it: it would begin anew at

@@ -17,13 +17,9 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use arrow_array::RecordBatch;
 
-use super::{
-    Engine, NewRelation, QuestionError, Relation, Stream, pipeline::Pipeline,
-    questions::may_be_decoded, rank,
-};
+use super::{Engine, NewRelation, QuestionError, Relation, Stream, pipeline::Pipeline, rank};
 use crate::{
-    Definition, Delta, Operator, Plan, definition::OnMalformed, delta::CHUNK_ROWS,
-    operators::append_only, plan::Node,
+    Definition, Delta, Operator, Plan, delta::CHUNK_ROWS, operators::append_only, plan::Node,
 };
 
 /// What is to take the place of a view.
@@ -176,7 +172,7 @@ impl Engine {
     }
 
     /// Everything that reads a relation, or what reads that.
-    fn readers(&self, name: &str) -> Vec<Rc<Relation>> {
+    pub(super) fn readers(&self, name: &str) -> Vec<Rc<Relation>> {
         let relations = self.relations.borrow();
         let mut names = vec![name.to_owned()];
         let mut found: Vec<Rc<Relation>> = Vec::new();
@@ -227,47 +223,12 @@ impl Engine {
         self.wait_until(|| !self.is_replaced(name)).await
     }
 
-    /// Gives a source another definition, and perhaps another name, from the next epoch on. Whoever reads it must be able to
-    /// read the new one in its place.
-    pub async fn alter(&self, name: &str, new: NewRelation) -> Result<(), QuestionError> {
-        let old = self.relation(name)?;
-        let new = Relation::new(NewRelation { id: old.id, ..new });
-        let mut relations = self.relations.borrow_mut();
-        relations.remove(name);
-        relations.insert(new.name.clone(), new);
-        drop(relations);
-        self.altered.borrow_mut().push(old);
-        self.wake.notify_one();
-        Ok(())
-    }
-
-    /// Whether a source could be altered so; makes the topic of dead letters where it needs one.
-    pub async fn may_alter(&self, name: &str, new: &NewRelation) -> Result<(), QuestionError> {
-        let old = self.relation(name)?;
-        let (Definition::Source(_), Definition::Source(will)) = (&old.definition, &new.definition)
-        else {
-            return Err(QuestionError::NotSource(name.to_owned()));
-        };
-        let is_reserved = |name: &str| self.reserved.borrow().contains_key(name);
-        let is_taken = self.relations.borrow().contains_key(&new.name) || is_reserved(&new.name);
-        if new.name != name && is_taken {
-            return Err(QuestionError::Exists(new.name.clone()));
-        }
-        if self.is_busy(name) {
-            return Err(QuestionError::Busy(name.to_owned()));
-        }
-        may_be_decoded(will)?;
-        if let OnMalformed::DeadLetter { topic } = &will.on_malformed {
-            self.log.ensure_topic(topic.clone(), 1, false).await?;
-        }
-        Ok(())
-    }
-
     /// Whether it is about to change, or to be read.
-    fn is_busy(&self, name: &str) -> bool {
+    pub(super) fn is_busy(&self, name: &str) -> bool {
         let reserved = self.reserved.borrow();
         let mut read = reserved.values().flatten();
         self.is_replaced(name)
+            || self.is_altered(name)
             || self.dropping.borrow().contains(name)
             || read.any(|read| read == name)
             || self.beside.borrow().values().any(|by| by.reads(name))
@@ -280,6 +241,9 @@ impl Engine {
         if let Some(gone) = names.iter().find(is_going) {
             return Err(QuestionError::Unknown(gone.clone()));
         }
+        if let Some(altered) = names.iter().find(|name| self.is_altered(name)) {
+            return Err(QuestionError::Busy(altered.clone()));
+        }
         for replaced in self.beside.borrow().keys() {
             let follow = self.readers(replaced);
             let mut follow = follow.iter().map(|reader| &reader.name);
@@ -288,23 +252,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// Pipelines read sources as they are now.
-    pub(super) fn repoint(&self, stream: &mut Stream) {
-        let altered = self.altered.take();
-        if altered.is_empty() {
-            return;
-        }
-        let relations = self.relations.borrow();
-        let newest = |known: &Relation| {
-            let is_altered = altered.iter().any(|old| std::ptr::eq(&**old, known));
-            let mut now = relations.values().filter(|_| is_altered);
-            now.find(|relation| relation.id == known.id).cloned()
-        };
-        for pipeline in &mut stream.pipelines {
-            pipeline.repoint(&newest);
-        }
     }
 
     /// At the beginning of an epoch; whether it is the first one of a view.

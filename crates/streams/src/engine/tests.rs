@@ -2,6 +2,7 @@
 
 mod delivery;
 
+mod altering;
 mod budget;
 mod faults;
 mod replace;
