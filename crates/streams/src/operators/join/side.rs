@@ -5,7 +5,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 use arrow_select::take::take;
 
-use super::aging::Waiting;
+use super::aging::AgingSide;
 use crate::{
     Delta,
     graph::PlanError,
@@ -53,7 +53,7 @@ const NUMBER_BYTES: usize = 8;
 pub(super) enum Going<'a> {
     Nothing,
     Groups(&'a mut Closing),
-    Rows(&'a mut Waiting),
+    Rows(&'a mut AgingSide),
 }
 
 #[derive(Debug)]
