@@ -467,6 +467,7 @@ impl Engine {
             && let Ok(of) = self.relation(&index.relation)
         {
             of.remove_index(&index.columns);
+            self.remove_index_beside(index);
         }
         self.end_delivery(relation.id);
         self.leaving.borrow_mut().insert(relation.id);

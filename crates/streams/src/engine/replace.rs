@@ -19,7 +19,8 @@ use arrow_array::RecordBatch;
 
 use super::{Engine, NewRelation, QuestionError, Relation, Stream, pipeline::Pipeline, rank};
 use crate::{
-    Definition, Delta, Operator, Plan, delta::CHUNK_ROWS, operators::append_only, plan::Node,
+    Definition, Delta, Operator, Plan, definition::Index, delta::CHUNK_ROWS,
+    operators::append_only, plan::Node,
 };
 
 /// What is to take the place of a view.
@@ -104,11 +105,19 @@ impl Engine {
         let relations = self.relations.borrow();
         let indexes = relations
             .values()
+            .filter(|other| other.failure().is_none())
             .filter_map(|other| match &other.definition {
                 Definition::Index(index) if index.relation == name => Some(index.columns.clone()),
                 _ => None,
             });
         indexes.collect()
+    }
+
+    /// What is to take a view's place has no index that the view has no more.
+    pub(super) fn remove_index_beside(&self, index: &Index) {
+        if let Some(beside) = self.beside.borrow().get(&index.relation) {
+            beside.relation.remove_index(&index.columns);
+        }
     }
 
     fn may_replace(&self, old: &Rc<Relation>, new: &Relation) -> Result<(), QuestionError> {

@@ -109,3 +109,33 @@ fn what_is_given_up_holds_nobody_up() {
         assert_eq!(rows_of(&engine, "v").await, Ok(2));
     });
 }
+
+#[test]
+fn an_index_that_is_dropped_meanwhile_is_not_there_afterwards() {
+    on_engine(async |log, engine| {
+        let index = Index {
+            relation: "v".to_owned(),
+            columns: vec![1],
+        };
+        let relations = vec![
+            new(1, "s", skipping()),
+            new(2, "v", counts("s")),
+            new(3, "i", Definition::Index(index)),
+        ];
+        made(&engine, relations).await;
+        log.put("in", 0, &[(None, "{\"n\": 1}"), (None, "{\"n\": 2}")]);
+        assert_eq!(rows_of(&engine, "v").await, Ok(2));
+        assert_eq!(build_beside(&engine, "v", counts("s")).await, Ok(()));
+        engine.prepare_drop("i").expect("nothing reads an index");
+        engine.drop_relation("i").await;
+        engine.swap("v").await.expect("the engine runs");
+        let none: ArrayRef = Arc::new(Int64Array::from(vec![9]));
+        let found = engine.lookup("v", &[1], &[none]).await;
+        let found = found.expect("the view runs");
+        let RowsOf::View(rows) = &found.rows["v"] else {
+            panic!("a view has rows");
+        };
+        let rows = rows.batches().iter().map(|rows| rows.num_rows());
+        assert_eq!(rows.sum::<usize>(), 2, "all are looked at");
+    });
+}
