@@ -18,7 +18,7 @@ use super::{
     PlantedBugs, Relation,
     checkpoint::PipelineState,
     outbox::Watermarks,
-    replace::{self, Swap},
+    replace::Swap,
     sink::SinkWriter,
 };
 use crate::{
@@ -198,7 +198,7 @@ impl Pipeline {
         Ok(Self {
             graph,
             timed: timed.map(|(node, _)| node).collect(),
-            drops_late: replace::drops_late(&plan),
+            drops_late: plan.drops_late(),
             late_rows: 0,
             has_unknown_writers: false,
             swap: Swap::default(),

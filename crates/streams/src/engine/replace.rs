@@ -19,8 +19,7 @@ use arrow_array::RecordBatch;
 
 use super::{Engine, NewRelation, QuestionError, Relation, Stream, pipeline::Pipeline, rank};
 use crate::{
-    Definition, Delta, Operator, Plan, definition::Index, delta::CHUNK_ROWS,
-    operators::append_only, plan::Node,
+    Definition, Delta, definition::Index, delta::CHUNK_ROWS, operators::append_only,
 };
 
 /// What is to take the place of a view.
@@ -55,16 +54,6 @@ pub struct Swap {
     pub difference: Vec<Delta>,
     /// Epochs that were decided before this start speak of another plan under its id.
     pub is_of_another_plan: bool,
-}
-
-/// Whether rows are lost to a plan that come when what they belong to is closed.
-pub(super) fn drops_late(plan: &Plan) -> bool {
-    let drops_late = |node: &Node| {
-        node.closes.is_some()
-            || node.ages.is_some()
-            || matches!(node.operator, Operator::EmitOnClose { .. })
-    };
-    plan.nodes.iter().any(drops_late)
 }
 
 impl Engine {
@@ -157,7 +146,7 @@ impl Engine {
                 Definition::Index(_) | Definition::View(_) => {}
                 _ => return refused(reader, "it cannot take back what it has put out"),
             }
-            if drops_late(&plan) {
+            if plan.drops_late() {
                 return refused(reader, "it drops rows that come late");
             }
             let as_growing = |(_, input): (_, &crate::plan::Input)| {
