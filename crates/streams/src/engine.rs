@@ -577,7 +577,7 @@ impl Engine {
                 }
                 Err(error) => pipeline.relation.fail(&error.to_string()),
             }
-            stream.has_unknown_writers |= std::mem::take(&mut pipeline.has_unknown_writers);
+            stream.has_unknown_writers |= pipeline.take_unknown_writers();
             late_rows += pipeline.take_late_rows();
             let output = pipeline.told();
             if !output.is_empty() && pipeline.relation.failure().is_none() {

@@ -92,7 +92,7 @@ pub struct Pipeline {
     drops_late: bool,
     late_rows: u64,
     /// It read records of which a schema that is not known yet may make rows.
-    pub has_unknown_writers: bool,
+    has_unknown_writers: bool,
     pub swap: Swap,
 }
 
@@ -289,18 +289,24 @@ impl Pipeline {
         matches!(self.relation.definition, Definition::Stream(_))
     }
 
-    /// Whether where epochs end decides what it puts out.
+    /// Whether where epochs end decides what readers see of it.
     pub fn drops_late(&self) -> bool {
-        self.drops_late
+        self.drops_late && !self.swap.is_beside
     }
 
-    /// How many rows it has dropped for being late since the last call.
+    /// How many rows readers miss because they were late, since the last call.
     pub fn take_late_rows(&mut self) -> u64 {
-        if !self.drops_late {
-            return 0;
-        }
-        let all = self.graph.late_rows();
-        all - std::mem::replace(&mut self.late_rows, all)
+        let all = match self.drops_late {
+            true => self.graph.late_rows(),
+            false => 0,
+        };
+        let late_rows = all - std::mem::replace(&mut self.late_rows, all);
+        if self.swap.is_beside { 0 } else { late_rows }
+    }
+
+    /// Whether since the last call readers missed rows that a schema which is not known yet may make of records.
+    pub fn take_unknown_writers(&mut self) -> bool {
+        std::mem::take(&mut self.has_unknown_writers) && !self.swap.is_beside
     }
 
     /// Works off one epoch: reads every partition up to its cut, takes what other pipelines put out, and ends the epoch.

@@ -1,7 +1,10 @@
 //! Views that take others' places while what they read, or what reads them, changes too.
 
 use super::*;
-use crate::engine::QuestionError;
+use crate::{
+    engine::{OUTBOX_TOPIC, QuestionError},
+    plan::Closes,
+};
 
 fn skipping() -> Definition {
     Definition::Source(source(OnMalformed::Skip))
@@ -137,5 +140,42 @@ fn an_index_that_is_dropped_meanwhile_is_not_there_afterwards() {
         };
         let rows = rows.batches().iter().map(|rows| rows.num_rows());
         assert_eq!(rows.sum::<usize>(), 2, "all are looked at");
+    });
+}
+
+/// Each row once, until the watermark has reached its time.
+fn closing() -> Definition {
+    let mut plan = Plan::default();
+    let (operator, schema) = input("s", &[0, 1]);
+    let rows = plan.add(operator, &[], schema.clone());
+    plan.add(Operator::Distinct, &[rows], schema);
+    let closes = Closes {
+        column: 1,
+        after_us: 0,
+    };
+    plan.nodes[1].closes = Some(closes);
+    Definition::View(View { plan, key: None })
+}
+
+#[test]
+fn no_epoch_is_decided_for_what_nobody_sees() {
+    on_engine(async |log, engine| {
+        let relations = vec![new(1, "s", skipping()), new(2, "v", view("s", &[0, 1]))];
+        made(&engine, relations).await;
+        assert_eq!(build_beside(&engine, "v", closing()).await, Ok(()));
+        let put = async |n: i64, second: i64| {
+            let record = format!("{{\"n\": {n}, \"at\": \"1970-01-01 00:00:0{second}\"}}");
+            for partition in 0..2 {
+                log.put("in", partition, &[(None, &record)]);
+            }
+            rows_of(&engine, "v").await.expect("the view runs")
+        };
+        assert_eq!(put(1, 5).await, 2);
+        // One of the two is late for it, if not both.
+        assert_eq!(put(2, 1).await, 4);
+        assert!(log.topic(OUTBOX_TOPIC).is_none());
+        engine.swap("v").await.expect("the engine runs");
+        assert_eq!(put(3, 6).await, 2);
+        assert!(log.topic(OUTBOX_TOPIC).is_some());
     });
 }
