@@ -559,7 +559,6 @@ impl Engine {
                     .map(|decided| &decided.watermarks),
                 writers: stream.writers.as_ref(),
                 is_stopping: &self.stopping,
-                read_within: None,
             };
             self.budget.permit(pipeline);
             let (relation, is_beside) = (pipeline.relation.clone(), pipeline.swap.is_beside);

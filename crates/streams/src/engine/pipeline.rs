@@ -417,10 +417,7 @@ impl Pipeline {
         self.know_writers(node, epoch)?;
         loop {
             let Some(Feed::Topic {
-                topic,
-                reader,
-                positions,
-                ..
+                reader, positions, ..
             }) = self.feeds.get(&node)
             else {
                 return Ok(0);
@@ -440,17 +437,7 @@ impl Pipeline {
                 return Ok(records);
             }
             self.relation.reading_since.set(Some(runtime::now()));
-            let reads = super::all(reads);
-            let decoded = match epoch.read_within {
-                None => reads.await,
-                Some(most) => {
-                    let read = runtime::timeout(most, reads).await;
-                    read.map_err(|_| PipelineError::Unreadable {
-                        topic: topic.clone(),
-                        partition: positions[places[0].0].key.partition.0,
-                    })?
-                }
-            };
+            let decoded = super::all(reads).await;
             self.relation.reading_since.set(None);
             for ((place, cut), decoded) in places.into_iter().zip(decoded) {
                 let mut decoded = match decoded {
@@ -704,8 +691,6 @@ pub struct Epoch<'a> {
     pub writers: Option<&'a Known>,
     /// Nothing is waited for any more.
     pub is_stopping: &'a Cell<bool>,
-    /// For so long one round of reads is waited for; `None`: until it comes.
-    pub read_within: Option<Duration>,
 }
 
 fn feed_of(

@@ -292,10 +292,15 @@ impl Engine {
                 watermarks: None,
                 writers: writers.as_ref(),
                 is_stopping: &self.stopping,
-                read_within: Some(READ_WITHIN),
             };
             self.budget.permit(&mut pipeline);
-            let records = pipeline.run_epoch(epoch, &*self.log).await?;
+            let relation = pipeline.relation.clone();
+            let run = pipeline.run_epoch(epoch, &*self.log);
+            let Some(records) = self.unless_stuck(&relation, run).await else {
+                let read = pipeline.positions().map(|p| (p.key, p.next_offset));
+                return Err(self.unreadable(&pipeline, &cuts, &read.collect()).into());
+            };
+            let records = records?;
             let output = std::mem::take(&mut pipeline.output);
             for delta in &output {
                 let applied = pipeline.relation.apply(delta);
@@ -370,20 +375,31 @@ impl Engine {
             self.wait_shown().await
         };
         // All others wait with it, and nobody can drop it yet.
-        let is_stuck = async {
-            let now = runtime::now;
-            let is_stuck = |since: Instant| now().since(since) >= READ_WITHIN;
+        let read = self.unless_stuck(relation, read).await;
+        read.unwrap_or_else(|| {
+            Err(QuestionError::Failed {
+                name: relation.name.clone(),
+                why: "what it reads cannot be read now".to_owned(),
+            })
+        })?;
+        self.check_running(relation)
+    }
+
+    /// What comes of something; nothing where the relation's pipeline waits for records for too long meanwhile.
+    async fn unless_stuck<T>(
+        &self,
+        relation: &Relation,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let is_stuck = |since: Instant| runtime::now().since(since) >= READ_WITHIN;
+        let stuck = async {
             while !relation.reading_since.get().is_some_and(is_stuck) {
                 runtime::sleep(LOOK_AGAIN).await;
             }
         };
-        let mut done = Err(QuestionError::Failed {
-            name: relation.name.clone(),
-            why: "what it reads cannot be read now".to_owned(),
-        });
-        first(async { done = read.await }, is_stuck).await;
-        done?;
-        self.check_running(relation)
+        let mut done = None;
+        first(async { done = Some(work.await) }, stuck).await;
+        done
     }
 
     fn check_running(&self, relation: &Relation) -> Result<(), QuestionError> {

@@ -145,6 +145,20 @@ fn a_dead_letter_is_cut_to_what_a_batch_takes() {
     });
 }
 
+#[test]
+fn who_makes_a_view_is_told_what_cannot_be_read() {
+    on_engine(async |log, engine| {
+        make(&engine, 1, "s", Definition::Source(source(OnMalformed::Skip)))
+            .await
+            .expect("a source");
+        log.put("in", 1, &ONE);
+        log.faults.stuck.replace(log.topic("in").map(|topic| topic.id));
+        let unreadable = "partition 1 of topic \"in\" cannot be read";
+        let made = make(&engine, 2, "v", counts("s")).await;
+        assert_eq!(made, Err(unreadable.to_owned()));
+    });
+}
+
 /// A row for each record.
 #[derive(Debug)]
 struct Each;

@@ -171,7 +171,7 @@ fn no_epoch_is_decided_for_what_nobody_sees() {
             rows_of(&engine, "v").await.expect("the view runs")
         };
         assert_eq!(put(1, 5).await, 2);
-        // One of the two is late for it, if not both.
+        // They are late for what is built.
         assert_eq!(put(2, 1).await, 4);
         assert!(log.topic(OUTBOX_TOPIC).is_none());
         engine.swap("v").await.expect("the engine runs");
