@@ -50,6 +50,17 @@ pub struct Position {
     heard_at: Instant,
     /// Since when there has been no sign of the partition.
     missing_since: Option<Instant>,
+    /// Nothing of it was read: what was trimmed is not missed.
+    is_unread: bool,
+}
+
+impl Position {
+    /// The partition begins there now.
+    fn note_start(&mut self, start: Offset) {
+        if self.is_unread {
+            self.next_offset = self.next_offset.max(start);
+        }
+    }
 }
 
 /// What an input node of the plan is fed with.
@@ -258,9 +269,7 @@ impl Pipeline {
             for position in positions {
                 if let Some(extent) = extents.get(&position.key) {
                     position.missing_since = None;
-                    if position.next_offset == Offset::ZERO {
-                        position.next_offset = extent.log_start_offset;
-                    }
+                    position.note_start(extent.log_start_offset);
                     continue;
                 }
                 is_whole = false;
@@ -430,7 +439,7 @@ impl Pipeline {
                 if position.next_offset < cut {
                     let (key, from) = (position.key, position.next_offset);
                     reads.push(log.read(key, from, cut, READ_BYTES, reader.clone()));
-                    places.push((place, cut));
+                    places.push(place);
                 }
             }
             if reads.is_empty() {
@@ -439,20 +448,13 @@ impl Pipeline {
             self.relation.reading_since.set(Some(runtime::now()));
             let decoded = super::all(reads).await;
             self.relation.reading_since.set(None);
-            for ((place, cut), decoded) in places.into_iter().zip(decoded) {
-                let mut decoded = match decoded {
-                    // Never read, and it does not begin at the beginning.
-                    Err(LogError::Trimmed { wanted, start })
-                        if wanted == Offset::ZERO && start < cut =>
-                    {
-                        let next_offset = start;
-                        Decoded {
-                            next_offset,
-                            ..Decoded::default()
-                        }
-                    }
-                    decoded => decoded?,
-                };
+            for (place, decoded) in places.into_iter().zip(decoded) {
+                if let Err(LogError::Trimmed { start, .. }) = decoded
+                    && self.note_start(node, place, start)
+                {
+                    continue;
+                }
+                let mut decoded = decoded?;
                 records += decoded.records;
                 self.settle_malformed(node, place, &mut decoded, epoch, log)
                     .await?;
@@ -460,6 +462,16 @@ impl Pipeline {
                 self.work().await?;
             }
         }
+    }
+
+    /// Whether it may go on where the partition begins now.
+    fn note_start(&mut self, node: NodeId, place: usize, start: Offset) -> bool {
+        let Some(Feed::Topic { positions, .. }) = self.feeds.get_mut(&node) else {
+            return false;
+        };
+        let position = &mut positions[place];
+        position.note_start(start);
+        position.next_offset >= start
     }
 
     /// What the source says is done with records that hold no row.
@@ -520,6 +532,7 @@ impl Pipeline {
         };
         let position = &mut positions[place];
         position.next_offset = decoded.next_offset;
+        position.is_unread = false;
         let ahead = reader.watermark.map_or(0, |known| known.future_us_max);
         let believed = now.saturating_add(ahead);
         let newest = match decoded.time_max {
@@ -631,6 +644,7 @@ impl Pipeline {
             };
             if let Some(position) = positions.iter_mut().find(|position| position.key == *key) {
                 position.next_offset = *next_offset;
+                position.is_unread = *next_offset == Offset::ZERO;
                 position.time_max = time_max.filter(|_| !planted.forget_watermarks);
             }
         }
@@ -767,5 +781,6 @@ fn position(topic: base::TopicId, partition: i32) -> Position {
         time_max: None,
         heard_at: runtime::now(),
         missing_since: None,
+        is_unread: true,
     }
 }

@@ -159,6 +159,30 @@ fn who_makes_a_view_is_told_what_cannot_be_read() {
     });
 }
 
+#[test]
+fn what_was_never_read_begins_where_its_partition_does_by_then() {
+    on_engine(async |log, engine| {
+        make(&engine, 1, "s", Definition::Source(source(OnMalformed::Skip)))
+            .await
+            .expect("a source");
+        let records: [(Option<&str>, &str); 3] = [(None, r#"{"n": 1}"#); 3];
+        log.put("in", 0, &records);
+        let key = PartitionKey {
+            topic: log.topic("in").expect("it was made").id,
+            partition: PartitionIndex(0),
+        };
+        for (start, rows) in [(1, 1), (2, 0)] {
+            log.starts.borrow_mut().insert(key, Offset(start));
+            log.faults.trims.borrow_mut().insert(key, Offset(start + 1));
+            let name = format!("v{start}");
+            make(&engine, start as u64 + 1, &name, view("s", &[0]))
+                .await
+                .expect("a view");
+            assert_eq!(rows_of(&engine, &name).await, Ok(rows));
+        }
+    });
+}
+
 /// A row for each record.
 #[derive(Debug)]
 struct Each;
