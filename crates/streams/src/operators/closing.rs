@@ -105,16 +105,13 @@ impl Closing {
 
     /// The groups of these rows wait until their windows close.
     pub(super) fn put_rows(&mut self, input: usize, delta: &Delta, slots: &[Slot]) {
-        let ends = self.ends(delta.column(self.columns[input]).as_ref());
-        for (slot, end) in slots.iter().zip(ends) {
-            self.waiting.put(*slot, end);
-        }
+        self.put_values(slots, delta.column(self.columns[input]).as_ref());
     }
 
-    /// The group with this value waits, out of a checkpoint.
-    pub(super) fn put_value(&mut self, slot: Slot, value: &dyn Array) {
-        if let Some(end) = self.ends(value).first() {
-            self.waiting.put(slot, *end);
+    /// The groups with these values wait, as out of a checkpoint.
+    pub(super) fn put_values(&mut self, slots: &[Slot], values: &dyn Array) {
+        for (slot, end) in slots.iter().zip(self.ends(values)) {
+            self.waiting.put(*slot, end);
         }
     }
 

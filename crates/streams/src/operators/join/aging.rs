@@ -103,6 +103,13 @@ impl AgingSide {
     pub(super) fn put(&mut self, slot: Slot, end: i64) {
         self.waiting.put(slot, end);
     }
+
+    /// Rows with these times go, out of a checkpoint.
+    pub(super) fn put_all(&mut self, slots: &[Slot], times: &dyn Array) {
+        for (slot, end) in slots.iter().zip(self.ends(times)) {
+            self.put(*slot, end);
+        }
+    }
 }
 
 fn ends(times: &dyn Array, after_us: i64) -> Vec<i64> {
