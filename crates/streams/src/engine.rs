@@ -691,7 +691,7 @@ impl Engine {
         self.end_swaps(pipelines).await;
         for pipeline in pipelines {
             let told = pipeline.told();
-            pipeline.swap.difference.clear();
+            pipeline.forget_difference();
             let output = std::mem::take(&mut pipeline.output);
             if output.is_empty() && told.is_empty() {
                 continue;

@@ -158,6 +158,7 @@ impl PipelineError {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.relation.state_bytes.set(0);
+        self.relation.difference_bytes.set(0);
     }
 }
 

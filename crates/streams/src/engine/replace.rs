@@ -11,13 +11,16 @@
 //! what reads it. That is why no sink may read it: it could not write the same again.
 //!
 //! # Limits
-//! It reads only what was made before the view that it replaces, for pipelines are worked off in the order of their ids.
+//! It reads only what was made before the view that it replaces, for pipelines are worked off in the order of their ids. Where
+//! the difference does not fit into memory any more (`budget`), it stops, in its place.
 
 use std::{collections::BTreeMap, rc::Rc};
 
 use arrow_array::RecordBatch;
 
-use super::{Engine, NewRelation, QuestionError, Relation, Stream, pipeline::Pipeline, rank};
+use super::{
+    Engine, NewRelation, OverBudget, QuestionError, Relation, Stream, pipeline::Pipeline, rank,
+};
 use crate::{
     Definition, Delta, definition::Index, delta::CHUNK_ROWS, operators::append_only,
 };
@@ -51,7 +54,7 @@ pub struct Swap {
     /// It is to take another's place later, or never.
     pub is_beside: bool,
     /// In its first epoch: from the rows of the one before it to its own, as those have to hear that read it.
-    pub difference: Vec<Delta>,
+    pub difference: Option<Vec<Delta>>,
     /// Epochs that were decided before this start speak of another plan under its id.
     pub is_of_another_plan: bool,
 }
@@ -284,7 +287,7 @@ impl Engine {
             pipeline.unsaved.clear();
             pipeline.swap.is_beside = false;
             if is_read {
-                pipeline.swap.difference = difference(old, new).await;
+                self.tell_difference(pipeline, old).await;
             }
         }
         for pipeline in pipelines {
@@ -313,10 +316,10 @@ impl Engine {
             };
             let mut running = pipelines.iter_mut();
             if let Some(pipeline) = running.find(|p| Rc::ptr_eq(&p.relation, &new))
-                && pipeline.swap.difference.is_empty()
+                && pipeline.swap.difference.is_none()
                 && old.has_subscribers()
             {
-                pipeline.swap.difference = difference(&old, &new).await;
+                self.tell_difference(pipeline, &old).await;
             }
             new.take_subscribers(&old);
             for (relation, _) in self.subscriptions.borrow_mut().values_mut() {
@@ -326,46 +329,83 @@ impl Engine {
             }
         }
     }
-}
 
-/// From the rows of one view to those of another with the same columns; nothing where they have others.
-async fn difference(old: &Relation, new: &Relation) -> Vec<Delta> {
-    let (Some(gone), Some(come)) = (old.rows(), new.rows()) else {
-        return Vec::new();
-    };
-    let schema = new.with_arrangement(|rows| rows.schema().clone());
-    let Some(schema) = schema.filter(|_| old.has_columns_of(new)) else {
-        return Vec::new();
-    };
-    let codec = Relation::codec(&schema);
-    let mut sums: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-    for (deltas, sign) in [(gone.deltas(), -1), (come.deltas(), 1)] {
-        for delta in deltas {
-            let rows = codec.encode(delta.rows().columns(), delta.len());
-            for (at, row) in rows.iter().enumerate() {
-                *sums.entry(row.to_vec()).or_default() += sign * delta.weight(at);
+    async fn tell_difference(&self, pipeline: &mut Pipeline, old: &Relation) {
+        let new = pipeline.relation.clone();
+        match self.difference(old, &new).await {
+            Ok(difference) => pipeline.swap.difference = Some(difference),
+            Err(error) => new.fail(&error.to_string()),
+        }
+    }
+
+    /// From the rows of one view to those of another with the same columns; nothing where they have others.
+    async fn difference(&self, old: &Relation, new: &Relation) -> Result<Vec<Delta>, OverBudget> {
+        let (Some(gone), Some(come)) = (old.rows(), new.rows()) else {
+            return Ok(Vec::new());
+        };
+        let schema = new.with_arrangement(|rows| rows.schema().clone());
+        let Some(schema) = schema.filter(|_| old.has_columns_of(new)) else {
+            return Ok(Vec::new());
+        };
+        let codec = Relation::codec(&schema);
+        let mut sums = Sums::default();
+        for (deltas, sign) in [(gone.deltas(), -1), (come.deltas(), 1)] {
+            for delta in deltas {
+                let rows = codec.encode(delta.rows().columns(), delta.len());
+                for (at, row) in rows.iter().enumerate() {
+                    sums.add(row, sign * delta.weight(at));
+                }
+                new.difference_bytes.set(sums.bytes);
+                self.budget.check()?;
+                if runtime::should_yield() {
+                    runtime::yield_now().await;
+                }
             }
+        }
+        let sums = &sums.weights;
+        let changed = |sign: i64| sums.iter().filter(move |(_, weight)| **weight * sign > 0);
+        // What goes is first, so that no key is there twice.
+        let rows: Vec<(&[u8], i64)> = changed(-1)
+            .chain(changed(1))
+            .map(|(row, weight)| (row.as_slice(), *weight))
+            .collect();
+        let mut deltas = Vec::new();
+        for chunk in rows.chunks(CHUNK_ROWS) {
+            let columns = codec.decode(chunk.iter().map(|(row, _)| *row));
+            let columns = columns.expect("the rows were encoded a moment ago");
+            let batch = RecordBatch::try_new(schema.clone(), columns);
+            let weights = chunk.iter().map(|(_, weight)| *weight).collect();
+            deltas.push(Delta::new(batch.expect("columns of the schema"), weights));
             if runtime::should_yield() {
                 runtime::yield_now().await;
             }
         }
+        Ok(deltas)
     }
-    let changed = |sign: i64| sums.iter().filter(move |(_, weight)| **weight * sign > 0);
-    // What goes is first, so that no key is there twice.
-    let rows: Vec<(&[u8], i64)> = changed(-1)
-        .chain(changed(1))
-        .map(|(row, weight)| (row.as_slice(), *weight))
-        .collect();
-    let mut deltas = Vec::new();
-    for chunk in rows.chunks(CHUNK_ROWS) {
-        let columns = codec.decode(chunk.iter().map(|(row, _)| *row));
-        let columns = columns.expect("the rows were encoded a moment ago");
-        let batch = RecordBatch::try_new(schema.clone(), columns);
-        let weights = chunk.iter().map(|(_, weight)| *weight).collect();
-        deltas.push(Delta::new(batch.expect("columns of the schema"), weights));
-        if runtime::should_yield() {
-            runtime::yield_now().await;
+}
+
+/// Rows by their bytes, with the sums of their weights where those are not zero.
+#[derive(Default)]
+struct Sums {
+    weights: BTreeMap<Vec<u8>, i64>,
+    /// What they take, with what is made of them.
+    bytes: usize,
+}
+
+impl Sums {
+    fn add(&mut self, row: &[u8], weight: i64) {
+        // Here, in the list of what has changed, and as a row again.
+        let bytes = 3 * size_of::<(Vec<u8>, i64)>() + 2 * row.len();
+        match self.weights.get_mut(row) {
+            Some(sum) if *sum + weight == 0 => {
+                self.weights.remove(row);
+                self.bytes -= bytes;
+            }
+            Some(sum) => *sum += weight,
+            None => {
+                self.weights.insert(row.to_vec(), weight);
+                self.bytes += bytes;
+            }
         }
     }
-    deltas
 }

@@ -11,7 +11,7 @@ fn skipping() -> Definition {
 }
 
 /// These columns of a view whose rows come and go.
-fn of_view(relation: &str, columns: &[usize]) -> Definition {
+pub fn of_view(relation: &str, columns: &[usize]) -> Definition {
     let mut plan = Plan::default();
     let types = vec![("n", DataType::Int64), ("count", DataType::Int64)];
     let schema = schema(&types).project(columns);
