@@ -1,7 +1,5 @@
 //! A source with another definition, and perhaps another name, in the place of one.
 
-use std::rc::Rc;
-
 use super::{Engine, NewRelation, QuestionError, Relation, Stream, questions::may_be_decoded};
 use crate::{
     Definition,

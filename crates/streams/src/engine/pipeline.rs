@@ -15,10 +15,7 @@ use base::{Offset, PartitionIndex, PartitionKey};
 use runtime::Instant;
 
 use super::{
-    PlantedBugs, Relation,
-    checkpoint::PipelineState,
-    outbox::Watermarks,
-    replace::Swap,
+    PlantedBugs, Relation, checkpoint::PipelineState, outbox::Watermarks, replace::Swap,
     sink::SinkWriter,
 };
 use crate::{

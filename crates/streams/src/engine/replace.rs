@@ -21,9 +21,7 @@ use arrow_array::RecordBatch;
 use super::{
     Engine, NewRelation, OverBudget, QuestionError, Relation, Stream, pipeline::Pipeline, rank,
 };
-use crate::{
-    Definition, Delta, definition::Index, delta::CHUNK_ROWS, operators::append_only,
-};
+use crate::{Definition, Delta, definition::Index, delta::CHUNK_ROWS, operators::append_only};
 
 /// What is to take the place of a view.
 pub(super) struct Beside {

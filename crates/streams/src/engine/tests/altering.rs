@@ -40,14 +40,14 @@ fn who_reads_a_source_keeps_its_name_and_is_known() {
     on_engine(async |_, engine| {
         make(&engine, 1, "s", skipping()).await.expect("a source");
         make(&engine, 2, "v", counts("s")).await.expect("a view");
-        let renamed = engine.prepare_alter("s", &new(0, "r", skipping()));
+        let renamed = engine.prepare_alter("s", &new(0, "r", skipping())).await;
         let refused = QuestionError::CannotRename {
             name: "s".to_owned(),
             by: "v".to_owned(),
         };
-        assert_eq!(renamed.await, Err(refused));
-        let altered = engine.prepare_alter("s", &new(0, "s", skipping()));
-        assert_eq!(altered.await, Ok(vec!["v".to_owned()]));
+        assert_eq!(renamed, Err(refused));
+        let altered = engine.prepare_alter("s", &new(0, "s", skipping())).await;
+        assert_eq!(altered, Ok(vec!["v".to_owned()]));
         let beside = engine.build_beside(new(0, "v", counts("s"))).await;
         assert_eq!(beside, Err(QuestionError::Busy("s".to_owned())));
     });

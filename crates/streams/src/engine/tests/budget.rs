@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::EngineError;
 
 /// Different numbers, a thousand in a batch.
-fn put_numbers(log: &Memory, thousands: std::ops::Range<u32>) {
+pub fn put_numbers(log: &Memory, thousands: std::ops::Range<u32>) {
     put_numbers_into(log, "in", thousands);
 }
 

@@ -138,8 +138,9 @@ fn an_index_that_is_dropped_meanwhile_is_not_there_afterwards() {
         let RowsOf::View(rows) = &found.rows["v"] else {
             panic!("a view has rows");
         };
-        let rows = rows.batches().iter().map(|rows| rows.num_rows());
-        assert_eq!(rows.sum::<usize>(), 2, "all are looked at");
+        let batches = rows.batches();
+        let rows: usize = batches.iter().map(|rows| rows.num_rows()).sum();
+        assert_eq!(rows, 2, "all are looked at");
     });
 }
 

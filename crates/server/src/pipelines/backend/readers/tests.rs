@@ -20,7 +20,7 @@ fn with(statements: &[&str]) -> Catalog {
 }
 
 fn checked(views: &[&str]) -> Result<(), String> {
-    let catalog = with(&[&[SOURCE], views].concat());
+    let catalog = with(&[&[SOURCE][..], views].concat());
     let (wider, _) = define(&Catalog::default(), WIDER).expect("a sound statement");
     let readers = ["v".to_owned()];
     check(&catalog, "s", wider, &readers).map_err(|error| error.message)
