@@ -36,9 +36,8 @@ impl Engine {
                 });
             }
         }
-        let mut altering = self.altering.borrow_mut();
-        altering.insert(name.to_owned(), new.name.clone());
-        drop(altering);
+        let names = (name.to_owned(), new.name.clone());
+        self.altering.borrow_mut().extend([names]);
         let readable = self.make_readable(will).await;
         if readable.is_err() {
             self.keep_relation(name);
