@@ -136,7 +136,7 @@ pub(crate) fn known_writers() -> Result<Known, SchemasUnread> {
 }
 
 enum Values {
-    Rows(RowDecoder),
+    Rows(Box<RowDecoder>),
     Changes(ChangesDecoder),
     Own(Box<dyn OwnRows>),
 }
@@ -196,7 +196,7 @@ impl SourceReader {
             Content::Rows(format) => {
                 let mut rows = match IdleDecoders::here().take(self) {
                     Some(rows) => rows,
-                    None => RowDecoder::new(self, format)?,
+                    None => Box::new(RowDecoder::new(self, format)?),
                 };
                 if format.names_writers() {
                     rows.know_writers(match &self.writers {

@@ -22,7 +22,7 @@ pub(super) struct IdleDecoders(RefCell<Vec<Idle>>);
 
 struct Idle {
     of: Weak<SourceReader>,
-    rows: RowDecoder,
+    rows: Box<RowDecoder>,
 }
 
 impl IdleDecoders {
@@ -34,7 +34,7 @@ impl IdleDecoders {
         })
     }
 
-    pub fn take(&self, reader: &Arc<SourceReader>) -> Option<RowDecoder> {
+    pub fn take(&self, reader: &Arc<SourceReader>) -> Option<Box<RowDecoder>> {
         let mut idle = self.0.borrow_mut();
         let mut known = idle.iter();
         let at = known.position(|idle| idle.of.as_ptr() == Arc::as_ptr(reader))?;
@@ -42,7 +42,7 @@ impl IdleDecoders {
     }
 
     /// One without rows. Where it knows no schema, another is made as fast.
-    pub fn keep(&self, reader: &Arc<SourceReader>, mut rows: RowDecoder) {
+    pub fn keep(&self, reader: &Arc<SourceReader>, mut rows: Box<RowDecoder>) {
         if rows.schema_bytes() == 0 {
             return;
         }
