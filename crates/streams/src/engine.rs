@@ -25,6 +25,7 @@
 //! `RECORDS_PER_EPOCH` of each partition; subscribers are ended when they are `CHANGES_MAX` epochs behind; memory of all
 //! pipelines (`budget`).
 
+mod altering;
 pub mod arrangement;
 mod budget;
 mod checkpoint;
@@ -156,6 +157,8 @@ pub struct Engine {
     reserved: RefCell<BTreeMap<String, Vec<String>>>,
     /// Names that are about to go.
     dropping: RefCell<BTreeSet<String>>,
+    /// Names of sources that are about to have another definition, each with its name then.
+    altering: RefCell<BTreeMap<String, String>>,
     /// Sources that have another definition now, as they were.
     altered: RefCell<Vec<Rc<Relation>>>,
     /// By name: what is to take the place of a view.
@@ -179,7 +182,7 @@ pub struct Engine {
     progressed: Notify,
     /// There is something for the loop to do.
     wake: Notify,
-    /// A relation was dropped.
+    /// A relation was dropped, or what was to take one's place given up.
     left: Notify,
     budget: Budget,
     /// To change the rows of views that are there, or to go through them while nobody does.
@@ -318,6 +321,7 @@ impl Engine {
             leaving: RefCell::default(),
             reserved: RefCell::default(),
             dropping: RefCell::default(),
+            altering: RefCell::default(),
             altered: RefCell::default(),
             beside: RefCell::default(),
             epoch: Cell::new(saved.epoch),
@@ -556,7 +560,7 @@ impl Engine {
         let watermarks = before.filter(|_| !self.planted.forget_watermarks);
         stream.writers = writers_of(&stream.pipelines, before);
         let mut outputs = BTreeMap::new();
-        let mut dropped = BTreeSet::new();
+        let mut dropped: Vec<Rc<Relation>> = Vec::new();
         let (mut records, mut late_rows) = (0, 0);
         for pipeline in &mut stream.pipelines {
             let id = pipeline.relation.id;
@@ -581,12 +585,12 @@ impl Engine {
                     .map(|decided| &decided.watermarks),
                 writers: stream.writers.as_ref(),
                 is_stopping: &self.stopping,
-                read_within: None,
             };
             self.budget.permit(pipeline);
+            let (relation, is_beside) = (pipeline.relation.clone(), pipeline.swap.is_beside);
             let run = pipeline.run_epoch(epoch, &*self.log);
-            let Some(run) = self.unless_dropped(id, run).await else {
-                dropped.insert(id);
+            let Some(run) = self.unless_dropped(&relation, is_beside, run).await else {
+                dropped.push(relation);
                 continue;
             };
             match run {
@@ -598,7 +602,7 @@ impl Engine {
                 }
                 Err(error) => pipeline.relation.fail(&error.to_string()),
             }
-            stream.has_unknown_writers |= std::mem::take(&mut pipeline.has_unknown_writers);
+            stream.has_unknown_writers |= pipeline.take_unknown_writers();
             late_rows += pipeline.take_late_rows();
             let output = pipeline.told();
             if !output.is_empty() && pipeline.relation.failure().is_none() {
@@ -608,7 +612,7 @@ impl Engine {
         stream.records_unsaved += records;
         stream.changed |= records > 0 || !outputs.is_empty();
         // What they were at was cut short.
-        let is_left = |pipeline: &Pipeline| !dropped.contains(&pipeline.relation.id);
+        let is_left = |p: &Pipeline| !dropped.iter().any(|other| Rc::ptr_eq(other, &p.relation));
         stream.pipelines.retain(is_left);
         let_go_of_failed(stream);
         late_rows
@@ -722,7 +726,7 @@ impl Engine {
         self.end_swaps(pipelines).await;
         for (pipeline, changes) in pipelines.iter_mut().zip(prepared) {
             let told = pipeline.told();
-            pipeline.swap.difference.clear();
+            pipeline.forget_difference();
             let output = std::mem::take(&mut pipeline.output);
             if output.is_empty() && told.is_empty() {
                 continue;

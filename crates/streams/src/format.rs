@@ -324,6 +324,11 @@ pub struct Decoder {
     records: Records,
 }
 
+fn columns_of(schema: &Schema) -> Result<Vec<Column>, FormatError> {
+    let fields = schema.fields().iter();
+    fields.map(|field| Column::new(field)).collect()
+}
+
 enum Records {
     Json(json::Members),
     Csv(csv::Fields),
@@ -367,9 +372,8 @@ impl Decoder {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let required = (0..columns.len()).filter(|at| !schema.field(*at).is_nullable());
         let required = required.collect();
-        let columns = schema.fields().iter().map(|field| Column::new(field));
         Ok(Self {
-            columns: columns.collect::<Result<_, _>>()?,
+            columns: columns_of(&schema)?,
             required,
             schema,
             rows: 0,
@@ -435,6 +439,22 @@ impl Decoder {
             Records::Avro(records) => records.know_writers(writers),
             Records::Protobuf(messages) => messages.know_writers(writers),
             Records::Json(_) | Records::Csv(_) | Records::Raw => {}
+        }
+    }
+
+    /// Lets go of the room that the last chunk took.
+    pub(crate) fn shrink(&mut self) {
+        assert!(self.is_empty(), "its rows would be lost");
+        self.columns = columns_of(&self.schema).expect("they could be made before");
+    }
+
+    /// Of the texts of schemas that it has looked at, about: what it holds of them is in proportion.
+    #[must_use]
+    pub fn schema_bytes(&self) -> usize {
+        match &self.records {
+            Records::Avro(records) => records.schema_bytes(),
+            Records::Protobuf(messages) => messages.schema_bytes(),
+            Records::Json(_) | Records::Csv(_) | Records::Raw => 0,
         }
     }
 

@@ -11,6 +11,7 @@ mod sessions;
 mod stateless;
 mod time;
 mod top;
+mod waiting;
 mod windows;
 
 use std::{fmt::Debug, sync::Arc};

@@ -342,4 +342,21 @@ impl Plan {
             _ => None,
         })
     }
+
+    /// Whether rows are lost to it that come when what they belong to is closed, or what they could be joined with is gone:
+    /// then where epochs end decides what it puts out.
+    pub(crate) fn drops_late(&self) -> bool {
+        let drops_late = |node: &Node| {
+            node.closes.is_some()
+                || node.ages.is_some()
+                || matches!(node.operator, Operator::EmitOnClose { .. })
+        };
+        self.nodes.iter().any(drops_late)
+    }
+
+    /// Names of the relations that it reads.
+    pub(crate) fn relations(&self) -> Vec<String> {
+        let inputs = self.inputs();
+        inputs.map(|(_, input)| input.relation.clone()).collect()
+    }
 }

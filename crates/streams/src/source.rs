@@ -4,6 +4,7 @@
 //! A record is decoded once for each view that reads its source, and only the columns the view asks for. Batches that are not
 //! compressed are read where they lie.
 
+mod idle;
 mod metadata;
 
 use std::{fmt::Debug, sync::Arc};
@@ -19,6 +20,7 @@ use crate::{
     definition::{Metadata, OnMalformed, Source, Watermark},
     format::{Format, FormatError, Known, Malformed, RecordView, WriterSchemas},
 };
+use idle::IdleDecoders;
 use metadata::RowDecoder;
 pub use metadata::check;
 
@@ -134,7 +136,7 @@ pub(crate) fn known_writers() -> Result<Known, SchemasUnread> {
 }
 
 enum Values {
-    Rows(RowDecoder),
+    Rows(Box<RowDecoder>),
     Changes(ChangesDecoder),
     Own(Box<dyn OwnRows>),
 }
@@ -184,7 +186,7 @@ impl SourceReader {
 
     /// Rows of whole batches, of the records in `from..until`.
     pub async fn decode(
-        &self,
+        self: &Arc<Self>,
         partition: i32,
         batches: &[u8],
         from: Offset,
@@ -192,7 +194,10 @@ impl SourceReader {
     ) -> Result<Decoded, DecodeError> {
         let mut decoder = match &self.content {
             Content::Rows(format) => {
-                let mut rows = RowDecoder::new(self, format)?;
+                let mut rows = match IdleDecoders::here().take(self) {
+                    Some(rows) => rows,
+                    None => Box::new(RowDecoder::new(self, format)?),
+                };
                 if format.names_writers() {
                     rows.know_writers(match &self.writers {
                         Some(known) => known.clone(),
@@ -242,6 +247,9 @@ impl SourceReader {
             decoded.next_offset = behind.min(until).max(decoded.next_offset);
         }
         self.take_rows(&mut decoder, &mut decoded)?;
+        if let Values::Rows(rows) = decoder {
+            IdleDecoders::here().keep(self, rows);
+        }
         // Or it would be asked for again and again.
         match decoded.next_offset > from {
             true => Ok(decoded),

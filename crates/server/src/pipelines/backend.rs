@@ -2,6 +2,8 @@
 //!
 //! # Place       on the front thread; the catalog here is a copy, changed only after the node has changed
 
+mod readers;
+
 use std::{
     future::Future,
     rc::Rc,
@@ -363,11 +365,24 @@ impl NodeBackend {
             definition,
         };
         let (old, wanted) = (name.clone(), new.clone());
-        let checked = self.ask("may alter", |engine| async move {
-            engine.may_alter(&old, &wanted).await
+        let prepared = self.ask("prepare alter", |engine| async move {
+            engine.prepare_alter(&old, &wanted).await
         });
-        checked.await?;
-        let id = altered_id(&self.commit(altered(&name, &relation)).await?);
+        let readers = prepared.await?;
+        let (catalog, over) = (self.copy_of_catalog(), relation.clone());
+        let old = name.clone();
+        let check = move || readers::check(&catalog, &old, over, &readers);
+        // On a thread that has the stack for it.
+        let checked = tokio::task::spawn_blocking(check).await;
+        let committed = match checked.expect("planning ends") {
+            Ok(()) => self.commit(altered(&name, &relation)).await,
+            Err(error) => Err(error),
+        };
+        let Ok(id) = committed.as_ref().map(altered_id) else {
+            self.tell("keep", move |engine| engine.keep_relation(&name))
+                .await?;
+            return committed.map(|_| ());
+        };
         let old = name.clone();
         let done = self.ask(
             "alter",
@@ -491,7 +506,7 @@ fn sql_error(error: QuestionError) -> SqlError {
     let sqlstate = match &error {
         QuestionError::Unknown(_) => *b"42P01",
         QuestionError::Exists(_) => *b"42P07",
-        QuestionError::IsRead { .. } => *b"2BP01",
+        QuestionError::IsRead { .. } | QuestionError::CannotRename { .. } => *b"2BP01",
         QuestionError::NotRows(_)
         | QuestionError::NotTable(_)
         | QuestionError::NotView(_)

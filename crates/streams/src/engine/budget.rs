@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! 1. All that lives is counted: the state of operators and the rows of views and tables, their indexes among them, also of
-//!    what is being made and of what is dropped while somebody still reads it.
+//!    what is being made and of what is dropped while somebody still reads it; and what is different in a view that takes
+//!    another's place, while that is told.
 //! 2. Whose growth does not fit any more stops, and what it held is free again; the others go on.
 //!
 //! # Limits      pipelines work at the same time only while one is made: then both may go beyond by one stretch of work
@@ -43,7 +44,7 @@ impl Budget {
         relations.push(Rc::downgrade(relation));
     }
 
-    fn used(&self) -> usize {
+    pub fn used(&self) -> usize {
         let relations = self.relations.borrow();
         let living = relations.iter().filter_map(Weak::upgrade);
         living.map(|relation| relation.bytes()).sum()

@@ -38,7 +38,8 @@ impl Outbox {
 
 impl Engine {
     /// Writes what the sinks put out in an epoch, once the epoch is decided. It is decided also when rows were late, and when
-    /// windows closed: nobody may see one closed that a restart could open again.
+    /// windows closed: nobody may see one closed that a restart could open again. And when something came out of a join whose
+    /// rows go: where a restart cut elsewhere, what was in time would be late.
     pub(super) async fn decide(
         &self,
         stream: &mut Stream,

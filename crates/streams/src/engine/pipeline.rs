@@ -15,10 +15,7 @@ use base::{Offset, PartitionIndex, PartitionKey};
 use runtime::Instant;
 
 use super::{
-    PlantedBugs, Relation,
-    checkpoint::PipelineState,
-    outbox::Watermarks,
-    replace::{self, Swap},
+    PlantedBugs, Relation, checkpoint::PipelineState, outbox::Watermarks, replace::Swap,
     sink::SinkWriter,
 };
 use crate::{
@@ -50,6 +47,17 @@ pub struct Position {
     heard_at: Instant,
     /// Since when there has been no sign of the partition.
     missing_since: Option<Instant>,
+    /// Nothing of it was read: what was trimmed is not missed.
+    is_unread: bool,
+}
+
+impl Position {
+    /// The partition begins there now.
+    fn note_start(&mut self, start: Offset) {
+        if self.is_unread {
+            self.next_offset = self.next_offset.max(start);
+        }
+    }
 }
 
 /// What an input node of the plan is fed with.
@@ -92,7 +100,7 @@ pub struct Pipeline {
     drops_late: bool,
     late_rows: u64,
     /// It read records of which a schema that is not known yet may make rows.
-    pub has_unknown_writers: bool,
+    has_unknown_writers: bool,
     pub swap: Swap,
 }
 
@@ -147,6 +155,7 @@ impl PipelineError {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.relation.state_bytes.set(0);
+        self.relation.difference_bytes.set(0);
     }
 }
 
@@ -198,7 +207,7 @@ impl Pipeline {
         Ok(Self {
             graph,
             timed: timed.map(|(node, _)| node).collect(),
-            drops_late: replace::drops_late(&plan),
+            drops_late: plan.drops_late(),
             late_rows: 0,
             has_unknown_writers: false,
             swap: Swap::default(),
@@ -258,9 +267,7 @@ impl Pipeline {
             for position in positions {
                 if let Some(extent) = extents.get(&position.key) {
                     position.missing_since = None;
-                    if position.next_offset == Offset::ZERO {
-                        position.next_offset = extent.log_start_offset;
-                    }
+                    position.note_start(extent.log_start_offset);
                     continue;
                 }
                 is_whole = false;
@@ -289,18 +296,24 @@ impl Pipeline {
         matches!(self.relation.definition, Definition::Stream(_))
     }
 
-    /// Whether where epochs end decides what it puts out.
+    /// Whether where epochs end decides what readers see of it.
     pub fn drops_late(&self) -> bool {
-        self.drops_late
+        self.drops_late && !self.swap.is_beside
     }
 
-    /// How many rows it has dropped for being late since the last call.
+    /// How many rows readers miss because they were late, since the last call.
     pub fn take_late_rows(&mut self) -> u64 {
-        if !self.drops_late {
-            return 0;
-        }
-        let all = self.graph.late_rows();
-        all - std::mem::replace(&mut self.late_rows, all)
+        let all = match self.drops_late {
+            true => self.graph.late_rows(),
+            false => 0,
+        };
+        let late_rows = all - std::mem::replace(&mut self.late_rows, all);
+        if self.swap.is_beside { 0 } else { late_rows }
+    }
+
+    /// Whether since the last call readers missed rows that a schema which is not known yet may make of records.
+    pub fn take_unknown_writers(&mut self) -> bool {
+        std::mem::take(&mut self.has_unknown_writers) && !self.swap.is_beside
     }
 
     /// Works off one epoch: reads every partition up to its cut, takes what other pipelines put out, and ends the epoch.
@@ -411,10 +424,7 @@ impl Pipeline {
         self.know_writers(node, epoch)?;
         loop {
             let Some(Feed::Topic {
-                topic,
-                reader,
-                positions,
-                ..
+                reader, positions, ..
             }) = self.feeds.get(&node)
             else {
                 return Ok(0);
@@ -427,39 +437,22 @@ impl Pipeline {
                 if position.next_offset < cut {
                     let (key, from) = (position.key, position.next_offset);
                     reads.push(log.read(key, from, cut, READ_BYTES, reader.clone()));
-                    places.push((place, cut));
+                    places.push(place);
                 }
             }
             if reads.is_empty() {
                 return Ok(records);
             }
             self.relation.reading_since.set(Some(runtime::now()));
-            let reads = super::all(reads);
-            let decoded = match epoch.read_within {
-                None => reads.await,
-                Some(most) => {
-                    let read = runtime::timeout(most, reads).await;
-                    read.map_err(|_| PipelineError::Unreadable {
-                        topic: topic.clone(),
-                        partition: positions[places[0].0].key.partition.0,
-                    })?
-                }
-            };
+            let decoded = super::all(reads).await;
             self.relation.reading_since.set(None);
-            for ((place, cut), decoded) in places.into_iter().zip(decoded) {
-                let mut decoded = match decoded {
-                    // Never read, and it does not begin at the beginning.
-                    Err(LogError::Trimmed { wanted, start })
-                        if wanted == Offset::ZERO && start < cut =>
-                    {
-                        let next_offset = start;
-                        Decoded {
-                            next_offset,
-                            ..Decoded::default()
-                        }
-                    }
-                    decoded => decoded?,
-                };
+            for (place, decoded) in places.into_iter().zip(decoded) {
+                if let Err(LogError::Trimmed { start, .. }) = decoded
+                    && self.note_start(node, place, start)
+                {
+                    continue;
+                }
+                let mut decoded = decoded?;
                 records += decoded.records;
                 self.settle_malformed(node, place, &mut decoded, epoch, log)
                     .await?;
@@ -467,6 +460,16 @@ impl Pipeline {
                 self.work().await?;
             }
         }
+    }
+
+    /// Whether it may go on where the partition begins now.
+    fn note_start(&mut self, node: NodeId, place: usize, start: Offset) -> bool {
+        let Some(Feed::Topic { positions, .. }) = self.feeds.get_mut(&node) else {
+            return false;
+        };
+        let position = &mut positions[place];
+        position.note_start(start);
+        position.next_offset >= start
     }
 
     /// What the source says is done with records that hold no row.
@@ -527,6 +530,7 @@ impl Pipeline {
         };
         let position = &mut positions[place];
         position.next_offset = decoded.next_offset;
+        position.is_unread = false;
         let ahead = reader.watermark.map_or(0, |known| known.future_us_max);
         let believed = now.saturating_add(ahead);
         let newest = match decoded.time_max {
@@ -638,6 +642,7 @@ impl Pipeline {
             };
             if let Some(position) = positions.iter_mut().find(|position| position.key == *key) {
                 position.next_offset = *next_offset;
+                position.is_unread = *next_offset == Offset::ZERO;
                 position.time_max = time_max.filter(|_| !planted.forget_watermarks);
             }
         }
@@ -695,8 +700,6 @@ pub struct Epoch<'a> {
     pub writers: Option<&'a Known>,
     /// Nothing is waited for any more.
     pub is_stopping: &'a Cell<bool>,
-    /// For so long one round of reads is waited for; `None`: until it comes.
-    pub read_within: Option<Duration>,
 }
 
 fn feed_of(
@@ -773,5 +776,6 @@ fn position(topic: base::TopicId, partition: i32) -> Position {
         time_max: None,
         heard_at: runtime::now(),
         missing_since: None,
+        is_unread: true,
     }
 }

@@ -89,6 +89,8 @@ pub enum QuestionError {
     NotView(String),
     #[error("\"{0}\" is no source")]
     NotSource(String),
+    #[error("cannot rename {name} because {by} reads it")]
+    CannotRename { name: String, by: String },
     #[error("cannot replace {name}: \"{newer}\", which it would read, was made after it")]
     ReadsNewer { name: String, newer: String },
     #[error("cannot replace {name} because {by} reads it: {why}")]
@@ -138,28 +140,18 @@ impl Engine {
     pub async fn prepare(&self, new: &NewRelation) -> Result<(), QuestionError> {
         // Epochs of before would take it for one of their own.
         self.started().await?;
-        let is_taken = self.relations.borrow().contains_key(&new.name)
-            || self.reserved.borrow().contains_key(&new.name)
-            || self.dropping.borrow().contains(&new.name);
-        if is_taken {
+        if self.is_taken(&new.name) {
             return Err(QuestionError::Exists(new.name.clone()));
         }
         let reads: Vec<String> = match &new.definition {
-            Definition::View(View { plan, .. }) | Definition::Sink(Sink { plan, .. }) => plan
-                .inputs()
-                .map(|(_, input)| input.relation.clone())
-                .collect(),
+            Definition::View(View { plan, .. }) | Definition::Sink(Sink { plan, .. }) => {
+                plan.relations()
+            }
             Definition::Index(index) => vec![index.relation.clone()],
             // Those of programs are there from the start.
             Definition::Table(_) | Definition::Source(_) | Definition::Stream(_) => Vec::new(),
         };
-        let is_going = |name: &&String| self.dropping.borrow().contains(*name);
-        if let Some(gone) = reads.iter().find(is_going) {
-            return Err(QuestionError::Unknown(gone.clone()));
-        }
-        if let Some(busy) = reads.iter().find(|name| self.is_replaced(name)) {
-            return Err(QuestionError::Busy(busy.clone()));
-        }
+        self.may_be_read(&reads)?;
         self.reserved.borrow_mut().insert(new.name.clone(), reads);
         let checked = self.check(new).await;
         if checked.is_err() {
@@ -167,6 +159,14 @@ impl Engine {
             self.release_topic(&Relation::new(new.clone()));
         }
         checked
+    }
+
+    /// Whether a relation has this name, or will.
+    pub(super) fn is_taken(&self, name: &str) -> bool {
+        self.relations.borrow().contains_key(name)
+            || self.reserved.borrow().contains_key(name)
+            || self.dropping.borrow().contains(name)
+            || self.altering.borrow().values().any(|will| will == name)
     }
 
     async fn check(&self, new: &NewRelation) -> Result<(), QuestionError> {
@@ -292,10 +292,15 @@ impl Engine {
                 watermarks: None,
                 writers: writers.as_ref(),
                 is_stopping: &self.stopping,
-                read_within: Some(READ_WITHIN),
             };
             self.budget.permit(&mut pipeline);
-            let records = pipeline.run_epoch(epoch, &*self.log).await?;
+            let relation = pipeline.relation.clone();
+            let run = pipeline.run_epoch(epoch, &*self.log);
+            let Some(records) = self.unless_stuck(&relation, run).await else {
+                let read = pipeline.positions().map(|p| (p.key, p.next_offset));
+                return Err(self.unreadable(&pipeline, &cuts, &read.collect()).into());
+            };
+            let records = records?;
             let output = std::mem::take(&mut pipeline.output);
             for delta in &output {
                 if let Some(change) = pipeline.relation.prepare(delta) {
@@ -373,20 +378,31 @@ impl Engine {
             self.wait_shown().await
         };
         // All others wait with it, and nobody can drop it yet.
-        let is_stuck = async {
-            let now = runtime::now;
-            let is_stuck = |since: Instant| now().since(since) >= READ_WITHIN;
+        let read = self.unless_stuck(relation, read).await;
+        read.unwrap_or_else(|| {
+            Err(QuestionError::Failed {
+                name: relation.name.clone(),
+                why: "what it reads cannot be read now".to_owned(),
+            })
+        })?;
+        self.check_running(relation)
+    }
+
+    /// What comes of something; nothing where the relation's pipeline waits for records for too long meanwhile.
+    async fn unless_stuck<T>(
+        &self,
+        relation: &Relation,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let is_stuck = |since: Instant| runtime::now().since(since) >= READ_WITHIN;
+        let stuck = async {
             while !relation.reading_since.get().is_some_and(is_stuck) {
                 runtime::sleep(LOOK_AGAIN).await;
             }
         };
-        let mut done = Err(QuestionError::Failed {
-            name: relation.name.clone(),
-            why: "what it reads cannot be read now".to_owned(),
-        });
-        first(async { done = read.await }, is_stuck).await;
-        done?;
-        self.check_running(relation)
+        let mut done = None;
+        first(async { done = Some(work.await) }, stuck).await;
+        done
     }
 
     fn check_running(&self, relation: &Relation) -> Result<(), QuestionError> {
@@ -403,7 +419,7 @@ impl Engine {
     pub fn prepare_drop(&self, name: &str) -> Result<(), QuestionError> {
         self.check_started()?;
         let relation = self.relation(name)?;
-        if self.is_replaced(name) {
+        if self.is_replaced(name) || self.is_altered(name) {
             return Err(QuestionError::Busy(name.to_owned()));
         }
         // What is built beside another reads it, too.
@@ -440,9 +456,10 @@ impl Engine {
         }
     }
 
-    /// It stays after all.
+    /// It stays as it is, after all.
     pub fn keep_relation(&self, name: &str) {
         self.dropping.borrow_mut().remove(name);
+        self.altering.borrow_mut().remove(name);
     }
 
     /// Takes a relation away that `prepare_drop` has let go. By now the metadata must be without it: it would begin anew at
@@ -469,6 +486,7 @@ impl Engine {
             && let Ok(of) = self.relation(&index.relation)
         {
             of.remove_index(&index.columns);
+            self.remove_index_beside(index);
         }
         self.end_delivery(relation.id);
         self.leaving.borrow_mut().insert(relation.id);
@@ -478,17 +496,23 @@ impl Engine {
         self.release_topic(&relation);
     }
 
-    /// What comes of a pipeline's work; nothing when its relation is dropped meanwhile: what it waits for may never come.
+    /// What comes of a pipeline's work; nothing when its relation is dropped meanwhile, or not to take another's place any
+    /// more: what it waits for may never come.
     pub(super) async fn unless_dropped<T>(
         &self,
-        relation: u64,
+        relation: &Rc<Relation>,
+        is_beside: bool,
         work: impl Future<Output = Result<T, PipelineError>>,
     ) -> Option<Result<T, PipelineError>> {
+        let has_left = || {
+            let is_dropped = self.leaving.borrow().contains(&relation.id);
+            is_dropped || (is_beside && !self.is_beside(relation))
+        };
         let mut done = None;
         let dropped = async {
             loop {
                 let left = self.left.notified();
-                if self.leaving.borrow().contains(&relation) {
+                if has_left() {
                     return;
                 }
                 left.await;
@@ -496,7 +520,7 @@ impl Engine {
         };
         first(async { done = Some(work.await) }, dropped).await;
         // Nobody is to be told why it stopped.
-        done.filter(|done| done.is_ok() || !self.leaving.borrow().contains(&relation))
+        done.filter(|done| done.is_ok() || !has_left())
     }
 
     /// Tells the log that nobody names a topic any more, if so.

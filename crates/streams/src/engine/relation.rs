@@ -71,6 +71,8 @@ pub struct Relation {
     pub(super) state_bytes: Cell<usize>,
     /// Of an index that is being made.
     index_bytes: Cell<usize>,
+    /// Of what is different from the view whose place it takes.
+    pub(super) difference_bytes: Cell<usize>,
     subscribers: RefCell<Vec<Rc<Subscriber>>>,
     /// Since when its pipeline waits for records.
     pub(super) reading_since: Cell<Option<Instant>>,
@@ -133,6 +135,7 @@ impl Relation {
             watermark: Cell::new(None),
             state_bytes: Cell::new(0),
             index_bytes: Cell::new(0),
+            difference_bytes: Cell::new(0),
             subscribers: RefCell::default(),
             reading_since: Cell::new(None),
             failure: RefCell::default(),
@@ -284,7 +287,8 @@ impl Relation {
     /// Memory of its rows and of its pipeline's state, about.
     pub(super) fn bytes(&self) -> usize {
         let rows = self.with_arrangement(Arrangement::bytes);
-        rows.unwrap_or(0) + self.state_bytes.get() + self.index_bytes.get()
+        let making = self.index_bytes.get() + self.difference_bytes.get();
+        rows.unwrap_or(0) + self.state_bytes.get() + making
     }
 
     pub(super) fn remove_index(&self, columns: &[usize]) {

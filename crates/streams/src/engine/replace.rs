@@ -11,20 +11,17 @@
 //! what reads it. That is why no sink may read it: it could not write the same again.
 //!
 //! # Limits
-//! It reads only what was made before the view that it replaces, for pipelines are worked off in the order of their ids.
+//! It reads only what was made before the view that it replaces, for pipelines are worked off in the order of their ids. Where
+//! the difference does not fit into memory any more (`budget`), it stops, in its place.
 
 use std::{collections::BTreeMap, rc::Rc};
 
 use arrow_array::RecordBatch;
 
 use super::{
-    Engine, NewRelation, QuestionError, Relation, Stream, pipeline::Pipeline,
-    questions::may_be_decoded, rank,
+    Engine, NewRelation, OverBudget, QuestionError, Relation, Stream, pipeline::Pipeline, rank,
 };
-use crate::{
-    Definition, Delta, Operator, Plan, definition::OnMalformed, delta::CHUNK_ROWS,
-    operators::append_only, plan::Node,
-};
+use crate::{Definition, Delta, definition::Index, delta::CHUNK_ROWS, operators::append_only};
 
 /// What is to take the place of a view.
 pub(super) struct Beside {
@@ -55,19 +52,9 @@ pub struct Swap {
     /// It is to take another's place later, or never.
     pub is_beside: bool,
     /// In its first epoch: from the rows of the one before it to its own, as those have to hear that read it.
-    pub difference: Vec<Delta>,
+    pub difference: Option<Vec<Delta>>,
     /// Epochs that were decided before this start speak of another plan under its id.
     pub is_of_another_plan: bool,
-}
-
-/// Whether rows are lost to a plan that come when what they belong to is closed.
-pub(super) fn drops_late(plan: &Plan) -> bool {
-    let drops_late = |node: &Node| {
-        node.closes.is_some()
-            || node.ages.is_some()
-            || matches!(node.operator, Operator::EmitOnClose { .. })
-    };
-    plan.nodes.iter().any(drops_late)
 }
 
 impl Engine {
@@ -108,11 +95,19 @@ impl Engine {
         let relations = self.relations.borrow();
         let indexes = relations
             .values()
+            .filter(|other| other.failure().is_none())
             .filter_map(|other| match &other.definition {
                 Definition::Index(index) if index.relation == name => Some(index.columns.clone()),
                 _ => None,
             });
         indexes.collect()
+    }
+
+    /// What is to take a view's place has no index that the view has no more.
+    pub(super) fn remove_index_beside(&self, index: &Index) {
+        if let Some(beside) = self.beside.borrow().get(&index.relation) {
+            beside.relation.remove_index(&index.columns);
+        }
     }
 
     fn may_replace(&self, old: &Rc<Relation>, new: &Relation) -> Result<(), QuestionError> {
@@ -121,9 +116,12 @@ impl Engine {
         else {
             return Err(QuestionError::NotView(name.clone()));
         };
-        if self.is_busy(name) {
+        let readers = self.readers(name);
+        let mut touched = readers.iter().map(|reader| &reader.name);
+        if self.is_busy(name) || touched.any(|reader| self.is_busy(reader)) {
             return Err(QuestionError::Busy(name.clone()));
         }
+        self.may_be_read(&will.plan.relations())?;
         let relations = self.relations.borrow();
         for (_, input) in will.plan.inputs() {
             let read = relations.get(&input.relation);
@@ -136,7 +134,6 @@ impl Engine {
             }
         }
         drop(relations);
-        let readers = self.readers(name);
         let refused = |reader: &Relation, why| {
             Err(QuestionError::CannotReplace {
                 name: name.clone(),
@@ -150,7 +147,7 @@ impl Engine {
                 Definition::Index(_) | Definition::View(_) => {}
                 _ => return refused(reader, "it cannot take back what it has put out"),
             }
-            if drops_late(&plan) {
+            if plan.drops_late() {
                 return refused(reader, "it drops rows that come late");
             }
             let as_growing = |(_, input): (_, &crate::plan::Input)| {
@@ -174,7 +171,7 @@ impl Engine {
     }
 
     /// Everything that reads a relation, or what reads that.
-    fn readers(&self, name: &str) -> Vec<Rc<Relation>> {
+    pub(super) fn readers(&self, name: &str) -> Vec<Rc<Relation>> {
         let relations = self.relations.borrow();
         let mut names = vec![name.to_owned()];
         let mut found: Vec<Rc<Relation>> = Vec::new();
@@ -205,7 +202,15 @@ impl Engine {
     /// Gives up what `build_beside` has built.
     pub fn abandon(&self, name: &str) {
         self.beside.borrow_mut().remove(name);
+        self.left.notify_all();
         self.wake.notify_one();
+    }
+
+    /// Whether a relation, which has another's name and id, is still to take its place.
+    pub(super) fn is_beside(&self, relation: &Rc<Relation>) -> bool {
+        let beside = self.beside.borrow();
+        let mut kept = beside.values();
+        kept.any(|beside| Rc::ptr_eq(&beside.relation, relation))
     }
 
     /// Puts what `build_beside` has built into its place; returns when readers see it. By now the metadata must have it.
@@ -217,84 +222,46 @@ impl Engine {
         self.wait_until(|| !self.is_replaced(name)).await
     }
 
-    /// Gives a source another definition, and perhaps another name, from the next epoch on. Whoever reads it must be able to
-    /// read the new one in its place.
-    pub async fn alter(&self, name: &str, new: NewRelation) -> Result<(), QuestionError> {
-        let old = self.relation(name)?;
-        let new = Relation::new(NewRelation { id: old.id, ..new });
-        let mut relations = self.relations.borrow_mut();
-        relations.remove(name);
-        relations.insert(new.name.clone(), new);
-        drop(relations);
-        self.altered.borrow_mut().push(old);
-        self.wake.notify_one();
-        Ok(())
-    }
-
-    /// Whether a source could be altered so; makes the topic of dead letters where it needs one.
-    pub async fn may_alter(&self, name: &str, new: &NewRelation) -> Result<(), QuestionError> {
-        let old = self.relation(name)?;
-        let (Definition::Source(_), Definition::Source(will)) = (&old.definition, &new.definition)
-        else {
-            return Err(QuestionError::NotSource(name.to_owned()));
-        };
-        let is_reserved = |name: &str| self.reserved.borrow().contains_key(name);
-        let is_taken = self.relations.borrow().contains_key(&new.name) || is_reserved(&new.name);
-        if new.name != name && is_taken {
-            return Err(QuestionError::Exists(new.name.clone()));
-        }
-        if self.is_busy(name) || self.beside.borrow().values().any(|by| by.reads(name)) {
-            return Err(QuestionError::Busy(name.to_owned()));
-        }
-        may_be_decoded(will)?;
-        if let OnMalformed::DeadLetter { topic } = &will.on_malformed {
-            self.log.ensure_topic(topic.clone(), 1, false).await?;
-        }
-        Ok(())
-    }
-
     /// Whether it is about to change, or to be read.
-    fn is_busy(&self, name: &str) -> bool {
+    pub(super) fn is_busy(&self, name: &str) -> bool {
         let reserved = self.reserved.borrow();
         let mut read = reserved.values().flatten();
         self.is_replaced(name)
+            || self.is_altered(name)
             || self.dropping.borrow().contains(name)
             || read.any(|read| read == name)
+            || self.beside.borrow().values().any(|by| by.reads(name))
     }
 
-    /// Pipelines read sources as they are now.
-    pub(super) fn repoint(&self, stream: &mut Stream) {
-        let altered = self.altered.take();
-        if altered.is_empty() {
-            return;
+    /// Whether what is to be made may read these: nothing that it would read, directly or not, is about to go or to be
+    /// another, of which it would not hear.
+    pub(super) fn may_be_read(&self, names: &[String]) -> Result<(), QuestionError> {
+        let is_going = |name: &&String| self.dropping.borrow().contains(*name);
+        if let Some(gone) = names.iter().find(is_going) {
+            return Err(QuestionError::Unknown(gone.clone()));
         }
-        let relations = self.relations.borrow();
-        let newest = |known: &Relation| {
-            let is_altered = altered.iter().any(|old| std::ptr::eq(&**old, known));
-            let mut now = relations.values().filter(|_| is_altered);
-            now.find(|relation| relation.id == known.id).cloned()
-        };
-        for pipeline in &mut stream.pipelines {
-            pipeline.repoint(&newest);
+        if let Some(altered) = names.iter().find(|name| self.is_altered(name)) {
+            return Err(QuestionError::Busy(altered.clone()));
         }
+        for replaced in self.beside.borrow().keys() {
+            let follow = self.readers(replaced);
+            let mut follow = follow.iter().map(|reader| &reader.name);
+            if names.contains(replaced) || follow.any(|reader| names.contains(reader)) {
+                return Err(QuestionError::Busy(replaced.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// At the beginning of an epoch; whether it is the first one of a view.
     pub(super) async fn begin_swaps(&self, stream: &mut Stream) -> bool {
+        let stays = |p: &Pipeline| !p.swap.is_beside || self.is_beside(&p.relation);
+        stream.pipelines.retain(stays);
         let mut wanted = Vec::new();
-        {
-            let mut beside = self.beside.borrow_mut();
-            let is_abandoned = |pipeline: &Pipeline| {
-                let mut kept = beside.values();
-                pipeline.swap.is_beside
-                    && !kept.any(|beside| Rc::ptr_eq(&beside.relation, &pipeline.relation))
-            };
-            stream.pipelines.retain(|pipeline| !is_abandoned(pipeline));
-            for beside in beside.values_mut() {
-                if beside.stage == Stage::Wanted {
-                    beside.stage = Stage::Taking;
-                    wanted.push(beside.relation.clone());
-                }
+        for beside in self.beside.borrow_mut().values_mut() {
+            if beside.stage == Stage::Wanted {
+                beside.stage = Stage::Taking;
+                wanted.push(beside.relation.clone());
             }
         }
         for new in &wanted {
@@ -318,7 +285,7 @@ impl Engine {
             pipeline.unsaved.clear();
             pipeline.swap.is_beside = false;
             if is_read {
-                pipeline.swap.difference = difference(old, new).await;
+                self.tell_difference(pipeline, old).await;
             }
         }
         for pipeline in pipelines {
@@ -344,10 +311,10 @@ impl Engine {
             };
             let mut running = pipelines.iter_mut();
             if let Some(pipeline) = running.find(|p| Rc::ptr_eq(&p.relation, &new))
-                && pipeline.swap.difference.is_empty()
+                && pipeline.swap.difference.is_none()
                 && old.has_subscribers()
             {
-                pipeline.swap.difference = difference(&old, &new).await;
+                self.tell_difference(pipeline, &old).await;
             }
             new.take_subscribers(&old);
             for (relation, _) in self.subscriptions.borrow_mut().values_mut() {
@@ -357,46 +324,83 @@ impl Engine {
             }
         }
     }
-}
 
-/// From the rows of one view to those of another with the same columns; nothing where they have others.
-async fn difference(old: &Relation, new: &Relation) -> Vec<Delta> {
-    let (Some(gone), Some(come)) = (old.rows(), new.rows()) else {
-        return Vec::new();
-    };
-    let schema = new.with_arrangement(|rows| rows.schema().clone());
-    let Some(schema) = schema.filter(|_| old.has_columns_of(new)) else {
-        return Vec::new();
-    };
-    let codec = Relation::codec(&schema);
-    let mut sums: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-    for (deltas, sign) in [(gone.deltas(), -1), (come.deltas(), 1)] {
-        for delta in deltas {
-            let rows = codec.encode(delta.rows().columns(), delta.len());
-            for (at, row) in rows.iter().enumerate() {
-                *sums.entry(row.to_vec()).or_default() += sign * delta.weight(at);
+    async fn tell_difference(&self, pipeline: &mut Pipeline, old: &Relation) {
+        let new = pipeline.relation.clone();
+        match self.difference(old, &new).await {
+            Ok(difference) => pipeline.swap.difference = Some(difference),
+            Err(error) => new.fail(&error.to_string()),
+        }
+    }
+
+    /// From the rows of one view to those of another with the same columns; nothing where they have others.
+    async fn difference(&self, old: &Relation, new: &Relation) -> Result<Vec<Delta>, OverBudget> {
+        let (Some(gone), Some(come)) = (old.rows(), new.rows()) else {
+            return Ok(Vec::new());
+        };
+        let schema = new.with_arrangement(|rows| rows.schema().clone());
+        let Some(schema) = schema.filter(|_| old.has_columns_of(new)) else {
+            return Ok(Vec::new());
+        };
+        let codec = Relation::codec(&schema);
+        let mut sums = Sums::default();
+        for (deltas, sign) in [(gone.deltas(), -1), (come.deltas(), 1)] {
+            for delta in deltas {
+                let rows = codec.encode(delta.rows().columns(), delta.len());
+                for (at, row) in rows.iter().enumerate() {
+                    sums.add(row, sign * delta.weight(at));
+                }
+                new.difference_bytes.set(sums.bytes);
+                self.budget.check()?;
+                if runtime::should_yield() {
+                    runtime::yield_now().await;
+                }
             }
+        }
+        let sums = &sums.weights;
+        let changed = |sign: i64| sums.iter().filter(move |(_, weight)| **weight * sign > 0);
+        // What goes is first, so that no key is there twice.
+        let rows: Vec<(&[u8], i64)> = changed(-1)
+            .chain(changed(1))
+            .map(|(row, weight)| (row.as_slice(), *weight))
+            .collect();
+        let mut deltas = Vec::new();
+        for chunk in rows.chunks(CHUNK_ROWS) {
+            let columns = codec.decode(chunk.iter().map(|(row, _)| *row));
+            let columns = columns.expect("the rows were encoded a moment ago");
+            let batch = RecordBatch::try_new(schema.clone(), columns);
+            let weights = chunk.iter().map(|(_, weight)| *weight).collect();
+            deltas.push(Delta::new(batch.expect("columns of the schema"), weights));
             if runtime::should_yield() {
                 runtime::yield_now().await;
             }
         }
+        Ok(deltas)
     }
-    let changed = |sign: i64| sums.iter().filter(move |(_, weight)| **weight * sign > 0);
-    // What goes is first, so that no key is there twice.
-    let rows: Vec<(&[u8], i64)> = changed(-1)
-        .chain(changed(1))
-        .map(|(row, weight)| (row.as_slice(), *weight))
-        .collect();
-    let mut deltas = Vec::new();
-    for chunk in rows.chunks(CHUNK_ROWS) {
-        let columns = codec.decode(chunk.iter().map(|(row, _)| *row));
-        let columns = columns.expect("the rows were encoded a moment ago");
-        let batch = RecordBatch::try_new(schema.clone(), columns);
-        let weights = chunk.iter().map(|(_, weight)| *weight).collect();
-        deltas.push(Delta::new(batch.expect("columns of the schema"), weights));
-        if runtime::should_yield() {
-            runtime::yield_now().await;
+}
+
+/// Rows by their bytes, with the sums of their weights where those are not zero.
+#[derive(Default)]
+struct Sums {
+    weights: BTreeMap<Vec<u8>, i64>,
+    /// What they take, with what is made of them.
+    bytes: usize,
+}
+
+impl Sums {
+    fn add(&mut self, row: &[u8], weight: i64) {
+        // Here, in the list of what has changed, and as a row again.
+        let bytes = 3 * size_of::<(Vec<u8>, i64)>() + 2 * row.len();
+        match self.weights.get_mut(row) {
+            Some(sum) if *sum + weight == 0 => {
+                self.weights.remove(row);
+                self.bytes -= bytes;
+            }
+            Some(sum) => *sum += weight,
+            None => {
+                self.weights.insert(row.to_vec(), weight);
+                self.bytes += bytes;
+            }
         }
     }
-    deltas
 }

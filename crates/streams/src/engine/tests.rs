@@ -2,8 +2,10 @@
 
 mod delivery;
 
+mod altering;
 mod budget;
 mod faults;
+mod replace;
 mod writers;
 
 use std::{
@@ -64,6 +66,10 @@ struct Faults {
     read: RefCell<Option<LogError>>,
     /// A topic that seems to be gone.
     hidden: RefCell<Option<&'static str>>,
+    /// A topic whose records do not come.
+    stuck: RefCell<Option<TopicId>>,
+    /// Partitions that are trimmed just before the next read.
+    trims: RefCell<BTreeMap<PartitionKey, Offset>>,
 }
 
 fn fault(of: &RefCell<Option<LogError>>) -> Result<(), LogError> {
@@ -189,8 +195,9 @@ impl TopicLog for Memory {
 
     fn extents(&self, partitions: Vec<PartitionKey>) -> LocalFuture<'_, Vec<Option<Extent>>> {
         let extent = |key: &PartitionKey| {
+            let start = self.starts.borrow().get(key).copied();
             Some(Extent {
-                log_start_offset: Offset::ZERO,
+                log_start_offset: start.unwrap_or_default(),
                 high_watermark: Offset(self.at(*key, |(_, end)| *end)),
             })
         };
@@ -211,6 +218,18 @@ impl TopicLog for Memory {
     ) -> LocalFuture<'_, Result<Decoded, LogError>> {
         Box::pin(async move {
             fault(&self.faults.read)?;
+            if *self.faults.stuck.borrow() == Some(partition.topic) {
+                std::future::pending::<()>().await;
+            }
+            let trimmed = self.faults.trims.take().into_iter();
+            self.starts.borrow_mut().extend(trimmed);
+            let start = self.starts.borrow().get(&partition).copied();
+            if let Some(start) = start.filter(|start| from < *start) {
+                return Err(LogError::Trimmed {
+                    wanted: from,
+                    start,
+                });
+            }
             let bytes = self.at(partition, |(bytes, _)| bytes.clone());
             let decoded = reader.decode(partition.partition.0, &bytes, from, until);
             decoded

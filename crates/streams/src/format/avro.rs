@@ -36,6 +36,8 @@ pub(super) struct Records {
     own: Written,
     /// Of other writers, if the columns fit them.
     by_number: BTreeMap<u32, Option<Written>>,
+    /// Of the texts of all schemas that were looked at.
+    schema_bytes: usize,
     writers: Known,
     framing: Framing,
     /// Path and field of each column.
@@ -87,6 +89,7 @@ impl Records {
         Ok(Self {
             own: Written::own(parse(text)?, &columns)?,
             by_number: BTreeMap::new(),
+            schema_bytes: text.bytes(),
             writers: Known::default(),
             framing,
             columns,
@@ -95,6 +98,10 @@ impl Records {
 
     pub fn know_writers(&mut self, writers: Known) {
         self.writers = writers;
+    }
+
+    pub fn schema_bytes(&self) -> usize {
+        self.schema_bytes
     }
 
     /// Looks at the schema of this number, if that was not done.
@@ -108,6 +115,7 @@ impl Records {
         if self.by_number.len() == WRITERS_MAX {
             self.by_number.pop_first();
         }
+        self.schema_bytes += schema.bytes();
         self.by_number.insert(number, written.ok());
         Ok(())
     }

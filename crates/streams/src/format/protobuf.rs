@@ -53,6 +53,8 @@ pub(super) struct Messages {
     writers: Known,
     /// Where it stands in schemas of others, if it does.
     places: BTreeMap<u32, Option<Vec<i64>>>,
+    /// Of the schema's text.
+    schema_bytes: usize,
 }
 
 /// Schemas of writers that are remembered; another is looked at anew.
@@ -102,11 +104,16 @@ impl Messages {
             place: message.place.clone(),
             writers: Known::default(),
             places: BTreeMap::new(),
+            schema_bytes: text.bytes(),
         })
     }
 
     pub fn know_writers(&mut self, writers: Known) {
         self.writers = writers;
+    }
+
+    pub fn schema_bytes(&self) -> usize {
+        self.schema_bytes
     }
 
     /// Adds a value to each column, whose `rows` values are those of the records before. On failure some have more.

@@ -306,7 +306,7 @@ impl Running for Aggregation {
                 Some(closing) => {
                     let columns = self.key_codec.decode([key])?;
                     let slot = self.groups.restore(key).0;
-                    closing.put_value(slot, columns[self.closing_key].as_ref());
+                    closing.put_values(&[slot], columns[self.closing_key].as_ref());
                     slot
                 }
                 None => {

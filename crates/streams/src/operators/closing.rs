@@ -3,20 +3,16 @@
 //!
 //! # Layout      of state: one entry without a key in a table of its own has the watermark
 
-use std::collections::BTreeMap;
-
 use super::{
     Output, Place, Write,
+    waiting::{NEVER, Waiting},
     windows::{Rounding, is_time, to_us},
 };
-use crate::{Delta, delta::CHUNK_ROWS, graph::PlanError, row::Corrupt, state::Slot};
+use crate::{Delta, graph::PlanError, row::Corrupt, state::Slot};
 use arrow_array::{Array, BooleanArray};
 
 /// The table of the watermark, behind all that an operator may have.
 pub(super) const CLOCK_TABLE: u8 = u8::MAX;
-
-/// The group has no window that is known, or it is closed.
-const NEVER: i64 = i64::MAX;
 
 /// A time that only rises, and that a checkpoint has in a table of its own.
 #[derive(Debug)]
@@ -56,11 +52,8 @@ pub(super) struct Closing {
     columns: Vec<usize>,
     after_us: i64,
     closed: Clock,
-    /// By slot of a group.
-    at: Vec<i64>,
-    waiting: BTreeMap<i64, Vec<Slot>>,
-    /// In all lists of `waiting`: a slot whose group has gone stays there until its time has come.
-    waiting_slots: usize,
+    /// Groups: not those that have no window that is known.
+    waiting: Waiting,
 }
 
 impl Closing {
@@ -83,9 +76,7 @@ impl Closing {
             columns,
             after_us: closes.after_us,
             closed: Clock::NEVER,
-            at: Vec::new(),
-            waiting: BTreeMap::new(),
-            waiting_slots: 0,
+            waiting: Waiting::default(),
         }))
     }
 
@@ -114,28 +105,13 @@ impl Closing {
 
     /// The groups of these rows wait until their windows close.
     pub(super) fn put_rows(&mut self, input: usize, delta: &Delta, slots: &[Slot]) {
-        let ends = self.ends(delta.column(self.columns[input]).as_ref());
-        for (slot, end) in slots.iter().zip(ends) {
-            self.put(*slot, end);
-        }
+        self.put_values(slots, delta.column(self.columns[input]).as_ref());
     }
 
-    /// The group with this value waits, out of a checkpoint.
-    pub(super) fn put_value(&mut self, slot: Slot, value: &dyn Array) {
-        if let Some(end) = self.ends(value).first() {
-            self.put(slot, *end);
-        }
-    }
-
-    #[inline]
-    fn put(&mut self, slot: Slot, end: i64) {
-        if self.at.len() <= slot.index() {
-            self.at.resize(slot.index() + 1, NEVER);
-        }
-        if self.at[slot.index()] != end {
-            self.at[slot.index()] = end;
-            self.waiting.entry(end).or_default().push(slot);
-            self.waiting_slots += 1;
+    /// The groups with these values wait, as out of a checkpoint.
+    pub(super) fn put_values(&mut self, slots: &[Slot], values: &dyn Array) {
+        for (slot, end) in slots.iter().zip(self.ends(values)) {
+            self.waiting.put(*slot, end);
         }
     }
 
@@ -143,27 +119,7 @@ impl Closing {
     /// have been left by its group.
     pub(super) fn due(&mut self, watermark: Option<i64>) -> Option<Vec<Slot>> {
         let now = watermark.unwrap_or(i64::MIN).max(self.closed.time);
-        let mut due = Vec::new();
-        while now != i64::MIN
-            && due.len() < CHUNK_ROWS
-            && let Some(mut first) = self.waiting.first_entry()
-            && *first.key() <= now
-            && *first.key() != NEVER
-        {
-            let end = *first.key();
-            let slots = first.get_mut();
-            let from = slots.len().saturating_sub(CHUNK_ROWS);
-            self.waiting_slots -= slots.len() - from;
-            for slot in slots.drain(from..) {
-                if self.at[slot.index()] == end {
-                    self.at[slot.index()] = NEVER;
-                    due.push(slot);
-                }
-            }
-            if slots.is_empty() {
-                first.remove();
-            }
-        }
+        let due = self.waiting.due(now);
         if due.is_empty() {
             self.closed.advance(now);
             return None;
@@ -180,9 +136,6 @@ impl Closing {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        // Lists have room for about half as many again.
-        let slots = self.waiting_slots * size_of::<Slot>() * 3 / 2;
-        let lists = self.waiting.len() * size_of::<(i64, Vec<Slot>)>() * 4 / 3;
-        self.at.capacity() * size_of::<i64>() + slots + lists
+        self.waiting.bytes()
     }
 }

@@ -178,7 +178,7 @@ impl Running for Counted {
             Counts([i64::from_le_bytes(*first), i64::from_le_bytes(second)]),
         );
         if let Some(closing) = &mut self.closing {
-            closing.put_value(slot, columns[closing.column(0)].as_ref());
+            closing.put_values(&[slot], columns[closing.column(0)].as_ref());
         }
         Ok(())
     }

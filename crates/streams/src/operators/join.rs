@@ -56,6 +56,8 @@ struct HashJoin {
     finishing: Option<Finishing>,
     closing: Option<Closing>,
     aging: Option<Aging>,
+    /// Of each side, rows out of a checkpoint of which those two do not know yet.
+    restored: [Vec<Slot>; 2],
     is_closing: bool,
 }
 
@@ -164,12 +166,14 @@ pub(super) fn make(place: &Place, join: &Join) -> Result<Box<dyn Running>, PlanE
         finishing: None,
         closing,
         aging,
+        restored: [Vec::new(), Vec::new()],
         is_closing: false,
     }))
 }
 
 impl Running for HashJoin {
     fn take(&mut self, port: usize, delta: &Delta, out: &mut Output) {
+        self.place_restored();
         let admitted;
         let delta = match &self.closing {
             Some(closing) => {
@@ -225,6 +229,7 @@ impl Running for HashJoin {
     }
 
     fn finish(&mut self, end: &End, out: &mut Output) -> bool {
+        self.place_restored();
         if self.is_closing {
             return match self.closing {
                 Some(_) => self.close(end),
@@ -299,16 +304,12 @@ impl Running for HashJoin {
         }
         let side = self.sides.get_mut(usize::from(table)).ok_or(Corrupt)?;
         let (slot, weight) = side.restore(usize::from(table), key, value, &mut self.groups)?;
-        if let Some(closing) = &mut self.closing {
-            let side = &self.sides[usize::from(table)];
-            let column = side.key_column(slot, closing.column(usize::from(table)));
-            closing.put_value(side.rows.get(slot).group, column.as_ref());
-        }
-        if let Some(aging) = &mut self.aging {
-            let waiting = &mut aging.sides[usize::from(table)];
-            let columns = self.sides[usize::from(table)].columns(&[slot]);
-            let ends = waiting.ends(columns[waiting.column()].as_ref());
-            waiting.put(slot, ends[0]);
+        if self.closing.is_some() || self.aging.is_some() {
+            let restored = &mut self.restored[usize::from(table)];
+            restored.push(slot);
+            if restored.len() == CHUNK_ROWS {
+                self.place_restored();
+            }
         }
         if let (Some(totals), 1) = (&mut self.null_aware, table) {
             totals.restore(key, weight);
@@ -329,6 +330,27 @@ impl Running for HashJoin {
 }
 
 impl HashJoin {
+    /// Rows out of a checkpoint go in their time, too. A chunk of them at once: to find their times, columns are made of them.
+    fn place_restored(&mut self) {
+        for (at, restored) in self.restored.iter_mut().enumerate() {
+            if restored.is_empty() {
+                continue;
+            }
+            let slots = std::mem::take(restored);
+            let side = &self.sides[at];
+            if let Some(closing) = &mut self.closing {
+                let column = side.key_column(&slots, closing.column(at));
+                let groups = slots.iter().map(|slot| side.rows.get(*slot).group);
+                closing.put_values(&groups.collect::<Vec<_>>(), column.as_ref());
+            }
+            if let Some(aging) = &mut self.aging {
+                let rows = &mut aging.sides[at];
+                let columns = side.columns(&slots);
+                rows.put_all(&slots, columns[rows.column()].as_ref());
+            }
+        }
+    }
+
     /// Lets some of the keys go whose windows are closed, with their rows on both sides.
     fn close(&mut self, end: &End) -> bool {
         let due = self.closing.as_mut().and_then(|c| c.due(end.watermark));

@@ -168,7 +168,7 @@ impl Running for Top {
             (0, Some(closing)) => {
                 let (slot, group) = self.rows.restore(key, value)?;
                 let columns = self.rows.columns(&[Some(slot)]);
-                closing.put_value(group, columns[closing.column(0)].as_ref());
+                closing.put_values(&[group], columns[closing.column(0)].as_ref());
                 Ok(())
             }
             (CLOCK_TABLE, Some(closing)) => closing.restore(key, value),

@@ -73,6 +73,15 @@ impl RowDecoder {
         self.values.know_writers(writers);
     }
 
+    /// Lets go of the room that the last chunk took.
+    pub fn shrink(&mut self) {
+        self.values.shrink();
+    }
+
+    pub fn schema_bytes(&self) -> usize {
+        self.values.schema_bytes()
+    }
+
     /// One row more, or none.
     pub fn push(&mut self, record: RecordView<'_>) -> Result<(), Malformed> {
         for column in &self.columns {

@@ -1,6 +1,6 @@
 //! Where a stretch of records ends, and what is counted of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, future::Future, rc::Rc, time::Duration};
 
 use arrow_schema::{DataType, Field};
 use base::TimestampMs;
@@ -8,6 +8,7 @@ use kafka::batch::{BatchBuilder, Compression, assign};
 use runtime::sim::{Sim, SimConfig};
 
 use super::*;
+use crate::format::Framing;
 
 /// A batch of these records from an offset on.
 fn batch(base: i64, records: &[(&[u8], &[u8])]) -> Vec<u8> {
@@ -39,16 +40,21 @@ fn reader(on_malformed: OnMalformed) -> SourceReader {
     SourceReader::of(&source, &[0, 1, 2])
 }
 
-/// On a shard, which says when to yield.
-fn decode(reader: SourceReader, batches: Vec<u8>, from: i64, until: i64) -> Decoded {
+fn on_shard<T: 'static>(work: impl Future<Output = T> + 'static) -> T {
     let sim = Sim::new(SimConfig::new(1));
     let node = sim.host("node", 1, std::future::pending::<()>);
     sim.run_for(Duration::from_millis(1));
-    let decoded = sim.run_on(node, Duration::from_secs(60), async move {
+    let done = sim.run_on(node, Duration::from_secs(60), work);
+    done.expect("it ends")
+}
+
+/// On a shard, which says when to yield.
+fn decode(reader: SourceReader, batches: Vec<u8>, from: i64, until: i64) -> Decoded {
+    on_shard(async move {
+        let reader = Arc::new(reader);
         let decoded = reader.decode(0, &batches, Offset(from), Offset(until));
         decoded.await.expect("sound batches")
-    });
-    decoded.expect("it ends")
+    })
 }
 
 const GOOD: (&[u8], &[u8]) = (b"k", b"{\"n\": 1}");
@@ -108,4 +114,56 @@ fn rows_with_large_keys_come_in_several_chunks() {
     let decoded = decode(reader(OnMalformed::Skip), batch(0, &records), 0, 10);
     let rows: Vec<usize> = decoded.deltas.iter().map(Delta::len).collect();
     assert_eq!(rows, [4, 4, 2]);
+}
+
+#[test]
+fn schemas_are_not_looked_at_again_for_the_next_read() {
+    let schema = r#"{"type": "record", "name": "r", "fields": [{"name": "n", "type": "long"}]}"#;
+    let source = || Source {
+        topic: "in".to_owned(),
+        schema: Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)])),
+        format: Format::Avro {
+            schema: schema.into(),
+            paths: Vec::new(),
+            framing: Framing::Registry,
+        },
+        metadata: BTreeMap::new(),
+        watermark: None,
+        on_malformed: OnMalformed::Skip,
+    };
+    on_shard(async move {
+        let writers = WriterSchemas::default();
+        writers.add(7, Arc::new(schema.into()));
+        runtime::set_local(Rc::new(writers));
+        let [reader, other] = [0, 1].map(|_| Arc::new(SourceReader::of(&source(), &[0])));
+        let batches = batch(0, &[(b"k", &[0, 0, 0, 0, 7, 2])]);
+        for _ in 0..2 {
+            let decoded = reader.decode(0, &batches, Offset(0), Offset(1)).await;
+            let decoded = decoded.expect("sound batches");
+            let rows: usize = decoded.deltas.iter().map(Delta::len).sum();
+            assert_eq!(rows, 1);
+        }
+        let idle = IdleDecoders::here();
+        assert!(idle.take(&other).is_none());
+        let kept = idle.take(&reader).expect("it is kept");
+        assert_eq!(kept.schema_bytes(), 2 * schema.len());
+        assert!(idle.take(&reader).is_none(), "there was but one");
+        idle.keep(&reader, kept);
+        let mut readers = Vec::new();
+        let large = " ".repeat(200 << 10) + schema;
+        for n in 0..40 {
+            let mut source = source();
+            if let Format::Avro { schema, .. } = &mut source.format {
+                *schema = large.as_str().into();
+            }
+            let reader = Arc::new(SourceReader::of(&source, &[0]));
+            let batches = batch(n, &[(b"k", &[0, 0, 0, 0, 7, 2])]);
+            let decoded = reader.decode(0, &batches, Offset(n), Offset(n + 1)).await;
+            decoded.expect("sound batches");
+            readers.push(reader);
+        }
+        assert!(idle.take(&reader).is_none(), "those used longest ago go");
+        let kept = readers.iter().filter(|reader| idle.take(reader).is_some());
+        assert_eq!(kept.count(), 20);
+    });
 }

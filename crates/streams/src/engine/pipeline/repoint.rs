@@ -33,12 +33,18 @@ impl Pipeline {
         }
     }
 
+    /// Everybody has heard of it.
+    pub fn forget_difference(&mut self) {
+        self.swap.difference = None;
+        self.relation.difference_bytes.set(0);
+    }
+
     /// What those hear of its epoch that read it.
     pub fn told(&self) -> Vec<Delta> {
         if self.swap.is_beside {
             return Vec::new();
         }
-        let all = self.swap.difference.iter().chain(&self.output);
+        let all = self.swap.difference.iter().flatten().chain(&self.output);
         all.cloned().collect()
     }
 }

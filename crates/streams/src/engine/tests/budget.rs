@@ -4,13 +4,17 @@ use super::*;
 use crate::engine::EngineError;
 
 /// Different numbers, a thousand in a batch.
-fn put_numbers(log: &Memory, thousands: std::ops::Range<u32>) {
+pub fn put_numbers(log: &Memory, thousands: std::ops::Range<u32>) {
+    put_numbers_into(log, "in", thousands);
+}
+
+fn put_numbers_into(log: &Memory, topic: &str, thousands: std::ops::Range<u32>) {
     for thousand in thousands {
         let values = (0..1000).map(|n| format!("{{\"n\": {}}}", thousand * 1000 + n));
         let values: Vec<String> = values.collect();
         let records: Vec<(Option<&str>, &str)> =
             values.iter().map(|value| (None, value.as_str())).collect();
-        log.put("in", 0, &records);
+        log.put(topic, 0, &records);
     }
 }
 
@@ -157,5 +161,46 @@ fn a_restart_with_too_little_memory_loses_nothing() {
                 .iter()
                 .all(|pipeline| pipeline.failure.is_none())
         );
+    });
+}
+
+/// A view beside one that another reads, with none of its rows; it is not in its place yet.
+async fn with_other_rows_beside(log: &Rc<Memory>, dir: &str, bytes_max: usize) -> Rc<Engine> {
+    let other = Source {
+        topic: "other".to_owned(),
+        ..source(OnMalformed::Skip)
+    };
+    let engine = start(log, dir, Vec::new(), bytes_max).await;
+    let relations = [
+        ("s", skipping()),
+        ("t", Definition::Source(other)),
+        ("v", counts("s")),
+        ("above", replace::of_view("v", &[0, 1])),
+    ];
+    for (id, (name, definition)) in (1..).zip(relations) {
+        make(&engine, id, name, definition).await.expect("it fits");
+    }
+    let built = engine.build_beside(new(0, "v", counts("t"))).await;
+    built.expect("it fits, too");
+    engine
+}
+
+#[test]
+fn a_difference_that_does_not_fit_stops_the_view_that_is_different() {
+    on_log(async move |log| {
+        log.make("other", 1);
+        put_numbers(&log, 0..8);
+        put_numbers_into(&log, "other", 8..16);
+        let engine = with_other_rows_beside(&log, "measured", usize::MAX).await;
+        let needed = engine.budget.used();
+        engine.swap("v").await.expect("the engine runs");
+        assert_eq!(rows_of(&engine, "above").await, Ok(8000));
+        assert!(engine.budget.used() < needed, "the difference is gone");
+        engine.stop().await;
+        let engine = with_other_rows_beside(&log, "data", needed + 100_000).await;
+        engine.swap("v").await.expect("the engine runs");
+        let stopped = rows_of(&engine, "v").await.expect_err("it has stopped");
+        assert!(stopped.contains("permitted"), "{stopped}");
+        assert!(engine.budget.used() < needed, "it is free");
     });
 }

@@ -145,6 +145,60 @@ fn a_dead_letter_is_cut_to_what_a_batch_takes() {
     });
 }
 
+#[test]
+fn who_makes_a_view_is_told_that_nothing_comes() {
+    on_engine(async |log, engine| {
+        let skips = Definition::Source(source(OnMalformed::Skip));
+        make(&engine, 1, "s", skips).await.expect("a source");
+        let topic = log.topic("in").map(|topic| topic.id);
+        log.faults.stuck.replace(topic);
+        log.put("in", 1, &ONE);
+        let made = make(&engine, 2, "v", counts("s")).await;
+        let stuck = "v has stopped: what it reads cannot be read now";
+        assert_eq!(made, Err(stuck.to_owned()));
+    });
+    // More than is read with all others.
+    on_engine(async |log, engine| {
+        let skips = Definition::Source(source(OnMalformed::Skip));
+        make(&engine, 1, "s", skips).await.expect("a source");
+        let topic = log.topic("in").map(|topic| topic.id);
+        log.faults.stuck.replace(topic);
+        super::budget::put_numbers(&log, 0..300);
+        let made = make(&engine, 2, "v", counts("s")).await;
+        let unreadable = "partition 0 of topic \"in\" cannot be read";
+        assert_eq!(made, Err(unreadable.to_owned()));
+    });
+}
+
+#[test]
+fn what_was_never_read_begins_where_its_partition_does_by_then() {
+    on_engine(async |log, engine| {
+        make(
+            &engine,
+            1,
+            "s",
+            Definition::Source(source(OnMalformed::Skip)),
+        )
+        .await
+        .expect("a source");
+        let records: [(Option<&str>, &str); 3] = [(None, r#"{"n": 1}"#); 3];
+        log.put("in", 0, &records);
+        let key = PartitionKey {
+            topic: log.topic("in").expect("it was made").id,
+            partition: PartitionIndex(0),
+        };
+        for (start, rows) in [(1, 1), (2, 0)] {
+            log.starts.borrow_mut().insert(key, Offset(start));
+            log.faults.trims.borrow_mut().insert(key, Offset(start + 1));
+            let name = format!("v{start}");
+            make(&engine, start as u64 + 1, &name, view("s", &[0]))
+                .await
+                .expect("a view");
+            assert_eq!(rows_of(&engine, &name).await, Ok(rows));
+        }
+    });
+}
+
 /// A row for each record.
 #[derive(Debug)]
 struct Each;

@@ -8,9 +8,10 @@ use arrow_array::{
 use arrow_schema::DataType;
 
 use super::{
+    super::{EpochEnd, Graph},
     closing::{Run, some_rows},
     generate::{Random, TIME, schema},
-    value::{Row, Value},
+    value::{Row, Value, to_delta},
 };
 use crate::{
     Expression, Fault, NodeId, Operator, Plan,
@@ -48,18 +49,7 @@ impl Expression for Near {
 }
 
 fn plan(random: &mut Random) -> Plan {
-    let types = [DataType::Int64, DataType::Int64, TIME];
-    let mut plan = Plan::default();
-    let mut input = |name: &str, is_append_only: bool| {
-        let input = Input {
-            relation: name.to_owned(),
-            columns: vec![0, 1, 2],
-            is_append_only,
-            time: Some(AT),
-        };
-        plan.add(Operator::Input(input), &[], schema(&types))
-    };
-    let inputs = [input("t", random.one_in(2)), input("u", random.one_in(2))];
+    let are_append_only = [random.one_in(2), random.one_in(2)];
     let kind = random.of(&[
         JoinKind::Inner,
         JoinKind::Left,
@@ -80,7 +70,26 @@ fn plan(random: &mut Random) -> Plan {
         null_equals_null: false,
         condition: Some(Arc::new(Near { least, most })),
     };
-    let shown = match kind {
+    joined(are_append_only, join)
+}
+
+fn joined(are_append_only: [bool; 2], join: Join) -> Plan {
+    let types = [DataType::Int64, DataType::Int64, TIME];
+    let mut plan = Plan::default();
+    let mut input = |name: &str, is_append_only: bool| {
+        let input = Input {
+            relation: name.to_owned(),
+            columns: vec![0, 1, 2],
+            is_append_only,
+            time: Some(AT),
+        };
+        plan.add(Operator::Input(input), &[], schema(&types))
+    };
+    let inputs = [
+        input("t", are_append_only[0]),
+        input("u", are_append_only[1]),
+    ];
+    let shown = match join.kind {
         JoinKind::LeftSemi | JoinKind::LeftAnti => types.to_vec(),
         _ => [&types[..], &types[..]].concat(),
     };
@@ -154,4 +163,43 @@ fn what_ages_is_missed_by_nobody() {
         assert_eq!(going.sum, before, "seed {seed}: {plan:?}");
         assert_eq!(going.late_rows(), 2, "seed {seed}: {plan:?}");
     }
+}
+
+/// Each row takes the slot of the one before the last, and waits for a time of its own.
+#[test]
+fn rows_that_are_replaced_count_until_their_time_has_come() {
+    const EPOCHS: u64 = 3000;
+    let join = Join {
+        kind: JoinKind::Inner,
+        keys: vec![(0, 0)],
+        null_equals_null: false,
+        condition: Some(Arc::new(Near { least: 0, most: 0 })),
+    };
+    let plan = aging(&joined([false; 2], join));
+    let mut graph = Graph::new(&plan).expect("the plan holds");
+    let row = |at: u64| {
+        let at = 100 + (at % 3) as i64;
+        vec![Value::Int(1), Value::Int(1), Value::Time(at)]
+    };
+    let mut bytes = Vec::new();
+    for epoch in 1..=EPOCHS {
+        let mut rows = vec![(row(epoch), 1)];
+        if epoch > 1 {
+            rows.push((row(epoch - 1), -1));
+        }
+        graph.push(NodeId(0), to_delta(&plan.nodes[0].schema, &rows));
+        let watermark = if epoch < EPOCHS { 1 } else { 1000 };
+        graph.end_epoch(EpochEnd {
+            epoch,
+            now: 0,
+            watermarks: BTreeMap::from([(NodeId(0), watermark), (NodeId(1), watermark)]),
+        });
+        while graph.work() {}
+        bytes.push(graph.state_bytes());
+    }
+    let [.., full, empty] = bytes[..] else {
+        panic!("there were several epochs");
+    };
+    let waiting = EPOCHS as usize * size_of::<u32>();
+    assert!(full > empty + waiting, "{full} and {empty} bytes");
 }

@@ -6,34 +6,28 @@
 //!
 //! # Layout      of state: the watermark, as `closing` has it
 
-use std::collections::BTreeMap;
-
 use arrow_array::{Array, BooleanArray};
 
 use super::super::{
     Output, Place, Write,
     closing::{CLOCK_TABLE, Clock},
+    waiting::{NEVER, Waiting},
     windows::{Rounding, is_time, to_us},
 };
-use crate::{Delta, delta::CHUNK_ROWS, graph::PlanError, plan::Ages, row::Corrupt, state::Slot};
-
-/// A row without a time never goes.
-const NEVER: i64 = i64::MAX;
+use crate::{Delta, graph::PlanError, plan::Ages, row::Corrupt, state::Slot};
 
 /// See the module head.
 #[derive(Debug)]
 pub(super) struct Aging {
-    pub sides: [Waiting; 2],
+    pub sides: [AgingSide; 2],
     past: Clock,
 }
 
-/// One side's rows, by when they go.
+/// One side's rows: those without a time never go.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct AgingSide {
     ages: Ages,
-    /// By slot of a row.
-    at: Vec<i64>,
-    rows: BTreeMap<i64, Vec<Slot>>,
+    waiting: Waiting,
 }
 
 impl Aging {
@@ -47,10 +41,9 @@ impl Aging {
             }
         }
         Ok(Some(Self {
-            sides: ages.map(|ages| Waiting {
+            sides: ages.map(|ages| AgingSide {
                 ages,
-                at: Vec::new(),
-                rows: BTreeMap::new(),
+                waiting: Waiting::default(),
             }),
             past: Clock::NEVER,
         }))
@@ -73,8 +66,8 @@ impl Aging {
     /// Some of the rows of a side that go now; `None` when there are no more. A slot among them may have been left by its row.
     pub(super) fn due(&mut self, watermark: Option<i64>) -> Option<(usize, Vec<Slot>)> {
         let now = watermark.unwrap_or(i64::MIN).max(self.past.time);
-        for (side, waiting) in self.sides.iter_mut().enumerate() {
-            let due = waiting.due(now);
+        for (side, rows) in self.sides.iter_mut().enumerate() {
+            let due = rows.waiting.due(now);
             if !due.is_empty() {
                 return Some((side, due));
             }
@@ -92,13 +85,11 @@ impl Aging {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let slots: usize = self.sides.iter().map(|side| side.at.capacity()).sum();
-        // Each waits, too.
-        slots * (size_of::<i64>() + size_of::<Slot>())
+        self.sides.iter().map(|side| side.waiting.bytes()).sum()
     }
 }
 
-impl Waiting {
+impl AgingSide {
     pub(super) fn column(&self) -> usize {
         self.ages.column
     }
@@ -110,36 +101,14 @@ impl Waiting {
 
     #[inline]
     pub(super) fn put(&mut self, slot: Slot, end: i64) {
-        if self.at.len() <= slot.index() {
-            self.at.resize(slot.index() + 1, NEVER);
-        }
-        if self.at[slot.index()] != end {
-            self.at[slot.index()] = end;
-            self.rows.entry(end).or_default().push(slot);
-        }
+        self.waiting.put(slot, end);
     }
 
-    fn due(&mut self, now: i64) -> Vec<Slot> {
-        let mut due = Vec::new();
-        while now != i64::MIN
-            && due.len() < CHUNK_ROWS
-            && let Some(mut first) = self.rows.first_entry()
-            && *first.key() <= now
-        {
-            let end = *first.key();
-            let slots = first.get_mut();
-            let from = slots.len().saturating_sub(CHUNK_ROWS);
-            for slot in slots.drain(from..) {
-                if self.at[slot.index()] == end {
-                    self.at[slot.index()] = NEVER;
-                    due.push(slot);
-                }
-            }
-            if slots.is_empty() {
-                first.remove();
-            }
+    /// Rows with these times go, out of a checkpoint.
+    pub(super) fn put_all(&mut self, slots: &[Slot], times: &dyn Array) {
+        for (slot, end) in slots.iter().zip(self.ends(times)) {
+            self.put(*slot, end);
         }
-        due
     }
 }
 

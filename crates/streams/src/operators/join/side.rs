@@ -5,7 +5,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 use arrow_select::take::take;
 
-use super::aging::Waiting;
+use super::aging::AgingSide;
 use crate::{
     Delta,
     graph::PlanError,
@@ -53,7 +53,7 @@ const NUMBER_BYTES: usize = 8;
 pub(super) enum Going<'a> {
     Nothing,
     Groups(&'a mut Closing),
-    Rows(&'a mut Waiting),
+    Rows(&'a mut AgingSide),
 }
 
 #[derive(Debug)]
@@ -276,11 +276,12 @@ impl Side {
         Ok((slot, weight))
     }
 
-    /// One of the key's columns, of one row.
-    pub(super) fn key_column(&self, slot: Slot, column: usize) -> ArrayRef {
+    /// One of the key's columns, of some rows.
+    pub(super) fn key_column(&self, slots: &[Slot], column: usize) -> ArrayRef {
         let place = self.keys.iter().position(|key| *key == column);
-        let decoded = self.key_codec.decode_front([self.rows.keys().key(slot)]);
-        let (columns, _) = decoded.expect("the row was looked at when restored");
+        let keys = slots.iter().map(|slot| self.rows.keys().key(*slot));
+        let decoded = self.key_codec.decode_front(keys);
+        let (columns, _) = decoded.expect("the rows were looked at when restored");
         columns[place.expect("what closes is a key")].clone()
     }
 
