@@ -68,6 +68,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a relation has this name, or will.
+    pub(super) fn is_taken(&self, name: &str) -> bool {
+        self.relations.borrow().contains_key(name)
+            || self.reserved.borrow().contains_key(name)
+            || self.dropping.borrow().contains(name)
+            || self.altering.borrow().values().any(|will| will == name)
+    }
+
     pub(super) fn is_altered(&self, name: &str) -> bool {
         self.altering.borrow().contains_key(name)
     }

@@ -161,14 +161,6 @@ impl Engine {
         checked
     }
 
-    /// Whether a relation has this name, or will.
-    pub(super) fn is_taken(&self, name: &str) -> bool {
-        self.relations.borrow().contains_key(name)
-            || self.reserved.borrow().contains_key(name)
-            || self.dropping.borrow().contains(name)
-            || self.altering.borrow().values().any(|will| will == name)
-    }
-
     async fn check(&self, new: &NewRelation) -> Result<(), QuestionError> {
         let relation = Relation::new(new.clone());
         match &new.definition {
