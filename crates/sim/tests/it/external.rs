@@ -374,6 +374,8 @@ fn records_that_are_gone_stop_who_needs_them_and_say_so() {
     world.write(30);
     world.make(3).expect("the far node answers");
     world.check(2);
+    // A checkpoint has it.
+    world.run_ms(6000);
     world.sim.kill(world.near);
     world.write(30);
     world.trim(Offset(15));

@@ -1,6 +1,12 @@
 //! Pieces of a version, in a database that is a map.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    pin::pin,
+    sync::Mutex,
+    task::{Context, Poll, Waker},
+};
 
 use super::*;
 
@@ -74,7 +80,11 @@ fn what_entries_were_counts_in_a_piece() {
             };
             changes.put(key, value);
         }
-        changes
+        let collected = pin!(changes.collected());
+        match collected.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(collected) => collected,
+            Poll::Pending => unreachable!("all of it has been put"),
+        }
     };
     let large = vec![7; PIECE_BYTES / 4];
     let put = changes(Some(&large));
