@@ -17,7 +17,8 @@ pub fn is_light(logical: &LogicalPlan) -> bool {
     let walked = logical.apply(|node| {
         is_light &= matches!(
             node,
-            LogicalPlan::TableScan(_)
+            LogicalPlan::EmptyRelation(_)
+                | LogicalPlan::TableScan(_)
                 | LogicalPlan::SubqueryAlias(_)
                 | LogicalPlan::Filter(_)
                 | LogicalPlan::Projection(_)
