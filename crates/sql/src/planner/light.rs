@@ -5,7 +5,9 @@
 //! optimized before its parameters are known.
 
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use datafusion_expr::{BinaryExpr, Expr, LogicalPlan};
+
+use super::semantics::is_comparison;
 
 /// Parts of all expressions: to go through them takes some microseconds.
 const PARTS_MAX: usize = 256;
@@ -41,19 +43,7 @@ pub fn is_light(logical: &LogicalPlan) -> bool {
 
 fn is_light_part(part: &Expr) -> bool {
     match part {
-        Expr::BinaryExpr(BinaryExpr { op, .. }) => matches!(
-            op,
-            Operator::Eq
-                | Operator::NotEq
-                | Operator::Lt
-                | Operator::LtEq
-                | Operator::Gt
-                | Operator::GtEq
-                | Operator::IsDistinctFrom
-                | Operator::IsNotDistinctFrom
-                | Operator::And
-                | Operator::Or
-        ),
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => is_comparison(*op) || op.is_logic_operator(),
         Expr::Column(_)
         | Expr::Alias(_)
         | Expr::Literal(..)

@@ -354,7 +354,7 @@ fn has_span(expression: &Expr, schema: &DFSchema) -> Result<bool, DataFusionErro
     ))
 }
 
-fn is_comparison(operator: Operator) -> bool {
+pub(super) fn is_comparison(operator: Operator) -> bool {
     matches!(
         operator,
         Operator::Eq
