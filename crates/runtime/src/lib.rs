@@ -30,9 +30,7 @@ mod watchdog;
 
 pub use class::Class;
 pub use fatal::{Fatal, fatal};
-pub use process::{
-    Backend, Config, Running, ShardsHandle, raise_open_files_limit, run_in_short_turns, start,
-};
+pub use process::{Backend, Config, Running, ShardsHandle, raise_open_files_limit, start};
 
 use base::{ShardId, TimestampMs};
 use iobuf::AppendBuf;

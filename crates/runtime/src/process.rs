@@ -72,9 +72,6 @@ impl Default for Config {
 
 /// Tasks run this long before I/O is looked after again.
 const TURN: Duration = Duration::from_micros(100);
-
-/// A seventh of what the scheduler gives to others.
-const SHORT_TURN: Duration = Duration::from_micros(200);
 /// A shard that talked to others within the last turn looks for their answers this long before it sleeps: a wake costs
 /// tens of microseconds, and an idle shard does not come here.
 const SPIN: Duration = Duration::from_micros(20);
@@ -259,36 +256,6 @@ fn pin_to(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// `struct sched_attr` of `sched_setattr(2)`, its first version.
-#[repr(C)]
-#[derive(Default)]
-struct SchedAttr {
-    size: u32,
-    policy: u32,
-    flags: u64,
-    nice: i32,
-    priority: u32,
-    runtime_ns: u64,
-    deadline_ns: u64,
-    period_ns: u64,
-}
-
-/// Has this thread run in short turns, for which the scheduler lets it begin sooner once it is woken (EEVDF, Linux 6.12): it
-/// is no greater part of the processor's time. Elsewhere nothing changes.
-pub fn run_in_short_turns() {
-    let mut attr = SchedAttr::default();
-    let size = size_of::<SchedAttr>();
-    // SAFETY: the kernel writes no more than `size` bytes of a struct of that size.
-    let got = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attr, size, 0) };
-    if got != 0 || attr.policy != libc::SCHED_OTHER as u32 {
-        return;
-    }
-    attr.size = size as u32;
-    attr.runtime_ns = SHORT_TURN.as_nanos() as u64;
-    // SAFETY: the kernel reads a struct of the size that it names.
-    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
-}
-
 /// Lets the process open as many files as the system allows it at all; connections are files. The number allowed now.
 pub fn raise_open_files_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit {
@@ -374,7 +341,6 @@ where
 }
 
 fn make_shard(setup: Setup) -> io::Result<Rc<Shard>> {
-    run_in_short_turns();
     if let Some(cpu) = setup.cpu {
         pin_to(cpu).map_err(|error| {
             let reason = format!("shard {} cannot run on CPU {cpu}: {error}", setup.index);

@@ -256,9 +256,7 @@ impl Stream {
             has_unknown_writers: false,
         }
     }
-}
 
-impl Stream {
     /// The run that is being merged, or has been and is in no checkpoint: its relation and number.
     fn made(&self) -> Option<(u64, u64)> {
         let merging = self.compaction.as_ref().map(|it| (it.id, it.number));

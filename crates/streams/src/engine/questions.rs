@@ -796,6 +796,5 @@ pub(super) fn may_be_decoded(source: &Source) -> Result<(), QuestionError> {
 
 /// The topic that a relation reads or writes.
 fn topic_of(relation: &Relation) -> Option<&str> {
-    let definition = &relation.definition;
-    definition.topic_read().or(definition.topic_written())
+    (relation.definition.topic_read()).or(relation.definition.topic_written())
 }
