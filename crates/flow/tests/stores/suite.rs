@@ -196,15 +196,21 @@ impl Test {
             // It may be there already: the number is taken by another then.
             return runs
                 .filter(|_| self.draw(2) == 0)
-                .map(|runs| self.written(runs, model));
+                .map(|runs| self.written(relation, runs, model));
         }
         assert!(self.sim.run_until(LIMIT, || written.borrow().is_some()));
         let runs = written.borrow_mut().take()?;
-        Some(self.written(runs, model))
+        Some(self.written(relation, runs, model))
     }
 
-    fn written(&mut self, runs: Vec<Run>, model: Model) -> Named {
-        assert_eq!(runs.last().map(|run| run.number), Some(self.number));
+    fn written(&mut self, relation: usize, runs: Vec<Run>, model: Model) -> Named {
+        let before = &self.named[relation];
+        // Where nothing has changed nothing need be written.
+        if runs == before.runs {
+            assert!(model == before.model, "changes that were not written");
+        } else {
+            assert_eq!(runs.last().map(|run| run.number), Some(self.number));
+        }
         self.number += 1;
         Named { runs, model }
     }
