@@ -297,7 +297,7 @@ impl Keys {
         has_more
     }
 
-    /// What changed so far is in no checkpoint and will be in none.
+    /// No checkpoint is told of what changed so far.
     pub fn forget_dirty(&mut self) {
         self.removed = Vec::new();
         for slot in std::mem::take(&mut self.dirty) {

@@ -374,7 +374,8 @@ impl NodeBackend {
         let check = move || readers::check(&catalog, &old, over, &readers);
         // On a thread that has the stack for it.
         let checked = tokio::task::spawn_blocking(check).await;
-        let committed = match checked.expect("planning ends") {
+        let ended = |error: tokio::task::JoinError| Err(of_the_engine(error.to_string()));
+        let committed = match checked.unwrap_or_else(ended) {
             Ok(()) => self.commit(altered(&name, &relation)).await,
             Err(error) => Err(error),
         };
@@ -427,7 +428,7 @@ fn planned(
         }
         let (relation, definition) = match define(&catalog, &statement) {
             Ok(defined) => defined,
-            // The log and the other relations are served all the same; dropping it and making it anew is the way out.
+            // The log and the other relations are served all the same.
             Err(error) => {
                 tracing::error!(relation = name, %error, "its statement cannot be planned");
                 continue;

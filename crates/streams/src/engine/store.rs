@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{Delta, graph::StateKey};
 
-/// What a checkpoint calls the store that is in no other's words.
+/// What a checkpoint calls runs.
 pub(super) const RUNS: &str = "";
 
 /// Pieces of one relation on their way: of more, a store must have taken some before epochs go on.
