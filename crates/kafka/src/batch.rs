@@ -35,7 +35,7 @@ use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 pub use aborted::without_aborted;
 pub use builder::BatchBuilder;
 pub use door::{DoorRules, ValidBatch, Validation, validate, validate_batch};
-pub use records::{Record, RecordHeader, Records, for_each_record};
+pub use records::{BareRecord, Record, RecordHeader, Records, for_each_record};
 pub use times::{RecordTimes, Search};
 
 use crate::error::ErrorCode;

@@ -12,7 +12,7 @@ use std::{fmt::Debug, sync::Arc};
 use arrow_array::{Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use base::Offset;
-use kafka::batch::{self, BatchError, Record, Records};
+use kafka::batch::{self, BareRecord, BatchError, Records};
 
 use crate::{
     Delta,
@@ -275,8 +275,8 @@ impl SourceReader {
             }
             decoded.records += 1;
             let view = RecordView {
-                key: record.key.as_deref(),
-                value: record.value.as_deref(),
+                key: record.key,
+                value: record.value,
                 timestamp_ms: record.timestamp.0,
                 partition,
                 offset: record.offset.0,
@@ -295,7 +295,7 @@ impl SourceReader {
                     rows.is_full()
                 }
                 Values::Changes(changes) => {
-                    changes.push(record.value.as_deref().unwrap_or_default())?;
+                    changes.push(record.value.unwrap_or_default())?;
                     changes.is_full()
                 }
             };
@@ -345,7 +345,12 @@ impl SourceReader {
             .max()
     }
 
-    fn note_malformed(&self, decoded: &mut Decoded, record: &Record<'_>, malformed: &Malformed) {
+    fn note_malformed(
+        &self,
+        decoded: &mut Decoded,
+        record: &BareRecord<'_>,
+        malformed: &Malformed,
+    ) {
         decoded.malformed += 1;
         decoded.has_unknown_writers |= malformed.is_of_unknown_writer();
         let first = || (record.offset, malformed.to_string());
@@ -354,21 +359,22 @@ impl SourceReader {
             return;
         }
         let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let headers = record.headers.iter();
+        let headers = record.headers();
         let headers_bytes: usize = headers
+            .iter()
             .map(|(key, value)| key.len() + length(value.as_deref()))
             .sum();
         decoded.malformed_bytes += size_of::<MalformedRecord>()
-            + length(record.key.as_deref())
-            + length(record.value.as_deref())
+            + length(record.key)
+            + length(record.value)
             + headers_bytes;
-        let headers = record.headers.iter();
         decoded.malformed_records.push(MalformedRecord {
             offset: record.offset,
             timestamp_ms: record.timestamp.0,
-            key: record.key.as_deref().map(<[u8]>::to_vec),
-            value: record.value.as_deref().map(<[u8]>::to_vec),
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
             headers: headers
+                .iter()
                 .map(|(key, value)| (key.to_string(), value.as_deref().map(<[u8]>::to_vec)))
                 .collect(),
             why: malformed.to_string(),

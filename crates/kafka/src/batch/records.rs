@@ -63,23 +63,25 @@ impl<'a> Opened<'a> {
 
 /// Uncompressed records.
 pub(super) struct Plain<'a> {
-    left: &'a [u8],
-    position: u64,
+    bytes: &'a [u8],
+    /// Not behind the end.
+    at: usize,
 }
 
 impl<'a> Plain<'a> {
-    pub fn new(left: &'a [u8]) -> Self {
-        Self { left, position: 0 }
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    #[inline]
+    fn left(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
     }
 
     #[inline]
     fn take(&mut self, bytes: usize) -> Result<&'a [u8], RecordFault> {
-        let (taken, left) = self
-            .left
-            .split_at_checked(bytes)
-            .ok_or(RecordFault::Truncated)?;
-        self.left = left;
-        self.position += bytes as u64;
+        let taken = self.left().get(..bytes).ok_or(RecordFault::Truncated)?;
+        self.at += bytes;
         Ok(taken)
     }
 }
@@ -87,7 +89,7 @@ impl<'a> Plain<'a> {
 impl Source for Plain<'_> {
     #[inline]
     fn position(&self) -> u64 {
-        self.position
+        self.at as u64
     }
 
     #[inline]
@@ -97,15 +99,15 @@ impl Source for Plain<'_> {
 
     #[inline]
     fn varint(&mut self) -> Result<i32, Stop> {
-        let (value, len) = varint(self.left)?;
-        self.take(len)?;
+        let (value, len) = varint(self.left())?;
+        self.at += len;
         Ok(value)
     }
 
     #[inline]
     fn varlong(&mut self) -> Result<i64, Stop> {
-        let (value, len) = varlong(self.left)?;
-        self.take(len)?;
+        let (value, len) = varlong(self.left())?;
+        self.at += len;
         Ok(value)
     }
 
@@ -117,7 +119,7 @@ impl Source for Plain<'_> {
     }
 
     fn at_end(&mut self) -> Result<bool, BatchError> {
-        Ok(self.left.is_empty())
+        Ok(self.at == self.bytes.len())
     }
 }
 
@@ -332,6 +334,42 @@ pub struct Record<'a> {
     pub headers: Vec<RecordHeader<'a>>,
 }
 
+/// A record whose headers are sound and have not been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BareRecord<'a> {
+    pub offset: Offset,
+    /// The record's own, or the batch's under LogAppendTime.
+    pub timestamp: TimestampMs,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    headers: &'a [u8],
+}
+
+impl<'a> BareRecord<'a> {
+    #[must_use]
+    pub fn headers(&self) -> Vec<RecordHeader<'a>> {
+        let mut fields = Plain::new(self.headers);
+        let mut headers = Vec::new();
+        while let Ok(Some(key)) = read_bytes(&mut fields) {
+            let value = read_bytes(&mut fields).ok().flatten().map(Cow::Borrowed);
+            headers.push((String::from_utf8_lossy(key), value));
+        }
+        headers
+    }
+}
+
+impl<'a> From<BareRecord<'a>> for Record<'a> {
+    fn from(bare: BareRecord<'a>) -> Self {
+        Self {
+            offset: bare.offset,
+            timestamp: bare.timestamp,
+            key: bare.key.map(Cow::Borrowed),
+            value: bare.value.map(Cow::Borrowed),
+            headers: bare.headers(),
+        }
+    }
+}
+
 /// The records of a batch, one after the other: for readers that pause.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
@@ -369,7 +407,8 @@ impl<'a> Records<'a> {
     }
 
     /// The next record; `None` behind the last.
-    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, BatchError> {
+    #[inline]
+    pub fn next_record(&mut self) -> Result<Option<BareRecord<'_>>, BatchError> {
         if self.index == self.header.record_count {
             return match self.at == self.bytes.len() {
                 true => Ok(None),
@@ -382,7 +421,7 @@ impl<'a> Records<'a> {
             Stop::Record(fault) => BatchError::Record { index, fault },
             Stop::Source(error) => error,
         })?;
-        self.at = self.bytes.len() - left.left.len();
+        self.at += left.at;
         self.index += 1;
         Ok(Some(read))
     }
@@ -424,18 +463,19 @@ fn each_record(
             Stop::Record(fault) => BatchError::Record { index, fault },
             Stop::Source(error) => error,
         })?;
-        if !each(read) {
+        if !each(read.into()) {
             return Ok(());
         }
     }
-    if left.left.is_empty() {
+    if left.left().is_empty() {
         Ok(())
     } else {
         Err(BatchError::RecordsLeft)
     }
 }
 
-fn read_record<'a>(left: &mut Plain<'a>, header: &BatchHeader) -> Result<Record<'a>, Stop> {
+#[inline]
+fn read_record<'a>(left: &mut Plain<'a>, header: &BatchHeader) -> Result<BareRecord<'a>, Stop> {
     let length = usize::try_from(left.varint()?).map_err(|_| RecordFault::Negative)?;
     let mut fields = Plain::new(left.take(length)?);
     fields.byte()?;
@@ -454,23 +494,17 @@ fn read_record<'a>(left: &mut Plain<'a>, header: &BatchHeader) -> Result<Record<
                 .ok_or(RecordFault::Timestamp)?,
         ),
     };
-    let key = read_bytes(&mut fields)?.map(Cow::Borrowed);
-    let value = read_bytes(&mut fields)?.map(Cow::Borrowed);
-    let count = usize::try_from(fields.varint()?).map_err(|_| RecordFault::Negative)?;
-    // A header takes two bytes at least.
-    if count > fields.left.len() / 2 {
+    let key = read_bytes(&mut fields)?;
+    let value = read_bytes(&mut fields)?;
+    let count = fields.varint()?;
+    let headers = fields.left();
+    if count != 0 {
+        pass_headers(&mut fields, count)?;
+    }
+    if !fields.left().is_empty() {
         return Err(RecordFault::Length.into());
     }
-    let mut headers = Vec::new();
-    for _ in 0..count {
-        let key = read_bytes(&mut fields)?.ok_or(RecordFault::HeaderKey)?;
-        let value = read_bytes(&mut fields)?.map(Cow::Borrowed);
-        headers.push((String::from_utf8_lossy(key), value));
-    }
-    if !fields.left.is_empty() {
-        return Err(RecordFault::Length.into());
-    }
-    Ok(Record {
+    Ok(BareRecord {
         offset: header.base_offset.plus(offset_delta.into()),
         timestamp,
         key,
@@ -479,6 +513,21 @@ fn read_record<'a>(left: &mut Plain<'a>, header: &BatchHeader) -> Result<Record<
     })
 }
 
+#[cold]
+fn pass_headers(fields: &mut Plain<'_>, count: i32) -> Result<(), Stop> {
+    let count = usize::try_from(count).map_err(|_| RecordFault::Negative)?;
+    // A header takes two bytes at least.
+    if count > fields.left().len() / 2 {
+        return Err(RecordFault::Length.into());
+    }
+    for _ in 0..count {
+        read_bytes(fields)?.ok_or(RecordFault::HeaderKey)?;
+        read_bytes(fields)?;
+    }
+    Ok(())
+}
+
+#[inline]
 fn read_bytes<'a>(fields: &mut Plain<'a>) -> Result<Option<&'a [u8]>, Stop> {
     match fields.varint()? {
         -1 => Ok(None),

@@ -149,14 +149,11 @@ impl Memory {
                 let (_, batch) = batch.expect("a sound batch");
                 let mut records = Records::new(batch, 1 << 20).expect("plain records");
                 while let Some(record) = records.next_record().expect("sound records") {
-                    let headers = record.headers.iter();
+                    let headers = record.headers().into_iter();
                     let headers = headers.map(|(name, value)| {
                         (name.to_string(), text(value.as_deref().unwrap_or_default()))
                     });
-                    all.push((
-                        text(record.value.as_deref().unwrap_or_default()),
-                        headers.collect(),
-                    ));
+                    all.push((text(record.value.unwrap_or_default()), headers.collect()));
                 }
             }
         }

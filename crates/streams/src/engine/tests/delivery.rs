@@ -56,7 +56,7 @@ impl Cluster {
         for (_, batch) in batches {
             let mut records = Records::new(batch, 1 << 20).expect("plain records");
             while let Some(record) = records.next_record().expect("sound records") {
-                let value = record.value.as_deref().unwrap_or_default();
+                let value = record.value.unwrap_or_default();
                 let value = String::from_utf8_lossy(value).into_owned();
                 self.values.borrow_mut().push(value);
             }
