@@ -30,9 +30,10 @@ use super::{
     Failure, FormatError, Reason, SchemaText,
     column::{Column, Values},
     framing::{self, Framing},
+    text,
     writers::Known,
 };
-use plan::{Action, Kind, Plan};
+use plan::{Action, Kind, Plan, Step};
 
 pub(super) use plan::implied_schema;
 pub(super) use write::Writer;
@@ -132,10 +133,12 @@ impl Messages {
             }
         };
         fields(&self.plan, Input { text: value, at }, columns, rows)?;
-        finish(&self.plan, columns, rows);
-        for column in columns {
-            if column.len() == rows {
-                column.push_null();
+        if columns.iter().any(|column| column.len() == rows) {
+            finish(&self.plan, columns, rows);
+            for column in columns {
+                if column.len() == rows {
+                    column.push_null();
+                }
             }
         }
         Ok(())
@@ -277,12 +280,76 @@ fn fields(
     columns: &mut [Column],
     rows: usize,
 ) -> Result<(), Failure> {
-    while input.at < input.text.len() {
-        let (number, wire) = input.tag()?;
-        match plan.action(number) {
-            None => input.skip(wire)?,
-            Some(action) => act(action, wire, &mut input, columns, rows)?,
+    while let Some(first) = input.text.get(input.at) {
+        match plan.step(*first) {
+            Step::SkipVarint => {
+                input.at += 1;
+                input.varint()?;
+            }
+            Step::SkipCounted => {
+                input.at += 1;
+                input.counted()?;
+            }
+            Step::Bigint(at) => {
+                input.at += 1;
+                integer(&mut input, &mut columns[at as usize], rows, 1)
+                    .map_err(|failure| failure.of(at as usize))?;
+            }
+            Step::Timestamp(at) => {
+                input.at += 1;
+                integer(&mut input, &mut columns[at as usize], rows, 1000)
+                    .map_err(|failure| failure.of(at as usize))?;
+            }
+            Step::Text(at) => {
+                input.at += 1;
+                text(&mut input, &mut columns[at as usize], rows)
+                    .map_err(|failure| failure.of(at as usize))?;
+            }
+            Step::Any => {
+                let (number, wire) = input.tag()?;
+                match plan.action(number) {
+                    None => input.skip(wire)?,
+                    Some(action) => act(action, wire, &mut input, columns, rows)?,
+                }
+            }
         }
+    }
+    Ok(())
+}
+
+/// What `value::push` does with an `int64` for a column of integers, or of times in so many parts of what it counts.
+#[inline]
+fn integer(
+    input: &mut Input<'_>,
+    column: &mut Column,
+    rows: usize,
+    parts: i64,
+) -> Result<(), Failure> {
+    let at = input.at;
+    let value = (input.varint()? as i64).checked_mul(parts);
+    let value = value.ok_or_else(|| Failure::new(at, Reason::Range(column.type_name())))?;
+    if column.len() > rows {
+        column.truncate(rows);
+    }
+    if let Values::Int64(values) | Values::Timestamp { values, .. } = &mut column.values {
+        values.push(value);
+        column.end_value();
+    }
+    Ok(())
+}
+
+/// The same with a `string` for a column of text.
+#[inline]
+fn text(input: &mut Input<'_>, column: &mut Column, rows: usize) -> Result<(), Failure> {
+    let at = input.at;
+    let bytes = input.counted()?;
+    text::check(bytes).map_err(|reason| Failure::new(at, reason))?;
+    if column.len() > rows {
+        column.truncate(rows);
+    }
+    if let Values::Text(slices) = &mut column.values {
+        slices.push(bytes);
+        column.end_value();
     }
     Ok(())
 }

@@ -663,3 +663,19 @@ fn what_is_written_is_read_again() {
         }
     }
 }
+
+/// Wherever among how many others a byte stands that no text has, or that more must be looked at for.
+#[test]
+fn text_is_told_from_other_bytes() {
+    for count in 0..40 {
+        for at in 0..count {
+            for odd in [0, 1, 0x7f, 0x80, 0xc3, 0xff] {
+                let mut bytes = vec![b'x'; count];
+                bytes[at] = odd;
+                let is_text = odd != 0 && std::str::from_utf8(&bytes).is_ok();
+                assert_eq!(text::check(&bytes).is_ok(), is_text, "{bytes:?}");
+            }
+        }
+    }
+    assert_eq!(text::check("ein Stück, länger als acht".as_bytes()), Ok(()));
+}

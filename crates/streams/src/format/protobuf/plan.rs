@@ -2,16 +2,34 @@
 
 use std::sync::Arc;
 
-use crate::format::{DEPTH_MAX, FormatError, Implied, SchemaText};
+use crate::format::{DEPTH_MAX, FormatError, Implied, SchemaText, column::is_json};
 use arrow_schema::{DataType, Field as ColumnField, SchemaRef, TimeUnit};
 use proto_schema::{self as schema, Field, Message, Scalar, Schema};
 
 /// Field numbers below this are looked up by place.
 const DENSE: u32 = 64;
 
+/// Tags of one byte, so those of the first fifteen fields.
+const TAGS: usize = 128;
+
+/// What is done behind a tag of one byte.
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    /// What the action says.
+    Any,
+    SkipVarint,
+    SkipCounted,
+    /// Into the column of this number, which is of this type: what most fields are, with nothing left to be looked up.
+    Bigint(u32),
+    /// Milliseconds.
+    Timestamp(u32),
+    Text(u32),
+}
+
 /// See the module head.
-#[derive(Default)]
 pub(super) struct Plan {
+    /// By tag.
+    steps: [Step; TAGS],
     /// By number.
     dense: Vec<Option<Action>>,
     /// Those of higher numbers, sorted.
@@ -60,7 +78,33 @@ impl Kind {
     }
 }
 
+impl Default for Plan {
+    fn default() -> Self {
+        // A field has no number zero: its tags are errors.
+        let steps = std::array::from_fn(|tag| match (tag >> 3, (tag & 7) as u8) {
+            (0, _) => Step::Any,
+            (_, proto_schema::VARINT) => Step::SkipVarint,
+            (_, proto_schema::COUNTED) => Step::SkipCounted,
+            _ => Step::Any,
+        });
+        Self {
+            steps,
+            dense: Vec::new(),
+            sparse: Vec::new(),
+            defaults: Vec::new(),
+        }
+    }
+}
+
 impl Plan {
+    #[inline]
+    pub fn step(&self, first: u8) -> Step {
+        self.steps
+            .get(usize::from(first))
+            .copied()
+            .unwrap_or(Step::Any)
+    }
+
     #[inline]
     pub fn action(&self, number: u32) -> Option<&Action> {
         if let Some(action) = self.dense.get(number as usize) {
@@ -98,7 +142,8 @@ impl Plan {
         }
         if rest.is_empty() {
             let action = self.column(schema, field, column, target)?;
-            self.insert(field.number, action);
+            let step = step(&action, target);
+            self.insert(field.number, action, step);
             return Ok(());
         }
         let schema::Kind::Message(inner) = field.kind else {
@@ -113,7 +158,7 @@ impl Plan {
         }
         let mut plan = Self::default();
         plan.add(schema, inner, rest, column, target)?;
-        self.insert(field.number, Action::Path(Box::new(plan)));
+        self.insert(field.number, Action::Path(Box::new(plan)), None);
         Ok(())
     }
 
@@ -166,10 +211,18 @@ impl Plan {
         })
     }
 
-    fn insert(&mut self, number: u32, action: Action) {
+    fn insert(&mut self, number: u32, action: Action, step: Option<(u8, Step)>) {
         if number < DENSE {
             let slot = self.slot(number);
+            let is_alone = slot.is_none();
             *slot = Some(both(slot.take(), action));
+            let first = (number as usize) << 3;
+            if let Some(steps) = self.steps.get_mut(first..first + 8) {
+                steps.fill(Step::Any);
+                if let (true, Some((wire, step))) = (is_alone, step) {
+                    steps[usize::from(wire)] = step;
+                }
+            }
             return;
         }
         match self
@@ -183,6 +236,25 @@ impl Plan {
             }
         }
     }
+}
+
+/// For what wire type a field's action is a step.
+fn step(action: &Action, target: &ColumnField) -> Option<(u8, Step)> {
+    let Action::Value {
+        column,
+        kind: Kind::Scalar(scalar),
+    } = action
+    else {
+        return None;
+    };
+    let column = u32::try_from(*column).ok()?;
+    let step = match (scalar, target.data_type()) {
+        (Scalar::Int64, DataType::Int64) => Step::Bigint(column),
+        (Scalar::Int64, DataType::Timestamp(..)) => Step::Timestamp(column),
+        (Scalar::String, DataType::Utf8) if !is_json(target) => Step::Text(column),
+        _ => return None,
+    };
+    Some((scalar.wire(), step))
 }
 
 fn both(before: Option<Action>, action: Action) -> Action {

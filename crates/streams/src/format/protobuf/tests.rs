@@ -612,3 +612,113 @@ fn what_is_written_is_read_again() {
         assert_eq!(String::from_utf8_lossy(&record), row);
     }
 }
+
+/// However many bytes stand behind them, and none of those is taken.
+#[test]
+fn numbers_of_any_length_are_read() {
+    for bits in 0..64 {
+        for value in [1 << bits, (1 << bits) - 1, u64::MAX >> bits] {
+            let mut text = Vec::new();
+            write_varint(value, &mut text);
+            let count = text.len();
+            assert_eq!(framing::varint(&text[..count - 1], &mut 0), None);
+            for behind in 0..10 {
+                text.resize(count + behind, 0xff);
+                let mut at = 0;
+                assert_eq!(framing::varint(&text, &mut at), Some(value));
+                assert_eq!(at, count);
+            }
+        }
+    }
+    assert_eq!(framing::varint(&[0xff; 20], &mut 0), None);
+}
+
+/// Fields come in any order, more than once and with other wire types, whether they have a step of their own or not.
+#[test]
+fn the_last_of_several_counts() {
+    let text =
+        "syntax = \"proto3\"; message A { int64 a = 1; string b = 2; int64 c = 3; int64 d = 400; }";
+    let utc = DataType::Timestamp(arrow_schema::TimeUnit::Microsecond, Some("UTC".into()));
+    let fields = [
+        ("a", DataType::Int64),
+        ("b", DataType::Utf8),
+        ("c", utc),
+        ("d", DataType::Int64),
+    ];
+    let fields = fields.map(|(name, kind)| Field::new(name, kind, true));
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    let format = Format::Protobuf {
+        schema: text.into(),
+        message: "A".to_owned(),
+        paths: Vec::new(),
+        framing: Framing::None,
+    };
+    let mut decoder = Decoder::new(&format, &schema, &[0, 1, 2, 3]).expect("a format for these");
+    let encoder = Encoder::new(&Format::Json { paths: Vec::new() }, &schema, &[0, 1, 2, 3]);
+    let encoder = encoder.expect("a format for these");
+    let number = |number: u64, value: i64| {
+        let mut out = Vec::new();
+        write_varint(number << 3, &mut out);
+        write_varint(value.cast_unsigned(), &mut out);
+        out
+    };
+    let mut push = |parts: &[Vec<u8>]| {
+        let record = parts.concat();
+        decoder.push(RecordView {
+            key: None,
+            value: Some(&record),
+            timestamp_ms: 0,
+            partition: 0,
+            offset: 0,
+        })
+    };
+    let sound = [
+        vec![
+            number(3, 7),
+            counted(2, b"x"),
+            number(1, -5),
+            number(400, 9),
+        ],
+        vec![
+            number(1, 1),
+            number(400, 1),
+            counted(2, b"first"),
+            number(3, 1),
+        ]
+        .into_iter()
+        .chain([
+            counted(2, b"last"),
+            number(1, 2),
+            number(3, -1),
+            number(400, 2),
+            number(5, 6),
+        ])
+        .collect(),
+        Vec::new(),
+    ];
+    for parts in &sound {
+        assert_eq!(push(parts), Ok(()));
+    }
+    for wrong in [
+        counted(1, b"1"),
+        number(2, 1),
+        counted(2, b"\0"),
+        counted(2, b"\xff"),
+        number(3, i64::MAX),
+        number(0, 1),
+        vec![1 << 3],
+        vec![2 << 3 | 2, 5, b'x'],
+    ] {
+        assert!(push(&[number(1, 3), wrong.clone()]).is_err(), "{wrong:?}");
+    }
+    let rows = decoder.finish();
+    let mut written = Vec::new();
+    for row in 0..rows.num_rows() {
+        encoder.encode(&rows, row, &mut written);
+        written.push(b'\n');
+    }
+    let expected = "{\"a\":-5,\"b\":\"x\",\"c\":\"1970-01-01T00:00:00.007000Z\",\"d\":9}\n\
+                    {\"a\":2,\"b\":\"last\",\"c\":\"1969-12-31T23:59:59.999000Z\",\"d\":2}\n\
+                    {\"a\":0,\"b\":\"\",\"c\":\"1970-01-01T00:00:00.000000Z\",\"d\":0}\n";
+    assert_eq!(String::from_utf8_lossy(&written), expected);
+}
