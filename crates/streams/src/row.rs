@@ -28,6 +28,7 @@ mod fixed;
 
 use arrow_array::{Array, ArrayRef, PrimitiveArray, cast::AsArray, types::ArrowPrimitiveType};
 use arrow_schema::DataType;
+use memchr::memchr;
 
 pub use decode::Corrupt;
 use fixed::{Fixed, by_bytes, by_primitive};
@@ -36,7 +37,8 @@ use fixed::{Fixed, by_bytes, by_primitive};
 pub const ROW_VERSION: u8 = 1;
 
 const NULL_FIRST: u8 = 0;
-const VALUE: u8 = 1;
+/// In front of every value.
+pub(crate) const VALUE: u8 = 1;
 const NULL_LAST: u8 = 2;
 
 const END: u8 = 0;
@@ -133,6 +135,15 @@ impl RowCodec {
     #[must_use]
     pub fn columns(&self) -> usize {
         self.columns.len()
+    }
+
+    /// Of the values of its only column, ascending, without their first byte; none when it varies, or there are others.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        match &self.columns[..] {
+            [only] if only.mask() == 0 => only.width.map(|width| width - 1),
+            _ => None,
+        }
     }
 
     /// The rows of these columns, of this codec's types and `count` long.
@@ -247,9 +258,10 @@ fn add_lengths(array: &dyn Array, lengths: &mut [usize]) -> Option<Rows> {
         return None;
     }
     by_bytes!(array, values => {
+        let nulls = values.nulls();
         for (row, length) in lengths.iter_mut().enumerate() {
             *length += 1;
-            if values.is_valid(row) {
+            if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
                 let value = bytes_of(values.value(row));
                 *length += value.len() + zeros(value) + 2;
             }
@@ -275,11 +287,12 @@ fn write_values(
     rows: &mut Rows,
     put: impl Fn(usize, &mut [u8]) -> usize,
 ) {
+    let nulls = array.logical_nulls();
     for row in 0..array.len() {
         let at = rows.offsets[row + 1];
         let mut end = at + 1;
         rows.bytes[at] = tags.null;
-        if array.is_valid(row) && array.data_type() != &DataType::Null {
+        if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
             rows.bytes[at] = tags.value;
             end += put(row, &mut rows.bytes[at + 1..]);
             invert(&mut rows.bytes[at + 1..end], tags.mask);
@@ -334,13 +347,13 @@ fn put_slice(value: &[u8], out: &mut [u8]) -> usize {
 
 /// The bytes, escaped, and their end.
 fn put_bytes(value: &[u8], out: &mut [u8]) -> usize {
-    let mut at = 0;
-    for (place, piece) in value.split(|byte| *byte == 0).enumerate() {
-        if place > 0 {
-            at += put_slice(&[0, ESCAPED], &mut out[at..]);
-        }
-        at += put_slice(piece, &mut out[at..]);
+    let (mut at, mut left) = (0, value);
+    while let Some(zero) = memchr(0, left) {
+        at += put_slice(&left[..zero], &mut out[at..]);
+        at += put_slice(&[0, ESCAPED], &mut out[at..]);
+        left = &left[zero + 1..];
     }
+    at += put_slice(left, &mut out[at..]);
     at + put_slice(&[0, END], &mut out[at..])
 }
 
@@ -349,7 +362,11 @@ fn bytes_of<T: AsRef<[u8]> + ?Sized>(value: &T) -> &[u8] {
 }
 
 fn zeros(value: &[u8]) -> usize {
-    value.iter().filter(|byte| **byte == 0).count()
+    match memchr(0, value) {
+        // Nearly always.
+        None => 0,
+        Some(first) => value[first..].iter().filter(|byte| **byte == 0).count(),
+    }
 }
 
 /// One value with its first byte, ascending and nulls last; for lists, structs and what they are made of.

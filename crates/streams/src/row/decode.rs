@@ -10,6 +10,7 @@ use arrow_array::{
 };
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer, NullBufferBuilder, OffsetBuffer};
 use arrow_schema::{DataType, FieldRef, Fields};
+use memchr::memchr;
 
 use super::{
     Column, ELEMENT, END, ESCAPED, NULL_FIRST, NULL_LAST, RowCodec, VALUE, as_count,
@@ -76,7 +77,7 @@ impl RowCodec {
                 let value = &value.bytes[1..value.bytes.len() - rest.bytes.len()];
                 // A null has nothing more, a text its end.
                 let text = &value[..value.len().saturating_sub(2)];
-                if text.contains(&0) || str::from_utf8(text).is_err() {
+                if memchr(0, text).is_some() || str::from_utf8(text).is_err() {
                     return self.decode([row]).map(drop);
                 }
             }
@@ -135,7 +136,7 @@ impl<'a> Rest<'a> {
     /// Appends what stands before the end, without escapes.
     fn append_bytes(&mut self, out: &mut Vec<u8>) -> Result<(), Corrupt> {
         loop {
-            let zero = self.bytes.iter().position(|byte| byte ^ self.mask == 0);
+            let zero = memchr(self.mask, self.bytes);
             let piece = self.take(zero.ok_or(Corrupt)?)?;
             if self.mask == 0 {
                 out.extend_from_slice(piece);
@@ -174,7 +175,7 @@ impl<'a> Rest<'a> {
                 .iter()
                 .try_for_each(|field| self.skip(field.data_type())),
             _ => loop {
-                let zero = self.bytes.iter().position(|byte| byte ^ self.mask == 0);
+                let zero = memchr(self.mask, self.bytes);
                 self.take(zero.ok_or(Corrupt)? + 1)?;
                 if self.byte()? == END {
                     return Ok(());

@@ -73,6 +73,8 @@ pub(super) struct Side {
     links: Vec<Link>,
     key_rows: Rows,
     other_rows: Rows,
+    /// Of a delta, the rows that are kept, and their groups.
+    kept: Vec<(usize, Slot)>,
     row: Vec<u8>,
 }
 
@@ -105,6 +107,7 @@ impl Side {
             links: Vec::new(),
             key_rows: Rows::default(),
             other_rows: Rows::default(),
+            kept: Vec::new(),
             row: Vec::new(),
         })
     }
@@ -146,15 +149,15 @@ impl Side {
             Going::Rows(waiting) => waiting.ends(delta.column(waiting.column()).as_ref()),
             _ => Vec::new(),
         };
-        for row in 0..delta.len() {
-            if alone.as_ref().is_some_and(|valid| valid.is_null(row)) {
-                continue;
-            }
-            let key = self.key_rows.row(row);
+        let is_kept = |row: &usize| alone.as_ref().is_none_or(|valid| valid.is_valid(*row));
+        // In a loop of their own the processor waits for the memory of several at once.
+        let mut kept = std::mem::take(&mut self.kept);
+        let rows = (0..delta.len()).filter(is_kept);
+        kept.extend(rows.map(|row| (row, groups.insert(self.key_rows.row(row)).0)));
+        for (row, group) in kept.drain(..) {
             self.row.clear();
-            self.row.extend_from_slice(key);
+            self.row.extend_from_slice(self.key_rows.row(row));
             self.row.extend_from_slice(self.other_rows.row(row));
-            let (group, _) = groups.insert(key);
             if let Some(placed) = &mut placed {
                 placed.push((row as u32, group));
             }
@@ -177,6 +180,7 @@ impl Side {
                 self.link(slot, side, groups.change(group));
             }
         }
+        self.kept = kept;
         if let (Going::Groups(closing), Some(placed)) = (going, placed) {
             let (rows, slots): (Vec<u32>, Vec<Slot>) = placed.into_iter().unzip();
             closing.put_rows(side, &delta.take(&rows.into()), &slots);
