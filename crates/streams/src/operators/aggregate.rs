@@ -292,8 +292,10 @@ impl Running for Aggregation {
     fn reserve(&mut self, table: u8, entries: usize) {
         if table == 0 {
             self.groups.reserve(entries);
-            self.grow_to(entries);
-            self.grow();
+            self.weights.reserve(entries);
+            self.is_shown.reserve(entries);
+            let parts = self.parts.iter_mut();
+            parts.for_each(|part| part.accumulator.reserve(entries));
         }
     }
 
@@ -423,10 +425,7 @@ impl Aggregation {
     }
 
     fn grow(&mut self) {
-        self.grow_to(self.groups.slots());
-    }
-
-    fn grow_to(&mut self, slots: usize) {
+        let slots = self.groups.slots();
         self.weights.resize(slots, 0);
         self.is_shown.resize(slots, false);
         self.parts

@@ -25,6 +25,9 @@ pub(super) trait Accumulator: Debug + Send {
     /// Makes room for slots below this one.
     fn grow(&mut self, slots: usize);
 
+    /// So many more are going to come.
+    fn reserve(&mut self, slots: usize);
+
     /// The slot is that of a new group, without rows.
     fn reset(&mut self, slot: Slot);
 

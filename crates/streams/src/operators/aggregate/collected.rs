@@ -1,7 +1,7 @@
 //! Aggregates that need the rows of a group, in order: extremes, lists, percentiles.
 //!
 //! Rows that may go again are kept: as bytes, sorting columns first, with their weights, in a table of their own and in order
-//! by group. Of an extreme over rows that never go only the extreme one is.
+//! by group. Of an extreme over rows that never go only the extreme one is, and a number or time as one word.
 
 use arrow_array::{
     Array, ArrayRef, Float64Array, ListArray, StringArray,
@@ -18,12 +18,15 @@ use super::accumulator::{Accumulator, Chunk, read_i64};
 use crate::{
     Fault,
     operators::Output,
-    row::{Corrupt, RowCodec, Rows},
+    row::{Corrupt, RowCodec, Rows, VALUE},
     state::{Grouped, Key, Keys, OrderedSlots, Slot, Table},
 };
 
 /// Elements that a list or characters that a text made of a group may have.
 const FOLDED_MAX: usize = 16 << 20;
+
+/// What a number stands for at most.
+const NUMBER_BYTES: usize = size_of::<u64>();
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Fold {
@@ -54,6 +57,12 @@ enum Kept {
         rows: Vec<Option<Key>>,
         heap_bytes: usize,
     },
+    /// By group, of numbers and times: a row's bytes behind its first, as a number that sorts as they do.
+    Short {
+        numbers: Vec<u64>,
+        are_there: Vec<bool>,
+        width: usize,
+    },
 }
 
 /// Rows by group, in order.
@@ -74,7 +83,18 @@ impl Collected {
         is_append_only: bool,
     ) -> Self {
         let is_extreme = matches!(fold, Fold::First { .. } | Fold::Last { .. });
-        let kept = if is_extreme && is_append_only {
+        let ignores_nulls = matches!(
+            fold,
+            Fold::First { ignores_nulls } | Fold::Last { ignores_nulls } if ignores_nulls
+        );
+        let width = codec.width().filter(|width| *width <= NUMBER_BYTES);
+        let kept = if let (true, true, Some(width)) = (is_append_only, ignores_nulls, width) {
+            Kept::Short {
+                numbers: Vec::new(),
+                are_there: Vec::new(),
+                width,
+            }
+        } else if is_extreme && is_append_only {
             Kept::Extreme {
                 rows: Vec::new(),
                 heap_bytes: 0,
@@ -252,6 +272,21 @@ impl Collected {
     }
 }
 
+/// Of eight bytes at most.
+fn number_of(bytes: &[u8]) -> u64 {
+    let mut number = [0; NUMBER_BYTES];
+    number[NUMBER_BYTES - bytes.len()..].copy_from_slice(bytes);
+    u64::from_be_bytes(number)
+}
+
+/// The row that a number of so many bytes stands for; behind it there is room.
+fn row_of(number: u64, width: usize) -> [u8; 1 + NUMBER_BYTES] {
+    let mut row = [0; 1 + NUMBER_BYTES];
+    row[0] = VALUE;
+    row[1..=width].copy_from_slice(&number.to_be_bytes()[NUMBER_BYTES - width..]);
+    row
+}
+
 fn too_long() -> Fault {
     Fault {
         sqlstate: *b"54000",
@@ -280,6 +315,25 @@ impl Accumulator for Collected {
         match &mut self.kept {
             Kept::All(collection) => collection.grow(slots),
             Kept::Extreme { rows, .. } => rows.resize(slots, None),
+            Kept::Short {
+                numbers, are_there, ..
+            } => {
+                numbers.resize(slots, 0);
+                are_there.resize(slots, false);
+            }
+        }
+    }
+
+    fn reserve(&mut self, slots: usize) {
+        match &mut self.kept {
+            Kept::All(collection) => collection.groups.reserve(slots),
+            Kept::Extreme { rows, .. } => rows.reserve(slots),
+            Kept::Short {
+                numbers, are_there, ..
+            } => {
+                numbers.reserve(slots);
+                are_there.reserve(slots);
+            }
         }
     }
 
@@ -289,6 +343,7 @@ impl Accumulator for Collected {
             Kept::Extreme { rows, heap_bytes } => {
                 *heap_bytes -= rows[slot.index()].take().map_or(0, |row| row.heap_bytes());
             }
+            Kept::Short { are_there, .. } => are_there[slot.index()] = false,
         }
     }
 
@@ -322,6 +377,18 @@ impl Accumulator for Collected {
                         *heap_bytes -= best.replace(row).map_or(0, |row| row.heap_bytes());
                     }
                 }
+                Kept::Short {
+                    numbers, are_there, ..
+                } => {
+                    let number = number_of(&row[1..]);
+                    let best = &mut numbers[slot.index()];
+                    let is_there = std::mem::replace(&mut are_there[slot.index()], true);
+                    *best = match is_there {
+                        false => number,
+                        true if is_last => number.max(*best),
+                        true => number.min(*best),
+                    };
+                }
             }
         }
     }
@@ -332,6 +399,21 @@ impl Accumulator for Collected {
                 let rows: Vec<Option<&[u8]>> = slots
                     .iter()
                     .map(|slot| rows[slot.index()].as_ref().map(Key::as_bytes))
+                    .collect();
+                self.pick(&rows)
+            }
+            Kept::Short {
+                numbers,
+                are_there,
+                width,
+            } => {
+                let rows = slots
+                    .iter()
+                    .map(|slot| row_of(numbers[slot.index()], *width));
+                let rows: Vec<_> = rows.collect();
+                let rows = slots.iter().zip(&rows);
+                let rows: Vec<Option<&[u8]>> = rows
+                    .map(|(slot, row)| are_there[slot.index()].then_some(&row[..=*width]))
                     .collect();
                 self.pick(&rows)
             }
@@ -359,26 +441,54 @@ impl Accumulator for Collected {
     }
 
     fn write(&self, slot: Slot, out: &mut Vec<u8>) {
-        if let Kept::Extreme { rows, .. } = &self.kept {
-            let row = rows[slot.index()].as_ref().map(Key::as_bytes);
+        let mut put = |row: Option<&[u8]>| {
             let length = row.map_or(-1, |row| {
                 i64::try_from(row.len()).expect("memory is smaller")
             });
             out.extend_from_slice(&length.to_le_bytes());
             out.extend_from_slice(row.unwrap_or_default());
+        };
+        match &self.kept {
+            Kept::All(_) => {}
+            Kept::Extreme { rows, .. } => put(rows[slot.index()].as_ref().map(Key::as_bytes)),
+            Kept::Short {
+                numbers,
+                are_there,
+                width,
+            } => {
+                let row = row_of(numbers[slot.index()], *width);
+                put(are_there[slot.index()].then_some(&row[..=*width]));
+            }
         }
     }
 
     fn read(&mut self, slot: Slot, bytes: &mut &[u8]) -> Result<(), Corrupt> {
-        if let Kept::Extreme { rows, heap_bytes } = &mut self.kept
-            && let Ok(length) = usize::try_from(read_i64(bytes)?)
-        {
-            let (row, rest) = bytes.split_at_checked(length).ok_or(Corrupt)?;
-            *bytes = rest;
-            self.codec.check(row)?;
-            let row = Key::new(row);
-            *heap_bytes += row.heap_bytes();
-            rows[slot.index()] = Some(row);
+        if matches!(self.kept, Kept::All(_)) {
+            return Ok(());
+        }
+        let Ok(length) = usize::try_from(read_i64(bytes)?) else {
+            return Ok(());
+        };
+        let (row, rest) = bytes.split_at_checked(length).ok_or(Corrupt)?;
+        *bytes = rest;
+        self.codec.check(row)?;
+        match &mut self.kept {
+            Kept::All(_) => {}
+            Kept::Extreme { rows, heap_bytes } => {
+                let row = Key::new(row);
+                *heap_bytes += row.heap_bytes();
+                rows[slot.index()] = Some(row);
+            }
+            Kept::Short {
+                numbers, are_there, ..
+            } => {
+                // A null is of one width with all others.
+                if row[0] != VALUE {
+                    return Err(Corrupt);
+                }
+                numbers[slot.index()] = number_of(&row[1..]);
+                are_there[slot.index()] = true;
+            }
         }
         Ok(())
     }
@@ -392,14 +502,14 @@ impl Accumulator for Collected {
     fn collected(&mut self) -> Option<&mut Collection> {
         match &mut self.kept {
             Kept::All(collection) => Some(collection),
-            Kept::Extreme { .. } => None,
+            Kept::Extreme { .. } | Kept::Short { .. } => None,
         }
     }
 
     fn entries(&self) -> usize {
         match &self.kept {
             Kept::All(collection) => collection.table.keys().len(),
-            Kept::Extreme { .. } => 0,
+            Kept::Extreme { .. } | Kept::Short { .. } => 0,
         }
     }
 
@@ -409,6 +519,9 @@ impl Accumulator for Collected {
             Kept::Extreme { rows, heap_bytes } => {
                 rows.capacity() * size_of::<Option<Key>>() + heap_bytes
             }
+            Kept::Short {
+                numbers, are_there, ..
+            } => numbers.capacity() * NUMBER_BYTES + are_there.capacity(),
         }
     }
 }

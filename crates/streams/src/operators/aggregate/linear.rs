@@ -35,6 +35,10 @@ impl Accumulator for Count {
         self.counts.resize(slots, 0);
     }
 
+    fn reserve(&mut self, slots: usize) {
+        self.counts.reserve(slots);
+    }
+
     fn reset(&mut self, slot: Slot) {
         self.counts[slot.index()] = 0;
     }
@@ -98,6 +102,10 @@ impl Truth {
 impl Accumulator for Truth {
     fn grow(&mut self, slots: usize) {
         self.counts.resize(slots, [0; 2]);
+    }
+
+    fn reserve(&mut self, slots: usize) {
+        self.counts.reserve(slots);
     }
 
     fn reset(&mut self, slot: Slot) {
@@ -211,6 +219,10 @@ macro_rules! each_integer {
 impl Accumulator for Bits {
     fn grow(&mut self, slots: usize) {
         self.counts.resize(slots, None);
+    }
+
+    fn reserve(&mut self, slots: usize) {
+        self.counts.reserve(slots);
     }
 
     fn reset(&mut self, slot: Slot) {

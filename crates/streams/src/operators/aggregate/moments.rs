@@ -99,6 +99,10 @@ impl Accumulator for Moments {
         self.sums.resize(slots, Sums::default());
     }
 
+    fn reserve(&mut self, slots: usize) {
+        self.sums.reserve(slots);
+    }
+
     fn reset(&mut self, slot: Slot) {
         self.sums[slot.index()] = Sums::default();
     }

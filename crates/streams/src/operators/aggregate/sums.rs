@@ -183,6 +183,10 @@ impl Accumulator for IntegerSum {
         self.sums.resize(slots, (0, 0));
     }
 
+    fn reserve(&mut self, slots: usize) {
+        self.sums.reserve(slots);
+    }
+
     fn reset(&mut self, slot: Slot) {
         self.sums[slot.index()] = (0, 0);
     }
@@ -243,6 +247,10 @@ impl DecimalSum {
 impl Accumulator for DecimalSum {
     fn grow(&mut self, slots: usize) {
         self.sums.resize(slots, (i256::ZERO, 0));
+    }
+
+    fn reserve(&mut self, slots: usize) {
+        self.sums.reserve(slots);
     }
 
     fn reset(&mut self, slot: Slot) {
@@ -318,6 +326,10 @@ pub(super) fn each_float(chunk: &Chunk<'_>, mut f: impl FnMut(Slot, f64, i64)) {
 impl Accumulator for FloatSum {
     fn grow(&mut self, slots: usize) {
         self.sums.resize(slots, Default::default());
+    }
+
+    fn reserve(&mut self, slots: usize) {
+        self.sums.reserve(slots);
     }
 
     fn reset(&mut self, slot: Slot) {
