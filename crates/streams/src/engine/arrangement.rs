@@ -12,10 +12,10 @@
 //! 4. What a snapshot holds never changes: weights are copied before they are written while a snapshot has them.
 //!
 //! # Cost
-//! A row that comes: its key is encoded and hashed with its chunk, one table entry. A row that goes: one search, and one key
-//! encoded to compare. Readers wait only while entries of the table change: keys are encoded before (`prepare`), and chunks
-//! are merged behind (`tidy`), as in a log-structured tree, so a row is copied a logarithmic number of times. A snapshot
-//! copies one reference for each chunk.
+//! A row that comes: its key is encoded and hashed with its chunk, one table entry. A row that goes: one search, its key put
+//! together with those of its chunk's others to compare, and its weight. Readers wait only while weights and entries of the
+//! table change: rows are looked for before (`prepare`), and chunks are merged behind (`tidy`), as in a log-structured tree,
+//! so a row is copied a logarithmic number of times. A snapshot copies one reference for each chunk.
 //!
 //! # Instead of
 //! Rows as bytes in a hash table: every question would decode all of them, on this shard. Undo lists for readers: a
@@ -31,11 +31,18 @@ use std::{
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
-use arrow_select::{concat::concat_batches, filter::filter_record_batch, take::take_record_batch};
+use arrow_select::{
+    concat::concat_batches, filter::filter_record_batch, interleave::interleave,
+    take::take_record_batch,
+};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::{Delta, delta::CHUNK_ROWS, row::RowCodec};
+use crate::{
+    Delta,
+    delta::CHUNK_ROWS,
+    row::{RowCodec, Rows as Encoded},
+};
 use index::Index;
 
 /// Chunks are not merged beyond: a merge is work at a stretch.
@@ -47,7 +54,7 @@ const SPARSE_ROWS_MIN: usize = 64;
 /// Frozen only for the life of a process: what is on disk has no hashes.
 const HASHES: FixedState = FixedState::with_seed(0);
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Place {
     hash: u64,
     chunk: u32,
@@ -85,10 +92,12 @@ impl Chunk {
 pub struct Prepared {
     delta: Delta,
     weights: Vec<i64>,
-    keys: crate::row::Rows,
+    keys: Encoded,
     hashes: Vec<u64>,
+    /// Of rows that may be there, where that was. Whoever has gone meanwhile is looked for again.
+    places: Vec<Option<Place>>,
     /// By the columns of an index, what it finds the rows by.
-    indexed: Vec<(Vec<usize>, crate::row::Rows)>,
+    indexed: Vec<(Vec<usize>, Encoded)>,
 }
 
 /// An index that has not gone through all rows yet.
@@ -118,6 +127,13 @@ pub struct Loader {
 pub struct Loaded {
     rows: Delta,
     hashes: Vec<u64>,
+}
+
+impl Loaded {
+    /// Rows in it.
+    pub fn count(&self) -> usize {
+        self.hashes.len()
+    }
 }
 
 impl Loader {
@@ -199,6 +215,12 @@ impl Arrangement {
         }
     }
 
+    /// Another for rows of the same kind, without any and without indexes.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self::new(self.schema.clone(), self.key())
+    }
+
     /// Lets all rows go.
     pub fn clear(&mut self) {
         self.chunks = Vec::new();
@@ -233,11 +255,14 @@ impl Arrangement {
     pub fn prepare(&self, delta: &Delta) -> Prepared {
         let keys = self.key_columns(delta.rows());
         let keys = self.codec.encode(&keys, delta.len());
+        let hashes: Vec<u64> = keys.iter().map(|key| HASHES.hash_one(key)).collect();
+        let weights = self.net_weights(delta);
         let indexes = self.indexes.iter();
         let indexed = indexes.map(|index| (index.columns.clone(), index.values(delta.rows())));
         Prepared {
-            weights: self.net_weights(delta),
-            hashes: keys.iter().map(|key| HASHES.hash_one(key)).collect(),
+            places: self.places_of(&keys, &hashes, &weights),
+            weights,
+            hashes,
             indexed: indexed.collect(),
             keys,
             delta: delta.clone(),
@@ -251,6 +276,7 @@ impl Arrangement {
             weights,
             keys,
             hashes,
+            places,
             indexed,
         } = change;
         let values_of = |index: &Index| {
@@ -258,12 +284,12 @@ impl Arrangement {
             let known = known.find(|(columns, _)| *columns == index.columns);
             &known.expect("no index came meanwhile").1
         };
-        let indexed: Vec<&crate::row::Rows> = self.indexes.iter().map(values_of).collect();
+        let indexed: Vec<&Encoded> = self.indexes.iter().map(values_of).collect();
         for (row, weight) in weights.iter().enumerate() {
             if *weight >= 0 {
                 continue;
             }
-            let left = self.add_weight(hashes[row], keys.row(row), *weight);
+            let left = self.add_weight(places[row], hashes[row], keys.row(row), *weight);
             if left.ok_or(NotThere)? == 0 {
                 for (index, values) in self.indexes.iter_mut().zip(&indexed) {
                     index.remove(values.row(row), keys.row(row));
@@ -275,7 +301,7 @@ impl Arrangement {
             let is_there = !self.has_key
                 && *weight > 0
                 && self
-                    .add_weight(hashes[row], keys.row(row), *weight)
+                    .add_weight(places[row], hashes[row], keys.row(row), *weight)
                     .is_some();
             if *weight > 0 && !is_there {
                 for (index, values) in self.indexes.iter_mut().zip(&indexed) {
@@ -357,14 +383,74 @@ impl Arrangement {
         self.key.iter().map(|at| rows.column(*at).clone()).collect()
     }
 
-    /// Adds to the weight of a living row, and says what it is then; `None` where there is none, or none so often.
-    fn add_weight(&mut self, hash: u64, key: &[u8], weight: i64) -> Option<i64> {
-        let (chunks, codec, columns) = (&self.chunks, &self.codec, &self.key);
-        let found = self.places.find_entry(hash, |place| {
-            place.hash == hash && key_at(chunks, codec, columns, *place).row(0) == key
+    /// Where those rows are that a change takes away, or adds to; `None` where one is new, or need not be looked for.
+    fn places_of(&self, keys: &Encoded, hashes: &[u64], weights: &[i64]) -> Vec<Option<Place>> {
+        let is_wanted = |weight: i64| weight < 0 || (weight > 0 && !self.has_key);
+        let rows = (0..weights.len()).filter(|row| is_wanted(weights[*row]));
+        // By hash only: what is there is compared below, all at once.
+        let guess = |row: usize| {
+            let hash = hashes[row];
+            let place = self.places.find(hash, |place| place.hash == hash)?;
+            Some((row, *place))
+        };
+        let guesses: Vec<(usize, Place)> = rows.filter_map(guess).collect();
+        let mut places = vec![None; weights.len()];
+        let there = self.keys_at(guesses.iter().map(|(_, place)| *place));
+        for (at, (row, place)) in guesses.into_iter().enumerate() {
+            places[row] = match there.row(at) == keys.row(row) {
+                true => Some(place),
+                false => self.place_of(keys.row(row)),
+            };
+        }
+        places
+    }
+
+    /// The keys of rows that are there, encoded.
+    fn keys_at(&self, places: impl ExactSizeIterator<Item = Place>) -> Encoded {
+        let count = places.len();
+        let mut numbers = BTreeMap::new();
+        let mut chunks = Vec::new();
+        let rows = places.map(|place| {
+            let number = *numbers.entry(place.chunk).or_insert_with(|| {
+                chunks.push(&self.chunks[place.chunk as usize].rows);
+                chunks.len() - 1
+            });
+            (number, place.slot as usize)
         });
-        let found = found.ok()?;
-        let place = *found.get();
+        let rows: Vec<(usize, usize)> = rows.collect();
+        let column = |at: &usize| {
+            let of_chunks: Vec<&dyn Array> = chunks
+                .iter()
+                .map(|rows| rows.column(*at).as_ref())
+                .collect();
+            interleave(&of_chunks, &rows).expect("places lie in their chunks")
+        };
+        match count {
+            0 => Encoded::default(),
+            _ => {
+                let columns: Vec<ArrayRef> = self.key.iter().map(column).collect();
+                self.codec.encode(&columns, count)
+            }
+        }
+    }
+
+    /// Adds to the weight of a living row, and says what it is then; `None` where there is none, or none so often. `place` is
+    /// where it was a moment ago.
+    fn add_weight(
+        &mut self,
+        place: Option<Place>,
+        hash: u64,
+        key: &[u8],
+        weight: i64,
+    ) -> Option<i64> {
+        let weight_at = |place: &Place| {
+            let chunk = &self.chunks[place.chunk as usize];
+            chunk.weights[place.slot as usize]
+        };
+        let place = match place.filter(|place| weight_at(place) != 0) {
+            Some(place) => place,
+            None => self.place_of(key)?,
+        };
         let chunk = &mut self.chunks[place.chunk as usize];
         let now = chunk.weights[place.slot as usize] + weight;
         if now < 0 {
@@ -374,11 +460,14 @@ impl Arrangement {
         self.rows = self.rows.wrapping_add_signed(weight);
         if now == 0 {
             chunk.living -= 1;
-            found.remove();
             // It becomes so once.
             if chunk.is_sparse() && chunk.living * 2 + 2 >= chunk.rows.num_rows() {
                 self.sparse.push(place.chunk);
             }
+            let found = self.places.find_entry(hash, |other| {
+                (other.chunk, other.slot) == (place.chunk, place.slot)
+            });
+            drop(found.expect("every living row has its place").remove());
         }
         Some(now)
     }
@@ -603,7 +692,7 @@ impl Arrangement {
 }
 
 /// The key of a row that is there, encoded.
-fn key_at(chunks: &[Chunk], codec: &RowCodec, columns: &[usize], place: Place) -> crate::row::Rows {
+fn key_at(chunks: &[Chunk], codec: &RowCodec, columns: &[usize], place: Place) -> Encoded {
     let rows = &chunks[place.chunk as usize].rows;
     let columns = columns.iter();
     let columns = columns.map(|at| rows.column(*at).slice(place.slot as usize, 1));
