@@ -94,16 +94,29 @@ impl File {
         buf: BufMut,
         bytes: usize,
     ) -> (io::Result<usize>, BufMut) {
-        assert!(bytes <= buf.capacity(), "a read beyond the buffer");
         let mut buf = buf;
-        let mut from = 0;
-        while from < bytes {
+        buf.clear();
+        self.read_behind(pos, buf, bytes).await
+    }
+
+    /// As `read_at`, behind what is in `buf`.
+    pub async fn read_behind(
+        &self,
+        pos: FilePos,
+        buf: BufMut,
+        bytes: usize,
+    ) -> (io::Result<usize>, BufMut) {
+        let kept = buf.len();
+        assert!(bytes <= buf.capacity() - kept, "a read beyond the buffer");
+        let mut buf = buf;
+        let mut done = 0;
+        while done < bytes {
             let op = Op::Read {
                 fd: self.owned.fd,
-                pos: pos.0 + from as u64,
+                pos: pos.0 + done as u64,
                 buf,
-                from,
-                bytes: bytes - from,
+                from: kept + done,
+                bytes: bytes - done,
             };
             let (op, outcome) = ops::run(op).await;
             let Op::Read { buf: returned, .. } = op else {
@@ -112,15 +125,15 @@ impl File {
             buf = returned;
             match count(outcome) {
                 Ok(0) => break,
-                Ok(count) => from += count,
+                Ok(count) => done += count,
                 Err(error) => {
-                    buf.set_len(from);
+                    buf.set_len(kept + done);
                     return (Err(error), buf);
                 }
             }
         }
-        buf.set_len(from);
-        (Ok(from), buf)
+        buf.set_len(kept + done);
+        (Ok(done), buf)
     }
 
     /// Writes all of `data` or fails. With a direct file every chunk and `pos` must be aligned.

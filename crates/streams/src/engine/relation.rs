@@ -69,8 +69,8 @@ pub struct Relation {
     pub watermark: Cell<Option<i64>>,
     /// Of the operators of its pipeline, while it has one.
     pub(super) state_bytes: Cell<usize>,
-    /// Of an index that is being made.
-    index_bytes: Cell<usize>,
+    /// Of an index that is being made, or rows that are taken up.
+    making_bytes: Cell<usize>,
     /// Of what is different from the view whose place it takes.
     pub(super) difference_bytes: Cell<usize>,
     subscribers: RefCell<Vec<Rc<Subscriber>>>,
@@ -94,10 +94,16 @@ struct Remembered {
     order: VecDeque<(PartitionKey, Offset)>,
 }
 
-/// An index that is being made, for as long as that is counted by itself.
-struct CountedIndex<'a>(&'a Cell<usize>);
+/// Memory of what is being made, for as long as that is counted by itself.
+pub(super) struct Making<'a>(&'a Cell<usize>);
 
-impl Drop for CountedIndex<'_> {
+impl Making<'_> {
+    pub fn set(&self, bytes: usize) {
+        self.0.set(bytes);
+    }
+}
+
+impl Drop for Making<'_> {
     fn drop(&mut self) {
         self.0.set(0);
     }
@@ -134,7 +140,7 @@ impl Relation {
             arrangement: arrangement.map(RefCell::new),
             watermark: Cell::new(None),
             state_bytes: Cell::new(0),
-            index_bytes: Cell::new(0),
+            making_bytes: Cell::new(0),
             difference_bytes: Cell::new(0),
             subscribers: RefCell::default(),
             reading_since: Cell::new(None),
@@ -270,9 +276,9 @@ impl Relation {
         let Some(mut building) = building else {
             return Ok(());
         };
-        let _counted = CountedIndex(&self.index_bytes);
+        let making = self.making();
         while arrangement.borrow().index_some(&mut building) {
-            self.index_bytes.set(building.bytes());
+            making.set(building.bytes());
             check()?;
             if runtime::should_yield() {
                 runtime::yield_now().await;
@@ -287,7 +293,7 @@ impl Relation {
     /// Memory of its rows and of its pipeline's state, about.
     pub(super) fn bytes(&self) -> usize {
         let rows = self.with_arrangement(Arrangement::bytes);
-        let making = self.index_bytes.get() + self.difference_bytes.get();
+        let making = self.making_bytes.get() + self.difference_bytes.get();
         rows.unwrap_or(0) + self.state_bytes.get() + making
     }
 
@@ -321,10 +327,14 @@ impl Relation {
         }
     }
 
-    /// Makes room for so many rows.
-    pub(super) fn reserve(&self, rows: usize) {
+    pub(super) fn making(&self) -> Making<'_> {
+        Making(&self.making_bytes)
+    }
+
+    /// Rows that were taken up elsewhere, in the place of none.
+    pub(super) fn set_arrangement(&self, rows: Arrangement) {
         if let Some(arrangement) = &self.arrangement {
-            arrangement.borrow_mut().reserve(rows);
+            arrangement.replace(rows);
         }
     }
 

@@ -1,13 +1,14 @@
 //! State taken up as a checkpoint names it: from runs, or from another store.
 //!
 //! # Place
-//! Runs are read and merged, and rows made columns of, on the shard beside the engine's; the engine's puts what comes from there
-//! into tables, while the next is made ready. Another store hands its entries to the engine's shard.
+//! Runs are read and merged on the shard beside the engine's, which also makes a whole table of the rows, while the engine's
+//! puts the entries into the operators' tables. Another store hands all of its entries to the engine's shard.
 //!
 //! # Cost
-//! An entry: a turn of the merge, and one insertion. A row: the same, decoded in between with thousands of others.
+//! An entry: a turn of the merge, and one insertion. A row: the same, decoded in between with thousands of others. Stretches
+//! of entries stand in memory that is used again.
 //!
-//! # Limits      two stretches of `STRETCH_BYTES` on their way, beside what `Merge` holds
+//! # Limits      three stretches of `STRETCH_BYTES` on their way, beside what `Merge` holds
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -16,7 +17,7 @@ use runtime::{Class, JoinHandle};
 
 use super::{
     Engine, EngineError,
-    arrangement::{Loaded, Loader, NotThere},
+    arrangement::{Arrangement, Loaded, Loader, NotThere},
     checkpoint::{CheckpointDir, CheckpointError, PipelineState},
     pipeline::{Pipeline, PipelineError},
     relation::Relation,
@@ -33,17 +34,27 @@ const ROWS: usize = 8 << 10;
 /// Between two looks at the time.
 const ENTRIES_AT_ONCE: usize = 64;
 
-/// What comes at once.
-enum Stretch {
-    /// As they stand in a run.
-    Entries(Vec<u8>),
-    Rows(Loaded),
+/// What is ready.
+struct Stretch {
+    /// Some more, as they stand in a run.
+    entries: Vec<u8>,
+    /// Memory of the rows so far.
+    rows_bytes: usize,
+    /// All of them, once.
+    rows: Option<Box<Arrangement>>,
+    is_last: bool,
 }
 
 /// The runs of one pipeline, on the shard that reads them.
 struct Reading {
     entries: Option<Merge>,
-    rows: Option<(Merge, Loader)>,
+    rows: Option<RowsReading>,
+}
+
+struct RowsReading {
+    merge: Merge,
+    loader: Loader,
+    table: Box<Arrangement>,
 }
 
 /// Readings of a shard, by relation.
@@ -65,12 +76,16 @@ impl Reading {
         dir: &CheckpointDir,
         id: u64,
         runs: &[Run],
-        loader: Option<Loader>,
+        table: Option<Box<Arrangement>>,
     ) -> Result<Self, CheckpointError> {
         let path_of = |run: &Run| dir.run_path(id, run.number);
         let entries = Merge::open(path_of, runs, false).await?;
-        let rows = match loader {
-            Some(loader) => Some((Merge::open(path_of, runs, true).await?, loader)),
+        let rows = match table {
+            Some(table) => Some(RowsReading {
+                merge: Merge::open(path_of, runs, true).await?,
+                loader: table.loader(),
+                table,
+            }),
             None => None,
         };
         Ok(Self {
@@ -79,42 +94,60 @@ impl Reading {
         })
     }
 
-    /// Entries and rows by turns, so that both shards have work.
-    async fn next(&mut self) -> Result<Vec<Stretch>, CheckpointError> {
-        let mut all = Vec::new();
+    /// Entries, and at least as many rows, so that both shards have work.
+    async fn next(&mut self, mut entries: Vec<u8>) -> Result<Stretch, CheckpointError> {
+        entries.clear();
+        let mut count = 0;
         if let Some(merge) = &mut self.entries {
-            let entries = entries(merge).await?;
-            match entries.is_empty() {
-                true => self.entries = None,
-                false => all.push(Stretch::Entries(entries)),
+            count = read_entries(merge, &mut entries).await?;
+            if count == 0 {
+                self.entries = None;
             }
         }
-        if let Some((merge, loader)) = &mut self.rows {
-            match rows(merge, loader).await? {
-                Some(loaded) => all.push(Stretch::Rows(loaded)),
-                None => self.rows = None,
+        let mut whole = None;
+        let mut read = 0;
+        while let Some(rows) = &mut self.rows {
+            match read_rows(&mut rows.merge, &rows.loader).await? {
+                Some(more) => {
+                    read += more.count();
+                    rows.table.load(more);
+                }
+                None => whole = self.rows.take().map(|rows| rows.table),
+            }
+            if read >= count {
+                break;
             }
         }
-        Ok(all)
+        let table = whole
+            .as_ref()
+            .or(self.rows.as_ref().map(|rows| &rows.table));
+        Ok(Stretch {
+            rows_bytes: table.map_or(0, |table| table.bytes()),
+            is_last: self.entries.is_none() && self.rows.is_none(),
+            rows: whole,
+            entries,
+        })
     }
 }
 
-async fn entries(merge: &mut Merge) -> Result<Vec<u8>, CheckpointError> {
-    let mut entries = Vec::new();
-    let mut count = 0_usize;
+/// Says how many.
+async fn read_entries(merge: &mut Merge, entries: &mut Vec<u8>) -> Result<usize, CheckpointError> {
+    let (mut count, mut looked) = (0, 0);
     while entries.len() < STRETCH_BYTES {
         let Some((_, value)) = merge.next().await? else {
             break;
         };
-        if value.is_some() {
+        let is_there = value.is_some();
+        if is_there {
             entries.extend_from_slice(merge.found());
+            count += 1;
         }
-        pause(&mut count).await;
+        pause(&mut looked).await;
     }
-    Ok(entries)
+    Ok(count)
 }
 
-async fn rows(merge: &mut Merge, loader: &Loader) -> Result<Option<Loaded>, CheckpointError> {
+async fn read_rows(merge: &mut Merge, loader: &Loader) -> Result<Option<Loaded>, CheckpointError> {
     let mut rows = Rows::default();
     let mut count = 0_usize;
     while !rows.is_full() {
@@ -172,14 +205,14 @@ async fn pause(count: &mut usize) {
     }
 }
 
-/// The next stretches, made ready while those before are put in their places; none at the end.
-fn ahead(on: ShardId, id: u64) -> JoinHandle<Result<Vec<Stretch>, CheckpointError>> {
+/// The next stretch, made ready while the one before is put in its place; it takes the memory of an earlier one.
+fn ahead(on: ShardId, id: u64, memory: Vec<u8>) -> JoinHandle<Result<Stretch, CheckpointError>> {
     let there = move || async move {
         let readings = Readings::here();
         let reading = readings.0.borrow_mut().remove(&id);
         let mut reading = reading.expect("it was opened, and one asks at a time");
-        let next = reading.next().await?;
-        if !next.is_empty() {
+        let next = reading.next(memory).await?;
+        if !next.is_last {
             readings.0.borrow_mut().insert(id, reading);
         }
         Ok(next)
@@ -215,54 +248,78 @@ impl Engine {
             runs.pop();
         }
         // The largest has nearly all that there is, and nothing twice.
-        if let Some(largest) = runs.iter().max_by_key(|run| run.bytes) {
-            make_room(&mut pipeline, largest);
+        let largest = runs.iter().max_by_key(|run| run.bytes).cloned();
+        let mut table = relation.with_arrangement(|rows| Box::new(rows.emptied()));
+        if let Some(largest) = &largest {
+            make_room(&mut pipeline, table.as_deref_mut(), largest);
         }
-        let loader = relation.with_arrangement(|rows| rows.loader());
         let open = move || async move {
-            let reading = Reading::open(&dir, id, &runs, loader).await?;
+            let reading = Reading::open(&dir, id, &runs, table).await?;
             Readings::here().0.borrow_mut().insert(id, reading);
             Ok::<(), CheckpointError>(())
         };
         runtime::invoke_on(on, Class::Streams, "restore", open).await?;
-        let mut coming = ahead(on, id);
-        loop {
-            let stretches = coming.await.expect("nobody ends it early");
-            let stretches = stretches.map_err(of_relation)?;
-            if stretches.is_empty() {
-                break;
+        let mut coming = Some(ahead(on, id, Vec::with_capacity(STRETCH_BYTES)));
+        let taken = self.take_stretches(&mut pipeline, &mut coming, on).await;
+        if let Err(error) = taken {
+            // What is read by then goes as well.
+            if let Some(coming) = coming {
+                drop(coming.await);
             }
-            coming = ahead(on, id);
+            let close = move || async move { drop(Readings::here().0.borrow_mut().remove(&id)) };
+            runtime::invoke_on(on, Class::Streams, "restore", close).await;
+            return Err(match error {
+                EngineError::Checkpoint(error) => of_relation(error).into(),
+                other => other,
+            });
+        }
+        pipeline.restore_positions(state, self.planted);
+        Ok(pipeline)
+    }
+
+    /// Takes stretches, and asks for others, until the last.
+    async fn take_stretches(
+        &self,
+        pipeline: &mut Pipeline,
+        coming: &mut Option<JoinHandle<Result<Stretch, CheckpointError>>>,
+        on: ShardId,
+    ) -> Result<(), EngineError> {
+        let relation = pipeline.relation.clone();
+        let making = relation.making();
+        let mut memory = Vec::with_capacity(STRETCH_BYTES);
+        while let Some(next) = coming.take() {
+            let stretch = next.await.expect("nobody ends it early")?;
+            if !stretch.is_last {
+                *coming = Some(ahead(on, relation.id, memory));
+            }
             // It is asked for before the work here begins.
             runtime::yield_now().await;
-            for stretch in stretches {
-                match stretch {
-                    Stretch::Entries(entries) => {
-                        let restored = put_entries(&mut pipeline, &entries).await;
-                        restored.map_err(|found| of_relation(CheckpointError::Row { found }))?;
-                    }
-                    Stretch::Rows(rows) => relation.load(rows),
-                }
+            making.set(stretch.rows_bytes);
+            if let Some(rows) = stretch.rows {
+                making.set(0);
+                relation.set_arrangement(*rows);
             }
+            let put = put_entries(pipeline, &stretch.entries).await;
+            put.map_err(|found| CheckpointError::Row { found })?;
+            memory = stretch.entries;
             pipeline.note_state();
             self.budget.check().map_err(|error| EngineError::Budget {
                 relation: relation.name.clone(),
                 error,
             })?;
         }
-        pipeline.restore_positions(state, self.planted);
-        Ok(pipeline)
+        Ok(())
     }
 }
 
 /// Tables that grow as they are filled are copied again and again. A length that no disk has is not believed.
-fn make_room(pipeline: &mut Pipeline, run: &Run) {
+fn make_room(pipeline: &mut Pipeline, mut rows: Option<&mut Arrangement>, run: &Run) {
     for held in &run.tables {
         let most = run.bytes / runs::ENTRY_BYTES_MIN;
         let entries = held.entries.min(most) as usize;
-        match NodeId(held.node as usize) {
-            runs::ROWS => pipeline.relation.reserve(entries),
-            node => pipeline.reserve(node, held.table, entries),
+        match (NodeId(held.node as usize), &mut rows) {
+            (runs::ROWS, Some(rows)) => rows.reserve(entries),
+            (node, _) => pipeline.reserve(node, held.table, entries),
         }
     }
 }

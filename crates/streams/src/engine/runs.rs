@@ -10,8 +10,8 @@
 //! full and no more than a millisecond's work at a stretch, and their memory is used again.
 //!
 //! # Limits
-//! A block's length is refused before anything is allocated for it. Reading many pieces at once takes `READ_BYTES` of memory
-//! in all, and a block of each.
+//! A block's length is refused before anything is allocated for it. Reading many pieces at once takes twice `READ_BYTES` of
+//! memory in all, and two blocks of each.
 
 mod compaction;
 mod merge;
@@ -253,6 +253,8 @@ struct Cursor {
     end: u64,
     /// Blocks, the first of them begun.
     buf: BufMut,
+    /// For what is read next.
+    spare: BufMut,
     /// How much more is read at a time.
     stretch: usize,
     /// Where the present block's payload ends.
@@ -276,6 +278,7 @@ impl Cursor {
             from,
             end,
             buf: BufMut::with_capacity(0),
+            spare: BufMut::with_capacity(0),
             stretch,
             block_end: 0,
             entry: Span::default(),
@@ -343,31 +346,27 @@ impl Cursor {
 
     /// Lets the blocks go that are passed, and reads on: the next block has so many bytes at least.
     async fn read(&mut self, count: usize) -> Result<(), CheckpointError> {
-        let kept = self.block_end;
-        let mut rest = BufMut::with_capacity(0);
-        std::mem::swap(&mut rest, &mut self.buf);
-        let left = rest.len() - kept;
-        let missing = count.saturating_sub(left).max(self.stretch) as u64;
+        let left = &self.buf[self.block_end..];
+        let missing = count.saturating_sub(left.len()).max(self.stretch) as u64;
         let more = missing.min(self.end - self.from) as usize;
-        if left + more < count {
-            self.buf = rest;
-            return Err(self.damaged(kept, "more bytes"));
+        let wanted = left.len() + more;
+        if wanted < count {
+            return Err(self.damaged(self.block_end, "more bytes"));
         }
-        let read = BufMut::with_capacity(more);
-        let (outcome, read) = self.file.read_at(FilePos(self.from), read, more).await;
+        // Memory that has been used before need not be cleared again.
+        let mut next = std::mem::replace(&mut self.spare, BufMut::with_capacity(0));
+        next.clear();
+        if next.capacity() < wanted {
+            next = BufMut::with_capacity(wanted);
+        }
+        next.extend_from_slice(left);
+        let (outcome, next) = self.file.read_behind(FilePos(self.from), next, more).await;
         outcome.map_err(|error| CheckpointError::io(&self.path, &error))?;
-        if read.len() < more {
+        if next.len() < wanted {
             return Err(self.damaged(0, "more bytes"));
         }
         self.from += more as u64;
-        self.buf = if left == 0 {
-            read
-        } else {
-            let mut joined = BufMut::with_capacity(left + more);
-            joined.extend_from_slice(&rest[kept..]);
-            joined.extend_from_slice(&read);
-            joined
-        };
+        self.spare = std::mem::replace(&mut self.buf, next);
         self.entry = Span::default();
         self.block_end = 0;
         Ok(())

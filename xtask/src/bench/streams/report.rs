@@ -76,7 +76,7 @@ visible; at half of that, {} a second:
 | look-up of one key, prepared, on one connection | {} |
 | from a record's sending to the changed row at a subscriber | {} |
 
-After kill -9 with {:.0} MiB of state ({} keys) the node was ready {:.1} s after its start and had answered {:.1} s after it.
+After kill -9 with {:.0} MiB of state, operators' and rows ({} keys), the node was ready {:.1} s after its start and had answered {:.1} s after it.
 ",
         served.records_per_s,
         served.paced_per_s,

@@ -30,9 +30,9 @@ const LOOK_UP_EVERY: Duration = Duration::from_millis(2);
 const SETTLES: Duration = Duration::from_secs(2);
 /// One key in so many has its changes listened to.
 const PROBED: u64 = 1_000;
-/// Of the restart's view. One key and its record take some 140 bytes of state.
+/// Of the restart's view, its operators' and its rows. One key and its record take some 250 bytes of both.
 const STATE_BYTES: u64 = 1 << 30;
-const RECORDS_PER_STEP: u64 = 1_000_000;
+const RECORDS_PER_STEP: u64 = 500_000;
 
 /// The figures; times in milliseconds.
 pub struct Served {
@@ -205,7 +205,7 @@ fn look_up(sql: &mut Client, end: Instant) -> Result<Spread> {
 fn grow(node: &Node, loader: &Loader, sql: &mut Client) -> Result<(u64, u64)> {
     sql.batch_execute("DROP MATERIALIZED VIEW served_keys; DROP MATERIALIZED VIEW served_probes")?;
     let topic = "served_large";
-    let most = 30 * RECORDS_PER_STEP;
+    let most = 60 * RECORDS_PER_STEP;
     let mut keys = 0;
     loop {
         let load = Pace {
@@ -235,8 +235,7 @@ fn grow(node: &Node, loader: &Loader, sql: &mut Client) -> Result<(u64, u64)> {
 }
 
 fn state_bytes(sql: &mut Client, pipeline: &str) -> Result<u64> {
-    let question =
-        "SELECT CAST(sum(state_bytes) AS BIGINT) FROM forebay.operators WHERE pipeline = $1";
+    let question = "SELECT state_bytes + rows_bytes FROM forebay.pipelines WHERE name = $1";
     let row = sql.query_one(question, &[&pipeline])?;
-    Ok(row.get::<_, Option<i64>>(0).unwrap_or(0).max(0) as u64)
+    Ok(row.get::<_, i64>(0).max(0) as u64)
 }

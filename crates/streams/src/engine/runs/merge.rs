@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{engine::checkpoint::CheckpointError, graph::StateKey};
 
+/// More at once is no faster.
+const STRETCH_BYTES_MAX: usize = 1 << 20;
+
 /// See the module head.
 pub struct Merge {
     /// From the oldest to the newest.
@@ -31,7 +34,7 @@ impl Merge {
     ) -> Result<Self, CheckpointError> {
         let pieces = runs.iter().flat_map(|run| &run.pieces);
         let count = pieces.filter(|piece| piece.has_rows == has_rows).count();
-        let stretch = (READ_BYTES / count.max(1)).clamp(BLOCK_BYTES, READ_BYTES / 8);
+        let stretch = (READ_BYTES / count.max(1)).clamp(BLOCK_BYTES, STRETCH_BYTES_MAX);
         let mut merge = Self {
             cursors: Vec::new(),
             heap: Vec::new(),
