@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod class;
 pub mod fs;
+pub mod host;
 pub mod net;
 pub mod process;
 pub mod signal;

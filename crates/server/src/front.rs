@@ -145,6 +145,7 @@ impl Front {
         #[cfg(feature = "pipelines")]
         let thread = thread.stack_size(sql::STACK_BYTES);
         let thread = thread.spawn(move || {
+            runtime::host::run_in_short_turns();
             executor.block_on(async {
                 // Dropped with the executor, and every connection with it.
                 let connections = here.connections.clone();
