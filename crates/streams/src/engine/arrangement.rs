@@ -47,6 +47,8 @@ use index::Index;
 
 /// Chunks are not merged beyond: a merge is work at a stretch.
 const CHUNK_ROWS_MAX: usize = 4 << 10;
+/// Neither beyond so much memory: a column of text has room for two gigabytes.
+const CHUNK_BYTES_MAX: usize = 16 << 20;
 
 /// Chunks of more rows are written anew once most of them are dead.
 const SPARSE_ROWS_MIN: usize = 64;
@@ -397,7 +399,10 @@ impl Arrangement {
         let mut places = vec![None; weights.len()];
         let there = self.keys_at(guesses.iter().map(|(_, place)| *place));
         for (at, (row, place)) in guesses.into_iter().enumerate() {
-            places[row] = match there.row(at) == keys.row(row) {
+            let is_there = there
+                .as_ref()
+                .is_some_and(|there| there.row(at) == keys.row(row));
+            places[row] = match is_there {
                 true => Some(place),
                 false => self.place_of(keys.row(row)),
             };
@@ -405,8 +410,8 @@ impl Arrangement {
         places
     }
 
-    /// The keys of rows that are there, encoded.
-    fn keys_at(&self, places: impl ExactSizeIterator<Item = Place>) -> Encoded {
+    /// The keys of rows that are there, encoded; `None` if they are more than a column has room for.
+    fn keys_at(&self, places: impl ExactSizeIterator<Item = Place>) -> Option<Encoded> {
         let count = places.len();
         let mut numbers = BTreeMap::new();
         let mut chunks = Vec::new();
@@ -423,15 +428,13 @@ impl Arrangement {
                 .iter()
                 .map(|rows| rows.column(*at).as_ref())
                 .collect();
-            interleave(&of_chunks, &rows).expect("places lie in their chunks")
+            interleave(&of_chunks, &rows).ok()
         };
-        match count {
-            0 => Encoded::default(),
-            _ => {
-                let columns: Vec<ArrayRef> = self.key.iter().map(column).collect();
-                self.codec.encode(&columns, count)
-            }
+        if count == 0 {
+            return None;
         }
+        let columns: Option<Vec<ArrayRef>> = self.key.iter().map(column).collect();
+        Some(self.codec.encode(&columns?, count))
     }
 
     /// Adds to the weight of a living row, and says what it is then; `None` where there is none, or none so often. `place` is
@@ -508,8 +511,9 @@ impl Arrangement {
         let [.., older, newer] = &self.chunks[..] else {
             return false;
         };
+        let is_large = older.bytes + newer.bytes > CHUNK_BYTES_MAX;
         let (older, newer) = (older.living, newer.living);
-        if older + newer > CHUNK_ROWS_MAX || older > newer * 2 {
+        if is_large || older + newer > CHUNK_ROWS_MAX || older > newer * 2 {
             return false;
         }
         self.replace(self.chunks.len() - 2, self.chunks.len());

@@ -134,6 +134,50 @@ fn changes_add_up_as_a_model_says() {
 }
 
 /// Random changes: an index finds what a look at all rows does.
+/// All of an epoch's changes are made ready before the first of them is applied.
+#[test]
+fn changes_that_are_prepared_together_follow_each_other() {
+    for key in [Some(&[0][..]), None] {
+        let mut rows = Arrangement::new(schema(), key);
+        apply(&mut rows, &delta(&[(1, 10, 1), (2, 20, 1)])).expect("all of it comes");
+        let changes = [
+            // Its row is found where it is, the next one's where that was, or came to be meanwhile.
+            delta(&[(1, 10, -1), (1, 11, 1)]),
+            delta(&[(1, 11, -1), (1, 10, 1), (3, 30, 1)]),
+            delta(&[(1, 10, -1), (3, 30, -1), (1, 12, 1), (2, 20, -1)]),
+            delta(&[(2, 20, 1)]),
+        ];
+        let prepared: Vec<Prepared> = changes.iter().map(|change| rows.prepare(change)).collect();
+        for change in &prepared {
+            rows.apply(change).expect("what goes has come");
+        }
+        while rows.tidy() {}
+        let expected = BTreeMap::from([((1, 12), 1), ((2, 20), 1)]);
+        assert_eq!(contents(&rows.rows()), expected);
+        let twice = delta(&[(2, 20, -1)]);
+        let twice = [rows.prepare(&twice), rows.prepare(&twice)];
+        assert_eq!(rows.apply(&twice[0]), Ok(()));
+        assert_eq!(rows.apply(&twice[1]), Err(NotThere));
+    }
+}
+
+/// A column of text ends at two gigabytes.
+#[test]
+fn chunks_of_much_text_are_not_merged() {
+    let text = Field::new("text", DataType::Utf8, true);
+    let schema = Arc::new(Schema::new(vec![text]));
+    let mut rows = Arrangement::new(schema.clone(), None);
+    let mut add = |letter: &str, bytes: usize| {
+        let text = arrow_array::StringArray::from(vec![letter.repeat(bytes)]);
+        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(text)]);
+        apply(&mut rows, &Delta::insert(batch.expect("one column"))).expect("it comes");
+        rows.rows().batches().len()
+    };
+    let half = CHUNK_BYTES_MAX / 2;
+    assert_eq!([add("a", half), add("b", half)], [1, 2]);
+    assert_eq!([add("c", 1), add("d", 1)], [3, 3]);
+}
+
 #[test]
 fn an_index_finds_what_a_look_at_all_rows_does() {
     for has_key in [false, true] {
