@@ -91,6 +91,7 @@ pub const UNSAFE_FILES: &[&str] = &[
     "crates/runtime/src/clock.rs",
     "crates/runtime/src/epoll.rs",
     "crates/runtime/src/fatal.rs",
+    "crates/runtime/src/host.rs",
     "crates/runtime/src/mesh.rs",
     "crates/runtime/src/mesh/ring.rs",
     "crates/runtime/src/offload.rs",

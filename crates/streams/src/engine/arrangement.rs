@@ -470,7 +470,8 @@ impl Arrangement {
             let found = self.places.find_entry(hash, |other| {
                 (other.chunk, other.slot) == (place.chunk, place.slot)
             });
-            drop(found.expect("every living row has its place").remove());
+            let found = found.expect("every living row has its place");
+            let _ = found.remove();
         }
         Some(now)
     }

@@ -29,7 +29,7 @@ pub(super) enum Step {
 /// See the module head.
 pub(super) struct Plan {
     /// By tag.
-    steps: [Step; TAGS],
+    steps: Box<[Step; TAGS]>,
     /// By number.
     dense: Vec<Option<Action>>,
     /// Those of higher numbers, sorted.
@@ -88,7 +88,7 @@ impl Default for Plan {
             _ => Step::Any,
         });
         Self {
-            steps,
+            steps: Box::new(steps),
             dense: Vec::new(),
             sparse: Vec::new(),
             defaults: Vec::new(),
