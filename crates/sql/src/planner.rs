@@ -12,6 +12,7 @@ mod definition;
 mod engine;
 mod explain;
 mod expression;
+mod filters;
 mod interval;
 mod light;
 mod lookups;

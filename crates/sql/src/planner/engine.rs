@@ -27,7 +27,6 @@ use datafusion_optimizer::{
     optimize_projections::OptimizeProjections,
     optimize_unions::OptimizeUnions,
     propagate_empty_relation::PropagateEmptyRelation,
-    push_down_filter::PushDownFilter,
     rewrite_set_comparison::RewriteSetComparison,
     scalar_subquery_to_join::ScalarSubqueryToJoin,
     simplify_expressions::SimplifyExpressions,
@@ -37,7 +36,7 @@ use datafusion_sql::{
     sqlparser::ast,
 };
 
-use super::{context::Context, correlated, names, semantics, unknown_parameter};
+use super::{context::Context, correlated, filters::PushDown, names, semantics, unknown_parameter};
 use crate::{backend::SqlError, catalog::Catalog};
 
 pub(super) static OPTIONS: LazyLock<Arc<ConfigOptions>> = LazyLock::new(|| {
@@ -121,7 +120,7 @@ pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
             Arc::new(EliminateCrossJoin::new()),
             Arc::new(PropagateEmptyRelation::new()),
             Arc::new(EliminateOuterJoin::new()),
-            Arc::new(PushDownFilter::new()),
+            Arc::new(PushDown::new()),
             Arc::new(EliminateGroupByConstant::new()),
             Arc::new(OptimizeProjections::new()),
         ],

@@ -4,6 +4,7 @@ mod changes;
 mod database;
 mod errors;
 mod exactness;
+mod filters;
 mod limits;
 mod lookups;
 mod memory;
