@@ -21,7 +21,7 @@ use crate::{
     backend::SqlError,
     column_type::canonical,
     error::sqlstate,
-    planner::{Bindings, Planned},
+    planner::{Bindings, Planned, floats},
 };
 
 /// Rows an answer holds at most before it is refused.
@@ -318,7 +318,7 @@ fn order_of(all: &RecordBatch, order: &[SortKey]) -> Result<Option<UInt32Array>,
     let keys: Vec<SortColumn> = order
         .iter()
         .map(|key| SortColumn {
-            values: all.column(key.column).clone(),
+            values: floats::unsigned(all.column(key.column)),
             options: Some(SortOptions {
                 descending: key.descending,
                 nulls_first: key.nulls_first,

@@ -6,7 +6,7 @@ mod bounded;
 pub mod cast;
 pub mod clock;
 
-mod define;
+pub(crate) mod define;
 mod format;
 mod json;
 mod operators;

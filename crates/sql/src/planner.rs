@@ -13,6 +13,7 @@ mod engine;
 mod explain;
 mod expression;
 mod filters;
+pub mod floats;
 mod interval;
 mod light;
 mod lookups;
@@ -177,16 +178,14 @@ impl Planned {
                 Ok(ScalarAndMetadata::new(value?, None))
             })
             .collect::<Result<_, SqlError>>()?;
-        let with_values = |logical: &LogicalPlan| match values.is_empty() {
-            true => Ok(logical.clone()),
-            false => logical
-                .clone()
-                .with_param_values(ParamValues::List(values.clone())),
-        };
         let optimized = match &template.optimized {
-            Some(optimized) => engine::simplified(with_values(optimized)?)?,
+            Some(optimized) => light::with_values(optimized, &values)?,
             None => {
-                let logical = with_values(&template.logical)?;
+                let logical = template.logical.clone();
+                let logical = match values.is_empty() {
+                    true => logical,
+                    false => logical.with_param_values(ParamValues::List(values))?,
+                };
                 engine::optimized(semantics::with_clock(logical, bindings.now_us)?)?
             }
         };

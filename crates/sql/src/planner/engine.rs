@@ -127,11 +127,6 @@ pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
     )
 }
 
-/// What was optimized while it had parameters, with values in their place.
-pub fn simplified(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
-    by_rules(logical, vec![Arc::new(SimplifyExpressions::new())])
-}
-
 fn by_rules(
     logical: LogicalPlan,
     rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,

@@ -15,7 +15,7 @@ use datafusion_expr::{
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use streams::{Expression, ExpressionRef, Fault, expression::Column};
 
-use super::engine::OPTIONS;
+use super::{engine::OPTIONS, floats};
 use crate::{backend::SqlError, error::evaluation_fault, functions::spread};
 
 /// An expression over rows, and the type of what it gives.
@@ -52,7 +52,8 @@ pub fn physical(expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physical
     let mut props = ExecutionProps::new();
     props.config_options = Some(OPTIONS.clone());
     let context = PhysicalPlanningContext::default();
-    Ok(create_physical_expr(expression, schema, &props, &context)?)
+    let expression = floats::compared(expression.clone(), schema)?;
+    Ok(create_physical_expr(&expression, schema, &props, &context)?)
 }
 
 /// The query engine's own, where it is one.
