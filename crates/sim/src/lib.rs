@@ -19,5 +19,6 @@ pub mod storage_run;
 mod storage_work;
 pub mod streams_checker;
 pub mod streams_node;
+pub mod streams_rows;
 pub mod streams_run;
 mod trace_checker;

@@ -9,11 +9,7 @@ use std::{
     time::Duration,
 };
 
-use arrow_array::{
-    Array, Int32Array, Int64Array, RecordBatch,
-    cast::AsArray,
-    types::{Decimal128Type, Int32Type, Int64Type},
-};
+use arrow_array::{Array, Int32Array, Int64Array, RecordBatch};
 use base::{Offset, PartitionIndex, PartitionKey, TimestampMs};
 use broker::{Broker, open::leading_shard};
 use kafka::batch::{self, BatchBuilder, Compression};
@@ -22,7 +18,7 @@ use server::pipelines::{self, BrokerTopics};
 use sql::{catalog::Catalog, planner, statement};
 use streams::{
     Definition, Delta,
-    engine::{Engine, NewRelation, PlantedBugs, QuestionError, ReadAt, RowsOf, Snapshot},
+    engine::{Engine, NewRelation, PlantedBugs, QuestionError, ReadAt, Snapshot},
     log::{Extent, LocalFuture, LogError, TopicLog, TopicShape},
     source::{Decoded, SourceReader},
 };
@@ -30,6 +26,7 @@ use streams::{
 use crate::{
     node_plan::NodePlan,
     streams_checker::{Content, LARGE_MIN, Oracle, Record, Transfer, WINDOW_MS},
+    streams_rows::columns,
 };
 
 const TOPIC: &str = "transfers";
@@ -597,6 +594,20 @@ async fn read(shared: Rc<Shared>, engine: Rc<Engine>) {
         check_answer(&shared, &ask(&engine).await);
         let think = runtime::random_u64() % (shared.think_ms * 4000);
         runtime::sleep(Duration::from_micros(think)).await;
+        look_up(&shared, &engine);
+    }
+}
+
+/// Looks all accounts up as other threads do, whatever the engine is at.
+fn look_up(shared: &Shared, engine: &Engine) {
+    let accounts: Arc<dyn Array> = Arc::new(Int32Array::from_iter_values(0..ACCOUNTS as i32));
+    if let Some(found) = engine.views().lookup("balances", &[0], &[accounts]) {
+        let balances = columns(&found, "balances");
+        let sum = |at: usize| balances.iter().filter_map(|row| row[at]).sum::<i128>();
+        assert_eq!(sum(1), 0, "looked up half an epoch, {}", found.epoch);
+        let shown = u64::try_from(sum(2) / 2).expect("counts are not negative");
+        let before = shared.shown.replace(shown);
+        assert!(shown >= before, "looked up an older epoch");
     }
 }
 
@@ -606,42 +617,7 @@ async fn ask(engine: &Engine) -> Snapshot {
     asked.expect("views are read while the node is up")
 }
 
-/// Rows as integers, whatever integers they are; null for what is none.
-#[must_use]
-pub fn columns(snapshot: &Snapshot, name: &str) -> Vec<Vec<Option<i128>>> {
-    let batches = match &snapshot.rows[name] {
-        RowsOf::View(rows) => rows.batches(),
-        RowsOf::Source(deltas) => deltas.iter().map(|delta| delta.rows().clone()).collect(),
-    };
-    batches.iter().flat_map(integers).collect()
-}
-
-/// Rows of one batch likewise.
-#[must_use]
-pub fn integers(batch: &RecordBatch) -> Vec<Vec<Option<i128>>> {
-    let row = |row| {
-        let columns = batch.columns().iter();
-        columns
-            .map(|column| integer(column.as_ref(), row))
-            .collect()
-    };
-    (0..batch.num_rows()).map(row).collect()
-}
-
-fn integer(column: &dyn Array, row: usize) -> Option<i128> {
-    if column.is_null(row) {
-        return None;
-    }
-    if let Some(integers) = column.as_primitive_opt::<Int64Type>() {
-        return Some(i128::from(integers.value(row)));
-    }
-    if let Some(integers) = column.as_primitive_opt::<Int32Type>() {
-        return Some(i128::from(integers.value(row)));
-    }
-    let decimals = column.as_primitive_opt::<Decimal128Type>();
-    decimals.map(|decimals| decimals.value(row))
-}
-
+/// What every answer must say.
 fn windows(answer: &Snapshot) -> Vec<(i128, i128, i128)> {
     let rows = columns(answer, "windows");
     let rows = rows.iter().map(|row| {
@@ -651,7 +627,6 @@ fn windows(answer: &Snapshot) -> Vec<(i128, i128, i128)> {
     rows.collect()
 }
 
-/// What every answer must say.
 fn check_answer(shared: &Shared, answer: &Snapshot) {
     shared.answers.set(shared.answers.get() + 1);
     let balances = columns(answer, "balances");

@@ -19,7 +19,7 @@
 //! nothing else needs to be kept; what sinks put out goes through the outbox (`sink`).
 //!
 //! # Yields
-//! Between chunks of work. While rows are applied to views (`applying`) readers wait, also for a checkpoint that must have them.
+//! Between chunks of work. While rows are applied to views (`showing`) readers wait, also for a checkpoint that must have them.
 //!
 //! # Limits
 //! `RECORDS_PER_EPOCH` of each partition; subscribers are ended when they are `CHANGES_MAX` epochs behind; memory of all
@@ -40,6 +40,8 @@ mod report;
 mod restore;
 mod runs;
 mod saving;
+mod shared;
+mod showing;
 mod sink;
 pub mod store;
 #[cfg(test)]
@@ -51,6 +53,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -61,7 +64,6 @@ use runtime::{
 };
 
 use crate::{Definition, format::Known, log::TopicLog};
-use arrangement::NotThere;
 use budget::Budget;
 pub use budget::OverBudget;
 use checkpoint::{Checkpoint, CheckpointDir, PipelineState};
@@ -80,6 +82,7 @@ use replace::Beside;
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 use runs::{Buffers, Compaction, Merged};
 use saving::Saving;
+pub use shared::Views;
 use store::{RunStore, StateStore, Stores};
 use waiting::Turn;
 
@@ -150,6 +153,8 @@ pub struct Engine {
     /// For what checkpoints write.
     buffers: Buffers,
     relations: RefCell<BTreeMap<String, Rc<Relation>>>,
+    /// Their rows, for other threads.
+    views: Arc<Views>,
     /// Made, and not yet worked on by the loop.
     joining: RefCell<Vec<Pipeline>>,
     leaving: RefCell<BTreeSet<u64>>,
@@ -315,6 +320,7 @@ impl Engine {
             stores,
             buffers: Buffers::default(),
             relations: RefCell::default(),
+            views: Arc::default(),
             joining: RefCell::default(),
             leaving: RefCell::default(),
             reserved: RefCell::default(),
@@ -461,7 +467,7 @@ impl Engine {
                     self.checkpoint(&mut stream).await;
                 }
             }
-            self.applying.set(false);
+            self.end_applying();
             self.make_report(&stream, &seen);
             seen_before.clone_from(&seen);
             self.progressed.notify_all();
@@ -504,6 +510,7 @@ impl Engine {
             self.checkpoint(&mut stream).await;
         }
         self.stopping.set(true);
+        self.views.close();
         self.stopped.notify_all();
         self.progressed.notify_all();
     }
@@ -647,17 +654,6 @@ impl Engine {
         }
     }
 
-    /// Lets readers see an epoch.
-    async fn show(&self, stream: &mut Stream, number: u64, now: i64) {
-        self.apply(&mut stream.pipelines, number).await;
-        if stream.saves_all {
-            stream.forget_unsaved();
-        }
-        let_go_of_failed(stream);
-        self.epoch.set(number);
-        self.now.set(now);
-    }
-
     /// Up to where this epoch reads every partition, and the high watermarks.
     async fn cut(&self, pipelines: &mut [Pipeline], records_max: i64) -> Cut {
         let mut furthest: BTreeMap<PartitionKey, Offset> = BTreeMap::new();
@@ -706,66 +702,11 @@ impl Engine {
         }
     }
 
-    /// Lets readers see what the epoch has changed, as soon as `applying` says no more that they have to wait.
-    async fn apply(&self, pipelines: &mut [Pipeline], number: u64) {
-        let _turn = self.rows_turn.take().await;
-        let mut prepared = Vec::new();
-        for pipeline in pipelines.iter() {
-            let mut changes = Vec::new();
-            for delta in &pipeline.output {
-                changes.extend(pipeline.relation.prepare(delta));
-                if runtime::should_yield() {
-                    runtime::yield_now().await;
-                }
-            }
-            prepared.push(changes);
-        }
-        self.applying.set(true);
-        self.end_swaps(pipelines).await;
-        for (pipeline, changes) in pipelines.iter_mut().zip(prepared) {
-            let told = pipeline.told();
-            pipeline.forget_difference();
-            let output = std::mem::take(&mut pipeline.output);
-            if output.is_empty() && told.is_empty() {
-                continue;
-            }
-            // What was put out is gone from where it came: rows that do not fit leave a view that is right no more.
-            let mut changes = changes.into_iter();
-            while pipeline.relation.failure().is_none()
-                && let Some(change) = changes.next()
-            {
-                if let Err(NotThere) = pipeline.relation.apply(&change) {
-                    pipeline.relation.fail(&NotThere.to_string());
-                }
-                if let Err(error) = self.budget.check() {
-                    pipeline.relation.fail(&error.to_string());
-                }
-                if runtime::should_yield() {
-                    runtime::yield_now().await;
-                }
-            }
-            if pipeline.relation.failure().is_some() {
-                continue;
-            }
-            pipeline.relation.tell(number, &told);
-            if pipeline.relation.keeps_rows() && !pipeline.swap.is_beside {
-                pipeline.unsaved.extend(output);
-            }
-        }
-    }
-
-    /// Puts in order what an epoch has changed, once readers see it.
-    async fn tidy(&self, pipelines: &[Pipeline]) {
-        let _turn = self.rows_turn.take().await;
-        for pipeline in pipelines {
-            pipeline.relation.tidy().await;
-        }
-    }
-
     /// Saves everything and ends the loop.
     pub async fn stop(&self) {
         let stopped = self.stopped.notified();
         if !self.stopping.replace(true) {
+            self.views.close();
             self.wake.notify_all();
             stopped.await;
         }

@@ -27,7 +27,7 @@ use sql::{
 };
 use streams::{
     Definition, Delta,
-    engine::{Engine, NewRelation, QuestionError, RowsOf},
+    engine::{Engine, NewRelation, QuestionError, RowsOf, Views},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -49,6 +49,8 @@ pub struct NodeBackend {
     catalog: Mutex<Arc<Catalog>>,
     /// Why the engine did not start, if it did not: the answer to whatever it is asked. The log is served all the same.
     failure: Option<String>,
+    /// What is found without asking the engine.
+    views: Arc<Views>,
     permits: Permits,
     /// For what makes or changes relations.
     changing: Arc<Semaphore>,
@@ -138,17 +140,22 @@ impl NodeBackend {
             set => usize::try_from(set).unwrap_or(usize::MAX),
         };
         let unread = schemas.check().err().filter(|_| name_writers(&relations));
-        let failure = match unread {
+        let started = match unread {
             // Records would be skipped that hold rows, and never be read again.
-            Some(unread) => Some(unread.to_string()),
+            Some(unread) => Err(unread.to_string()),
             None => {
                 let start = move || async move {
                     let started = start_on_shard(relations, permitted).await;
-                    started.map(drop).map_err(|error| error.to_string())
+                    let views = started.map(|engine| engine.views());
+                    views.map_err(|error| error.to_string())
                 };
                 let started = shards.call(engine, Class::Admin, "start streams", start);
-                started.await.err()
+                started.await
             }
+        };
+        let (views, failure) = match started {
+            Ok(views) => (views, None),
+            Err(error) => (Arc::default(), Some(error)),
         };
         if let Some(error) = &failure {
             tracing::error!(error, "the stream engine does not start");
@@ -159,6 +166,7 @@ impl NodeBackend {
             schemas,
             catalog: Mutex::new(Arc::new(catalog)),
             failure,
+            views,
             permits: Permits::new(memory_bytes),
             changing: Arc::new(Semaphore::new(CHANGING_MAX)),
             dropping: Arc::new(Semaphore::new(DROPPING_MAX)),
@@ -613,6 +621,9 @@ impl Backend for NodeBackend {
         keys: RecordBatch,
     ) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
         Box::pin(async move {
+            if let Some(found) = self.views.lookup(&relation, &columns, keys.columns()) {
+                return Ok(snapshot(found));
+            }
             let found = self.ask("lookup", |engine| async move {
                 let keys = keys.columns();
                 engine.lookup(&relation, &columns, keys).await

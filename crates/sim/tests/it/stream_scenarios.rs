@@ -13,7 +13,8 @@ use runtime::sim::{HostId, Sim, SimConfig};
 use server::pipelines::BrokerTopics;
 use sim::{
     node_plan::{NodeBugs, NodePlan},
-    streams_node::{append_values, columns, define, read_topic},
+    streams_node::{append_values, define, read_topic},
+    streams_rows::{columns, integers},
 };
 use streams::engine::{Engine, NewRelation, PlantedBugs, QuestionError, ReadAt};
 
@@ -410,7 +411,7 @@ fn a_view_is_replaced_in_one_epoch_and_so_is_what_reads_it() {
         let heard = engine.next_changes(told, Duration::from_secs(1)).await;
         for changes in heard.expect("it goes on") {
             for delta in changes.deltas {
-                let rows = sim::streams_node::integers(delta.rows());
+                let rows = integers(delta.rows());
                 for (row, values) in rows.iter().enumerate() {
                     *sums.entry(values[0].expect("a number")).or_default() += delta.weight(row);
                 }

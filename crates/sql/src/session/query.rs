@@ -8,7 +8,7 @@ use std::{
 use arrow::{
     array::{BooleanArray, RecordBatch},
     compute::filter_record_batch,
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
     row::{RowConverter, SortField},
 };
 use datafusion_common::ScalarValue;
@@ -445,12 +445,13 @@ fn check_columns(catalog: &Catalog, name: &str, rows: &[Delta]) -> Result<(), Sq
     let (Some(view), Some(batch)) = (views, rows.first()) else {
         return Ok(());
     };
-    let columns = |schema: &Schema| {
-        let fields = schema.fields().iter();
-        let columns = fields.map(|field| (field.name().clone(), field.data_type().clone()));
-        columns.collect::<Vec<_>>()
+    let read = batch.rows().schema();
+    let (known, read) = (view.schema.fields(), read.fields());
+    let mut pairs = known.iter().zip(read);
+    let is_same = |(known, read): (&FieldRef, &FieldRef)| {
+        known.name() == read.name() && known.data_type() == read.data_type()
     };
-    if columns(&view.schema) == columns(&batch.rows().schema()) {
+    if known.len() == read.len() && pairs.all(is_same) {
         return Ok(());
     }
     let message = format!("\"{name}\" was replaced while the query was planned");

@@ -1,27 +1,30 @@
 //! The rows of a view as they are now: columns in chunks, found by key, readable by anybody at no cost to the stream.
 //!
 //! # Place
-//! On the engine's shard. Snapshots go to any thread.
+//! Changed on the engine's shard. Other threads look rows up (`shared`); snapshots go to any thread.
 //!
 //! # Invariants
-//! 1. A row's weight is how often it is there; it is never negative (asserted when a delta is applied), and a place of
-//!    weight zero is dead.
-//! 2. `places` has exactly the living rows, each under the hash of its key columns, or of all columns where there is no key.
-//!    With a key no two living rows share one. Keys are compared in full.
+//! 1. A row's weight is how often it is there; it is never negative (asserted when a delta is applied). A place of weight
+//!    zero is dead: its row has gone, or is staged and has not come yet. Nobody finds it.
+//! 2. `places` has all living rows, each under the hash of its key columns, or of all columns where there is no key; and dead
+//!    ones only between `stage` and the `tidy` behind it. With a key no two living rows share one. Keys are compared in full.
 //! 3. Each index has an entry for each living row. Entries name rows by key, so that merges of chunks do not touch them.
 //! 4. What a snapshot holds never changes: weights are copied before they are written while a snapshot has them.
 //!
 //! # Cost
 //! A row that comes: its key is encoded and hashed with its chunk, one table entry. A row that goes: one search, its key put
-//! together with those of its chunk's others to compare, and its weight. Readers wait only while weights and entries of the
-//! table change: rows are looked for before (`prepare`), and chunks are merged behind (`tidy`), as in a log-structured tree,
-//! so a row is copied a logarithmic number of times. A snapshot copies one reference for each chunk.
+//! together with those of its chunk's others to compare, and its weight. Readers wait only while weights change (and entries
+//! of indexes): rows that go are looked for before (`prepare`), those that come are entered before (`stage`), and behind
+//! (`tidy`) entries of the dead are removed, and chunks are merged as in a log-structured tree, so a row is copied a
+//! logarithmic number of times. A snapshot copies one reference for each chunk.
 //!
 //! # Instead of
 //! Rows as bytes in a hash table: every question would decode all of them, on this shard. Undo lists for readers: a
 //! reader that pins an epoch for long would make each change longer.
 
 mod index;
+mod loading;
+mod rows;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,11 +47,16 @@ use crate::{
     row::{RowCodec, Rows as Encoded},
 };
 use index::Index;
+pub use loading::{Loaded, Loader};
+pub use rows::Rows;
 
 /// Chunks are not merged beyond: a merge is work at a stretch.
 const CHUNK_ROWS_MAX: usize = 4 << 10;
 /// Neither beyond so much memory: a column of text has room for two gigabytes.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
+
+/// Entries of the table that are made or removed at a stretch: some ten microseconds.
+const ENTRIES_AT_ONCE: usize = 128;
 
 /// Chunks of more rows are written anew once most of them are dead.
 const SPARSE_ROWS_MIN: usize = 64;
@@ -85,6 +93,15 @@ impl Chunk {
         }
     }
 
+    /// Of rows that nobody finds yet.
+    fn staged(rows: RecordBatch, hashes: Vec<u64>) -> Self {
+        let weights = vec![0; hashes.len()];
+        Self {
+            living: 0,
+            ..Self::new(rows, weights, hashes)
+        }
+    }
+
     fn is_sparse(&self) -> bool {
         self.rows.num_rows() > SPARSE_ROWS_MIN && self.living * 2 < self.rows.num_rows()
     }
@@ -100,6 +117,13 @@ pub struct Prepared {
     places: Vec<Option<Place>>,
     /// By the columns of an index, what it finds the rows by.
     indexed: Vec<(Vec<usize>, Encoded)>,
+    /// Changes that had been applied by then.
+    after: u64,
+    /// Rows that come and were not there then, in order, and their chunk once they are staged.
+    coming: Vec<u32>,
+    chunk: Option<u32>,
+    /// Of `coming`, those that have a place.
+    staged: usize,
 }
 
 /// An index that has not gone through all rows yet.
@@ -113,52 +137,6 @@ impl Building {
     /// Memory so far.
     pub fn bytes(&self) -> usize {
         self.index.bytes()
-    }
-}
-
-/// Makes columns of rows that are bytes, on any shard.
-#[derive(Clone)]
-pub struct Loader {
-    schema: SchemaRef,
-    key: Vec<usize>,
-    codec: RowCodec,
-    rows_codec: RowCodec,
-}
-
-/// A chunk of rows, each with the hash that finds it.
-pub struct Loaded {
-    rows: Delta,
-    hashes: Vec<u64>,
-}
-
-impl Loaded {
-    /// Rows in it.
-    pub fn count(&self) -> usize {
-        self.hashes.len()
-    }
-}
-
-impl Loader {
-    /// Rows as a checkpoint holds them; no two of them are alike.
-    pub fn load<'a>(
-        &self,
-        rows: impl IntoIterator<Item = &'a [u8]>,
-        weights: Vec<i64>,
-    ) -> Result<Loaded, String> {
-        let columns = self.rows_codec.decode(rows);
-        let columns = columns.map_err(|error| error.to_string())?;
-        let batch = RecordBatch::try_new(self.schema.clone(), columns);
-        let batch = batch.map_err(|error| error.to_string())?;
-        let key: Vec<ArrayRef> = self
-            .key
-            .iter()
-            .map(|at| batch.column(*at).clone())
-            .collect();
-        let keys = self.codec.encode(&key, batch.num_rows());
-        Ok(Loaded {
-            hashes: keys.iter().map(|key| HASHES.hash_one(key)).collect(),
-            rows: Delta::new(batch, weights),
-        })
     }
 }
 
@@ -177,15 +155,12 @@ pub struct Arrangement {
     /// Of all chunks.
     chunks_bytes: usize,
     places: HashTable<Place>,
+    /// Dead ones in `places`.
+    dead: Vec<Place>,
+    /// Applied so far.
+    changes: u64,
     rows: u64,
     indexes: Vec<Index>,
-}
-
-/// A view's rows at one moment.
-#[derive(Clone, Debug)]
-pub struct Rows {
-    schema: SchemaRef,
-    chunks: Vec<(RecordBatch, Arc<Vec<i64>>)>,
 }
 
 /// A row that a delta takes away and that is not there, so a fault of this program: the state and its input disagree.
@@ -212,6 +187,8 @@ impl Arrangement {
             sparse: Vec::new(),
             chunks_bytes: 0,
             places: HashTable::new(),
+            dead: Vec::new(),
+            changes: 0,
             rows: 0,
             indexes: Vec::new(),
         }
@@ -229,6 +206,7 @@ impl Arrangement {
         self.sparse = Vec::new();
         self.chunks_bytes = 0;
         self.places = HashTable::new();
+        self.dead = Vec::new();
         self.rows = 0;
         self.indexes.iter_mut().for_each(Index::clear);
     }
@@ -248,7 +226,8 @@ impl Arrangement {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let indexes: usize = self.indexes.iter().map(Index::bytes).sum();
-        self.chunks_bytes + indexes + self.places.capacity() * size_of::<Place>()
+        let places = self.places.capacity() + self.dead.capacity();
+        self.chunks_bytes + indexes + places * size_of::<Place>()
     }
 
     /// Gets a change ready, whatever order its rows are in: what comes and goes within it is set off. No index may come
@@ -261,26 +240,63 @@ impl Arrangement {
         let weights = self.net_weights(delta);
         let indexes = self.indexes.iter();
         let indexed = indexes.map(|index| (index.columns.clone(), index.values(delta.rows())));
+        let places = self.places_of(&keys, &hashes, &weights);
+        let rows = 0..weights.len();
+        let coming = rows.filter(|row| weights[*row] > 0 && places[*row].is_none());
         Prepared {
-            places: self.places_of(&keys, &hashes, &weights),
+            coming: coming.map(|row| row as u32).collect(),
+            places,
             weights,
             hashes,
             indexed: indexed.collect(),
             keys,
             delta: delta.clone(),
+            after: self.changes,
+            chunk: None,
+            staged: 0,
         }
     }
 
+    /// Enters some of the rows that come, so that nobody finds them yet; true while there is more. Whoever has begun must
+    /// apply the change.
+    pub fn stage(&mut self, change: &mut Prepared) -> bool {
+        let Prepared { delta, coming, .. } = &*change;
+        if coming.is_empty() {
+            return false;
+        }
+        let number = change.chunk.unwrap_or_else(|| {
+            let hashes = coming.iter().map(|row| change.hashes[*row as usize]);
+            let rows = rows_at(delta, coming);
+            self.push(Chunk::staged(rows, hashes.collect()))
+        });
+        let chunk = &self.chunks[number as usize];
+        let end = coming.len().min(change.staged + ENTRIES_AT_ONCE);
+        for slot in change.staged..end {
+            let place = Place {
+                hash: chunk.hashes[slot],
+                chunk: number,
+                slot: slot as u32,
+            };
+            self.places
+                .insert_unique(place.hash, place, |place| place.hash);
+        }
+        (change.chunk, change.staged) = (Some(number), end);
+        end < change.coming.len()
+    }
+
     /// Applies a change. `tidy` is called behind it.
-    pub fn apply(&mut self, change: &Prepared) -> Result<(), NotThere> {
+    pub fn apply(&mut self, change: &mut Prepared) -> Result<(), NotThere> {
+        while self.stage(change) {}
         let Prepared {
             delta,
             weights,
             keys,
-            hashes,
             places,
             indexed,
-        } = change;
+            ..
+        } = &*change;
+        let is_as_prepared = change.after == self.changes;
+        self.changes += 1;
         let values_of = |index: &Index| {
             let mut known = indexed.iter();
             let known = known.find(|(columns, _)| *columns == index.columns);
@@ -291,33 +307,62 @@ impl Arrangement {
             if *weight >= 0 {
                 continue;
             }
-            let left = self.add_weight(places[row], hashes[row], keys.row(row), *weight);
+            let left = self.add_weight(places[row], keys.row(row), *weight);
             if left.ok_or(NotThere)? == 0 {
                 for (index, values) in self.indexes.iter_mut().zip(&indexed) {
                     index.remove(values.row(row), keys.row(row));
                 }
             }
         }
-        let mut coming = Vec::new();
+        let mut staged = change.coming.iter().zip(0_u32..).peekable();
+        let mut come = vec![0; change.coming.len()];
+        let mut others = Vec::new();
         for (row, weight) in weights.iter().enumerate() {
-            let is_there = !self.has_key
-                && *weight > 0
+            if *weight <= 0 {
+                continue;
+            }
+            let slot = staged.next_if(|(known, _)| **known as usize == row);
+            let slot = slot.map(|(_, slot)| slot);
+            // A change before this one may have brought it, or taken it away.
+            let is_new = self.has_key || (is_as_prepared && slot.is_some());
+            if !is_new
                 && self
-                    .add_weight(places[row], hashes[row], keys.row(row), *weight)
-                    .is_some();
-            if *weight > 0 && !is_there {
-                for (index, values) in self.indexes.iter_mut().zip(&indexed) {
-                    index.insert(values.row(row), keys.row(row));
+                    .add_weight(places[row], keys.row(row), *weight)
+                    .is_some()
+            {
+                if let (Some(slot), Some(chunk)) = (slot, change.chunk) {
+                    let hash = change.hashes[row];
+                    self.dead.push(Place { hash, chunk, slot });
                 }
-                coming.push((row as u32, *weight, hashes[row]));
+                continue;
+            }
+            for (index, values) in self.indexes.iter_mut().zip(&indexed) {
+                index.insert(values.row(row), keys.row(row));
+            }
+            match slot {
+                Some(slot) => come[slot as usize] = *weight,
+                None => others.push((row as u32, *weight, change.hashes[row])),
             }
         }
-        self.put(delta, &coming);
+        if let Some(number) = change.chunk {
+            self.rows = self.rows.wrapping_add_signed(come.iter().sum());
+            let chunk = &mut self.chunks[number as usize];
+            chunk.living = come.iter().filter(|weight| **weight != 0).count();
+            chunk.weights = Arc::new(come);
+            if chunk.is_sparse() {
+                self.sparse.push(number);
+            }
+        }
+        self.put(delta, &others);
         Ok(())
     }
 
     /// Some of what changes have left to be put in order; true while there is more. It changes no row.
     pub fn tidy(&mut self) -> bool {
+        if !self.dead.is_empty() {
+            self.remove_dead();
+            return true;
+        }
         if let Some(chunk) = self.sparse.pop() {
             let chunk = chunk as usize;
             if self.chunks.get(chunk).is_some_and(Chunk::is_sparse) {
@@ -326,17 +371,6 @@ impl Arrangement {
             return true;
         }
         self.merge()
-    }
-
-    /// What makes rows ready to be taken in.
-    #[must_use]
-    pub fn loader(&self) -> Loader {
-        Loader {
-            schema: self.schema.clone(),
-            key: self.key.clone(),
-            codec: self.codec.clone(),
-            rows_codec: self.rows_codec.clone(),
-        }
     }
 
     /// Makes room for so many more rows.
@@ -392,8 +426,8 @@ impl Arrangement {
         // By hash only: what is there is compared below, all at once.
         let guess = |row: usize| {
             let hash = hashes[row];
-            let place = self.places.find(hash, |place| place.hash == hash)?;
-            Some((row, *place))
+            let is_it = |place: &Place| place.hash == hash && self.weight_at(*place) != 0;
+            Some((row, *self.places.find(hash, is_it)?))
         };
         let guesses: Vec<(usize, Place)> = rows.filter_map(guess).collect();
         let mut places = vec![None; weights.len()];
@@ -439,18 +473,8 @@ impl Arrangement {
 
     /// Adds to the weight of a living row, and says what it is then; `None` where there is none, or none so often. `place` is
     /// where it was a moment ago.
-    fn add_weight(
-        &mut self,
-        place: Option<Place>,
-        hash: u64,
-        key: &[u8],
-        weight: i64,
-    ) -> Option<i64> {
-        let weight_at = |place: &Place| {
-            let chunk = &self.chunks[place.chunk as usize];
-            chunk.weights[place.slot as usize]
-        };
-        let place = match place.filter(|place| weight_at(place) != 0) {
+    fn add_weight(&mut self, place: Option<Place>, key: &[u8], weight: i64) -> Option<i64> {
+        let place = match place.filter(|place| self.weight_at(*place) != 0) {
             Some(place) => place,
             None => self.place_of(key)?,
         };
@@ -467,13 +491,34 @@ impl Arrangement {
             if chunk.is_sparse() && chunk.living * 2 + 2 >= chunk.rows.num_rows() {
                 self.sparse.push(place.chunk);
             }
-            let found = self.places.find_entry(hash, |other| {
-                (other.chunk, other.slot) == (place.chunk, place.slot)
-            });
-            let found = found.expect("every living row has its place");
-            let _ = found.remove();
+            self.dead.push(place);
         }
         Some(now)
+    }
+
+    fn weight_at(&self, place: Place) -> i64 {
+        self.chunks[place.chunk as usize].weights[place.slot as usize]
+    }
+
+    fn remove_dead(&mut self) {
+        let from = self.dead.len().saturating_sub(ENTRIES_AT_ONCE);
+        for dead in self.dead.drain(from..) {
+            let found = self.places.find_entry(dead.hash, |other| {
+                (other.chunk, other.slot) == (dead.chunk, dead.slot)
+            });
+            let found = found.expect("it died in its place");
+            let _ = found.remove();
+        }
+        if self.dead.is_empty() {
+            self.dead = Vec::new();
+        }
+    }
+
+    fn push(&mut self, chunk: Chunk) -> u32 {
+        let number = u32::try_from(self.chunks.len()).expect("chunks hold thousands of rows each");
+        self.chunks_bytes += chunk.bytes;
+        self.chunks.push(chunk);
+        number
     }
 
     /// Puts new rows into a chunk of their own: place, weight and hash of each.
@@ -481,13 +526,11 @@ impl Arrangement {
         if coming.is_empty() {
             return;
         }
-        let number = u32::try_from(self.chunks.len()).expect("chunks hold thousands of rows each");
-        let rows = if coming.len() == delta.len() {
-            delta.rows().clone()
-        } else {
-            let places: UInt32Array = coming.iter().map(|(row, ..)| *row).collect();
-            take_record_batch(delta.rows(), &places).expect("places lie in the chunk")
-        };
+        let rows: Vec<u32> = coming.iter().map(|(row, ..)| *row).collect();
+        let weights = coming.iter().map(|(_, weight, _)| *weight);
+        let hashes = coming.iter().map(|(.., hash)| *hash);
+        let chunk = Chunk::new(rows_at(delta, &rows), weights.collect(), hashes.collect());
+        let number = self.push(chunk);
         for (slot, (_, weight, hash)) in coming.iter().enumerate() {
             self.rows = self.rows.wrapping_add_signed(*weight);
             let place = Place {
@@ -497,11 +540,6 @@ impl Arrangement {
             };
             self.places.insert_unique(*hash, place, |place| place.hash);
         }
-        let weights = coming.iter().map(|(_, weight, _)| *weight);
-        let hashes = coming.iter().map(|(.., hash)| *hash);
-        let chunk = Chunk::new(rows, weights.collect(), hashes.collect());
-        self.chunks_bytes += chunk.bytes;
-        self.chunks.push(chunk);
     }
 
     /// Merges the newest chunks if they are of like size; whether they were.
@@ -657,7 +695,9 @@ impl Arrangement {
     fn place_of(&self, key: &[u8]) -> Option<Place> {
         let hash = HASHES.hash_one(key);
         let found = self.places.find(hash, |place| {
-            place.hash == hash && key_at(&self.chunks, &self.codec, &self.key, *place).row(0) == key
+            place.hash == hash
+                && self.weight_at(*place) != 0
+                && key_at(&self.chunks, &self.codec, &self.key, *place).row(0) == key
         });
         found.copied()
     }
@@ -674,15 +714,8 @@ impl Arrangement {
         let mut sums: BTreeMap<&[u8], i64> = BTreeMap::new();
         for row in 0..delta.len() {
             let sum = sums.entry(keys.row(row)).or_insert_with(|| {
-                let hash = HASHES.hash_one(keys.row(row));
-                let place = self.places.find(hash, |place| {
-                    let (chunks, codec, columns) = (&self.chunks, &self.codec, &self.key);
-                    place.hash == hash
-                        && key_at(chunks, codec, columns, *place).row(0) == keys.row(row)
-                });
-                place.map_or(0, |place| {
-                    self.chunks[place.chunk as usize].weights[place.slot as usize]
-                })
+                let place = self.place_of(keys.row(row));
+                place.map_or(0, |place| self.weight_at(place))
             });
             *sum += delta.weight(row);
         }
@@ -696,60 +729,21 @@ impl Arrangement {
     }
 }
 
+/// Some rows of a change, in order.
+fn rows_at(delta: &Delta, rows: &[u32]) -> RecordBatch {
+    if rows.len() == delta.len() {
+        return delta.rows().clone();
+    }
+    let places = UInt32Array::from_iter_values(rows.iter().copied());
+    take_record_batch(delta.rows(), &places).expect("places lie in the chunk")
+}
+
 /// The key of a row that is there, encoded.
 fn key_at(chunks: &[Chunk], codec: &RowCodec, columns: &[usize], place: Place) -> Encoded {
     let rows = &chunks[place.chunk as usize].rows;
     let columns = columns.iter();
     let columns = columns.map(|at| rows.column(*at).slice(place.slot as usize, 1));
     codec.encode(&columns.collect::<Vec<_>>(), 1)
-}
-
-impl Rows {
-    #[must_use]
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// Every row as often as it is there.
-    #[must_use]
-    pub fn batches(&self) -> Vec<RecordBatch> {
-        let mut batches = Vec::new();
-        for (rows, weights) in &self.chunks {
-            if weights.iter().all(|weight| *weight == 1) {
-                batches.push(rows.clone());
-                continue;
-            }
-            let places: UInt32Array = weights
-                .iter()
-                .enumerate()
-                .flat_map(|(row, weight)| {
-                    let times = usize::try_from(*weight).unwrap_or(0);
-                    std::iter::repeat_n(row as u32, times)
-                })
-                .collect();
-            if !places.is_empty() {
-                let taken = take_record_batch(rows, &places);
-                batches.push(taken.expect("places lie in the chunk"));
-            }
-        }
-        batches
-    }
-
-    /// The rows as a change of an empty table.
-    pub fn into_deltas(self) -> impl Iterator<Item = Delta> + Send {
-        self.chunks.into_iter().filter_map(|(rows, weights)| {
-            let living: BooleanArray = weights.iter().map(|weight| Some(*weight != 0)).collect();
-            let rows = filter_record_batch(&rows, &living).expect("a flag for each row");
-            let weights: Vec<i64> = weights.iter().copied().filter(|w| *w != 0).collect();
-            (!weights.is_empty()).then(|| Delta::new(rows, weights))
-        })
-    }
-
-    /// The same at once.
-    #[must_use]
-    pub fn deltas(&self) -> Vec<Delta> {
-        self.clone().into_deltas().collect()
-    }
 }
 
 #[cfg(test)]

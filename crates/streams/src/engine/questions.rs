@@ -1,8 +1,7 @@
 //! What is asked of the engine from outside: relations are made and dropped, read, subscribed to and written.
 
-use std::{collections::BTreeMap, future::Future, rc::Rc, time::Duration};
+use std::{collections::BTreeMap, future::Future, rc::Rc, sync::Arc, time::Duration};
 
-use arrow_array::ArrayRef;
 use base::{Offset, PartitionIndex, PartitionKey, TimestampMs};
 use kafka::batch::{BatchBuilder, Compression};
 use runtime::{Instant, sync::first};
@@ -250,6 +249,9 @@ impl Engine {
     }
 
     pub(super) fn insert(&self, relation: Rc<Relation>) {
+        if let Some(rows) = &relation.arrangement {
+            self.views.put(&relation.name, rows);
+        }
         let mut relations = self.relations.borrow_mut();
         relations.insert(relation.name.clone(), relation);
     }
@@ -295,8 +297,8 @@ impl Engine {
             let records = records?;
             let output = std::mem::take(&mut pipeline.output);
             for delta in &output {
-                if let Some(change) = pipeline.relation.prepare(delta) {
-                    let applied = pipeline.relation.apply(&change);
+                if let Some(mut change) = pipeline.relation.prepare(delta) {
+                    let applied = pipeline.relation.apply(&mut change).await;
                     applied.map_err(|error| PipelineError::Restore(error.to_string()))?;
                 }
                 pipeline.relation.tidy().await;
@@ -397,7 +399,7 @@ impl Engine {
         done
     }
 
-    fn check_running(&self, relation: &Relation) -> Result<(), QuestionError> {
+    pub(super) fn check_running(&self, relation: &Relation) -> Result<(), QuestionError> {
         match relation.failure() {
             Some(why) => Err(QuestionError::Failed {
                 name: relation.name.clone(),
@@ -473,6 +475,7 @@ impl Engine {
         let Some(relation) = self.relations.borrow_mut().remove(name) else {
             return;
         };
+        self.views.remove(name);
         if let Definition::Index(index) = &relation.definition
             && relation.failure().is_none()
             && let Ok(of) = self.relation(&index.relation)
@@ -611,7 +614,7 @@ impl Engine {
         source: &Source,
         cuts: &BTreeMap<PartitionKey, Offset>,
     ) -> Result<Vec<Delta>, QuestionError> {
-        let reader = std::sync::Arc::new(whole_reader(source));
+        let reader = Arc::new(whole_reader(source));
         let (keys, extents) = loop {
             let shape = self.log.topic(&source.topic);
             let shape = shape.ok_or_else(|| PipelineError::TopicUnknown(source.topic.clone()))?;
@@ -644,24 +647,6 @@ impl Engine {
             }
         }
         Ok(rows)
-    }
-
-    /// Rows of a view by some of its columns; all of them where there is neither key nor index for these.
-    pub async fn lookup(
-        &self,
-        name: &str,
-        columns: &[usize],
-        keys: &[ArrayRef],
-    ) -> Result<Snapshot, QuestionError> {
-        self.wait_until(|| self.is_ready.get()).await?;
-        let relation = self.relation(name)?;
-        self.check_running(&relation)?;
-        let found = relation.with_arrangement(|arrangement| arrangement.lookup(columns, keys));
-        let found = found.ok_or_else(|| QuestionError::NotRows(name.to_owned()))?;
-        Ok(Snapshot {
-            epoch: self.epoch.get(),
-            rows: BTreeMap::from([(name.to_owned(), RowsOf::View(found))]),
-        })
     }
 
     /// Returns when all that was acknowledged before is in what readers see, and in what sinks have written.

@@ -14,6 +14,7 @@ use runtime::{Instant, sync::Notify};
 use super::{
     arrangement::{Arrangement, Loaded, NotThere, Prepared, Rows},
     questions::Changes,
+    shared::SharedRows,
     waiting::Turn,
 };
 use crate::{
@@ -65,7 +66,7 @@ pub struct Relation {
     pub name: String,
     pub definition: Definition,
     /// Of tables and views.
-    pub(super) arrangement: Option<RefCell<Arrangement>>,
+    pub(super) arrangement: Option<Arc<SharedRows>>,
     pub watermark: Cell<Option<i64>>,
     /// Of the operators of its pipeline, while it has one.
     pub(super) state_bytes: Cell<usize>,
@@ -137,7 +138,7 @@ impl Relation {
             id: new.id,
             name: new.name,
             definition: new.definition,
-            arrangement: arrangement.map(RefCell::new),
+            arrangement: arrangement.map(SharedRows::new),
             watermark: Cell::new(None),
             state_bytes: Cell::new(0),
             making_bytes: Cell::new(0),
@@ -195,7 +196,7 @@ impl Relation {
         tracing::error!(relation = %self.name, why, "a pipeline has stopped");
         self.failure.replace(Some(why.to_owned()));
         if let Some(arrangement) = &self.arrangement {
-            arrangement.borrow_mut().clear();
+            arrangement.end();
         }
         self.end_subscribers();
     }
@@ -253,12 +254,12 @@ impl Relation {
     #[must_use]
     pub fn rows(&self) -> Option<Rows> {
         let arrangement = self.arrangement.as_ref()?;
-        Some(arrangement.borrow().rows())
+        Some(arrangement.read().rows())
     }
 
     pub(super) fn with_arrangement<R>(&self, read: impl FnOnce(&Arrangement) -> R) -> Option<R> {
         let arrangement = self.arrangement.as_ref()?;
-        Some(read(&arrangement.borrow()))
+        Some(read(&arrangement.read()))
     }
 
     /// Lets rows be found by these columns, unless `check`, which is asked again and again, says that it cannot be. The rows
@@ -272,12 +273,12 @@ impl Relation {
             return Ok(());
         };
         check()?;
-        let building = arrangement.borrow_mut().begin_index(columns);
+        let building = arrangement.write().begin_index(columns);
         let Some(mut building) = building else {
             return Ok(());
         };
         let making = self.making();
-        while arrangement.borrow().index_some(&mut building) {
+        while arrangement.read().index_some(&mut building) {
             making.set(building.bytes());
             check()?;
             if runtime::should_yield() {
@@ -286,7 +287,7 @@ impl Relation {
         }
         // It may have stopped meanwhile: its rows are gone then.
         check()?;
-        arrangement.borrow_mut().end_index(building);
+        arrangement.write().end_index(building);
         Ok(())
     }
 
@@ -299,7 +300,7 @@ impl Relation {
 
     pub(super) fn remove_index(&self, columns: &[usize]) {
         if let Some(arrangement) = &self.arrangement {
-            arrangement.borrow_mut().remove_index(columns);
+            arrangement.write().remove_index(columns);
         }
     }
 
@@ -308,9 +309,21 @@ impl Relation {
         self.with_arrangement(|rows| rows.prepare(delta))
     }
 
-    pub(super) fn apply(&self, change: &Prepared) -> Result<(), NotThere> {
+    /// Enters what comes with a change, which nobody finds before it is applied.
+    pub(super) async fn stage(&self, change: &mut Prepared) {
+        let Some(rows) = &self.arrangement else {
+            return;
+        };
+        while self.failure().is_none() && rows.change(|rows| rows.stage(change)).await {
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
+        }
+    }
+
+    pub(super) async fn apply(&self, change: &mut Prepared) -> Result<(), NotThere> {
         match &self.arrangement {
-            Some(arrangement) => arrangement.borrow_mut().apply(change),
+            Some(rows) => rows.change(|rows| rows.apply(change)).await,
             None => Ok(()),
         }
     }
@@ -320,7 +333,7 @@ impl Relation {
         let Some(rows) = &self.arrangement else {
             return;
         };
-        while rows.borrow_mut().tidy() {
+        while rows.change(Arrangement::tidy).await {
             if runtime::should_yield() {
                 runtime::yield_now().await;
             }
@@ -334,14 +347,14 @@ impl Relation {
     /// Rows that were taken up elsewhere, in the place of none.
     pub(super) fn set_arrangement(&self, rows: Arrangement) {
         if let Some(arrangement) = &self.arrangement {
-            arrangement.replace(rows);
+            *arrangement.write() = rows;
         }
     }
 
     /// Rows of a checkpoint; it has none of them.
     pub(super) fn load(&self, rows: Loaded) {
         if let Some(arrangement) = &self.arrangement {
-            arrangement.borrow_mut().load(rows);
+            arrangement.write().load(rows);
         }
     }
 

@@ -306,6 +306,9 @@ impl Engine {
         };
         for new in taking {
             let name = new.name.clone();
+            if let Some(rows) = &new.arrangement {
+                self.views.put(&name, rows);
+            }
             let Some(old) = self.relations.borrow_mut().insert(name, new.clone()) else {
                 continue;
             };

@@ -24,8 +24,8 @@ fn delta(rows: &[(i64, i64, i64)]) -> Delta {
 }
 
 fn apply(rows: &mut Arrangement, delta: &Delta) -> Result<(), NotThere> {
-    let change = rows.prepare(delta);
-    rows.apply(&change)?;
+    let mut change = rows.prepare(delta);
+    rows.apply(&mut change)?;
     while rows.tidy() {}
     Ok(())
 }
@@ -114,7 +114,20 @@ fn changes_add_up_as_a_model_says() {
             if changes.is_empty() {
                 continue;
             }
-            apply(&mut rows, &delta(&changes)).expect("what goes is there");
+            let mut change = rows.prepare(&delta(&changes));
+            if draw(50) == 0 {
+                let before = contents(&rows.rows());
+                while rows.stage(&mut change) {}
+                assert_eq!(contents(&rows.rows()), before, "nobody sees it yet");
+                let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..500));
+                if has_key {
+                    assert_eq!(contents(&rows.lookup(&[0], &[keys])), before);
+                }
+            }
+            rows.apply(&mut change).expect("what goes is there");
+            while rows.tidy() {}
+            let living = rows.chunks.iter().map(|chunk| chunk.living);
+            assert_eq!(rows.places.len(), living.sum::<usize>());
             if draw(50) == 0 {
                 assert_eq!(contents(&rows.rows()), model);
                 let chunks = rows.chunks.iter().map(|chunk| {
@@ -147,17 +160,18 @@ fn changes_that_are_prepared_together_follow_each_other() {
             delta(&[(1, 10, -1), (3, 30, -1), (1, 12, 1), (2, 20, -1)]),
             delta(&[(2, 20, 1)]),
         ];
-        let prepared: Vec<Prepared> = changes.iter().map(|change| rows.prepare(change)).collect();
-        for change in &prepared {
+        let mut prepared: Vec<Prepared> =
+            changes.iter().map(|change| rows.prepare(change)).collect();
+        for change in &mut prepared {
             rows.apply(change).expect("what goes has come");
         }
         while rows.tidy() {}
         let expected = BTreeMap::from([((1, 12), 1), ((2, 20), 1)]);
         assert_eq!(contents(&rows.rows()), expected);
         let twice = delta(&[(2, 20, -1)]);
-        let twice = [rows.prepare(&twice), rows.prepare(&twice)];
-        assert_eq!(rows.apply(&twice[0]), Ok(()));
-        assert_eq!(rows.apply(&twice[1]), Err(NotThere));
+        let [mut first, mut second] = [rows.prepare(&twice), rows.prepare(&twice)];
+        assert_eq!(rows.apply(&mut first), Ok(()));
+        assert_eq!(rows.apply(&mut second), Err(NotThere));
     }
 }
 

@@ -41,7 +41,7 @@ fn the_oldest_dead_letters_are_forgotten() {
 }
 
 /// A view of so many numbers.
-fn numbers(count: i64) -> Rc<Relation> {
+async fn numbers(count: i64) -> Rc<Relation> {
     let field = Field::new("n", DataType::Int64, true);
     let schema = Arc::new(Schema::new(vec![field]));
     let mut plan = Plan::default();
@@ -59,8 +59,8 @@ fn numbers(count: i64) -> Rc<Relation> {
     });
     let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..count));
     let rows = RecordBatch::try_new(schema, vec![column]).expect("one column");
-    let change = relation.prepare(&Delta::insert(rows)).expect("a view");
-    relation.apply(&change).expect("new rows");
+    let mut change = relation.prepare(&Delta::insert(rows)).expect("a view");
+    relation.apply(&mut change).await.expect("new rows");
     relation
 }
 
@@ -75,7 +75,7 @@ fn on_shard<F: Future<Output = ()> + 'static>(test: F) {
 #[test]
 fn an_index_counts_while_it_is_made_and_ends_at_the_limit() {
     on_shard(async {
-        let relation = numbers(100_000);
+        let relation = numbers(100_000).await;
         let bytes = relation.bytes();
         let bytes_max = bytes + 1_000_000;
         let greatest = Cell::new(0);
@@ -98,7 +98,7 @@ fn an_index_counts_while_it_is_made_and_ends_at_the_limit() {
 #[test]
 fn a_view_that_stops_meanwhile_has_no_index() {
     on_shard(async {
-        let relation = numbers(10_000);
+        let relation = numbers(10_000).await;
         let asked = Cell::new(0);
         let check = || {
             asked.set(asked.get() + 1);

@@ -1,0 +1,174 @@
+//! Rows of views where other threads find them: a look-up need not wait for the engine's shard to have time.
+//!
+//! # Place
+//! One directory for an engine. Its shard changes rows, anybody looks them up.
+//!
+//! # Invariants
+//! 1. A look-up sees one whole epoch: while rows are applied the directory is closed, and who asks is sent to the shard,
+//!    where questions wait. Whoever was let in before holds the rows' lock, which each change takes.
+//! 2. The shard does not wait for a reader's thread, which may be without a processor: where the lock is held it does other
+//!    work and tries again. The directory is closed by then, so readers do not come one after the other.
+//!
+//! # Cost
+//! Two uncontended locks for a look-up, instead of two threads woken. One for each change of rows, which is some hundred.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use arrow_array::ArrayRef;
+
+use super::{
+    Engine,
+    arrangement::Arrangement,
+    questions::{QuestionError, RowsOf, Snapshot},
+};
+
+/// Looks at a lock that is held; each takes some ten to a hundred nanoseconds.
+const SPINS: usize = 1000;
+
+/// Rows of one view or table.
+pub struct SharedRows {
+    rows: RwLock<Arrangement>,
+    /// They are right no more, and gone.
+    is_over: AtomicBool,
+    /// Somebody is about to read them.
+    is_wanted: AtomicBool,
+}
+
+impl SharedRows {
+    pub(super) fn new(rows: Arrangement) -> Arc<Self> {
+        Arc::new(Self {
+            rows: RwLock::new(rows),
+            is_over: AtomicBool::new(false),
+            is_wanted: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Arrangement> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// On the engine's shard where it is rare: it may wait for a reader.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Arrangement> {
+        self.rows.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock, if it is to be had within some ten microseconds: work on rows is short, and lets readers in between.
+    fn wait_read(&self) -> Option<RwLockReadGuard<'_, Arrangement>> {
+        for _ in 0..SPINS {
+            if let Ok(rows) = self.rows.try_read() {
+                return Some(rows);
+            }
+            self.is_wanted.store(true, Ordering::Relaxed);
+            std::hint::spin_loop();
+        }
+        None
+    }
+
+    /// Changes rows once nobody reads them.
+    pub(super) async fn change<R>(&self, mut work: impl FnMut(&mut Arrangement) -> R) -> R {
+        if self.is_wanted.swap(false, Ordering::Relaxed) {
+            runtime::yield_now().await;
+        }
+        loop {
+            match self.rows.try_write() {
+                Ok(mut rows) => return work(&mut rows),
+                Err(TryLockError::Poisoned(rows)) => return work(&mut rows.into_inner()),
+                Err(TryLockError::WouldBlock) => runtime::yield_now().await,
+            }
+        }
+    }
+
+    /// Lets all rows go for good.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.write().clear();
+    }
+}
+
+/// See the module head.
+#[derive(Default)]
+pub struct Views {
+    is_open: AtomicBool,
+    /// The newest that is whole.
+    epoch: AtomicU64,
+    all: RwLock<BTreeMap<String, Arc<SharedRows>>>,
+}
+
+impl Views {
+    /// Rows of a view by some of its columns, as [`Engine::lookup`] has them; from any thread, and never waiting. `None`: ask
+    /// the engine.
+    #[must_use]
+    pub fn lookup(&self, name: &str, columns: &[usize], keys: &[ArrayRef]) -> Option<Snapshot> {
+        if !self.is_open.load(Ordering::SeqCst) {
+            return None;
+        }
+        let view = self.all.try_read().ok()?.get(name)?.clone();
+        let rows = view.wait_read()?;
+        // Under the lock: whoever is let in now sees the epoch to its end.
+        if !self.is_open.load(Ordering::SeqCst) || view.is_over.load(Ordering::SeqCst) {
+            return None;
+        }
+        let found = rows.lookup(columns, keys);
+        Some(Snapshot {
+            epoch: self.epoch.load(Ordering::SeqCst),
+            rows: BTreeMap::from([(name.to_owned(), RowsOf::View(found))]),
+        })
+    }
+
+    pub(super) fn put(&self, name: &str, rows: &Arc<SharedRows>) {
+        self.change(|all| drop(all.insert(name.to_owned(), rows.clone())));
+    }
+
+    pub(super) fn remove(&self, name: &str) {
+        self.change(|all| drop(all.remove(name)));
+    }
+
+    fn change(&self, work: impl FnOnce(&mut BTreeMap<String, Arc<SharedRows>>)) {
+        work(&mut self.all.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Rows are those of this epoch until it is closed again.
+    pub(super) fn open(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::SeqCst);
+        self.is_open.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn close(&self) {
+        self.is_open.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Engine {
+    /// Rows that other threads look up themselves.
+    #[must_use]
+    pub fn views(&self) -> Arc<Views> {
+        self.views.clone()
+    }
+
+    /// Rows of a view by some of its columns; all of them where there is neither key nor index for these.
+    pub async fn lookup(
+        &self,
+        name: &str,
+        columns: &[usize],
+        keys: &[ArrayRef],
+    ) -> Result<Snapshot, QuestionError> {
+        self.wait_until(|| self.is_ready.get()).await?;
+        let relation = self.relation(name)?;
+        self.check_running(&relation)?;
+        let found = relation.with_arrangement(|arrangement| arrangement.lookup(columns, keys));
+        let found = found.ok_or_else(|| QuestionError::NotRows(name.to_owned()))?;
+        Ok(Snapshot {
+            epoch: self.epoch.get(),
+            rows: BTreeMap::from([(name.to_owned(), RowsOf::View(found))]),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

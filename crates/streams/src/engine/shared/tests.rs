@@ -1,0 +1,114 @@
+//! Tests of rows that other threads look up.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow_array::{Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
+use arrow_schema::{DataType, Field, Schema};
+use runtime::sim::{Sim, SimConfig};
+
+use super::*;
+use crate::Delta;
+
+const ACCOUNTS: i64 = 500;
+
+fn schema() -> Arc<Schema> {
+    let fields = ["account", "balance"].map(|name| Field::new(name, DataType::Int64, true));
+    Arc::new(Schema::new(fields.to_vec()))
+}
+
+/// Account, balance and weight of each.
+fn delta(rows: &[(i64, i64, i64)]) -> Delta {
+    let column = |values: Vec<i64>| Arc::new(Int64Array::from(values)) as ArrayRef;
+    let columns = vec![
+        column(rows.iter().map(|row| row.0).collect()),
+        column(rows.iter().map(|row| row.1).collect()),
+    ];
+    let batch = RecordBatch::try_new(schema(), columns).expect("two columns");
+    Delta::new(batch, rows.iter().map(|row| row.2).collect())
+}
+
+/// All accounts' balances.
+fn balances(views: &Views) -> Option<Vec<i64>> {
+    let accounts: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ACCOUNTS));
+    let found = views.lookup("accounts", &[0], &[accounts])?;
+    let RowsOf::View(rows) = &found.rows["accounts"] else {
+        panic!("a view has rows");
+    };
+    let batches = rows.batches();
+    let balances = batches.iter().flat_map(|rows| {
+        let balances = rows.column(1).as_primitive::<Int64Type>();
+        balances.values().to_vec()
+    });
+    Some(balances.collect())
+}
+
+#[test]
+fn another_thread_sees_whole_epochs() {
+    let sim = Sim::new(SimConfig::new(1));
+    let node = sim.host("node", 1, std::future::pending::<()>);
+    sim.run_for(Duration::from_millis(1));
+    let views = Arc::new(Views::default());
+    let rows = SharedRows::new(Arrangement::new(schema(), Some(&[0])));
+    views.put("accounts", &rows);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let reader = std::thread::spawn({
+        let (views, is_over) = (views.clone(), is_over.clone());
+        move || {
+            let mut answers = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                let Some(found) = balances(&views) else {
+                    continue;
+                };
+                assert_eq!(found.len() as i64, ACCOUNTS);
+                assert_eq!(found.iter().sum::<i64>(), 0);
+                answers += 1;
+            }
+            answers
+        }
+    });
+    let changes = async move {
+        let mut now = vec![0; ACCOUNTS as usize];
+        let all: Vec<_> = (0..ACCOUNTS).map(|account| (account, 0, 1)).collect();
+        let mut first = rows.read().prepare(&delta(&all));
+        rows.change(|rows| rows.apply(&mut first))
+            .await
+            .expect("they are new");
+        let mut epoch = 1;
+        views.open(epoch);
+        for _ in 0..500 {
+            // What one part takes from an account the other gives to its neighbour.
+            let mut parts = [Vec::new(), Vec::new()];
+            for account in 0..ACCOUNTS as usize / 2 {
+                let amount = (runtime::random_u64() % 9) as i64;
+                for (part, account, amount) in
+                    [(0, account * 2, -amount), (1, account * 2 + 1, amount)]
+                {
+                    parts[part].push((account as i64, now[account], -1));
+                    now[account] += amount;
+                    parts[part].push((account as i64, now[account], 1));
+                }
+            }
+            let mut prepared = parts.map(|part| rows.read().prepare(&delta(&part)));
+            for change in &mut prepared {
+                while rows.change(|rows| rows.stage(change)).await {
+                    assert_eq!(balances(&views).map_or(0, |found| found.iter().sum()), 0);
+                }
+            }
+            views.close();
+            for change in &mut prepared {
+                let applied = rows.change(|rows| rows.apply(change)).await;
+                applied.expect("what goes is there");
+                std::thread::yield_now();
+            }
+            epoch += 1;
+            views.open(epoch);
+            while rows.change(Arrangement::tidy).await {}
+        }
+        rows.end();
+        assert!(balances(&views).is_none(), "they are gone for good");
+    };
+    let ended = sim.run_on(node, Duration::from_secs(60), changes);
+    is_over.store(true, Ordering::SeqCst);
+    let answers = reader.join().expect("the reader sees whole epochs");
+    assert!(ended.is_some() && answers > 0, "{answers}");
+}
