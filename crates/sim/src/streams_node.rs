@@ -617,7 +617,6 @@ async fn ask(engine: &Engine) -> Snapshot {
     asked.expect("views are read while the node is up")
 }
 
-/// What every answer must say.
 fn windows(answer: &Snapshot) -> Vec<(i128, i128, i128)> {
     let rows = columns(answer, "windows");
     let rows = rows.iter().map(|row| {
@@ -627,6 +626,7 @@ fn windows(answer: &Snapshot) -> Vec<(i128, i128, i128)> {
     rows.collect()
 }
 
+/// What every answer must say.
 fn check_answer(shared: &Shared, answer: &Snapshot) {
     shared.answers.set(shared.answers.get() + 1);
     let balances = columns(answer, "balances");

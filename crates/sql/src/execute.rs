@@ -318,7 +318,7 @@ fn order_of(all: &RecordBatch, order: &[SortKey]) -> Result<Option<UInt32Array>,
     let keys: Vec<SortColumn> = order
         .iter()
         .map(|key| SortColumn {
-            values: floats::unsigned(all.column(key.column)),
+            values: floats::normalized(all.column(key.column)),
             options: Some(SortOptions {
                 descending: key.descending,
                 nulls_first: key.nulls_first,

@@ -13,7 +13,7 @@ mod engine;
 mod explain;
 mod expression;
 mod filters;
-pub mod floats;
+pub(crate) mod floats;
 mod interval;
 mod light;
 mod lookups;

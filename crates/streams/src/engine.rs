@@ -706,7 +706,6 @@ impl Engine {
     pub async fn stop(&self) {
         let stopped = self.stopped.notified();
         if !self.stopping.replace(true) {
-            self.views.close();
             self.wake.notify_all();
             stopped.await;
         }

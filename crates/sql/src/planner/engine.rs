@@ -104,37 +104,27 @@ pub fn analyze(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
 
 pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
     let logical = correlated::with_domains(logical)?;
-    by_rules(
-        logical,
-        vec![
-            Arc::new(RewriteSetComparison::new()),
-            Arc::new(OptimizeUnions::new()),
-            Arc::new(SimplifyExpressions::new()),
-            Arc::new(EliminateJoin::new()),
-            Arc::new(DecorrelatePredicateSubquery::new()),
-            Arc::new(ScalarSubqueryToJoin::new()),
-            Arc::new(DecorrelateLateralJoin::new()),
-            Arc::new(ExtractEquijoinPredicate::new()),
-            Arc::new(EliminateDuplicatedExpr::new()),
-            Arc::new(EliminateFilter::new()),
-            Arc::new(EliminateCrossJoin::new()),
-            Arc::new(PropagateEmptyRelation::new()),
-            Arc::new(EliminateOuterJoin::new()),
-            Arc::new(PushDown::new()),
-            Arc::new(EliminateGroupByConstant::new()),
-            Arc::new(OptimizeProjections::new()),
-        ],
-    )
-}
-
-fn by_rules(
-    logical: LogicalPlan,
-    rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
-) -> Result<LogicalPlan, SqlError> {
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+        Arc::new(RewriteSetComparison::new()),
+        Arc::new(OptimizeUnions::new()),
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(EliminateJoin::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(DecorrelateLateralJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
+        Arc::new(EliminateDuplicatedExpr::new()),
+        Arc::new(EliminateFilter::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(PropagateEmptyRelation::new()),
+        Arc::new(EliminateOuterJoin::new()),
+        Arc::new(PushDown::new()),
+        Arc::new(EliminateGroupByConstant::new()),
+        Arc::new(OptimizeProjections::new()),
+    ];
     let context = OptimizerContext::new_with_config_options(FOLDING.clone())
         .without_query_execution_start_time();
-    let optimizer = Optimizer::with_rules(rules);
-    Ok(optimizer.optimize(logical, &context, |_, _| {})?)
+    Ok(Optimizer::with_rules(rules).optimize(logical, &context, |_, _| {})?)
 }
 
 /// Of `$1` to the last one that occurs.

@@ -20,10 +20,16 @@ use datafusion_expr::{
 use super::semantics::is_comparison;
 use crate::functions::define::Function;
 
-static UNSIGNED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+static NORMALIZE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     let any = Signature::any(1, Volatility::Immutable);
-    let body = |arrays: &[ArrayRef], _: &DataType| Ok(unsigned(&arrays[0]));
-    Function::new("float_order", any, |types| Ok(types[0].clone()), body).build()
+    let body = |arrays: &[ArrayRef], _: &DataType| Ok(normalized(&arrays[0]));
+    Function::new(
+        "normalize_nan_and_zero",
+        any,
+        |types| Ok(types[0].clone()),
+        body,
+    )
+    .build()
 });
 
 /// The same with what it compares as the module head says.
@@ -59,7 +65,7 @@ pub fn compared(expression: Expr, schema: &DFSchema) -> Result<Expr, DataFusionE
         for side in sides {
             if side.get_type(schema)?.is_floating() {
                 let inner = std::mem::take(side);
-                let call = ScalarFunction::new_udf(UNSIGNED.clone(), vec![inner]);
+                let call = ScalarFunction::new_udf(NORMALIZE.clone(), vec![inner]);
                 *side = Expr::ScalarFunction(call);
                 has_changed = true;
             }
@@ -74,15 +80,15 @@ pub fn compared(expression: Expr, schema: &DFSchema) -> Result<Expr, DataFusionE
 
 /// The same values, of which those that are equal have the same bits, and NaN is the last.
 #[must_use]
-pub fn unsigned(array: &ArrayRef) -> ArrayRef {
+pub fn normalized(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
-        DataType::Float64 => without_signs::<Float64Type>(array, f64::NAN, 0.0),
-        DataType::Float32 => without_signs::<Float32Type>(array, f32::NAN, 0.0),
+        DataType::Float64 => normalized_as::<Float64Type>(array, f64::NAN, 0.0),
+        DataType::Float32 => normalized_as::<Float32Type>(array, f32::NAN, 0.0),
         _ => array.clone(),
     }
 }
 
-fn without_signs<T: ArrowPrimitiveType>(
+fn normalized_as<T: ArrowPrimitiveType>(
     array: &ArrayRef,
     nan: T::Native,
     zero: T::Native,
@@ -96,9 +102,9 @@ where
     if values.values().iter().all(is_plain) {
         return array.clone();
     }
-    let unsigned: PrimitiveArray<T> = values.unary(|value| match value.partial_cmp(&value) {
+    let normalized: PrimitiveArray<T> = values.unary(|value| match value.partial_cmp(&value) {
         Some(_) => value + zero,
         None => nan,
     });
-    Arc::new(unsigned)
+    Arc::new(normalized)
 }

@@ -747,4 +747,4 @@ fn key_at(chunks: &[Chunk], codec: &RowCodec, columns: &[usize], place: Place) -
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -101,8 +101,8 @@ pub struct Views {
 }
 
 impl Views {
-    /// Rows of a view by some of its columns, as [`Engine::lookup`] has them; from any thread, and never waiting. `None`: ask
-    /// the engine.
+    /// Rows of a view by its key, as [`Engine::lookup`] has them; from any thread, within some ten microseconds. `None`: ask
+    /// the engine. What an index finds may be all rows there are, for which nobody else should wait.
     #[must_use]
     pub fn lookup(&self, name: &str, columns: &[usize], keys: &[ArrayRef]) -> Option<Snapshot> {
         if !self.is_open.load(Ordering::SeqCst) {
@@ -112,6 +112,9 @@ impl Views {
         let rows = view.wait_read()?;
         // Under the lock: whoever is let in now sees the epoch to its end.
         if !self.is_open.load(Ordering::SeqCst) || view.is_over.load(Ordering::SeqCst) {
+            return None;
+        }
+        if rows.key() != Some(columns) {
             return None;
         }
         let found = rows.lookup(columns, keys);

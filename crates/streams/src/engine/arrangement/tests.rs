@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::*;
 
-fn schema() -> SchemaRef {
+pub(in crate::engine) fn schema() -> SchemaRef {
     let fields = ["key", "value"].map(|name| Field::new(name, DataType::Int64, true));
     Arc::new(Schema::new(fields.to_vec()))
 }
 
-fn delta(rows: &[(i64, i64, i64)]) -> Delta {
+/// Key, value and weight of each.
+pub(in crate::engine) fn delta(rows: &[(i64, i64, i64)]) -> Delta {
     let column = |values: Vec<i64>| Arc::new(Int64Array::from(values)) as ArrayRef;
     let columns = vec![
         column(rows.iter().map(|row| row.0).collect()),

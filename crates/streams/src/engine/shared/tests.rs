@@ -2,30 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arrow_array::{Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_array::{Int64Array, cast::AsArray, types::Int64Type};
 use runtime::sim::{Sim, SimConfig};
 
 use super::*;
-use crate::Delta;
+use crate::engine::arrangement::tests::{delta, schema};
 
 const ACCOUNTS: i64 = 500;
-
-fn schema() -> Arc<Schema> {
-    let fields = ["account", "balance"].map(|name| Field::new(name, DataType::Int64, true));
-    Arc::new(Schema::new(fields.to_vec()))
-}
-
-/// Account, balance and weight of each.
-fn delta(rows: &[(i64, i64, i64)]) -> Delta {
-    let column = |values: Vec<i64>| Arc::new(Int64Array::from(values)) as ArrayRef;
-    let columns = vec![
-        column(rows.iter().map(|row| row.0).collect()),
-        column(rows.iter().map(|row| row.1).collect()),
-    ];
-    let batch = RecordBatch::try_new(schema(), columns).expect("two columns");
-    Delta::new(batch, rows.iter().map(|row| row.2).collect())
-}
 
 /// All accounts' balances.
 fn balances(views: &Views) -> Option<Vec<i64>> {
