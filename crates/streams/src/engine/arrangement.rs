@@ -1,7 +1,8 @@
 //! The rows of a view as they are now: columns in chunks, found by key, readable by anybody at no cost to the stream.
 //!
 //! # Place
-//! Changed on the engine's shard. Other threads look rows up (`shared`); snapshots go to any thread.
+//! Changed on the engine's shard. Other threads look rows up (`shared`), as of the epoch before while one changes rows
+//! (`before`); snapshots go to any thread.
 //!
 //! # Invariants
 //! 1. A row's weight is how often it is there; it is never negative (asserted when a delta is applied). A place of weight
@@ -19,15 +20,16 @@
 //! logarithmic number of times. A snapshot copies one reference for each chunk.
 //!
 //! # Instead of
-//! Rows as bytes in a hash table: every question would decode all of them, on this shard. Undo lists for readers: a
-//! reader that pins an epoch for long would make each change longer.
+//! Rows as bytes in a hash table: every question would decode all of them, on this shard. Undo lists of more than one epoch:
+//! a reader that pins one for long would make each change longer.
 
+mod before;
 mod index;
 mod loading;
 mod rows;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     hash::BuildHasher,
     sync::Arc,
 };
@@ -46,6 +48,7 @@ use crate::{
     delta::CHUNK_ROWS,
     row::{RowCodec, Rows as Encoded},
 };
+use before::Before;
 use index::Index;
 pub use loading::{Loaded, Loader};
 pub use rows::Rows;
@@ -64,7 +67,7 @@ const SPARSE_ROWS_MIN: usize = 64;
 /// Frozen only for the life of a process: what is on disk has no hashes.
 const HASHES: FixedState = FixedState::with_seed(0);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     hash: u64,
     chunk: u32,
@@ -77,6 +80,8 @@ struct Chunk {
     /// Under which each row has its place.
     hashes: Vec<u64>,
     living: usize,
+    /// The epoch that has brought its rows; zero where it may be several.
+    since: u64,
     /// Memory of all that.
     bytes: usize,
 }
@@ -88,6 +93,7 @@ impl Chunk {
             bytes: rows.get_array_memory_size() + bytes,
             rows,
             living: weights.len(),
+            since: 0,
             weights: Arc::new(weights),
             hashes,
         }
@@ -157,6 +163,7 @@ pub struct Arrangement {
     places: HashTable<Place>,
     /// Dead ones in `places`.
     dead: Vec<Place>,
+    before: Before,
     /// Applied so far.
     changes: u64,
     rows: u64,
@@ -188,6 +195,7 @@ impl Arrangement {
             chunks_bytes: 0,
             places: HashTable::new(),
             dead: Vec::new(),
+            before: Before::default(),
             changes: 0,
             rows: 0,
             indexes: Vec::new(),
@@ -198,17 +206,6 @@ impl Arrangement {
     #[must_use]
     pub fn emptied(&self) -> Self {
         Self::new(self.schema.clone(), self.key())
-    }
-
-    /// Lets all rows go.
-    pub fn clear(&mut self) {
-        self.chunks = Vec::new();
-        self.sparse = Vec::new();
-        self.chunks_bytes = 0;
-        self.places = HashTable::new();
-        self.dead = Vec::new();
-        self.rows = 0;
-        self.indexes.iter_mut().for_each(Index::clear);
     }
 
     #[must_use]
@@ -227,7 +224,7 @@ impl Arrangement {
     pub fn bytes(&self) -> usize {
         let indexes: usize = self.indexes.iter().map(Index::bytes).sum();
         let places = self.places.capacity() + self.dead.capacity();
-        self.chunks_bytes + indexes + places * size_of::<Place>()
+        self.chunks_bytes + indexes + places * size_of::<Place>() + self.before.bytes()
     }
 
     /// Gets a change ready, whatever order its rows are in: what comes and goes within it is set off. No index may come
@@ -284,9 +281,11 @@ impl Arrangement {
         end < change.coming.len()
     }
 
-    /// Applies a change. `tidy` is called behind it.
-    pub fn apply(&mut self, change: &mut Prepared) -> Result<(), NotThere> {
+    /// Applies a change, which is part of this epoch: the newest, or the one behind it. `tidy` is called behind it; until then
+    /// a look-up finds rows as of the epoch before, too.
+    pub fn apply(&mut self, change: &mut Prepared, epoch: u64) -> Result<(), NotThere> {
         while self.stage(change) {}
+        self.before.begin(epoch);
         let Prepared {
             delta,
             weights,
@@ -349,16 +348,18 @@ impl Arrangement {
             let chunk = &mut self.chunks[number as usize];
             chunk.living = come.iter().filter(|weight| **weight != 0).count();
             chunk.weights = Arc::new(come);
+            chunk.since = epoch;
             if chunk.is_sparse() {
                 self.sparse.push(number);
             }
         }
-        self.put(delta, &others);
+        self.put(delta, &others, epoch);
         Ok(())
     }
 
     /// Some of what changes have left to be put in order; true while there is more. It changes no row.
     pub fn tidy(&mut self) -> bool {
+        self.before.clear();
         if !self.dead.is_empty() {
             self.remove_dead();
             return true;
@@ -388,7 +389,7 @@ impl Arrangement {
         let coming: Vec<(u32, i64, u64)> = (0..rows.len())
             .map(|row| (row as u32, rows.weight(row), hashes[row]))
             .collect();
-        self.put(&rows, &coming);
+        self.put(&rows, &coming, 0);
         while self.tidy() {}
     }
 
@@ -483,6 +484,9 @@ impl Arrangement {
         if now < 0 {
             return None;
         }
+        if self.has_key {
+            self.before.note(place, chunk.weights[place.slot as usize]);
+        }
         Arc::make_mut(&mut chunk.weights)[place.slot as usize] = now;
         self.rows = self.rows.wrapping_add_signed(weight);
         if now == 0 {
@@ -498,6 +502,19 @@ impl Arrangement {
 
     fn weight_at(&self, place: Place) -> i64 {
         self.chunks[place.chunk as usize].weights[place.slot as usize]
+    }
+
+    /// As of an epoch that is no older than the one before the newest change.
+    fn weight_as_of(&self, place: Place, epoch: u64) -> i64 {
+        let changed = self.before.epoch;
+        if epoch >= changed {
+            return self.weight_at(place);
+        }
+        if self.chunks[place.chunk as usize].since == changed {
+            return 0;
+        }
+        let before = self.before.weight(place);
+        before.unwrap_or_else(|| self.weight_at(place))
     }
 
     fn remove_dead(&mut self) {
@@ -522,7 +539,7 @@ impl Arrangement {
     }
 
     /// Puts new rows into a chunk of their own: place, weight and hash of each.
-    fn put(&mut self, delta: &Delta, coming: &[(u32, i64, u64)]) {
+    fn put(&mut self, delta: &Delta, coming: &[(u32, i64, u64)], since: u64) {
         if coming.is_empty() {
             return;
         }
@@ -530,7 +547,7 @@ impl Arrangement {
         let weights = coming.iter().map(|(_, weight, _)| *weight);
         let hashes = coming.iter().map(|(.., hash)| *hash);
         let chunk = Chunk::new(rows_at(delta, &rows), weights.collect(), hashes.collect());
-        let number = self.push(chunk);
+        let number = self.push(Chunk { since, ..chunk });
         for (slot, (_, weight, hash)) in coming.iter().enumerate() {
             self.rows = self.rows.wrapping_add_signed(*weight);
             let place = Place {
@@ -657,12 +674,20 @@ impl Arrangement {
     /// The rows with these values in these columns; all rows where neither the key nor an index finds them.
     #[must_use]
     pub fn lookup(&self, columns: &[usize], keys: &[ArrayRef]) -> Rows {
+        self.lookup_as_of(columns, keys, u64::MAX)
+    }
+
+    /// The same as of an epoch that is no older than the one before the newest change: by the key only.
+    #[must_use]
+    pub fn lookup_as_of(&self, columns: &[usize], keys: &[ArrayRef], epoch: u64) -> Rows {
         let count = keys.first().map_or(0, |column| column.len());
         // By chunk, so that many rows are no more pieces than there are chunks; each once, however often it is asked for.
-        let mut found: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        let mut found: BTreeMap<u32, BTreeMap<u32, i64>> = BTreeMap::new();
         let mut note = |key: &[u8]| {
-            if let Some(place) = self.place_of(key) {
-                found.entry(place.chunk).or_default().insert(place.slot);
+            if let Some(place) = self.place_as_of(key, epoch) {
+                let weight = self.weight_as_of(place, epoch);
+                let of_chunk = found.entry(place.chunk).or_default();
+                of_chunk.insert(place.slot, weight);
             }
         };
         if self.has_key && columns == self.key {
@@ -678,12 +703,10 @@ impl Arrangement {
             }
         }
         let chunks = found.into_iter().map(|(chunk, slots)| {
-            let chunk = &self.chunks[chunk as usize];
-            let weights = slots.iter().map(|slot| chunk.weights[*slot as usize]);
-            let weights: Arc<Vec<i64>> = Arc::new(weights.collect());
-            let slots: UInt32Array = slots.into_iter().collect();
-            let rows = take_record_batch(&chunk.rows, &slots);
-            (rows.expect("places lie in the chunk"), weights)
+            let weights = slots.values().copied().collect();
+            let slots: UInt32Array = slots.into_keys().collect();
+            let rows = take_record_batch(&self.chunks[chunk as usize].rows, &slots);
+            (rows.expect("places lie in the chunk"), Arc::new(weights))
         });
         Rows {
             schema: self.schema.clone(),
@@ -693,10 +716,14 @@ impl Arrangement {
 
     /// Where the row with this key is.
     fn place_of(&self, key: &[u8]) -> Option<Place> {
+        self.place_as_of(key, u64::MAX)
+    }
+
+    fn place_as_of(&self, key: &[u8], epoch: u64) -> Option<Place> {
         let hash = HASHES.hash_one(key);
         let found = self.places.find(hash, |place| {
             place.hash == hash
-                && self.weight_at(*place) != 0
+                && self.weight_as_of(*place, epoch) != 0
                 && key_at(&self.chunks, &self.codec, &self.key, *place).row(0) == key
         });
         found.copied()

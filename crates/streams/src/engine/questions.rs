@@ -298,7 +298,7 @@ impl Engine {
             let output = std::mem::take(&mut pipeline.output);
             for delta in &output {
                 if let Some(mut change) = pipeline.relation.prepare(delta) {
-                    let applied = pipeline.relation.apply(&mut change).await;
+                    let applied = pipeline.relation.apply(&mut change, self.epoch.get()).await;
                     applied.map_err(|error| PipelineError::Restore(error.to_string()))?;
                 }
                 pipeline.relation.tidy().await;

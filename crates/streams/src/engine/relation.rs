@@ -321,9 +321,10 @@ impl Relation {
         }
     }
 
-    pub(super) async fn apply(&self, change: &mut Prepared) -> Result<(), NotThere> {
+    /// See [`Arrangement::apply`].
+    pub(super) async fn apply(&self, change: &mut Prepared, epoch: u64) -> Result<(), NotThere> {
         match &self.arrangement {
-            Some(rows) => rows.change(|rows| rows.apply(change)).await,
+            Some(rows) => rows.change(|rows| rows.apply(change, epoch)).await,
             None => Ok(()),
         }
     }
@@ -347,7 +348,7 @@ impl Relation {
     /// Rows that were taken up elsewhere, in the place of none.
     pub(super) fn set_arrangement(&self, rows: Arrangement) {
         if let Some(arrangement) = &self.arrangement {
-            *arrangement.write() = rows;
+            arrangement.replace(rows);
         }
     }
 

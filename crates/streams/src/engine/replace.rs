@@ -304,6 +304,9 @@ impl Engine {
             let taking = beside.extract_if(.., |_, beside| beside.stage == Stage::Taking);
             taking.map(|(_, beside)| beside.relation).collect()
         };
+        if !taking.is_empty() {
+            self.views.close();
+        }
         for new in taking {
             let name = new.name.clone();
             if let Some(rows) = &new.arrangement {

@@ -4,13 +4,15 @@
 //! One directory for an engine. Its shard changes rows, anybody looks them up.
 //!
 //! # Invariants
-//! 1. A look-up sees one whole epoch: while rows are applied the directory is closed, and who asks is sent to the shard,
-//!    where questions wait. Whoever was let in before holds the rows' lock, which each change takes.
+//! 1. A look-up sees one whole epoch, the newest that is whole: while one changes rows they are found as of the one before
+//!    (`before`). Which one that is is asked under the rows' lock, which each change takes, and so does who forgets it.
 //! 2. The shard does not wait for a reader's thread, which may be without a processor: where the lock is held it does other
-//!    work and tries again. The directory is closed by then, so readers do not come one after the other.
+//!    work and tries again. A reader does wait for the shard: what that does with the lock held is short.
+//! 3. While the directory is closed, as it is when names change their views, who asks is sent to the shard, where questions
+//!    wait.
 //!
 //! # Cost
-//! Two uncontended locks for a look-up, instead of two threads woken. One for each change of rows, which is some hundred.
+//! Two locks for a look-up, instead of two threads woken. One for each change of rows, which is up to a thousand.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +30,7 @@ use super::{
     questions::{QuestionError, RowsOf, Snapshot},
 };
 
-/// Looks at a lock that is held; each takes some ten to a hundred nanoseconds.
+/// Looks at a lock that is held before a reader sleeps for it; each takes some ten nanoseconds.
 const SPINS: usize = 1000;
 
 /// Rows of one view or table.
@@ -58,16 +60,17 @@ impl SharedRows {
         self.rows.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The lock, if it is to be had within some ten microseconds: work on rows is short, and lets readers in between.
-    fn wait_read(&self) -> Option<RwLockReadGuard<'_, Arrangement>> {
+    /// On a thread that is no shard: work on rows is short, and lets readers in between.
+    fn wait_read(&self) -> RwLockReadGuard<'_, Arrangement> {
         for _ in 0..SPINS {
             if let Ok(rows) = self.rows.try_read() {
-                return Some(rows);
+                return rows;
             }
             self.is_wanted.store(true, Ordering::Relaxed);
             std::hint::spin_loop();
         }
-        None
+        // Whoever has it may be without a processor: here is one.
+        self.read()
     }
 
     /// Changes rows once nobody reads them.
@@ -84,10 +87,17 @@ impl SharedRows {
         }
     }
 
+    /// Others in the place of all rows. Nobody waits until those are freed.
+    pub(super) fn replace(&self, rows: Arrangement) {
+        let gone = std::mem::replace(&mut *self.write(), rows);
+        drop(gone);
+    }
+
     /// Lets all rows go for good.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
-        self.write().clear();
+        let emptied = self.read().emptied();
+        self.replace(emptied);
     }
 }
 
@@ -101,25 +111,28 @@ pub struct Views {
 }
 
 impl Views {
-    /// Rows of a view by its key, as [`Engine::lookup`] has them; from any thread, within some ten microseconds. `None`: ask
-    /// the engine. What an index finds may be all rows there are, for which nobody else should wait.
+    /// Rows of a view by its key, as [`Engine::lookup`] has them; from any thread that is no shard. `None`: ask the engine. What an index finds may be all rows there are, for which nobody else should wait.
     #[must_use]
     pub fn lookup(&self, name: &str, columns: &[usize], keys: &[ArrayRef]) -> Option<Snapshot> {
         if !self.is_open.load(Ordering::SeqCst) {
             return None;
         }
         let view = self.all.try_read().ok()?.get(name)?.clone();
-        let rows = view.wait_read()?;
-        // Under the lock: whoever is let in now sees the epoch to its end.
+        if view.is_over.load(Ordering::SeqCst) {
+            return None;
+        }
+        let rows = view.wait_read();
+        // Under the lock: what is seen of the epoch now is not forgotten before the end.
         if !self.is_open.load(Ordering::SeqCst) || view.is_over.load(Ordering::SeqCst) {
             return None;
         }
         if rows.key() != Some(columns) {
             return None;
         }
-        let found = rows.lookup(columns, keys);
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        let found = rows.lookup_as_of(columns, keys, epoch);
         Some(Snapshot {
-            epoch: self.epoch.load(Ordering::SeqCst),
+            epoch,
             rows: BTreeMap::from([(name.to_owned(), RowsOf::View(found))]),
         })
     }
@@ -136,9 +149,14 @@ impl Views {
         work(&mut self.all.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Rows are those of this epoch until it is closed again.
-    pub(super) fn open(&self, epoch: u64) {
+    /// From here on rows are found as of this epoch.
+    pub(super) fn show(&self, epoch: u64) {
         self.epoch.store(epoch, Ordering::SeqCst);
+    }
+
+    /// See the module head; rows are those of this epoch.
+    pub(super) fn open(&self, epoch: u64) {
+        self.show(epoch);
         self.is_open.store(true, Ordering::SeqCst);
     }
 

@@ -1,7 +1,8 @@
 //! What an epoch has come to, and when readers see it.
 //!
-//! Most of the work is done while they still read the epoch before: what goes is looked for, what comes is entered. They wait
-//! (`applying`) while weights change, and what is left of the dead is removed behind.
+//! Most of the work is done while they still read the epoch before: what goes is looked for, what comes is entered. Those who
+//! ask the engine's shard wait (`applying`) while weights change; those who look rows up themselves find them as of the epoch
+//! before until all have changed. What is left of the dead is removed behind.
 
 use super::{Engine, Stream, arrangement::NotThere, let_go_of_failed, pipeline::Pipeline};
 
@@ -39,21 +40,15 @@ impl Engine {
         }
         // What others have to do comes before readers wait, not while they do.
         runtime::yield_now().await;
-        self.begin_applying();
+        self.applying.set(true);
         self.end_swaps(pipelines).await;
-        for (pipeline, changes) in pipelines.iter_mut().zip(prepared) {
-            let told = pipeline.told();
-            pipeline.forget_difference();
-            let output = std::mem::take(&mut pipeline.output);
-            if output.is_empty() && told.is_empty() {
-                continue;
-            }
+        for (pipeline, changes) in pipelines.iter().zip(prepared) {
             // What was put out is gone from where it came: rows that do not fit leave a view that is right no more.
             let mut changes = changes.into_iter();
             while pipeline.relation.failure().is_none()
                 && let Some(mut change) = changes.next()
             {
-                if let Err(NotThere) = pipeline.relation.apply(&mut change).await {
+                if let Err(NotThere) = pipeline.relation.apply(&mut change, number).await {
                     pipeline.relation.fail(&NotThere.to_string());
                 }
                 if let Err(error) = self.budget.check() {
@@ -63,7 +58,15 @@ impl Engine {
                     runtime::yield_now().await;
                 }
             }
-            if pipeline.relation.failure().is_some() {
+        }
+        // Whoever is told of a change finds it.
+        self.views.show(number);
+        for pipeline in pipelines {
+            let told = pipeline.told();
+            pipeline.forget_difference();
+            let output = std::mem::take(&mut pipeline.output);
+            let is_unchanged = output.is_empty() && told.is_empty();
+            if is_unchanged || pipeline.relation.failure().is_some() {
                 continue;
             }
             pipeline.relation.tell(number, &told);
@@ -87,11 +90,5 @@ impl Engine {
         if self.is_ready.get() && !self.stopping.get() {
             self.views.open(self.epoch.get());
         }
-    }
-
-    /// No look-up finds anything without asking.
-    pub(super) fn begin_applying(&self) {
-        self.applying.set(true);
-        self.views.close();
     }
 }

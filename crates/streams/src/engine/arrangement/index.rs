@@ -27,11 +27,6 @@ impl Index {
         }
     }
 
-    pub fn clear(&mut self) {
-        self.entries = BTreeSet::new();
-        self.bytes = 0;
-    }
-
     /// The values of rows, as they begin entries.
     pub fn values(&self, rows: &RecordBatch) -> crate::row::Rows {
         let columns = self.columns.iter().map(|at| rows.column(*at).clone());

@@ -26,7 +26,7 @@ pub(in crate::engine) fn delta(rows: &[(i64, i64, i64)]) -> Delta {
 
 fn apply(rows: &mut Arrangement, delta: &Delta) -> Result<(), NotThere> {
     let mut change = rows.prepare(delta);
-    rows.apply(&mut change)?;
+    rows.apply(&mut change, 1)?;
     while rows.tidy() {}
     Ok(())
 }
@@ -80,6 +80,11 @@ fn a_second_row_of_a_key_is_seen_before_it_is_there() {
     assert!(rows.violates_key(&delta(&[(2, 1, 1), (2, 2, 1)]), &[0]));
 }
 
+fn lookup_all(rows: &Arrangement, epoch: u64) -> Rows {
+    let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..500));
+    rows.lookup_as_of(&[0], &[keys], epoch)
+}
+
 /// Random changes with and without a key; what was read before stays as it was.
 #[test]
 fn changes_add_up_as_a_model_says() {
@@ -94,6 +99,7 @@ fn changes_add_up_as_a_model_says() {
         let mut rows = Arrangement::new(schema(), has_key.then_some(&[0]));
         let mut model: BTreeMap<(i64, i64), i64> = BTreeMap::new();
         let mut kept: Option<(Rows, Counts)> = None;
+        let mut epoch = 0;
         for _ in 0..3000 {
             let mut changes = Vec::new();
             for _ in 0..1 + draw(30) {
@@ -120,12 +126,17 @@ fn changes_add_up_as_a_model_says() {
                 let before = contents(&rows.rows());
                 while rows.stage(&mut change) {}
                 assert_eq!(contents(&rows.rows()), before, "nobody sees it yet");
-                let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..500));
                 if has_key {
-                    assert_eq!(contents(&rows.lookup(&[0], &[keys])), before);
+                    assert_eq!(contents(&lookup_all(&rows, epoch)), before);
                 }
             }
-            rows.apply(&mut change).expect("what goes is there");
+            let shown = contents(&lookup_all(&rows, epoch));
+            epoch += 1;
+            rows.apply(&mut change, epoch).expect("what goes is there");
+            if has_key {
+                assert_eq!(contents(&lookup_all(&rows, epoch - 1)), shown);
+                assert_eq!(contents(&lookup_all(&rows, epoch)), model);
+            }
             while rows.tidy() {}
             let living = rows.chunks.iter().map(|chunk| chunk.living);
             assert_eq!(rows.places.len(), living.sum::<usize>());
@@ -154,6 +165,7 @@ fn changes_that_are_prepared_together_follow_each_other() {
     for key in [Some(&[0][..]), None] {
         let mut rows = Arrangement::new(schema(), key);
         apply(&mut rows, &delta(&[(1, 10, 1), (2, 20, 1)])).expect("all of it comes");
+        let before = contents(&rows.rows());
         let changes = [
             // Its row is found where it is, the next one's where that was, or came to be meanwhile.
             delta(&[(1, 10, -1), (1, 11, 1)]),
@@ -164,15 +176,18 @@ fn changes_that_are_prepared_together_follow_each_other() {
         let mut prepared: Vec<Prepared> =
             changes.iter().map(|change| rows.prepare(change)).collect();
         for change in &mut prepared {
-            rows.apply(change).expect("what goes has come");
+            rows.apply(change, 2).expect("what goes has come");
+            if key.is_some() {
+                assert_eq!(contents(&lookup_all(&rows, 1)), before);
+            }
         }
         while rows.tidy() {}
         let expected = BTreeMap::from([((1, 12), 1), ((2, 20), 1)]);
         assert_eq!(contents(&rows.rows()), expected);
         let twice = delta(&[(2, 20, -1)]);
         let [mut first, mut second] = [rows.prepare(&twice), rows.prepare(&twice)];
-        assert_eq!(rows.apply(&mut first), Ok(()));
-        assert_eq!(rows.apply(&mut second), Err(NotThere));
+        assert_eq!(rows.apply(&mut first, 3), Ok(()));
+        assert_eq!(rows.apply(&mut second, 3), Err(NotThere));
     }
 }
 

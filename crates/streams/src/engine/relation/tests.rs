@@ -60,7 +60,7 @@ async fn numbers(count: i64) -> Rc<Relation> {
     let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..count));
     let rows = RecordBatch::try_new(schema, vec![column]).expect("one column");
     let mut change = relation.prepare(&Delta::insert(rows)).expect("a view");
-    relation.apply(&mut change).await.expect("new rows");
+    relation.apply(&mut change, 1).await.expect("new rows");
     relation
 }
 

@@ -53,11 +53,12 @@ fn another_thread_sees_whole_epochs() {
         let mut now = vec![0; ACCOUNTS as usize];
         let all: Vec<_> = (0..ACCOUNTS).map(|account| (account, 0, 1)).collect();
         let mut first = rows.read().prepare(&delta(&all));
-        rows.change(|rows| rows.apply(&mut first))
+        rows.change(|rows| rows.apply(&mut first, 1))
             .await
             .expect("they are new");
         let mut epoch = 1;
         views.open(epoch);
+        let mut shown = balances(&views).expect("all of them");
         for _ in 0..500 {
             // What one part takes from an account the other gives to its neighbour.
             let mut parts = [Vec::new(), Vec::new()];
@@ -74,18 +75,21 @@ fn another_thread_sees_whole_epochs() {
             let mut prepared = parts.map(|part| rows.read().prepare(&delta(&part)));
             for change in &mut prepared {
                 while rows.change(|rows| rows.stage(change)).await {
-                    assert_eq!(balances(&views).map_or(0, |found| found.iter().sum()), 0);
+                    assert_eq!(balances(&views), Some(shown.clone()), "staged");
                 }
             }
-            views.close();
+            epoch += 1;
             for change in &mut prepared {
-                let applied = rows.change(|rows| rows.apply(change)).await;
+                let applied = rows.change(|rows| rows.apply(change, epoch)).await;
                 applied.expect("what goes is there");
+                assert_eq!(balances(&views), Some(shown.clone()), "applied in part");
                 std::thread::yield_now();
             }
-            epoch += 1;
-            views.open(epoch);
-            while rows.change(Arrangement::tidy).await {}
+            views.show(epoch);
+            shown = balances(&views).expect("they are found all the time");
+            while rows.change(Arrangement::tidy).await {
+                assert_eq!(balances(&views), Some(shown.clone()), "tidied in part");
+            }
         }
         rows.end();
         assert!(balances(&views).is_none(), "they are gone for good");
