@@ -21,6 +21,7 @@ mod lower;
 mod names;
 mod node;
 mod operands;
+mod point;
 mod properties;
 mod semantics;
 mod sessions;
@@ -32,7 +33,7 @@ mod top_level;
 mod windows;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -51,6 +52,7 @@ pub(crate) use engine::FOLDING;
 pub use explain::{explain, explain_with};
 pub use lookups::Values;
 pub(crate) use names::name_columns;
+pub use point::PointQuery;
 pub use properties::{Properties, properties};
 
 /// A query that can run.
@@ -72,6 +74,8 @@ pub struct Planned {
     pub lookups: BTreeMap<String, Vec<Values>>,
     /// No work: see [`light`].
     pub is_light: bool,
+    /// Where that is all it is.
+    point: Option<Arc<PointQuery>>,
     /// What is bound to values and to the clock each time it runs.
     template: Option<Arc<Template>>,
 }
@@ -79,6 +83,8 @@ pub struct Planned {
 #[derive(Debug)]
 struct Template {
     logical: LogicalPlan,
+    /// By `$1` and so on, the column that a parameter is for: it has its own type, whatever the client's is.
+    wanted: HashMap<String, Option<FieldRef>>,
     /// The same optimized, where that can be done without the values.
     optimized: Option<LogicalPlan>,
 }
@@ -107,6 +113,9 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
     let reads = engine::reads(&logical);
     let is_light = light::is_light(&logical);
     if !parameters.is_empty() || semantics::reads_clock(&logical) {
+        let optimized = is_light
+            .then(|| engine::optimized(logical.clone()))
+            .transpose()?;
         return Ok(Planned {
             plan: Plan::default(),
             fields,
@@ -117,10 +126,10 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
             reads,
             lookups: BTreeMap::new(),
             is_light,
+            point: optimized.as_ref().and_then(PointQuery::of).map(Arc::new),
             template: Some(Arc::new(Template {
-                optimized: is_light
-                    .then(|| engine::optimized(logical.clone()))
-                    .transpose()?,
+                wanted: logical.get_parameter_fields()?,
+                optimized,
                 logical,
             })),
         });
@@ -137,6 +146,7 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
         reads,
         lookups: lookups::of(&optimized),
         is_light,
+        point: PointQuery::of(&optimized).map(Arc::new),
         template: None,
     })
 }
@@ -156,10 +166,35 @@ impl Planned {
         }
     }
 
-    fn bound(&self, template: &Template, bindings: &Bindings) -> Result<Self, SqlError> {
+    /// What is looked up, when that is all there is to do, and its key's values in these columns.
+    pub fn point_of(
+        &self,
+        parameters: &[ScalarValue],
+        key: impl FnOnce(&str) -> Option<Vec<usize>>,
+    ) -> Result<Option<(&PointQuery, Vec<usize>, Vec<ScalarValue>)>, SqlError> {
+        let Some(point) = &self.point else {
+            return Ok(None);
+        };
+        let Some(columns) = key(&point.relation) else {
+            return Ok(None);
+        };
+        let values = match &self.template {
+            Some(template) => self.values(template, parameters)?,
+            None => Vec::new(),
+        };
+        let key = point.key(&columns, &values);
+        Ok(key.map(|key| (point.as_ref(), columns, key)))
+    }
+
+    /// Of parameters, in the types that they have in the query.
+    fn values(
+        &self,
+        template: &Template,
+        parameters: &[ScalarValue],
+    ) -> Result<Vec<ScalarAndMetadata>, SqlError> {
         let count = self.parameters.len();
-        if bindings.parameters.len() != count {
-            let given = bindings.parameters.len();
+        if parameters.len() != count {
+            let given = parameters.len();
             return Err(SqlError::new(
                 *b"08P01",
                 format!(
@@ -167,17 +202,19 @@ impl Planned {
                 ),
             ));
         }
-        // A column that a parameter is for has its own type, whatever the client's is.
-        let wanted = template.logical.get_parameter_fields()?;
-        let values = bindings.parameters.iter().zip(&self.parameters).enumerate();
-        let values: Vec<ScalarAndMetadata> = values
+        let values = parameters.iter().zip(&self.parameters).enumerate();
+        values
             .map(|(at, (value, field))| {
-                let wanted = wanted.get(&format!("${}", at + 1)).cloned().flatten();
-                let field = wanted.as_ref().unwrap_or(field);
+                let wanted = template.wanted.get(&format!("${}", at + 1));
+                let field = wanted.and_then(Option::as_ref).unwrap_or(field);
                 let value = value.cast_to(field.data_type());
                 Ok(ScalarAndMetadata::new(value?, None))
             })
-            .collect::<Result<_, SqlError>>()?;
+            .collect()
+    }
+
+    fn bound(&self, template: &Template, bindings: &Bindings) -> Result<Self, SqlError> {
+        let values = self.values(template, &bindings.parameters)?;
         let optimized = match &template.optimized {
             Some(optimized) => light::with_values(optimized, &values)?,
             None => {
@@ -200,6 +237,7 @@ impl Planned {
             reads: self.reads.clone(),
             lookups: lookups::of(&optimized),
             is_light: self.is_light,
+            point: None,
             template: None,
         })
     }

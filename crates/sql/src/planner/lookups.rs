@@ -126,7 +126,13 @@ fn literal(column: &Expr, value: &Expr, scan: &TableScan) -> Option<ScalarValue>
     };
     let at = scan.projected_schema.maybe_index_of_column(column)?;
     let wanted = scan.projected_schema.field(at).data_type();
-    let is_exact = matches!(
+    let fits = is_exact(wanted) && value.data_type() == *wanted && !value.is_null();
+    fits.then(|| value.clone())
+}
+
+/// Whether values of this type are equal only where their bytes are.
+pub fn is_exact(wanted: &DataType) -> bool {
+    matches!(
         wanted,
         DataType::Boolean
             | DataType::Int16
@@ -137,7 +143,5 @@ fn literal(column: &Expr, value: &Expr, scan: &TableScan) -> Option<ScalarValue>
             | DataType::Date32
             | DataType::Timestamp(..)
             | DataType::Decimal128(..)
-    );
-    let fits = is_exact && value.data_type() == *wanted && !value.is_null();
-    fits.then(|| value.clone())
+    )
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use arrow::{
-    array::{BooleanArray, RecordBatch},
-    compute::filter_record_batch,
+    array::{BooleanArray, RecordBatch, RecordBatchOptions},
+    compute::{cast, filter_record_batch},
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
     row::{RowConverter, SortField},
 };
@@ -173,9 +173,62 @@ impl Session {
         for (name, value) in &query.sets {
             self.settings.set(name, value, false)?;
         }
+        if let Some(found) = self.point(query, values).await? {
+            return self.kept(query.schema(), vec![found]);
+        }
         let planned = vec![query.planned.clone()];
         let (mut answers, _) = self.run_planned(&query.system, planned, values).await?;
         self.kept(query.schema(), answers.pop().unwrap_or_default())
+    }
+
+    /// The answer to a query for the row with a key; `None`: it is another, or is to see what a look-up does not.
+    async fn point(
+        &mut self,
+        query: &Query,
+        values: &[ScalarValue],
+    ) -> Result<Option<RecordBatch>, SqlError> {
+        if !self.reads_newest()? {
+            return Ok(None);
+        }
+        let all = &query.system.all;
+        let key = |name: &str| all.get(name).filter(|found| keeps_rows(found))?.key.clone();
+        let Some((point, columns, values)) = query.planned.point_of(values, key)? else {
+            return Ok(None);
+        };
+        let name = &point.relation;
+        let Some(relation) = all.get(name) else {
+            return Ok(None);
+        };
+        let permit = self.backend.permit(PermitSize::Small).await;
+        let keys = keys_of(
+            relation,
+            &columns,
+            values.into_iter().map(|value| vec![value]),
+        )?;
+        let snapshot = self.backend.lookup(name.clone(), columns, keys).await?;
+        let found = snapshot.rows.get(name).map_or(&[][..], Vec::as_slice);
+        check_columns(all, name, found)?;
+        let schema = query.schema();
+        let shown = match found {
+            [] => RecordBatch::new_empty(schema),
+            [row] if row.len() == 1 && row.weight(0) == 1 => {
+                let shown = point.columns.iter().zip(schema.fields());
+                let columns =
+                    shown.map(|(at, field)| Ok(cast(row.column(*at), field.data_type())?));
+                let columns = columns.collect::<Result<_, SqlError>>()?;
+                let options = RecordBatchOptions::new().with_row_count(Some(1));
+                RecordBatch::try_new_with_options(schema, columns, &options)?
+            }
+            // It is none by a key, after all.
+            _ => return Ok(None),
+        };
+        drop(permit);
+        Ok(Some(shown))
+    }
+
+    /// Outside of transactions, which read all they read of one epoch, and where nothing is waited for.
+    fn reads_newest(&self) -> Result<bool, SqlError> {
+        Ok(!self.transaction.is_open() && self.settings.get("forebay.after")?.is_empty())
     }
 
     /// An answer, whose memory is counted until the client has it: a cursor may keep it for long.
@@ -295,8 +348,7 @@ impl Session {
         let (Some(name), None) = (reads.next(), reads.next()) else {
             return Ok(None);
         };
-        // A transaction reads all it reads of one epoch.
-        if self.transaction.is_open() || !self.settings.get("forebay.after")?.is_empty() {
+        if !self.reads_newest()? {
             return Ok(None);
         }
         let mut places = Vec::new();
@@ -316,7 +368,7 @@ impl Session {
         ) else {
             return Ok(None);
         };
-        if !matches!(relation.kind, RelationKind::View | RelationKind::Table) {
+        if !keeps_rows(relation) {
             return Ok(None);
         }
         let snapshot = self.backend.lookup(name.clone(), columns, keys).await?;
@@ -480,22 +532,33 @@ fn lookup_keys(
     let Some((columns, rows)) = found else {
         return Ok(None);
     };
-    let mut arrays = Vec::with_capacity(columns.len());
-    for (place, at) in columns.iter().enumerate() {
-        let values = rows.iter().map(|row| row[place].clone());
-        let array = ScalarValue::iter_to_array(values)?;
-        arrays.push(arrow::compute::cast(
-            &array,
-            relation.schema.field(*at).data_type(),
-        )?);
-    }
-    let schema = Arc::new(relation.schema.project(columns)?);
-    let fields = schema.fields().iter();
-    let fields: Vec<Field> = fields
-        .map(|field| field.as_ref().clone().with_nullable(true))
-        .collect();
-    let keys = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
+    let values =
+        (0..columns.len()).map(|place| rows.iter().map(|row| row[place].clone()).collect());
+    let keys = keys_of(relation, columns, values)?;
     Ok(Some((columns.to_vec(), once_each(&keys)?)))
+}
+
+/// Of each of these columns, its values.
+fn keys_of(
+    relation: &Relation,
+    columns: &[usize],
+    values: impl Iterator<Item = Vec<ScalarValue>>,
+) -> Result<RecordBatch, SqlError> {
+    let mut arrays = Vec::with_capacity(columns.len());
+    let mut fields = Vec::with_capacity(columns.len());
+    for (at, values) in columns.iter().zip(values) {
+        let field = relation.schema.field(*at);
+        arrays.push(cast(
+            &ScalarValue::iter_to_array(values)?,
+            field.data_type(),
+        )?);
+        fields.push(field.clone().with_nullable(true));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+fn keeps_rows(relation: &Relation) -> bool {
+    matches!(relation.kind, RelationKind::View | RelationKind::Table)
 }
 
 /// Of the values that these columns have in all places; `None`: they are too many.

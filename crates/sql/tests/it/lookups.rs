@@ -145,6 +145,16 @@ fn a_row_is_found_without_waking_another_thread() {
         (by_key, "9", all(&[])),
         (by_key, "NULL", all(&[])),
         (
+            "SELECT owner FROM accounts WHERE id = $1 LIMIT 0",
+            "2",
+            all(&[]),
+        ),
+        (
+            "SELECT a.owner AS o FROM accounts AS a WHERE $1 = a.id ORDER BY o",
+            "3::bigint",
+            all(&["ann"]),
+        ),
+        (
             "SELECT id FROM accounts WHERE owner = $1 AND balance > $2",
             "'ann', 3",
             all(&["1"]),

@@ -28,11 +28,7 @@ mod index;
 mod loading;
 mod rows;
 
-use std::{
-    collections::BTreeMap,
-    hash::BuildHasher,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
