@@ -18,7 +18,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -30,16 +30,16 @@ use super::{
     questions::{QuestionError, RowsOf, Snapshot},
 };
 
-/// Looks at a lock that is held before a reader sleeps for it; each takes some ten nanoseconds.
-const SPINS: usize = 1000;
+/// How often a shard does other work before it takes the lock that somebody waits for; some hundred microseconds.
+const TURNS_LEFT: usize = 100;
 
 /// Rows of one view or table.
 pub struct SharedRows {
     rows: RwLock<Arrangement>,
     /// They are right no more, and gone.
     is_over: AtomicBool,
-    /// Somebody is about to read them.
-    is_wanted: AtomicBool,
+    /// Threads that have found the lock held.
+    waiting: AtomicUsize,
 }
 
 impl SharedRows {
@@ -47,7 +47,7 @@ impl SharedRows {
         Arc::new(Self {
             rows: RwLock::new(rows),
             is_over: AtomicBool::new(false),
-            is_wanted: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
         })
     }
 
@@ -60,22 +60,25 @@ impl SharedRows {
         self.rows.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// On a thread that is no shard: work on rows is short, and lets readers in between.
+    /// On a thread that is no shard: work on rows is short, and lets readers in between. Whoever has the lock may be without a
+    /// processor, so that one is soon given up for it.
     fn wait_read(&self) -> RwLockReadGuard<'_, Arrangement> {
-        for _ in 0..SPINS {
-            if let Ok(rows) = self.rows.try_read() {
-                return rows;
-            }
-            self.is_wanted.store(true, Ordering::Relaxed);
-            std::hint::spin_loop();
+        if let Ok(rows) = self.rows.try_read() {
+            return rows;
         }
-        // Whoever has it may be without a processor: here is one.
-        self.read()
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let rows = self.read();
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        rows
     }
 
     /// Changes rows once nobody reads them.
     pub(super) async fn change<R>(&self, mut work: impl FnMut(&mut Arrangement) -> R) -> R {
-        if self.is_wanted.swap(false, Ordering::Relaxed) {
+        // A thread takes longer to wake than the shard to come back for the lock.
+        for _ in 0..TURNS_LEFT {
+            if self.waiting.load(Ordering::SeqCst) == 0 {
+                break;
+            }
             runtime::yield_now().await;
         }
         loop {
