@@ -109,8 +109,11 @@ pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
         Arc::new(EliminateJoin::new()),
+        // Outer columns of a lateral join within a subquery look like the subquery's own to the two rules behind.
+        Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
+        // What stands in a lateral join may be one only now.
         Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
