@@ -514,6 +514,7 @@ fn execution_fault(message: &str) -> Fault {
     } else if lower.contains("overflow")
         || lower.contains("out of range")
         || lower.contains("too large")
+        || lower.contains("too small")
         || lower.contains("can't cast value")
     {
         sqlstate::NUMERIC_VALUE_OUT_OF_RANGE

@@ -30,6 +30,7 @@ mod temporal;
 #[cfg(test)]
 mod tests;
 mod top_level;
+mod truth;
 mod windows;
 
 use std::{

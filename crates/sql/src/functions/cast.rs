@@ -34,7 +34,7 @@ pub fn explicit(expression: Expr, from: &DataType, to: &DataType) -> Expr {
             from,
             DataType::Boolean | DataType::Null | DataType::Decimal128(..)
         );
-    if !rounds && !prints {
+    if !rounds && !prints && !narrows(from, to) {
         return Expr::Cast(Cast::new(Box::new(expression), to.clone()));
     }
     let function = ScalarUDF::new_from_impl(PostgresCast {
@@ -45,6 +45,28 @@ pub fn explicit(expression: Expr, from: &DataType, to: &DataType) -> Expr {
         Arc::new(function),
         vec![expression],
     ))
+}
+
+/// Whether a number may not fit. Of the engine's own casts it refuses constants that do not when it plans, though no row may
+/// ever ask for them.
+fn narrows(from: &DataType, to: &DataType) -> bool {
+    let digits = |of: &DataType| match of {
+        DataType::Int16 => Some((5, 0)),
+        DataType::Int32 => Some((10, 0)),
+        DataType::Int64 => Some((19, 0)),
+        DataType::Decimal128(precision, scale) => {
+            Some((i16::from(*precision) - i16::from(*scale), *scale))
+        }
+        _ => None,
+    };
+    match (digits(from), digits(to)) {
+        // Rounding may add a digit.
+        (Some((whole, part)), Some((room, kept))) => {
+            whole > room || (whole == room && part > kept && from != to)
+        }
+        (None, Some(_)) => from.is_floating(),
+        _ => false,
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -75,15 +97,15 @@ impl ScalarUDFImpl for PostgresCast {
 fn converted(field: &Field, array: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataFusionError> {
     match (array.data_type(), to) {
         (_, DataType::Utf8) => printed(field, array),
-        (DataType::Float64, _) => {
+        (DataType::Float64, _) if to.is_integer() => {
             let values = array.as_primitive::<Float64Type>();
             rounded(values, to, whole)
         }
-        (DataType::Float32, _) => {
+        (DataType::Float32, _) if to.is_integer() => {
             let values = array.as_primitive::<Float32Type>();
             rounded(values, to, |value| whole(f64::from(value)))
         }
-        (DataType::Decimal128(_, scale), _) => {
+        (DataType::Decimal128(_, scale), _) if to.is_integer() => {
             let values = array.as_primitive::<Decimal128Type>();
             let unit = 10_i128.pow(u32::from(scale.unsigned_abs()));
             rounded(values, to, |value| {

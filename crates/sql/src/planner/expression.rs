@@ -15,7 +15,7 @@ use datafusion_expr::{
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use streams::{Expression, ExpressionRef, Fault, expression::Column};
 
-use super::{engine::OPTIONS, floats};
+use super::{engine::OPTIONS, floats, truth};
 use crate::{backend::SqlError, error::evaluation_fault, functions::spread};
 
 /// An expression over rows, and the type of what it gives.
@@ -42,10 +42,23 @@ pub fn compile(expression: &Expr, schema: &DFSchema) -> Result<Compiled, SqlErro
         expression: Arc::new(Engine {
             physical,
             data_type: data_type.clone(),
+            is_condition: false,
         }),
         data_type,
         column: None,
     })
+}
+
+/// The same of a condition, of which only counts whether it is true.
+pub fn condition(expression: &Expr, schema: &DFSchema) -> Result<ExpressionRef, SqlError> {
+    if column_of(expression, schema).is_some() {
+        return Ok(compile(expression, schema)?.expression);
+    }
+    Ok(Arc::new(Engine {
+        physical: physical(expression, schema)?,
+        data_type: DataType::Boolean,
+        is_condition: true,
+    }))
 }
 
 pub fn physical(expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
@@ -53,7 +66,8 @@ pub fn physical(expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physical
     props.config_options = Some(OPTIONS.clone());
     let context = PhysicalPlanningContext::default();
     let expression = floats::compared(expression.clone(), schema)?;
-    Ok(create_physical_expr(&expression, schema, &props, &context)?)
+    let physical = create_physical_expr(&expression, schema, &props, &context)?;
+    Ok(truth::placed(physical)?)
 }
 
 /// The query engine's own, where it is one.
@@ -73,6 +87,7 @@ fn column_of(expression: &Expr, schema: &DFSchema) -> Option<usize> {
 struct Engine {
     physical: Arc<dyn PhysicalExpr>,
     data_type: DataType,
+    is_condition: bool,
 }
 
 impl fmt::Debug for Engine {
@@ -88,7 +103,10 @@ fn is_volatile(expression: &Arc<dyn PhysicalExpr>) -> bool {
 
 impl Expression for Engine {
     fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, Fault> {
-        let value = self.physical.evaluate(rows);
+        let value = match self.is_condition {
+            true => truth::evaluate(&self.physical, rows),
+            false => self.physical.evaluate(rows),
+        };
         let array = value.and_then(|value| spread(&value, rows.num_rows()));
         let array = array.map_err(|error| evaluation_fault(&error))?;
         if *array.data_type() == self.data_type {
@@ -102,6 +120,7 @@ impl Expression for Engine {
         let other = (other as &dyn Any).downcast_ref::<Self>();
         other.is_some_and(|other| {
             self.data_type == other.data_type
+                && self.is_condition == other.is_condition
                 && *self.physical == *other.physical
                 && !is_volatile(&self.physical)
         })

@@ -1,7 +1,10 @@
-//! Filters moved towards where rows come from, as DataFusion does it, but for one case.
+//! Filters moved towards where rows come from, as DataFusion does it, but for three cases.
 //!
 //! A predicate without columns must stay above an aggregate that has a row also where nothing comes in: below it, it would take
 //! the rows away and leave that one. Its own rule takes every predicate whose columns are keys, so also one that has none.
+//!
+//! A predicate that can fail is not made for one side of a join because it follows from what is asked of the other, or of both
+//! together; nor is it asked of a row before the clock has come to it.
 
 use std::sync::Arc;
 
@@ -9,11 +12,13 @@ use datafusion_common::{Result, tree_node::Transformed};
 use datafusion_expr::{
     Expr, LogicalPlan,
     logical_plan::{Aggregate, Filter},
-    utils::{conjunction, split_conjunction_owned},
+    utils::{conjunction, split_conjunction},
 };
 use datafusion_optimizer::{
     ApplyOrder, OptimizerConfig, OptimizerRule, push_down_filter::PushDownFilter,
 };
+
+use super::{temporal::Valid, truth};
 
 /// See the module head.
 #[derive(Debug)]
@@ -63,24 +68,68 @@ impl OptimizerRule for PushDown {
         let mut below = &plan;
         let mut predicates = Vec::new();
         while let LogicalPlan::Filter(filter) = below {
-            predicates.push(&filter.predicate);
+            predicates.extend(split_conjunction(&filter.predicate));
             below = &filter.input;
         }
-        let LogicalPlan::Aggregate(aggregate) = below else {
-            return self.0.rewrite(plan, config);
+        let stays: fn(&Expr) -> bool = match below {
+            LogicalPlan::Join(join) => {
+                let sides = [&join.left, &join.right].into_iter();
+                let sides = sides.filter_map(|side| match side.as_ref() {
+                    LogicalPlan::Filter(filter) => Some(&filter.predicate),
+                    _ => None,
+                });
+                let asked = sides.chain(&join.filter).flat_map(split_conjunction);
+                let asked: Vec<Expr> = asked.chain(predicates).cloned().collect();
+                let pushed = self.0.rewrite(plan, config)?;
+                return Ok(pushed.update_data(|plan| without_new(plan, &asked)));
+            }
+            LogicalPlan::Aggregate(aggregate) if is_never_empty(aggregate) => {
+                |predicate| predicate.column_refs().is_empty()
+            }
+            LogicalPlan::Extension(extension) if extension.node.as_any().is::<Valid>() => {
+                truth::can_fail
+            }
+            _ => return self.0.rewrite(plan, config),
         };
-        if predicates.is_empty() || !is_never_empty(aggregate) {
-            return self.0.rewrite(plan, config);
-        }
         let all = predicates.into_iter().cloned();
-        let all = all.flat_map(split_conjunction_owned);
-        let (free, others): (Vec<Expr>, Vec<Expr>) =
-            all.partition(|predicate| predicate.column_refs().is_empty());
-        if free.is_empty() {
+        let (staying, others): (Vec<Expr>, Vec<Expr>) = all.partition(stays);
+        if staying.is_empty() {
             return self.0.rewrite(plan, config);
         }
         let rest = filter(others, below.clone())?;
         let pushed = self.0.rewrite(rest, config)?;
-        pushed.map_data(|plan| filter(free, plan))
+        pushed.map_data(|plan| filter(staying, plan))
+    }
+}
+
+/// A join that predicates were pushed to, without those that can fail and were not asked for: they follow from the others, and
+/// would be asked of rows that those are not asked of.
+fn without_new(plan: LogicalPlan, asked: &[Expr]) -> LogicalPlan {
+    let is_kept = |predicate: &Expr| !truth::can_fail(predicate) || asked.contains(predicate);
+    let kept = |predicate: &Expr| {
+        let parts = split_conjunction(predicate).into_iter();
+        conjunction(parts.filter(|part| is_kept(part)).cloned())
+    };
+    let side = |side: Arc<LogicalPlan>| match side.as_ref() {
+        LogicalPlan::Filter(filter) => match kept(&filter.predicate) {
+            Some(predicate) => Arc::new(LogicalPlan::Filter(Filter::new(
+                predicate,
+                filter.input.clone(),
+            ))),
+            None => filter.input.clone(),
+        },
+        _ => side,
+    };
+    match plan {
+        LogicalPlan::Join(mut join) => {
+            join.filter = join.filter.as_ref().and_then(kept);
+            (join.left, join.right) = (side(join.left), side(join.right));
+            LogicalPlan::Join(join)
+        }
+        LogicalPlan::Filter(mut filter) => {
+            filter.input = Arc::new(without_new(Arc::unwrap_or_clone(filter.input), asked));
+            LogicalPlan::Filter(filter)
+        }
+        other => other,
     }
 }

@@ -31,7 +31,7 @@ use streams::{
 use super::{
     as_of::AsOf,
     context::relation_of,
-    expression::{Compiled, compile, physical},
+    expression::{Compiled, compile, condition, physical},
     semantics::SetCount,
     sessions::Sessioned,
     temporal::Valid,
@@ -203,11 +203,9 @@ impl Lowering {
         predicate: &Expr,
         schema: &DFSchema,
     ) -> Result<NodeId, SqlError> {
-        let compiled = compile(predicate, schema)?;
+        let condition = condition(predicate, schema)?;
         let schema = self.schema(input);
-        Ok(self
-            .plan
-            .add(Operator::Filter(compiled.expression), &[input], schema))
+        Ok(self.plan.add(Operator::Filter(condition), &[input], schema))
     }
 
     /// The node with further columns behind its own; their places, plain columns where they already are.

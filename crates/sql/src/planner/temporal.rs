@@ -16,7 +16,7 @@ use datafusion_expr::{
     utils::{conjunction, split_conjunction_owned},
 };
 
-use super::{semantics::is_clock, windows::microseconds};
+use super::{semantics::is_clock, truth, windows::microseconds};
 use crate::{backend::SqlError, column_type::DAY_US, functions::clock::is_instant};
 
 /// Rows of the input while the clock is from one of its values on, or until another.
@@ -93,17 +93,28 @@ pub fn filters(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         if bounds.is_empty() {
             return Ok(Transformed::no(node));
         }
-        let mut input = filter.input.as_ref().clone();
-        if let Some(predicate) = conjunction(plain) {
-            input = LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?);
-        }
+        // What fails for a row does so only while the row is there.
+        let failing: Vec<Expr> = plain
+            .iter()
+            .filter(|one| truth::can_fail(one))
+            .cloned()
+            .collect();
+        let plain = plain.into_iter().map(|one| match truth::can_fail(&one) {
+            true => truth::may_hold(one),
+            false => one,
+        });
+        let filtered = |predicate, input| match predicate {
+            Some(predicate) => Filter::try_new(predicate, Arc::new(input)).map(LogicalPlan::Filter),
+            None => Ok(input),
+        };
+        let mut input = filtered(conjunction(plain), filter.input.as_ref().clone())?;
         for (from, until) in bounds {
             let valid = Valid { input, from, until };
             input = LogicalPlan::Extension(Extension {
                 node: Arc::new(valid),
             });
         }
-        Ok(Transformed::yes(input))
+        Ok(Transformed::yes(filtered(conjunction(failing), input)?))
     })?;
     Ok(done.data)
 }

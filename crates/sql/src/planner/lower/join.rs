@@ -11,7 +11,7 @@ use streams::{
 };
 
 use super::{Lowering, schema_of};
-use crate::{backend::SqlError, planner::expression::compile};
+use crate::{backend::SqlError, planner::expression};
 
 /// A side: its rows with the keys behind them where those are no columns.
 struct Side<'a> {
@@ -95,7 +95,7 @@ impl Lowering {
         }
         let metadata = std::collections::HashMap::new();
         let schema = DFSchema::new_with_metadata(fields, metadata)?;
-        Ok(compile(filter, &schema)?.expression)
+        expression::condition(filter, &schema)
     }
 
     fn joined(
