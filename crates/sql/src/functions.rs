@@ -58,7 +58,8 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         if LEFT_OUT.contains(&function.name()) {
             continue;
         }
-        add_scalar(&mut found, bounded(times::by_microseconds(function)));
+        let function = arithmetic::rounds_to_even(times::by_microseconds(function));
+        add_scalar(&mut found, bounded(function));
     }
     let own = clock::all()
         .into_iter()

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Datum},
+    array::{Array, ArrayRef, AsArray, Datum, PrimitiveArray},
     compute::kernels::numeric,
-    datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type},
+    datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float32Type, Float64Type},
     error::ArrowError,
 };
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{
-    ColumnarValue, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-    type_coercion::binary::BinaryTypeCoercer,
+    ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility, type_coercion::binary::BinaryTypeCoercer,
 };
 
+use super::define::{as_inner, on_arrays};
 use crate::error::{raise, sqlstate};
 
 /// `+`, `-`, `*`, `/` or `%` of two numbers of coerced types.
@@ -154,4 +155,50 @@ fn any_zero<T: ArrowPrimitiveType>(
     };
     (0..values.len())
         .any(|row| values.is_valid(row) && is_zero(values.value(row)) && left_is_valid(row))
+}
+
+/// `round`, which takes the even one of two whole numbers that a floating point one is as near to, as Postgres does; a numeric
+/// goes away from zero.
+pub fn rounds_to_even(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
+    match function.name() {
+        "round" => Arc::new(ScalarUDF::new_from_impl(Round { inner: function })),
+        _ => function,
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Round {
+    inner: Arc<ScalarUDF>,
+}
+
+impl ScalarUDFImpl for Round {
+    as_inner!();
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType, DataFusionError> {
+        self.inner.inner().return_type(types)
+    }
+
+    fn return_field_from_args(
+        &self,
+        arguments: ReturnFieldArgs<'_>,
+    ) -> Result<FieldRef, DataFusionError> {
+        self.inner.inner().return_field_from_args(arguments)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        let types: Vec<DataType> = args.args.iter().map(ColumnarValue::data_type).collect();
+        match types.as_slice() {
+            [DataType::Float64] => on_arrays(&args, |arrays| {
+                let values = arrays[0].as_primitive::<Float64Type>();
+                let rounded: PrimitiveArray<Float64Type> = values.unary(f64::round_ties_even);
+                Ok(Arc::new(rounded))
+            }),
+            [DataType::Float32] => on_arrays(&args, |arrays| {
+                let values = arrays[0].as_primitive::<Float32Type>();
+                let rounded: PrimitiveArray<Float32Type> = values.unary(f32::round_ties_even);
+                Ok(Arc::new(rounded))
+            }),
+            _ => self.inner.inner().invoke_with_args(args),
+        }
+    }
 }
