@@ -3,16 +3,16 @@
 //! A predicate without columns must stay above an aggregate that has a row also where nothing comes in: below it, it would take
 //! the rows away and leave that one. Its own rule takes every predicate whose columns are keys, so also one that has none.
 //!
-//! A predicate that can fail is not made for one side of a join because it follows from what is asked of the other, or of both
-//! together; nor is it asked of a row before the clock has come to it.
+//! A predicate that can fail (`truth`) stays above joins, groups and the clock, which keep rows from it; below, rows are only
+//! asked whether it may hold. Nor is it made for one side of a join because it follows from what is asked of both.
 
 use std::sync::Arc;
 
 use datafusion_common::{Result, tree_node::Transformed};
 use datafusion_expr::{
     Expr, LogicalPlan,
-    logical_plan::{Aggregate, Filter},
-    utils::{conjunction, split_conjunction},
+    logical_plan::{Aggregate, Filter, Join},
+    utils::{conjunction, split_conjunction, split_conjunction_owned},
 };
 use datafusion_optimizer::{
     ApplyOrder, OptimizerConfig, OptimizerRule, push_down_filter::PushDownFilter,
@@ -68,50 +68,120 @@ impl OptimizerRule for PushDown {
         let mut below = &plan;
         let mut predicates = Vec::new();
         while let LogicalPlan::Filter(filter) = below {
-            predicates.extend(split_conjunction(&filter.predicate));
+            predicates.splice(0..0, split_conjunction(&filter.predicate));
             below = &filter.input;
         }
-        let stays: fn(&Expr) -> bool = match below {
-            LogicalPlan::Join(join) => {
-                let sides = [&join.left, &join.right].into_iter();
-                let sides = sides.filter_map(|side| match side.as_ref() {
-                    LogicalPlan::Filter(filter) => Some(&filter.predicate),
-                    _ => None,
-                });
-                let asked = sides.chain(&join.filter).flat_map(split_conjunction);
-                let asked: Vec<Expr> = asked.chain(predicates).cloned().collect();
-                let pushed = self.0.rewrite(plan, config)?;
-                return Ok(pushed.update_data(|plan| without_new(plan, &asked)));
-            }
+        match below {
+            LogicalPlan::Join(join) => self.at_join(join, predicates, config),
             LogicalPlan::Aggregate(aggregate) if is_never_empty(aggregate) => {
-                |predicate| predicate.column_refs().is_empty()
+                let (free, others): (Vec<&Expr>, Vec<&Expr>) = predicates
+                    .into_iter()
+                    .partition(|predicate| predicate.column_refs().is_empty());
+                let pushed = self.above(below, others, config)?;
+                pushed.map_data(|plan| filter(free.into_iter().cloned().collect(), plan))
+            }
+            LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => {
+                self.above(below, predicates, config)
             }
             LogicalPlan::Extension(extension) if extension.node.as_any().is::<Valid>() => {
-                truth::can_fail
+                self.above(below, predicates, config)
             }
-            _ => return self.0.rewrite(plan, config),
-        };
-        let all = predicates.into_iter().cloned();
-        let (staying, others): (Vec<Expr>, Vec<Expr>) = all.partition(stays);
-        if staying.is_empty() {
-            return self.0.rewrite(plan, config);
+            _ => self.0.rewrite(plan, config),
         }
-        let rest = filter(others, below.clone())?;
-        let pushed = self.0.rewrite(rest, config)?;
-        pushed.map_data(|plan| filter(staying, plan))
     }
 }
 
+impl PushDown {
+    /// What can fail stays.
+    fn above(
+        &self,
+        below: &LogicalPlan,
+        predicates: Vec<&Expr>,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let (held, pushed) = parted(predicates, truth::can_fail);
+        let plan = self.0.rewrite(filter(pushed, below.clone())?, config)?;
+        plan.map_data(|plan| restored(plan, held))
+    }
+
+    /// The same of a join, to which its own condition belongs, too.
+    fn at_join(
+        &self,
+        join: &Join,
+        predicates: Vec<&Expr>,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let is_held =
+            |predicate: &Expr| truth::can_fail(predicate) && is_of_one_side(predicate, join);
+        let (held, pushed) = parted(predicates, is_held);
+        let on = join.filter.iter().flat_map(split_conjunction).collect();
+        let (held_on, on) = parted(on, |predicate| is_held(predicate) && !join.null_aware);
+        let sides = [&join.left, &join.right].into_iter();
+        let sides = sides.filter_map(|side| match side.as_ref() {
+            LogicalPlan::Filter(filter) => Some(&filter.predicate),
+            _ => None,
+        });
+        let asked = sides.flat_map(split_conjunction).chain(&pushed).chain(&on);
+        let asked: Vec<Expr> = asked.cloned().collect();
+        let mut join = join.clone();
+        join.filter = conjunction(on);
+        let plan = self
+            .0
+            .rewrite(filter(pushed, LogicalPlan::Join(join))?, config)?;
+        plan.map_data(|plan| restored(without_new(plan, &asked, held_on), held))
+    }
+}
+
+fn is_of_one_side(predicate: &Expr, join: &Join) -> bool {
+    let columns = predicate.column_refs();
+    let is_of = |side: &LogicalPlan| {
+        columns
+            .iter()
+            .all(|column| side.schema().has_column(column))
+    };
+    !columns.is_empty() && (is_of(&join.left) || is_of(&join.right))
+}
+
+/// Those that are held, and all, of which those may hold.
+fn parted(predicates: Vec<&Expr>, is_held: impl Fn(&Expr) -> bool) -> (Vec<Expr>, Vec<Expr>) {
+    let mut held = Vec::new();
+    let pushed = predicates.into_iter().map(|predicate| {
+        if !is_held(predicate) {
+            return predicate.clone();
+        }
+        held.push(predicate.clone());
+        truth::may_hold(predicate.clone())
+    });
+    let pushed = pushed.collect();
+    (held, pushed)
+}
+
+/// With what was held, in the place of what of it was not pushed any further.
+fn restored(plan: LogicalPlan, held: Vec<Expr>) -> Result<LogicalPlan> {
+    let LogicalPlan::Filter(top) = plan else {
+        return filter(held, plan);
+    };
+    let all = put_back(split_conjunction_owned(top.predicate), held);
+    filter(all, Arc::unwrap_or_clone(top.input))
+}
+
+fn put_back(mut predicates: Vec<Expr>, held: Vec<Expr>) -> Vec<Expr> {
+    let weaker: Vec<Expr> = held.iter().cloned().map(truth::may_hold).collect();
+    predicates.retain(|predicate| !weaker.contains(predicate));
+    predicates.extend(held);
+    predicates
+}
+
 /// A join that predicates were pushed to, without those that can fail and were not asked for: they follow from the others, and
-/// would be asked of rows that those are not asked of.
-fn without_new(plan: LogicalPlan, asked: &[Expr]) -> LogicalPlan {
-    let is_kept = |predicate: &Expr| !truth::can_fail(predicate) || asked.contains(predicate);
+/// would be asked of rows that those are not asked of. With what its condition had that was held.
+fn without_new(plan: LogicalPlan, asked: &[Expr], held: Vec<Expr>) -> LogicalPlan {
     let kept = |predicate: &Expr| {
-        let parts = split_conjunction(predicate).into_iter();
-        conjunction(parts.filter(|part| is_kept(part)).cloned())
+        let mut parts = split_conjunction_owned(predicate.clone());
+        parts.retain(|part| !truth::can_fail(part) || asked.contains(part));
+        parts
     };
     let side = |side: Arc<LogicalPlan>| match side.as_ref() {
-        LogicalPlan::Filter(filter) => match kept(&filter.predicate) {
+        LogicalPlan::Filter(filter) => match conjunction(kept(&filter.predicate)) {
             Some(predicate) => Arc::new(LogicalPlan::Filter(Filter::new(
                 predicate,
                 filter.input.clone(),
@@ -122,12 +192,14 @@ fn without_new(plan: LogicalPlan, asked: &[Expr]) -> LogicalPlan {
     };
     match plan {
         LogicalPlan::Join(mut join) => {
-            join.filter = join.filter.as_ref().and_then(kept);
+            let on = join.filter.as_ref().map(kept).unwrap_or_default();
+            join.filter = conjunction(put_back(on, held));
             (join.left, join.right) = (side(join.left), side(join.right));
             LogicalPlan::Join(join)
         }
         LogicalPlan::Filter(mut filter) => {
-            filter.input = Arc::new(without_new(Arc::unwrap_or_clone(filter.input), asked));
+            let input = Arc::unwrap_or_clone(filter.input);
+            filter.input = Arc::new(without_new(input, asked, held));
             LogicalPlan::Filter(filter)
         }
         other => other,

@@ -94,15 +94,7 @@ pub fn filters(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
             return Ok(Transformed::no(node));
         }
         // What fails for a row does so only while the row is there.
-        let failing: Vec<Expr> = plain
-            .iter()
-            .filter(|one| truth::can_fail(one))
-            .cloned()
-            .collect();
-        let plain = plain.into_iter().map(|one| match truth::can_fail(&one) {
-            true => truth::may_hold(one),
-            false => one,
-        });
+        let (failing, plain): (Vec<Expr>, Vec<Expr>) = plain.into_iter().partition(truth::can_fail);
         let filtered = |predicate, input| match predicate {
             Some(predicate) => Filter::try_new(predicate, Arc::new(input)).map(LogicalPlan::Filter),
             None => Ok(input),

@@ -20,7 +20,7 @@ use arrow::{
 };
 use datafusion_common::{
     DataFusionError, ScalarValue,
-    tree_node::{Transformed, TreeNode},
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{BinaryExpr, ColumnarValue, Expr, Operator, ScalarUDF, expr::ScalarFunction};
 use datafusion_physical_expr::{
@@ -51,22 +51,31 @@ pub fn may_hold(condition: Expr) -> Expr {
 
 /// Whether it may for some row; `true` where that is not known.
 pub fn can_fail(expression: &Expr) -> bool {
-    let found = expression.exists(|part| {
+    let walked = expression.apply(|part| {
         Ok(match part {
-            Expr::BinaryExpr(BinaryExpr { op, .. }) => {
-                !is_comparison(*op) && !matches!(op, Operator::And | Operator::Or)
-            }
-            Expr::ScalarFunction(call) => !matches!(
-                call.name(),
-                "may_hold" | "coalesce" | "nullif" | "greatest" | "least" | "lower" | "upper"
-            ),
-            other => !is_total(other),
+            Expr::ScalarFunction(call) if call.name() == MAY_HOLD.name() => TreeNodeRecursion::Jump,
+            part if is_total(part) => TreeNodeRecursion::Continue,
+            _ => TreeNodeRecursion::Stop,
         })
     });
-    found.expect("looking at an expression does not fail")
+    walked.expect("looking at an expression does not fail") == TreeNodeRecursion::Stop
 }
 
+/// Whether it has a value where its parts have.
 fn is_total(expression: &Expr) -> bool {
+    match expression {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => {
+            is_comparison(*op) || matches!(op, Operator::And | Operator::Or)
+        }
+        Expr::ScalarFunction(call) => {
+            let total = ["coalesce", "nullif", "greatest", "least", "lower", "upper"];
+            total.contains(&call.name())
+        }
+        other => is_total_form(other),
+    }
+}
+
+fn is_total_form(expression: &Expr) -> bool {
     matches!(
         expression,
         Expr::Alias(_)
