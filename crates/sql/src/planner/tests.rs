@@ -94,12 +94,13 @@ fn join_with_a_condition_pushed_down() {
         "SELECT t.c, u.x FROM t JOIN u ON t.a = u.a WHERE t.b + 1 > 2",
         expect![[r#"
             c Utf8, x Decimal128(10, 2)
-            Project [Column(1), Column(3)]  (node 5, state: none)
-              -> Inner join on [#0 = #0]  (node 4, state: by rows)
-                -> Project [Column(0), Column(2)]  (node 2, state: none)
-                  -> Filter +(b@1, 1) > 2  (node 1, state: none)
-                    -> Read t  (node 0, state: none)
-                -> Read u  (node 3, state: none)
+            Project [Column(1), Column(2)]  (node 6, state: none)
+              -> Filter +(b@0, 1) > 2  (node 5, state: none)
+                -> Project [Column(1), Column(2), Column(4)]  (node 4, state: none)
+                  -> Inner join on [#0 = #0]  (node 3, state: by rows)
+                    -> Filter may_hold(+(b@1, 1) > 2)  (node 1, state: none)
+                      -> Read t  (node 0, state: none)
+                    -> Read u  (node 2, state: none)
             order [] offset 0 limit None
         "#]],
     );

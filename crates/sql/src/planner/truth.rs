@@ -33,6 +33,27 @@ use crate::functions::define::Function;
 
 type Physical = Arc<dyn PhysicalExpr>;
 
+/// Those that conditions often call, of which no value is too much.
+const TOTAL_FUNCTIONS: &[&str] = &[
+    "btrim",
+    "character_length",
+    "coalesce",
+    "date_part",
+    "ends_with",
+    "greatest",
+    "least",
+    "left",
+    "lower",
+    "ltrim",
+    "nullif",
+    "reverse",
+    "right",
+    "rtrim",
+    "starts_with",
+    "strpos",
+    "upper",
+];
+
 /// Stands around a condition in plans, see [`may_hold`].
 static MAY_HOLD: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Function::exact(
@@ -67,10 +88,7 @@ fn is_total(expression: &Expr) -> bool {
         Expr::BinaryExpr(BinaryExpr { op, .. }) => {
             is_comparison(*op) || matches!(op, Operator::And | Operator::Or)
         }
-        Expr::ScalarFunction(call) => {
-            let total = ["coalesce", "nullif", "greatest", "least", "lower", "upper"];
-            total.contains(&call.name())
-        }
+        Expr::ScalarFunction(call) => TOTAL_FUNCTIONS.contains(&call.name()),
         other => is_total_form(other),
     }
 }
@@ -93,6 +111,7 @@ fn is_total_form(expression: &Expr) -> bool {
             | Expr::IsNotUnknown(_)
             | Expr::Between(_)
             | Expr::InList(_)
+            | Expr::Like(_)
             | Expr::Case(_)
     )
 }
