@@ -34,7 +34,7 @@ mod truth;
 mod windows;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -85,7 +85,7 @@ pub struct Planned {
 struct Template {
     logical: LogicalPlan,
     /// By `$1` and so on, the column that a parameter is for: it has its own type, whatever the client's is.
-    wanted: HashMap<String, Option<FieldRef>>,
+    wanted: BTreeMap<String, Option<FieldRef>>,
     /// The same optimized, where that can be done without the values.
     optimized: Option<LogicalPlan>,
 }
@@ -129,7 +129,7 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
             is_light,
             point: optimized.as_ref().and_then(PointQuery::of).map(Arc::new),
             template: Some(Arc::new(Template {
-                wanted: logical.get_parameter_fields()?,
+                wanted: logical.get_parameter_fields()?.into_iter().collect(),
                 optimized,
                 logical,
             })),
@@ -167,24 +167,24 @@ impl Planned {
         }
     }
 
-    /// What is looked up, when that is all there is to do, and its key's values in these columns.
-    pub fn point_of(
+    /// What is looked up, when that is all there is to do.
+    #[must_use]
+    pub fn point(&self) -> Option<&PointQuery> {
+        self.point.as_deref()
+    }
+
+    /// Of that, the values in these columns, when they are all that is asked of a row.
+    pub fn key(
         &self,
+        columns: &[usize],
         parameters: &[ScalarValue],
-        key: impl FnOnce(&str) -> Option<Vec<usize>>,
-    ) -> Result<Option<(&PointQuery, Vec<usize>, Vec<ScalarValue>)>, SqlError> {
-        let Some(point) = &self.point else {
-            return Ok(None);
-        };
-        let Some(columns) = key(&point.relation) else {
-            return Ok(None);
-        };
+    ) -> Result<Option<Vec<ScalarValue>>, SqlError> {
         let values = match &self.template {
             Some(template) => self.values(template, parameters)?,
             None => Vec::new(),
         };
-        let key = point.key(&columns, &values);
-        Ok(key.map(|key| (point.as_ref(), columns, key)))
+        let point = self.point.as_ref();
+        Ok(point.and_then(|point| point.key(columns, &values)))
     }
 
     /// Of parameters, in the types that they have in the query.

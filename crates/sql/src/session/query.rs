@@ -190,13 +190,17 @@ impl Session {
         if !self.reads_newest()? {
             return Ok(None);
         }
-        let all = &query.system.all;
-        let key = |name: &str| all.get(name).filter(|found| keeps_rows(found))?.key.clone();
-        let Some((point, columns, values)) = query.planned.point_of(values, key)? else {
+        let (all, planned) = (&query.system.all, &query.planned);
+        let Some(point) = planned.point() else {
             return Ok(None);
         };
         let name = &point.relation;
-        let Some(relation) = all.get(name) else {
+        let found = all.get(name).filter(|found| keeps_rows(found));
+        let Some((relation, columns)) = found.and_then(|found| Some((found, found.key.clone()?)))
+        else {
+            return Ok(None);
+        };
+        let Some(values) = planned.key(&columns, values)? else {
             return Ok(None);
         };
         let permit = self.backend.permit(PermitSize::Small).await;

@@ -33,9 +33,8 @@ fn found(query: &str, key: &[usize], values: &[i64]) -> Option<(Vec<usize>, Vec<
         .iter()
         .map(|value| ScalarValue::from(*value))
         .collect();
-    let columns = |_: &str| Some(key.to_vec());
-    let found = planned.point_of(&values, columns).expect("values that fit");
-    found.map(|(point, _, values)| (point.columns.clone(), values))
+    let values = planned.key(key, &values).expect("values that fit")?;
+    Some((planned.point()?.columns.clone(), values))
 }
 
 #[test]
