@@ -229,7 +229,11 @@ impl Node {
                     serde_json::from_str(&text).with_context(|| format!("ready file {text:?}"))?;
                 self.kafka_port = port_of(&ready, "kafka_addr")?;
                 self.http_port = port_of(&ready, "http_addr")?;
-                self.pg_port = port_of(&ready, "pg_addr")?;
+                // A node without the query engine has none.
+                self.pg_port = match ready.get("pg_addr") {
+                    None | Some(Value::Null) => 0,
+                    Some(_) => port_of(&ready, "pg_addr")?,
+                };
                 self.registry_port = port_of(&ready, "registry_addr")?;
                 Ok(true)
             }
@@ -241,7 +245,7 @@ impl Node {
         format!("127.0.0.1:{}", self.kafka_port)
     }
 
-    /// Where Postgres clients connect, on the loopback.
+    /// Where Postgres clients connect, on the loopback; zero where they cannot.
     pub fn pg_port(&self) -> u16 {
         self.pg_port
     }
