@@ -52,7 +52,7 @@ fn a_row_of_a_key_is_looked_up() {
         ),
         ("SELECT c FROM t WHERE a = 1 AND b = 2", vec![2]),
         (
-            "SELECT c FROM t WHERE a = $1::smallint AND b = 2::smallint ORDER BY c LIMIT 1",
+            "SELECT c FROM t WHERE a = $1 AND b = 2::bigint ORDER BY c LIMIT 1",
             vec![2],
         ),
     ] {
