@@ -114,7 +114,8 @@ pub struct Views {
 }
 
 impl Views {
-    /// Rows of a view by its key, as [`Engine::lookup`] has them; from any thread that is no shard. `None`: ask the engine. What an index finds may be all rows there are, for which nobody else should wait.
+    /// Rows of a view by its key, as [`Engine::lookup`] has them; from any thread that is no shard. `None`: ask the engine.
+    /// What an index finds may be all rows there are, for which nobody else should wait.
     #[must_use]
     pub fn lookup(&self, name: &str, columns: &[usize], keys: &[ArrayRef]) -> Option<Snapshot> {
         if !self.is_open.load(Ordering::SeqCst) {

@@ -15,6 +15,7 @@ use super::Place;
 /// Entries for which there is room are kept for the next epoch, as long as they are no more.
 const ENTRIES_KEPT: usize = 1 << 16;
 
+/// See the module head.
 #[derive(Default)]
 pub struct Before {
     /// Which has changed rows last.
