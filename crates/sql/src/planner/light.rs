@@ -8,7 +8,9 @@ use datafusion_common::{
     metadata::ScalarAndMetadata,
     tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
-use datafusion_expr::{BinaryExpr, Cast, Expr, LogicalPlan, expr_rewriter::NamePreserver};
+use datafusion_expr::{
+    BinaryExpr, Cast, Expr, LogicalPlan, expr::Placeholder, expr_rewriter::NamePreserver,
+};
 
 use super::semantics::is_comparison;
 use crate::backend::SqlError;
@@ -54,10 +56,7 @@ pub fn with_values(
 ) -> Result<LogicalPlan, SqlError> {
     let set = |part: Expr| match part {
         Expr::Placeholder(placeholder) => {
-            let number = placeholder.id.trim_start_matches('$').parse::<usize>();
-            let value = number
-                .ok()
-                .and_then(|number| values.get(number.checked_sub(1)?));
+            let value = parameter_place(&placeholder).and_then(|at| values.get(at));
             Ok(match value {
                 Some(value) => Transformed::yes(Expr::Literal(value.value.clone(), None)),
                 None => Transformed::no(Expr::Placeholder(placeholder)),
@@ -84,6 +83,12 @@ pub fn with_values(
         })
     })?;
     Ok(done.data)
+}
+
+/// Of `$1` and so on, from zero.
+pub fn parameter_place(placeholder: &Placeholder) -> Option<usize> {
+    let number = placeholder.id.trim_start_matches('$').parse::<usize>();
+    number.ok()?.checked_sub(1)
 }
 
 fn is_light_part(part: &Expr) -> bool {

@@ -10,7 +10,7 @@ use arrow::datatypes::DataType;
 use datafusion_common::{Column, ScalarValue, metadata::ScalarAndMetadata};
 use datafusion_expr::{BinaryExpr, Cast, Expr, LogicalPlan, Operator, utils::split_conjunction};
 
-use super::{context::relation_of, lookups::is_exact, lower::limit_counts};
+use super::{context::relation_of, light::parameter_place, lookups::is_exact, lower::limit_counts};
 
 /// See the module head.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub struct PointQuery {
     given: BTreeMap<usize, Given>,
     /// Columns of the relation, as they are shown.
     pub columns: Vec<usize>,
+    /// Rows may have been left out already: nothing more may be asked of them.
+    is_limited: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -42,12 +44,20 @@ impl PointQuery {
     /// `None`: it asks for more than columns of rows that have given values in some columns.
     pub fn of(optimized: &LogicalPlan) -> Option<Self> {
         match optimized {
-            // There is no more than one row.
+            // Of one row at most, for nothing is asked above.
             LogicalPlan::Limit(limit) => match limit_counts(limit).ok()? {
-                (0, Some(1..)) => Self::of(&limit.input),
+                (0, Some(1..)) => Some(Self {
+                    is_limited: true,
+                    ..Self::of(&limit.input)?
+                }),
                 _ => None,
             },
-            LogicalPlan::Sort(sort) => Self::of(&sort.input),
+            LogicalPlan::Sort(sort) => {
+                let mut keys = sort.expr.iter();
+                let is_plain =
+                    sort.fetch.is_none() && keys.all(|key| column_of(&key.expr).is_some());
+                Self::of(&sort.input).filter(|_| is_plain)
+            }
             LogicalPlan::SubqueryAlias(alias) => Self::of(&alias.input),
             LogicalPlan::Projection(projection) => {
                 let below = Self::of(&projection.input)?;
@@ -63,7 +73,7 @@ impl PointQuery {
                 })
             }
             LogicalPlan::Filter(filter) => {
-                let mut below = Self::of(&filter.input)?;
+                let mut below = Self::of(&filter.input).filter(|below| !below.is_limited)?;
                 let schema = filter.input.schema();
                 for condition in split_conjunction(&filter.predicate) {
                     let (column, value, casts) = equality(condition)?;
@@ -87,6 +97,7 @@ impl PointQuery {
                     relation: relation.name.clone(),
                     given: BTreeMap::new(),
                     columns: scan.projection.clone().unwrap_or(all),
+                    is_limited: false,
                 })
             }
             _ => None,
@@ -149,8 +160,8 @@ fn value_of(expression: &Expr) -> Option<(Value, Vec<DataType>)> {
     match expression {
         Expr::Literal(value, _) => Some((Value::Literal(value.clone()), Vec::new())),
         Expr::Placeholder(placeholder) => {
-            let number = placeholder.id.trim_start_matches('$').parse::<usize>();
-            Some((Value::Parameter(number.ok()?.checked_sub(1)?), Vec::new()))
+            let at = parameter_place(placeholder)?;
+            Some((Value::Parameter(at), Vec::new()))
         }
         Expr::Cast(Cast { expr, field }) => {
             let (value, mut casts) = value_of(expr)?;

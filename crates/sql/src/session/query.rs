@@ -196,8 +196,9 @@ impl Session {
         };
         let name = &point.relation;
         let found = all.get(name).filter(|found| keeps_rows(found));
-        let Some((relation, columns)) = found.and_then(|found| Some((found, found.key.clone()?)))
-        else {
+        let key = found.and_then(|found| Some((found, found.key.clone()?)));
+        // The only row of all has a key without columns.
+        let Some((relation, columns)) = key.filter(|(_, columns)| !columns.is_empty()) else {
             return Ok(None);
         };
         let Some(values) = planned.key(&columns, values)? else {
@@ -215,7 +216,7 @@ impl Session {
         let schema = query.schema();
         let shown = match found {
             [] => RecordBatch::new_empty(schema),
-            [row] if row.len() == 1 && row.weight(0) == 1 => {
+            [row] if row.len() == 1 && row.weight(0) == 1 && row.bytes() <= permit.bytes / 2 => {
                 let shown = point.columns.iter().zip(schema.fields());
                 let columns =
                     shown.map(|(at, field)| Ok(cast(row.column(*at), field.data_type())?));
@@ -223,7 +224,7 @@ impl Session {
                 let options = RecordBatchOptions::new().with_row_count(Some(1));
                 RecordBatch::try_new_with_options(schema, columns, &options)?
             }
-            // It is none by a key, after all.
+            // It is none by a key, after all, or needs more memory.
             _ => return Ok(None),
         };
         drop(permit);

@@ -150,6 +150,11 @@ fn a_row_is_found_without_waking_another_thread() {
             all(&[]),
         ),
         (
+            "SELECT owner FROM (SELECT * FROM accounts ORDER BY balance LIMIT 1) AS a WHERE id = $1",
+            "1",
+            all(&[]),
+        ),
+        (
             "SELECT a.owner AS o FROM accounts AS a WHERE $1 = a.id ORDER BY o",
             "3::bigint",
             all(&["ann"]),
@@ -219,4 +224,15 @@ fn a_row_is_found_without_waking_another_thread() {
     let found = with_stack(|| rows(&backend, &long));
     assert!(found.is_ok());
     assert!(backend.take_computed() > 1, "much to go through");
+}
+
+#[test]
+fn the_only_row_of_a_view_has_no_key_to_be_looked_up_by() {
+    let backend = backend();
+    let view = "CREATE MATERIALIZED VIEW total AS SELECT count(*) AS accounts FROM accounts";
+    rows(&backend, view).expect("the statement is right");
+    for query in ["SELECT accounts FROM total", "SELECT * FROM total LIMIT 1"] {
+        assert!(rows(&backend, query).is_ok(), "{query}");
+        assert_eq!(backend.take_lookups(), vec![], "{query}");
+    }
 }
