@@ -73,16 +73,30 @@ impl<'a> Plain<'a> {
         Self { bytes, at: 0 }
     }
 
-    #[inline]
+    #[inline(always)]
     fn left(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, bytes: usize) -> Result<&'a [u8], RecordFault> {
         let taken = self.left().get(..bytes).ok_or(RecordFault::Truncated)?;
         self.at += bytes;
         Ok(taken)
+    }
+
+    #[inline(always)]
+    fn number(&mut self) -> Result<i32, RecordFault> {
+        let (value, len) = varint(self.left())?;
+        self.at += len;
+        Ok(value)
+    }
+
+    #[inline(always)]
+    fn long_number(&mut self) -> Result<i64, RecordFault> {
+        let (value, len) = varlong(self.left())?;
+        self.at += len;
+        Ok(value)
     }
 }
 
@@ -99,16 +113,12 @@ impl Source for Plain<'_> {
 
     #[inline]
     fn varint(&mut self) -> Result<i32, Stop> {
-        let (value, len) = varint(self.left())?;
-        self.at += len;
-        Ok(value)
+        Ok(self.number()?)
     }
 
     #[inline]
     fn varlong(&mut self) -> Result<i64, Stop> {
-        let (value, len) = varlong(self.left())?;
-        self.at += len;
-        Ok(value)
+        Ok(self.long_number()?)
     }
 
     #[inline]
@@ -407,7 +417,7 @@ impl<'a> Records<'a> {
     }
 
     /// The next record; `None` behind the last.
-    #[inline]
+    #[inline(always)]
     pub fn next_record(&mut self) -> Result<Option<BareRecord<'_>>, BatchError> {
         if self.index == self.header.record_count {
             return match self.at == self.bytes.len() {
@@ -417,10 +427,8 @@ impl<'a> Records<'a> {
         }
         let index = self.index;
         let mut left = Plain::new(&self.bytes[self.at..]);
-        let read = read_record(&mut left, &self.header).map_err(|stop| match stop {
-            Stop::Record(fault) => BatchError::Record { index, fault },
-            Stop::Source(error) => error,
-        })?;
+        let read = read_record(&mut left, &self.header)
+            .map_err(|fault| BatchError::Record { index, fault })?;
         self.at += left.at;
         self.index += 1;
         Ok(Some(read))
@@ -459,10 +467,8 @@ fn each_record(
 ) -> Result<(), BatchError> {
     let mut left = Plain::new(records);
     for index in 0..header.record_count {
-        let read = read_record(&mut left, header).map_err(|stop| match stop {
-            Stop::Record(fault) => BatchError::Record { index, fault },
-            Stop::Source(error) => error,
-        })?;
+        let read =
+            read_record(&mut left, header).map_err(|fault| BatchError::Record { index, fault })?;
         if !each(read.into()) {
             return Ok(());
         }
@@ -474,15 +480,18 @@ fn each_record(
     }
 }
 
-#[inline]
-fn read_record<'a>(left: &mut Plain<'a>, header: &BatchHeader) -> Result<BareRecord<'a>, Stop> {
-    let length = usize::try_from(left.varint()?).map_err(|_| RecordFault::Negative)?;
+#[inline(always)]
+fn read_record<'a>(
+    left: &mut Plain<'a>,
+    header: &BatchHeader,
+) -> Result<BareRecord<'a>, RecordFault> {
+    let length = usize::try_from(left.number()?).map_err(|_| RecordFault::Negative)?;
     let mut fields = Plain::new(left.take(length)?);
-    fields.byte()?;
-    let timestamp_delta = fields.varlong()?;
-    let offset_delta = fields.varint()?;
+    fields.take(1)?;
+    let timestamp_delta = fields.long_number()?;
+    let offset_delta = fields.number()?;
     if !(0..=header.last_offset_delta).contains(&offset_delta) {
-        return Err(RecordFault::OffsetDelta.into());
+        return Err(RecordFault::OffsetDelta);
     }
     let timestamp = match header.timestamp_type() {
         TimestampType::LogAppendTime => header.max_timestamp,
@@ -496,13 +505,13 @@ fn read_record<'a>(left: &mut Plain<'a>, header: &BatchHeader) -> Result<BareRec
     };
     let key = read_bytes(&mut fields)?;
     let value = read_bytes(&mut fields)?;
-    let count = fields.varint()?;
+    let count = fields.number()?;
     let headers = fields.left();
     if count != 0 {
         pass_headers(&mut fields, count)?;
     }
     if !fields.left().is_empty() {
-        return Err(RecordFault::Length.into());
+        return Err(RecordFault::Length);
     }
     Ok(BareRecord {
         offset: header.base_offset.plus(offset_delta.into()),
@@ -514,11 +523,11 @@ fn read_record<'a>(left: &mut Plain<'a>, header: &BatchHeader) -> Result<BareRec
 }
 
 #[cold]
-fn pass_headers(fields: &mut Plain<'_>, count: i32) -> Result<(), Stop> {
+fn pass_headers(fields: &mut Plain<'_>, count: i32) -> Result<(), RecordFault> {
     let count = usize::try_from(count).map_err(|_| RecordFault::Negative)?;
     // A header takes two bytes at least.
     if count > fields.left().len() / 2 {
-        return Err(RecordFault::Length.into());
+        return Err(RecordFault::Length);
     }
     for _ in 0..count {
         read_bytes(fields)?.ok_or(RecordFault::HeaderKey)?;
@@ -527,9 +536,9 @@ fn pass_headers(fields: &mut Plain<'_>, count: i32) -> Result<(), Stop> {
     Ok(())
 }
 
-#[inline]
-fn read_bytes<'a>(fields: &mut Plain<'a>) -> Result<Option<&'a [u8]>, Stop> {
-    match fields.varint()? {
+#[inline(always)]
+fn read_bytes<'a>(fields: &mut Plain<'a>) -> Result<Option<&'a [u8]>, RecordFault> {
+    match fields.number()? {
         -1 => Ok(None),
         length => {
             let length = usize::try_from(length).map_err(|_| RecordFault::Negative)?;

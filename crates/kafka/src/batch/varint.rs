@@ -6,7 +6,7 @@ use super::RecordFault;
 pub const VARLONG_BYTES_MAX: usize = 10;
 
 /// An unsigned varint of at most `64` bits and the bytes it took.
-#[inline]
+#[inline(always)]
 fn unsigned(bytes: &[u8]) -> Result<(u64, usize), RecordFault> {
     // Nearly all are of one byte, most others of two.
     match bytes {
@@ -17,6 +17,7 @@ fn unsigned(bytes: &[u8]) -> Result<(u64, usize), RecordFault> {
     unsigned_long(bytes)
 }
 
+#[cold]
 fn unsigned_long(bytes: &[u8]) -> Result<(u64, usize), RecordFault> {
     let mut value = 0u64;
     for (at, byte) in bytes.iter().enumerate().take(VARLONG_BYTES_MAX) {
@@ -33,14 +34,14 @@ fn unsigned_long(bytes: &[u8]) -> Result<(u64, usize), RecordFault> {
 }
 
 /// Value and bytes taken.
-#[inline]
+#[inline(always)]
 pub fn varlong(bytes: &[u8]) -> Result<(i64, usize), RecordFault> {
     let (value, len) = unsigned(bytes)?;
     Ok(((value >> 1) as i64 ^ -((value & 1) as i64), len))
 }
 
 /// Value and bytes taken; at most five bytes of 32 bits.
-#[inline]
+#[inline(always)]
 pub fn varint(bytes: &[u8]) -> Result<(i32, usize), RecordFault> {
     let (value, len) = unsigned(bytes)?;
     let value = u32::try_from(value).map_err(|_| RecordFault::Varint)?;
