@@ -18,6 +18,7 @@
 //! no bigint into `int32`, nothing signed into unsigned fields.
 
 mod plan;
+mod usual;
 mod value;
 mod write;
 
@@ -46,6 +47,8 @@ const GROUPS_MAX: usize = 32;
 /// What is read of the records.
 pub(super) struct Messages {
     plan: Plan,
+    /// Whether its records may be `usual`.
+    is_usual: bool,
     framing: Framing,
     /// Its name in full.
     name: String,
@@ -99,6 +102,7 @@ impl Messages {
             plan.add(&schema, message, path, column, field)?;
         }
         Ok(Self {
+            is_usual: usual::is_possible(&plan, columns.len()),
             plan,
             framing,
             name: message.name.clone(),
@@ -132,7 +136,9 @@ impl Messages {
                 unframe(value, self.place_in(number)?)?
             }
         };
-        fields(&self.plan, Input { text: value, at }, columns, rows)?;
+        if !(self.is_usual && usual::decode(&self.plan, value, at, columns)) {
+            fields(&self.plan, Input { text: value, at }, columns, rows)?;
+        }
         if columns.iter().any(|column| column.len() == rows) {
             finish(&self.plan, columns, rows);
             for column in columns {
@@ -292,18 +298,18 @@ fn fields(
             }
             Step::Bigint(at) => {
                 input.at += 1;
-                integer(&mut input, &mut columns[at as usize], rows, 1)
-                    .map_err(|failure| failure.of(at as usize))?;
+                integer(&mut input, &mut columns[usize::from(at)], rows, 1)
+                    .map_err(|failure| failure.of(at.into()))?;
             }
             Step::Timestamp(at) => {
                 input.at += 1;
-                integer(&mut input, &mut columns[at as usize], rows, 1000)
-                    .map_err(|failure| failure.of(at as usize))?;
+                integer(&mut input, &mut columns[usize::from(at)], rows, 1000)
+                    .map_err(|failure| failure.of(at.into()))?;
             }
             Step::Text(at) => {
                 input.at += 1;
-                text(&mut input, &mut columns[at as usize], rows)
-                    .map_err(|failure| failure.of(at as usize))?;
+                text(&mut input, &mut columns[usize::from(at)], rows)
+                    .map_err(|failure| failure.of(at.into()))?;
             }
             Step::Any => {
                 let (number, wire) = input.tag()?;

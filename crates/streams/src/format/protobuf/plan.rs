@@ -20,10 +20,10 @@ pub(super) enum Step {
     SkipVarint,
     SkipCounted,
     /// Into the column of this number, which is of this type: what most fields are, with nothing left to be looked up.
-    Bigint(u32),
+    Bigint(u8),
     /// Milliseconds.
-    Timestamp(u32),
-    Text(u32),
+    Timestamp(u8),
+    Text(u8),
 }
 
 /// See the module head.
@@ -103,6 +103,13 @@ impl Plan {
             .get(usize::from(first))
             .copied()
             .unwrap_or(Step::Any)
+    }
+
+    /// Columns that have a step of their own.
+    pub fn columns_by_step(&self) -> usize {
+        let of_a_column =
+            |step: &&Step| matches!(step, Step::Bigint(_) | Step::Timestamp(_) | Step::Text(_));
+        self.steps.iter().filter(of_a_column).count()
     }
 
     #[inline]
@@ -247,7 +254,7 @@ fn step(action: &Action, target: &ColumnField) -> Option<(u8, Step)> {
     else {
         return None;
     };
-    let column = u32::try_from(*column).ok()?;
+    let column = u8::try_from(*column).ok()?;
     let step = match (scalar, target.data_type()) {
         (Scalar::Int64, DataType::Int64) => Step::Bigint(column),
         (Scalar::Int64, DataType::Timestamp(..)) => Step::Timestamp(column),
