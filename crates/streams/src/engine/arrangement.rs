@@ -14,28 +14,27 @@
 //!
 //! # Cost
 //! A row that comes: its key is encoded and hashed with its chunk, one table entry. A row that goes: one search, its key put
-//! together with those of its chunk's others to compare, and its weight. Readers wait only while weights change (and entries
-//! of indexes): rows that go are looked for before (`prepare`), those that come are entered before (`stage`), and behind
-//! (`tidy`) entries of the dead are removed, and chunks are merged as in a log-structured tree, so a row is copied a
-//! logarithmic number of times. A snapshot copies one reference for each chunk.
+//! together with those of its chunk's others to compare, and its weight. Readers wait while weights and entries of the table
+//! (and of indexes) change, which is some at a time: rows that go are looked for before (`prepare`), those that come are put
+//! into columns before (`stage`), and what chunks are merged into is written while they are read (`merging`). A snapshot
+//! copies one reference for each chunk.
 //!
 //! # Instead of
 //! Rows as bytes in a hash table: every question would decode all of them, on this shard. Undo lists of more than one epoch:
 //! a reader that pins one for long would make each change longer.
 
 mod before;
+mod chunks;
 mod index;
 mod loading;
+mod merging;
 mod rows;
 
-use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
+use std::{collections::BTreeMap, hash::BuildHasher, ops::Range, sync::Arc};
 
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
-use arrow_select::{
-    concat::concat_batches, filter::filter_record_batch, interleave::interleave,
-    take::take_record_batch,
-};
+use arrow_select::{interleave::interleave, take::take_record_batch};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
@@ -45,20 +44,15 @@ use crate::{
     row::{RowCodec, Rows as Encoded},
 };
 use before::Before;
+use chunks::{Chunk, Chunks};
 use index::Index;
 pub use loading::{Loaded, Loader};
+use merging::Merging;
+pub use merging::{Merged, Tidy};
 pub use rows::Rows;
 
-/// Chunks are not merged beyond: a merge is work at a stretch.
-const CHUNK_ROWS_MAX: usize = 4 << 10;
-/// Neither beyond so much memory: a column of text has room for two gigabytes.
-const CHUNK_BYTES_MAX: usize = 16 << 20;
-
-/// Entries of the table that are made or removed at a stretch: some ten microseconds.
+/// Entries of the table, or weights, that are changed at a stretch: some ten microseconds.
 const ENTRIES_AT_ONCE: usize = 128;
-
-/// Chunks of more rows are written anew once most of them are dead.
-const SPARSE_ROWS_MIN: usize = 64;
 
 /// Frozen only for the life of a process: what is on disk has no hashes.
 const HASHES: FixedState = FixedState::with_seed(0);
@@ -68,45 +62,6 @@ struct Place {
     hash: u64,
     chunk: u32,
     slot: u32,
-}
-
-struct Chunk {
-    rows: RecordBatch,
-    weights: Arc<Vec<i64>>,
-    /// Under which each row has its place.
-    hashes: Vec<u64>,
-    living: usize,
-    /// The epoch that has brought its rows; zero where it may be several.
-    since: u64,
-    /// Memory of all that.
-    bytes: usize,
-}
-
-impl Chunk {
-    fn new(rows: RecordBatch, weights: Vec<i64>, hashes: Vec<u64>) -> Self {
-        let bytes = weights.len() * (size_of::<i64>() + size_of::<u64>());
-        Self {
-            bytes: rows.get_array_memory_size() + bytes,
-            rows,
-            living: weights.len(),
-            since: 0,
-            weights: Arc::new(weights),
-            hashes,
-        }
-    }
-
-    /// Of rows that nobody finds yet.
-    fn staged(rows: RecordBatch, hashes: Vec<u64>) -> Self {
-        let weights = vec![0; hashes.len()];
-        Self {
-            living: 0,
-            ..Self::new(rows, weights, hashes)
-        }
-    }
-
-    fn is_sparse(&self) -> bool {
-        self.rows.num_rows() > SPARSE_ROWS_MIN && self.living * 2 < self.rows.num_rows()
-    }
 }
 
 /// A change, with most of the work done that it takes to apply it.
@@ -126,6 +81,35 @@ pub struct Prepared {
     chunk: Option<u32>,
     /// Of `coming`, those that have a place.
     staged: usize,
+    applying: Option<Applying>,
+}
+
+/// A change that is partly applied.
+struct Applying {
+    /// No change has been applied since it was prepared.
+    is_as_prepared: bool,
+    /// Rows that go have gone as far as this,
+    going: usize,
+    /// and then those that come have come as far as this.
+    row: usize,
+    /// Of `coming`, those that have been passed.
+    staged: usize,
+    /// What they will weigh.
+    come: Vec<i64>,
+    /// Rows that come and have no place yet: their weights and hashes.
+    others: Vec<(u32, i64, u64)>,
+}
+
+impl Prepared {
+    /// What each of these indexes finds the rows by.
+    fn indexed_for(&self, indexes: &[Index]) -> Vec<&Encoded> {
+        let values_of = |index: &Index| {
+            let mut known = self.indexed.iter();
+            let known = known.find(|(columns, _)| *columns == index.columns);
+            &known.expect("no index came meanwhile").1
+        };
+        indexes.iter().map(values_of).collect()
+    }
 }
 
 /// An index that has not gone through all rows yet.
@@ -151,11 +135,10 @@ pub struct Arrangement {
     codec: RowCodec,
     /// Of all columns.
     rows_codec: RowCodec,
-    chunks: Vec<Chunk>,
+    chunks: Chunks,
     /// Chunks that have become sparse.
     sparse: Vec<u32>,
-    /// Of all chunks.
-    chunks_bytes: usize,
+    merging: Option<Merging>,
     places: HashTable<Place>,
     /// Dead ones in `places`.
     dead: Vec<Place>,
@@ -186,9 +169,9 @@ impl Arrangement {
             key,
             has_key,
             schema,
-            chunks: Vec::new(),
+            chunks: Chunks::default(),
             sparse: Vec::new(),
-            chunks_bytes: 0,
+            merging: None,
             places: HashTable::new(),
             dead: Vec::new(),
             before: Before::default(),
@@ -220,7 +203,7 @@ impl Arrangement {
     pub fn bytes(&self) -> usize {
         let indexes: usize = self.indexes.iter().map(Index::bytes).sum();
         let places = self.places.capacity() + self.dead.capacity();
-        self.chunks_bytes + indexes + places * size_of::<Place>() + self.before.bytes()
+        self.chunks.bytes() + indexes + places * size_of::<Place>() + self.before.bytes()
     }
 
     /// Gets a change ready, whatever order its rows are in: what comes and goes within it is set off. No index may come
@@ -247,6 +230,7 @@ impl Arrangement {
             after: self.changes,
             chunk: None,
             staged: 0,
+            applying: None,
         }
     }
 
@@ -260,9 +244,9 @@ impl Arrangement {
         let number = change.chunk.unwrap_or_else(|| {
             let hashes = coming.iter().map(|row| change.hashes[*row as usize]);
             let rows = rows_at(delta, coming);
-            self.push(Chunk::staged(rows, hashes.collect()))
+            self.chunks.push(Chunk::staged(rows, hashes.collect()))
         });
-        let chunk = &self.chunks[number as usize];
+        let chunk = &self.chunks[number];
         let end = coming.len().min(change.staged + ENTRIES_AT_ONCE);
         for slot in change.staged..end {
             let place = Place {
@@ -280,68 +264,44 @@ impl Arrangement {
     /// Applies a change, which is part of this epoch: the newest, or the one behind it. `tidy` is called behind it; until then
     /// a look-up finds rows as of the epoch before, too.
     pub fn apply(&mut self, change: &mut Prepared, epoch: u64) -> Result<(), NotThere> {
-        while self.stage(change) {}
+        while self.apply_some(change, epoch)? {}
+        Ok(())
+    }
+
+    /// Some of it; true while there is more. Rows as of now are right again at its end.
+    pub fn apply_some(&mut self, change: &mut Prepared, epoch: u64) -> Result<bool, NotThere> {
+        if self.stage(change) {
+            return Ok(true);
+        }
         self.before.begin(epoch);
-        let Prepared {
-            delta,
-            weights,
-            keys,
-            places,
-            indexed,
-            ..
-        } = &*change;
-        let is_as_prepared = change.after == self.changes;
-        self.changes += 1;
-        let values_of = |index: &Index| {
-            let mut known = indexed.iter();
-            let known = known.find(|(columns, _)| *columns == index.columns);
-            &known.expect("no index came meanwhile").1
-        };
-        let indexed: Vec<&Encoded> = self.indexes.iter().map(values_of).collect();
-        for (row, weight) in weights.iter().enumerate() {
-            if *weight >= 0 {
-                continue;
+        let mut applying = change.applying.take().unwrap_or_else(|| {
+            self.changes += 1;
+            Applying {
+                is_as_prepared: change.after + 1 == self.changes,
+                going: 0,
+                row: 0,
+                staged: 0,
+                come: vec![0; change.coming.len()],
+                others: Vec::new(),
             }
-            let left = self.add_weight(places[row], keys.row(row), *weight);
-            if left.ok_or(NotThere)? == 0 {
-                for (index, values) in self.indexes.iter_mut().zip(&indexed) {
-                    index.remove(values.row(row), keys.row(row));
-                }
-            }
+        });
+        let rows = change.weights.len();
+        if applying.going < rows {
+            let end = rows.min(applying.going + ENTRIES_AT_ONCE);
+            self.take_away(change, applying.going..end)?;
+            applying.going = end;
+        } else if applying.row < rows {
+            let end = rows.min(applying.row + ENTRIES_AT_ONCE);
+            self.bring(change, &mut applying, end);
         }
-        let mut staged = change.coming.iter().zip(0_u32..).peekable();
-        let mut come = vec![0; change.coming.len()];
-        let mut others = Vec::new();
-        for (row, weight) in weights.iter().enumerate() {
-            if *weight <= 0 {
-                continue;
-            }
-            let slot = staged.next_if(|(known, _)| **known as usize == row);
-            let slot = slot.map(|(_, slot)| slot);
-            // A change before this one may have brought it, or taken it away.
-            let is_new = self.has_key || (is_as_prepared && slot.is_some());
-            if !is_new
-                && self
-                    .add_weight(places[row], keys.row(row), *weight)
-                    .is_some()
-            {
-                if let (Some(slot), Some(chunk)) = (slot, change.chunk) {
-                    let hash = change.hashes[row];
-                    self.dead.push(Place { hash, chunk, slot });
-                }
-                continue;
-            }
-            for (index, values) in self.indexes.iter_mut().zip(&indexed) {
-                index.insert(values.row(row), keys.row(row));
-            }
-            match slot {
-                Some(slot) => come[slot as usize] = *weight,
-                None => others.push((row as u32, *weight, change.hashes[row])),
-            }
+        if applying.row < rows {
+            change.applying = Some(applying);
+            return Ok(true);
         }
+        let Applying { come, others, .. } = applying;
         if let Some(number) = change.chunk {
             self.rows = self.rows.wrapping_add_signed(come.iter().sum());
-            let chunk = &mut self.chunks[number as usize];
+            let chunk = &mut self.chunks[number];
             chunk.living = come.iter().filter(|weight| **weight != 0).count();
             chunk.weights = Arc::new(come);
             chunk.since = epoch;
@@ -349,25 +309,61 @@ impl Arrangement {
                 self.sparse.push(number);
             }
         }
-        self.put(delta, &others, epoch);
+        self.put(&change.delta, &others, epoch);
+        Ok(false)
+    }
+
+    /// Those of these rows of a change that go.
+    fn take_away(&mut self, change: &Prepared, rows: Range<usize>) -> Result<(), NotThere> {
+        let indexed = change.indexed_for(&self.indexes);
+        for row in rows {
+            let weight = change.weights[row];
+            if weight >= 0 {
+                continue;
+            }
+            let key = change.keys.row(row);
+            let left = self.add_weight(change.places[row], key, weight);
+            if left.ok_or(NotThere)? == 0 {
+                for (index, values) in self.indexes.iter_mut().zip(&indexed) {
+                    index.remove(values.row(row), key);
+                }
+            }
+        }
         Ok(())
     }
 
-    /// Some of what changes have left to be put in order; true while there is more. It changes no row.
-    pub fn tidy(&mut self) -> bool {
-        self.before.clear();
-        if !self.dead.is_empty() {
-            self.remove_dead();
-            return true;
-        }
-        if let Some(chunk) = self.sparse.pop() {
-            let chunk = chunk as usize;
-            if self.chunks.get(chunk).is_some_and(Chunk::is_sparse) {
-                self.replace(chunk, chunk + 1);
+    /// Those rows of a change that come, up to this one.
+    fn bring(&mut self, change: &Prepared, applying: &mut Applying, end: usize) {
+        let indexed = change.indexed_for(&self.indexes);
+        for row in applying.row..end {
+            let weight = change.weights[row];
+            if weight <= 0 {
+                continue;
             }
-            return true;
+            let is_staged = change.coming.get(applying.staged) == Some(&(row as u32));
+            let slot = is_staged.then_some(applying.staged);
+            applying.staged += usize::from(is_staged);
+            let key = change.keys.row(row);
+            // A change before this one may have brought it, or taken it away.
+            let is_new = self.has_key || (applying.is_as_prepared && is_staged);
+            if !is_new && self.add_weight(change.places[row], key, weight).is_some() {
+                if let (Some(slot), Some(chunk)) = (slot, change.chunk) {
+                    let (hash, slot) = (change.hashes[row], slot as u32);
+                    self.dead.push(Place { hash, chunk, slot });
+                }
+                continue;
+            }
+            for (index, values) in self.indexes.iter_mut().zip(&indexed) {
+                index.insert(values.row(row), key);
+            }
+            match slot {
+                Some(slot) => applying.come[slot] = weight,
+                None => applying
+                    .others
+                    .push((row as u32, weight, change.hashes[row])),
+            }
         }
-        self.merge()
+        applying.row = end;
     }
 
     /// Makes room for so many more rows.
@@ -386,7 +382,7 @@ impl Arrangement {
             .map(|row| (row as u32, rows.weight(row), hashes[row]))
             .collect();
         self.put(&rows, &coming, 0);
-        while self.tidy() {}
+        self.tidy_all();
     }
 
     /// How often each row comes or goes in all, told at the first place where it stands; zero elsewhere.
@@ -448,7 +444,7 @@ impl Arrangement {
         let mut chunks = Vec::new();
         let rows = places.map(|place| {
             let number = *numbers.entry(place.chunk).or_insert_with(|| {
-                chunks.push(&self.chunks[place.chunk as usize].rows);
+                chunks.push(&self.chunks[place.chunk].rows);
                 chunks.len() - 1
             });
             (number, place.slot as usize)
@@ -475,7 +471,7 @@ impl Arrangement {
             Some(place) => place,
             None => self.place_of(key)?,
         };
-        let chunk = &mut self.chunks[place.chunk as usize];
+        let chunk = &mut self.chunks[place.chunk];
         let now = chunk.weights[place.slot as usize] + weight;
         if now < 0 {
             return None;
@@ -497,7 +493,7 @@ impl Arrangement {
     }
 
     fn weight_at(&self, place: Place) -> i64 {
-        self.chunks[place.chunk as usize].weights[place.slot as usize]
+        self.chunks[place.chunk].weights[place.slot as usize]
     }
 
     /// As of an epoch that is no older than the one before the newest change.
@@ -506,32 +502,11 @@ impl Arrangement {
         if epoch >= changed {
             return self.weight_at(place);
         }
-        if self.chunks[place.chunk as usize].since == changed {
+        if self.chunks[place.chunk].since == changed {
             return 0;
         }
         let before = self.before.weight(place);
         before.unwrap_or_else(|| self.weight_at(place))
-    }
-
-    fn remove_dead(&mut self) {
-        let from = self.dead.len().saturating_sub(ENTRIES_AT_ONCE);
-        for dead in self.dead.drain(from..) {
-            let found = self.places.find_entry(dead.hash, |other| {
-                (other.chunk, other.slot) == (dead.chunk, dead.slot)
-            });
-            let found = found.expect("it died in its place");
-            let _ = found.remove();
-        }
-        if self.dead.is_empty() {
-            self.dead = Vec::new();
-        }
-    }
-
-    fn push(&mut self, chunk: Chunk) -> u32 {
-        let number = u32::try_from(self.chunks.len()).expect("chunks hold thousands of rows each");
-        self.chunks_bytes += chunk.bytes;
-        self.chunks.push(chunk);
-        number
     }
 
     /// Puts new rows into a chunk of their own: place, weight and hash of each.
@@ -543,7 +518,7 @@ impl Arrangement {
         let weights = coming.iter().map(|(_, weight, _)| *weight);
         let hashes = coming.iter().map(|(.., hash)| *hash);
         let chunk = Chunk::new(rows_at(delta, &rows), weights.collect(), hashes.collect());
-        let number = self.push(Chunk { since, ..chunk });
+        let number = self.chunks.push(Chunk { since, ..chunk });
         for (slot, (_, weight, hash)) in coming.iter().enumerate() {
             self.rows = self.rows.wrapping_add_signed(*weight);
             let place = Place {
@@ -553,54 +528,6 @@ impl Arrangement {
             };
             self.places.insert_unique(*hash, place, |place| place.hash);
         }
-    }
-
-    /// Merges the newest chunks if they are of like size; whether they were.
-    fn merge(&mut self) -> bool {
-        while let Some(dead) = self.chunks.pop_if(|chunk| chunk.living == 0) {
-            self.chunks_bytes -= dead.bytes;
-        }
-        let [.., older, newer] = &self.chunks[..] else {
-            return false;
-        };
-        let is_large = older.bytes + newer.bytes > CHUNK_BYTES_MAX;
-        let (older, newer) = (older.living, newer.living);
-        if is_large || older + newer > CHUNK_ROWS_MAX || older > newer * 2 {
-            return false;
-        }
-        self.replace(self.chunks.len() - 2, self.chunks.len());
-        true
-    }
-
-    /// Writes the living rows of neighbouring chunks, the last of which must be the newest where there are several, into one.
-    fn replace(&mut self, from: usize, end: usize) {
-        let mut parts = Vec::new();
-        let (mut weights, mut hashes) = (Vec::new(), Vec::new());
-        for (number, chunk) in (from..end).zip(&self.chunks[from..end]) {
-            let living: BooleanArray = chunk.weights.iter().map(|w| Some(*w != 0)).collect();
-            for (slot, weight) in chunk.weights.iter().enumerate() {
-                if *weight == 0 {
-                    continue;
-                }
-                let hash = chunk.hashes[slot];
-                let place = self.places.find_mut(hash, |place| {
-                    place.chunk as usize == number && place.slot as usize == slot
-                });
-                let place = place.expect("every living row has its place");
-                // Slots only fall, and what has moved is in the first chunk, which has been passed: nothing is found again
-                // under its new name.
-                place.chunk = from as u32;
-                place.slot = weights.len() as u32;
-                weights.push(*weight);
-                hashes.push(hash);
-            }
-            parts.push(filter_record_batch(&chunk.rows, &living).expect("a flag for each row"));
-        }
-        let rows = concat_batches(&self.schema, &parts);
-        let merged = Chunk::new(rows.expect("chunks have one schema"), weights, hashes);
-        self.chunks_bytes += merged.bytes;
-        let replaced = self.chunks.splice(from..end, [merged]);
-        self.chunks_bytes -= replaced.map(|chunk| chunk.bytes).sum::<usize>();
     }
 
     /// The rows as of now.
@@ -635,7 +562,7 @@ impl Arrangement {
     /// Goes through some more rows; `false` when there are no more.
     pub fn index_some(&self, building: &mut Building) -> bool {
         let Building { index, chunk, row } = building;
-        let Some(of) = self.chunks.get(*chunk) else {
+        let Some(of) = self.chunks.iter().nth(*chunk) else {
             return false;
         };
         let count = CHUNK_ROWS.min(of.rows.num_rows() - *row);
@@ -701,7 +628,7 @@ impl Arrangement {
         let chunks = found.into_iter().map(|(chunk, slots)| {
             let weights = slots.values().copied().collect();
             let slots: UInt32Array = slots.into_keys().collect();
-            let rows = take_record_batch(&self.chunks[chunk as usize].rows, &slots);
+            let rows = take_record_batch(&self.chunks[chunk].rows, &slots);
             (rows.expect("places lie in the chunk"), Arc::new(weights))
         });
         Rows {
@@ -762,8 +689,8 @@ fn rows_at(delta: &Delta, rows: &[u32]) -> RecordBatch {
 }
 
 /// The key of a row that is there, encoded.
-fn key_at(chunks: &[Chunk], codec: &RowCodec, columns: &[usize], place: Place) -> Encoded {
-    let rows = &chunks[place.chunk as usize].rows;
+fn key_at(chunks: &Chunks, codec: &RowCodec, columns: &[usize], place: Place) -> Encoded {
+    let rows = &chunks[place.chunk].rows;
     let columns = columns.iter();
     let columns = columns.map(|at| rows.column(*at).slice(place.slot as usize, 1));
     codec.encode(&columns.collect::<Vec<_>>(), 1)

@@ -314,7 +314,11 @@ impl Relation {
         let Some(rows) = &self.arrangement else {
             return;
         };
-        while self.failure().is_none() && rows.change(|rows| rows.stage(change)).await {
+        // Rows that have gone for good meanwhile are not those that the change was made for.
+        while rows
+            .change(|rows| self.failure().is_none() && rows.stage(change))
+            .await
+        {
             if runtime::should_yield() {
                 runtime::yield_now().await;
             }
@@ -323,10 +327,19 @@ impl Relation {
 
     /// See [`Arrangement::apply`].
     pub(super) async fn apply(&self, change: &mut Prepared, epoch: u64) -> Result<(), NotThere> {
-        match &self.arrangement {
-            Some(rows) => rows.change(|rows| rows.apply(change, epoch)).await,
-            None => Ok(()),
+        let Some(rows) = &self.arrangement else {
+            return Ok(());
+        };
+        let mut some = |rows: &mut Arrangement| match self.failure() {
+            None => rows.apply_some(change, epoch),
+            Some(_) => Ok(false),
+        };
+        while rows.change(&mut some).await? {
+            if runtime::should_yield() {
+                runtime::yield_now().await;
+            }
         }
+        Ok(())
     }
 
     /// Puts its rows in order, which nobody sees. Nothing may go through them meanwhile.
@@ -334,7 +347,7 @@ impl Relation {
         let Some(rows) = &self.arrangement else {
             return;
         };
-        while rows.change(Arrangement::tidy).await {
+        while rows.tidy_some().await {
             if runtime::should_yield() {
                 runtime::yield_now().await;
             }

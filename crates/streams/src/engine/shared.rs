@@ -26,7 +26,7 @@ use arrow_array::ArrayRef;
 
 use super::{
     Engine,
-    arrangement::Arrangement,
+    arrangement::{Arrangement, Tidy},
     questions::{QuestionError, RowsOf, Snapshot},
 };
 
@@ -88,6 +88,20 @@ impl SharedRows {
                 Err(TryLockError::WouldBlock) => runtime::yield_now().await,
             }
         }
+    }
+
+    /// Some of what changes have left to be put in order ([`Arrangement::tidy`]); true while there is more.
+    pub(super) async fn tidy_some(&self) -> bool {
+        let chunks = match self.change(Arrangement::tidy).await {
+            Tidy::Nothing => return false,
+            Tidy::More => return true,
+            Tidy::Merge(chunks) => chunks,
+        };
+        // Rows are copied while others look them up.
+        let mut merged = Some(self.read().merged(&chunks));
+        let begin = |rows: &mut Arrangement| merged.take().map(|merged| rows.begin_merge(merged));
+        self.change(begin).await;
+        true
     }
 
     /// Others in the place of all rows. Nobody waits until those are freed.

@@ -6,7 +6,7 @@ use arrow_array::{Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
 use arrow_schema::{DataType, Field, Schema};
 use std::sync::Arc;
 
-use super::*;
+use super::{merging::CHUNK_BYTES_MAX, *};
 
 pub(in crate::engine) fn schema() -> SchemaRef {
     let fields = ["key", "value"].map(|name| Field::new(name, DataType::Int64, true));
@@ -27,7 +27,7 @@ pub(in crate::engine) fn delta(rows: &[(i64, i64, i64)]) -> Delta {
 fn apply(rows: &mut Arrangement, delta: &Delta) -> Result<(), NotThere> {
     let mut change = rows.prepare(delta);
     rows.apply(&mut change, 1)?;
-    while rows.tidy() {}
+    rows.tidy_all();
     Ok(())
 }
 
@@ -137,7 +137,7 @@ fn changes_add_up_as_a_model_says() {
                 assert_eq!(contents(&lookup_all(&rows, epoch - 1)), shown);
                 assert_eq!(contents(&lookup_all(&rows, epoch)), model);
             }
-            while rows.tidy() {}
+            rows.tidy_all();
             let living = rows.chunks.iter().map(|chunk| chunk.living);
             assert_eq!(rows.places.len(), living.sum::<usize>());
             if draw(50) == 0 {
@@ -146,7 +146,7 @@ fn changes_add_up_as_a_model_says() {
                     chunk.rows.get_array_memory_size()
                         + chunk.weights.len() * (size_of::<i64>() + size_of::<u64>())
                 });
-                assert_eq!(rows.chunks_bytes, chunks.sum::<usize>());
+                assert_eq!(rows.chunks.bytes(), chunks.sum::<usize>());
                 assert_eq!(rows.row_count(), model.values().sum::<i64>() as u64);
                 if let Some((snapshot, then)) = kept.take() {
                     assert_eq!(contents(&snapshot), then, "a snapshot has changed");
@@ -154,7 +154,7 @@ fn changes_add_up_as_a_model_says() {
                 kept = Some((rows.rows(), model.clone()));
             }
         }
-        assert!(rows.chunks.len() < 40, "chunks are merged");
+        assert!(rows.chunks.order().len() < 40, "chunks are merged");
     }
 }
 
@@ -181,7 +181,7 @@ fn changes_that_are_prepared_together_follow_each_other() {
                 assert_eq!(contents(&lookup_all(&rows, 1)), before);
             }
         }
-        while rows.tidy() {}
+        rows.tidy_all();
         let expected = BTreeMap::from([((1, 12), 1), ((2, 20), 1)]);
         assert_eq!(contents(&rows.rows()), expected);
         let twice = delta(&[(2, 20, -1)]);
