@@ -146,11 +146,9 @@ impl Slices {
         self.abandon();
     }
 
-    /// The next chunk will be much like this one.
     fn take(&mut self) -> (OffsetBuffer<i32>, Vec<u8>) {
-        let mut next = Vec::with_capacity(self.offsets.len());
-        next.push(0);
-        let offsets = std::mem::replace(&mut self.offsets, next);
+        let offsets = take(&mut self.offsets);
+        self.offsets.push(0);
         (
             OffsetBuffer::new(ScalarBuffer::from(offsets)),
             take(&mut self.bytes),
@@ -158,9 +156,15 @@ impl Slices {
     }
 }
 
-/// What it holds; left is as much room.
-fn take<T>(values: &mut Vec<T>) -> Vec<T> {
-    let room = Vec::with_capacity(values.len());
+/// What it holds; left is as much room as it had. The last of several chunks is short: it is copied, so that what the others
+/// need is there for the next ones, and it keeps no memory that it has no use for.
+fn take<T: Clone>(values: &mut Vec<T>) -> Vec<T> {
+    if values.len() < values.capacity() / 2 {
+        let taken = values.to_vec();
+        values.clear();
+        return taken;
+    }
+    let room = Vec::with_capacity(values.capacity());
     std::mem::replace(values, room)
 }
 

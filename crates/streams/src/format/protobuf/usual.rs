@@ -120,3 +120,6 @@ fn pass(plan: &Plan, record: &[u8], at: &mut usize) -> Option<()> {
     *at = input.at;
     Some(())
 }
+
+#[cfg(test)]
+mod tests;
