@@ -156,16 +156,17 @@ impl Slices {
     }
 }
 
-/// What it holds; left is as much room as it had. The last of several chunks is short: it is copied, so that what the others
-/// need is there for the next ones, and it keeps no memory that it has no use for.
+/// What it holds; left is room for a little more, or what there was. The last chunk of a stretch is mostly short: it is copied,
+/// not to keep memory that it has no use for.
 fn take<T: Clone>(values: &mut Vec<T>) -> Vec<T> {
-    if values.len() < values.capacity() / 2 {
+    let (count, room) = (values.len(), values.capacity());
+    if count < room / 2 {
         let taken = values.to_vec();
         values.clear();
         return taken;
     }
-    let room = Vec::with_capacity(values.capacity());
-    std::mem::replace(values, room)
+    let room = room.min(count + count / 8);
+    std::mem::replace(values, Vec::with_capacity(room))
 }
 
 pub(super) fn is_json(field: &Field) -> bool {
