@@ -30,7 +30,7 @@ mod loading;
 mod merging;
 mod rows;
 
-use std::{collections::BTreeMap, hash::BuildHasher, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
@@ -207,9 +207,10 @@ impl Arrangement {
     }
 
     /// Gets a change ready, whatever order its rows are in: what comes and goes within it is set off. No index may come
-    /// until it is applied.
+    /// until it is applied, and nothing may be left to `tidy` of the epochs before.
     #[must_use]
     pub fn prepare(&self, delta: &Delta) -> Prepared {
+        assert!(self.merging.is_none(), "changes before it are tidied up");
         let keys = self.key_columns(delta.rows());
         let keys = self.codec.encode(&keys, delta.len());
         let hashes: Vec<u64> = keys.iter().map(|key| HASHES.hash_one(key)).collect();
@@ -287,12 +288,16 @@ impl Arrangement {
         });
         let rows = change.weights.len();
         if applying.going < rows {
-            let end = rows.min(applying.going + ENTRIES_AT_ONCE);
-            self.take_away(change, applying.going..end)?;
-            applying.going = end;
+            applying.going = self.take_away(change, applying.going)?;
         } else if applying.row < rows {
-            let end = rows.min(applying.row + ENTRIES_AT_ONCE);
-            self.bring(change, &mut applying, end);
+            // Where there is nothing but the rows that come, nobody is kept from anything.
+            let is_alone = self.has_key && self.indexes.is_empty();
+            let end = if is_alone {
+                rows
+            } else {
+                applying.row + ENTRIES_AT_ONCE
+            };
+            self.bring(change, &mut applying, end.min(rows));
         }
         if applying.row < rows {
             change.applying = Some(applying);
@@ -313,23 +318,27 @@ impl Arrangement {
         Ok(false)
     }
 
-    /// Those of these rows of a change that go.
-    fn take_away(&mut self, change: &Prepared, rows: Range<usize>) -> Result<(), NotThere> {
+    /// Some of the rows of a change that go, from this one on; behind which.
+    fn take_away(&mut self, change: &Prepared, from: usize) -> Result<usize, NotThere> {
         let indexed = change.indexed_for(&self.indexes);
-        for row in rows {
-            let weight = change.weights[row];
-            if weight >= 0 {
+        let mut gone = 0;
+        for (row, weight) in change.weights.iter().enumerate().skip(from) {
+            if *weight >= 0 {
                 continue;
             }
+            if gone == ENTRIES_AT_ONCE {
+                return Ok(row);
+            }
+            gone += 1;
             let key = change.keys.row(row);
-            let left = self.add_weight(change.places[row], key, weight);
+            let left = self.add_weight(change.places[row], key, *weight);
             if left.ok_or(NotThere)? == 0 {
                 for (index, values) in self.indexes.iter_mut().zip(&indexed) {
                     index.remove(values.row(row), key);
                 }
             }
         }
-        Ok(())
+        Ok(change.weights.len())
     }
 
     /// Those rows of a change that come, up to this one.

@@ -14,7 +14,7 @@ use arrow_array::{
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
 
-use super::FormatError;
+use super::{CHUNK_BYTES, FormatError};
 
 /// Metadata of fields whose text holds JSON.
 const TYPE_KEY: &str = "postgres.type";
@@ -163,6 +163,7 @@ fn take<T: Clone>(values: &mut Vec<T>) -> Vec<T> {
     if count < room / 2 {
         let taken = values.to_vec();
         values.clear();
+        values.shrink_to(CHUNK_BYTES / size_of::<T>());
         return taken;
     }
     let room = room.min(count + count / 8);
