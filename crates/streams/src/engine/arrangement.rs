@@ -262,14 +262,9 @@ impl Arrangement {
         end < change.coming.len()
     }
 
-    /// Applies a change, which is part of this epoch: the newest, or the one behind it. `tidy` is called behind it; until then
-    /// a look-up finds rows as of the epoch before, too.
-    pub fn apply(&mut self, change: &mut Prepared, epoch: u64) -> Result<(), NotThere> {
-        while self.apply_some(change, epoch)? {}
-        Ok(())
-    }
-
-    /// Some of it; true while there is more. Rows as of now are right again at its end.
+    /// Applies some of a change, which is part of this epoch: the newest, or the one behind it; true while there is more.
+    /// Rows as of now are right again at its end. `tidy` is called behind it; until then a look-up finds rows as of the epoch
+    /// before, too.
     pub fn apply_some(&mut self, change: &mut Prepared, epoch: u64) -> Result<bool, NotThere> {
         if self.stage(change) {
             return Ok(true);
@@ -290,13 +285,7 @@ impl Arrangement {
         if applying.going < rows {
             applying.going = self.take_away(change, applying.going)?;
         } else if applying.row < rows {
-            // Where there is nothing but the rows that come, nobody is kept from anything.
-            let is_alone = self.has_key && self.indexes.is_empty();
-            let end = if is_alone {
-                rows
-            } else {
-                applying.row + ENTRIES_AT_ONCE
-            };
+            let end = applying.row + ENTRIES_AT_ONCE;
             self.bring(change, &mut applying, end.min(rows));
         }
         if applying.row < rows {

@@ -325,7 +325,7 @@ impl Relation {
         }
     }
 
-    /// See [`Arrangement::apply`].
+    /// Applies a change; see [`Arrangement::apply_some`].
     pub(super) async fn apply(&self, change: &mut Prepared, epoch: u64) -> Result<(), NotThere> {
         let Some(rows) = &self.arrangement else {
             return Ok(());

@@ -24,6 +24,18 @@ pub(in crate::engine) fn delta(rows: &[(i64, i64, i64)]) -> Delta {
     Delta::new(batch, rows.iter().map(|row| row.2).collect())
 }
 
+impl Arrangement {
+    /// Applies a whole change at a stretch.
+    pub(in crate::engine) fn apply(
+        &mut self,
+        change: &mut Prepared,
+        epoch: u64,
+    ) -> Result<(), NotThere> {
+        while self.apply_some(change, epoch)? {}
+        Ok(())
+    }
+}
+
 fn apply(rows: &mut Arrangement, delta: &Delta) -> Result<(), NotThere> {
     let mut change = rows.prepare(delta);
     rows.apply(&mut change, 1)?;

@@ -90,6 +90,7 @@ fn another_thread_sees_whole_epochs() {
                 {
                     assert_eq!(balances(&views), Some(shown.clone()), "applied in part");
                 }
+                assert_eq!(balances(&views), Some(shown.clone()), "not shown yet");
                 std::thread::yield_now();
             }
             views.show(epoch);

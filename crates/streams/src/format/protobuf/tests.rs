@@ -67,6 +67,21 @@ pub(super) fn number(number: u64, value: u64) -> Vec<u8> {
     out
 }
 
+/// Messages of the only type in `text`, and columns that may be NULL.
+pub(super) fn message_of<const N: usize>(
+    text: &str,
+    columns: [(&str, DataType); N],
+) -> (Format, SchemaRef) {
+    let fields = columns.map(|(name, kind)| Field::new(name, kind, true));
+    let format = Format::Protobuf {
+        schema: text.into(),
+        message: String::new(),
+        paths: Vec::new(),
+        framing: Framing::None,
+    };
+    (format, Arc::new(Schema::new(fields.to_vec())))
+}
+
 fn through(format: &Format, columns: &[(&str, DataType)], value: &[u8]) -> String {
     let fields = columns
         .iter()
@@ -645,14 +660,7 @@ fn the_last_of_several_counts() {
         ("c", utc),
         ("d", DataType::Int64),
     ];
-    let fields = fields.map(|(name, kind)| Field::new(name, kind, true));
-    let schema = Arc::new(Schema::new(fields.to_vec()));
-    let format = Format::Protobuf {
-        schema: text.into(),
-        message: "A".to_owned(),
-        paths: Vec::new(),
-        framing: Framing::None,
-    };
+    let (format, schema) = message_of(text, fields);
     let mut decoder = Decoder::new(&format, &schema, &[0, 1, 2, 3]).expect("a format for these");
     let encoder = Encoder::new(&Format::Json { paths: Vec::new() }, &schema, &[0, 1, 2, 3]);
     let encoder = encoder.expect("a format for these");

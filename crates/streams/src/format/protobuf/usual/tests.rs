@@ -1,12 +1,10 @@
 //! Usual records beside the same ones read the long way.
 
-use std::sync::Arc;
-
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use arrow_schema::{DataType, TimeUnit};
 
 use crate::format::{
-    Decoder, Format, Framing, RecordView, Records,
-    protobuf::tests::{counted, number},
+    Decoder, RecordView, Records,
+    protobuf::tests::{counted, message_of, number},
 };
 
 /// Whatever the records are, they are read as without the short way.
@@ -21,14 +19,7 @@ fn usual_records_are_read_like_any() {
         ("c", utc),
         ("d", DataType::Utf8),
     ];
-    let fields = fields.map(|(name, kind)| Field::new(name, kind, true));
-    let schema = Arc::new(Schema::new(fields.to_vec()));
-    let format = Format::Protobuf {
-        schema: text.into(),
-        message: "A".to_owned(),
-        paths: Vec::new(),
-        framing: Framing::None,
-    };
+    let (format, schema) = message_of(text, fields);
     let decoder = || Decoder::new(&format, &schema, &[0, 1, 2, 3]).expect("a format for these");
     let (mut short, mut long) = (decoder(), decoder());
     let Records::Protobuf(messages) = &mut long.records else {
