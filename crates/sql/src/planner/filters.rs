@@ -3,8 +3,9 @@
 //! A predicate without columns must stay above an aggregate that has a row also where nothing comes in: below it, it would take
 //! the rows away and leave that one. Its own rule takes every predicate whose columns are keys, so also one that has none.
 //!
-//! A predicate that can fail (`truth`) stays above joins, groups and the clock, which keep rows from it; below, rows are only
-//! asked whether it may hold. Nor is it made for one side of a join because it follows from what is asked of both.
+//! A predicate that can fail (`truth`) stays above joins, groups, lists, windows and the clock: they keep rows from it, or columns
+//! that what is asked before it reads. Below, rows are only asked whether it may hold. Nor is it made for one side of a join
+//! because it follows from what is asked of both.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use datafusion_optimizer::{
     ApplyOrder, OptimizerConfig, OptimizerRule, push_down_filter::PushDownFilter,
 };
 
-use super::{temporal::Valid, truth};
+use super::truth;
 
 /// See the module head.
 #[derive(Debug)]
@@ -80,12 +81,10 @@ impl OptimizerRule for PushDown {
                 let pushed = self.above(below, others, config)?;
                 pushed.map_data(|plan| filter(free.into_iter().cloned().collect(), plan))
             }
-            LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => {
-                self.above(below, predicates, config)
-            }
-            LogicalPlan::Extension(extension) if extension.node.as_any().is::<Valid>() => {
-                self.above(below, predicates, config)
-            }
+            LogicalPlan::Aggregate(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::Unnest(_)
+            | LogicalPlan::Extension(_) => self.above(below, predicates, config),
             _ => self.0.rewrite(plan, config),
         }
     }
