@@ -11,7 +11,7 @@ mod copy;
 mod encoding;
 mod login;
 pub mod message;
-mod parameter;
+pub(crate) mod parameter;
 pub mod scram;
 pub mod users;
 

@@ -1,17 +1,18 @@
-//! Casts as Postgres makes them: numbers round instead of being cut, and values become the text that they are printed as.
+//! Casts as Postgres makes them: numbers round instead of being cut, values become the text that they are printed as, and text
+//! that is printed from a list becomes one.
 
 use std::{hash::Hash, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, PrimitiveArray, StringBuilder},
-    compute::{CastOptions, cast_with_options},
+    array::{Array, ArrayRef, AsArray, PrimitiveArray, StringBuilder, new_empty_array},
+    compute::{CastOptions, cast, cast_with_options},
     datatypes::{
         ArrowPrimitiveType, DataType, Decimal128Type, Field, Float32Type, Float64Type, Int16Type,
         Int32Type, Int64Type,
     },
     util::display::FormatOptions,
 };
-use datafusion_common::DataFusionError;
+use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{
     Cast, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
     expr::ScalarFunction,
@@ -19,7 +20,9 @@ use datafusion_expr::{
 
 use super::define::on_arrays;
 use crate::{
+    column_type::postgres_type,
     error::{carried, raise, sqlstate},
+    postgres::parameter,
     text::{self, Style},
 };
 
@@ -34,7 +37,8 @@ pub fn explicit(expression: Expr, from: &DataType, to: &DataType) -> Expr {
             from,
             DataType::Boolean | DataType::Null | DataType::Decimal128(..)
         );
-    if !rounds && !prints && !narrows(from, to) {
+    let reads = from.is_string() && matches!(to, DataType::List(_));
+    if !rounds && !prints && !reads && !narrows(from, to) {
         return Expr::Cast(Cast::new(Box::new(expression), to.clone()));
     }
     let function = ScalarUDF::new_from_impl(PostgresCast {
@@ -97,6 +101,7 @@ impl ScalarUDFImpl for PostgresCast {
 fn converted(field: &Field, array: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataFusionError> {
     match (array.data_type(), to) {
         (_, DataType::Utf8) => printed(field, array),
+        (from, DataType::List(_)) if from.is_string() => lists(array, to),
         (DataType::Float64, _) if to.is_integer() => {
             let values = array.as_primitive::<Float64Type>();
             rounded(values, to, whole)
@@ -162,6 +167,21 @@ where
     };
     let narrowed: PrimitiveArray<To> = values.try_unary(narrow)?;
     Ok(Arc::new(narrowed))
+}
+
+/// Text as lists: `{1,2,NULL}`.
+fn lists(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataFusionError> {
+    let oid = postgres_type(&Field::new("", to.clone(), true)).oid;
+    let values = cast(array, &DataType::Utf8)?;
+    let values = values.as_string::<i32>().iter().map(|value| match value {
+        None => ScalarValue::try_from(to),
+        Some(text) => parameter::parse(oid, text).map_err(carried)?.cast_to(to),
+    });
+    let values = values.collect::<Result<Vec<_>, _>>()?;
+    match values.is_empty() {
+        true => Ok(new_empty_array(to)),
+        false => ScalarValue::iter_to_array(values),
+    }
 }
 
 fn printed(field: &Field, array: &ArrayRef) -> Result<ArrayRef, DataFusionError> {

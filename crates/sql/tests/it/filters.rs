@@ -32,7 +32,7 @@ fn what_can_fail_is_not_asked_of_rows_that_the_condition_before_it_leaves_out() 
     let made = [
         "CREATE TABLE t (a INT, at TIMESTAMP, few INT[])",
         "CREATE TABLE u (b INT, at TIMESTAMP)",
-        "INSERT INTO t VALUES (-2147483648, TIMESTAMP '2020-01-01', ARRAY[1]), (-2, TIMESTAMP '2020-01-02', ARRAY[2])",
+        "INSERT INTO t VALUES (-2147483648, TIMESTAMP '2020-01-01', '{1}'), (-2, TIMESTAMP '2020-01-02', '{2}')",
         "INSERT INTO u VALUES (1, TIMESTAMP '2019-01-01'), (2, TIMESTAMP '2020-01-02')",
     ];
     for statement in made {
