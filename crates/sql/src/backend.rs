@@ -4,8 +4,8 @@
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
-use arrow::array::RecordBatch;
-use streams::{Definition, Delta};
+use arrow::array::{ArrayRef, RecordBatch};
+use streams::{Definition, Delta, engine::Found};
 
 use crate::catalog::{Catalog, Relation};
 
@@ -123,6 +123,10 @@ pub trait Backend: Send + Sync {
         columns: Vec<usize>,
         keys: RecordBatch,
     ) -> BoxFuture<'_, Result<Snapshot, SqlError>>;
+
+    /// The row with this key, one value for each of its columns, where that is known on the spot; `None`: look it up. As of the
+    /// newest epoch. Who has the row keeps all that it lies among, which is not for long.
+    fn find(&self, relation: &str, columns: &[usize], key: &[ArrayRef]) -> Option<Option<Found>>;
 
     /// Changes a table; returns when reads see it. `as_of`: the epoch that the change was computed from; it is refused with
     /// 40001 when the table has changed since.

@@ -109,16 +109,7 @@ const ARRAY_NAMES: &[(&str, &str)] = &[
 
 /// All types there are, elements before their arrays.
 pub fn postgres_types() -> impl Iterator<Item = PostgresType> {
-    let plain = TYPES
-        .iter()
-        .map(|Row(oid, name, long_name, length, _)| PostgresType {
-            oid: *oid,
-            name,
-            long_name,
-            length: *length,
-            modifier: -1,
-            element: None,
-        });
+    let plain = TYPES.iter().map(plain);
     let arrays = TYPES
         .iter()
         .zip(ARRAY_NAMES)
@@ -131,6 +122,33 @@ pub fn postgres_types() -> impl Iterator<Item = PostgresType> {
             element: Some(row.0),
         });
     plain.chain(arrays)
+}
+
+fn plain(Row(oid, name, long_name, length, _): &Row) -> PostgresType {
+    PostgresType {
+        oid: *oid,
+        name,
+        long_name,
+        length: *length,
+        modifier: -1,
+        element: None,
+    }
+}
+
+/// Where a type stands in [`TYPES`], found when this is compiled: each look-up asks it of each of its columns.
+const fn place(name: &str) -> usize {
+    let mut at = 0;
+    loop {
+        let (one, other) = (TYPES[at].1.as_bytes(), name.as_bytes());
+        let mut same = 0;
+        while same < one.len() && same < other.len() && one[same] == other[same] {
+            same += 1;
+        }
+        if same == one.len() && same == other.len() {
+            return at;
+        }
+        at += 1;
+    }
 }
 
 /// By the oid.
@@ -160,28 +178,28 @@ fn named(data_type: &DataType, marked: Option<&str>) -> PostgresType {
         let array = postgres_types().find(|found| found.element == Some(element.oid));
         return array.expect("every plain type has an array");
     }
-    let name = marked.unwrap_or(match data_type {
-        DataType::Boolean => "bool",
-        DataType::Int8 | DataType::Int16 | DataType::UInt8 => "int2",
-        DataType::Int32 | DataType::UInt16 => "int4",
-        DataType::Int64 | DataType::UInt32 | DataType::UInt64 => "int8",
-        DataType::Float16 | DataType::Float32 => "float4",
-        DataType::Float64 => "float8",
-        DataType::Decimal128(..) | DataType::Decimal256(..) => "numeric",
+    let marked = marked.and_then(|name| TYPES.iter().position(|row| row.1 == name));
+    let at = marked.unwrap_or(match data_type {
+        DataType::Boolean => const { place("bool") },
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 => const { place("int2") },
+        DataType::Int32 | DataType::UInt16 => const { place("int4") },
+        DataType::Int64 | DataType::UInt32 | DataType::UInt64 => const { place("int8") },
+        DataType::Float16 | DataType::Float32 => const { place("float4") },
+        DataType::Float64 => const { place("float8") },
+        DataType::Decimal128(..) | DataType::Decimal256(..) => const { place("numeric") },
         DataType::Binary
         | DataType::LargeBinary
         | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => "bytea",
-        DataType::Date32 | DataType::Date64 => "date",
-        DataType::Time32(_) | DataType::Time64(_) => "time",
-        DataType::Timestamp(_, None) => "timestamp",
-        DataType::Timestamp(_, Some(_)) => "timestamptz",
-        DataType::Interval(_) | DataType::Duration(_) => "interval",
-        DataType::Struct(_) => "record",
-        _ => "text",
+        | DataType::FixedSizeBinary(_) => const { place("bytea") },
+        DataType::Date32 | DataType::Date64 => const { place("date") },
+        DataType::Time32(_) | DataType::Time64(_) => const { place("time") },
+        DataType::Timestamp(_, None) => const { place("timestamp") },
+        DataType::Timestamp(_, Some(_)) => const { place("timestamptz") },
+        DataType::Interval(_) | DataType::Duration(_) => const { place("interval") },
+        DataType::Struct(_) => const { place("record") },
+        _ => const { place("text") },
     });
-    let found = postgres_types().find(|found| found.name == name);
-    found.expect("every name here stands in the table")
+    plain(&TYPES[at])
 }
 
 /// The Arrow type of a parameter or column by its oid.

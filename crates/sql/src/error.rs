@@ -508,6 +508,17 @@ fn execution_fault(message: &str) -> Fault {
     if let Some(fault) = text_fault(message) {
         return fault;
     }
+    let overflows = [
+        ("Int16Array overflow", "smallint out of range"),
+        ("Int32Array overflow", "integer out of range"),
+        ("Int64Array overflow", "bigint out of range"),
+    ];
+    if let Some((_, said)) = overflows.iter().find(|(own, _)| message.contains(own)) {
+        return Fault {
+            sqlstate: sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
+            message: (*said).to_owned(),
+        };
+    }
     let lower = message.to_ascii_lowercase();
     let sqlstate = if lower.contains("divide by zero") || lower.contains("division by zero") {
         return arrow_fault(&ArrowError::DivideByZero);

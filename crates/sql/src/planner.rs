@@ -84,8 +84,8 @@ pub struct Planned {
 #[derive(Debug)]
 struct Template {
     logical: LogicalPlan,
-    /// By `$1` and so on, the column that a parameter is for: it has its own type, whatever the client's is.
-    wanted: BTreeMap<String, Option<FieldRef>>,
+    /// Types that parameters have in it: those of the columns that they are for, whatever the client's are.
+    wanted: Vec<DataType>,
     /// The same optimized, where that can be done without the values.
     optimized: Option<LogicalPlan>,
 }
@@ -114,6 +114,7 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
     let reads = engine::reads(&logical);
     let is_light = light::is_light(&logical);
     if !parameters.is_empty() || semantics::reads_clock(&logical) {
+        let wanted = wanted(&logical, &parameters)?;
         let optimized = is_light
             .then(|| engine::optimized(logical.clone()))
             .transpose()?;
@@ -129,7 +130,7 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
             is_light,
             point: optimized.as_ref().and_then(PointQuery::of).map(Arc::new),
             template: Some(Arc::new(Template {
-                wanted: logical.get_parameter_fields()?.into_iter().collect(),
+                wanted,
                 optimized,
                 logical,
             })),
@@ -150,6 +151,16 @@ fn planned(logical: LogicalPlan, types: &[Option<FieldRef>]) -> Result<Planned, 
         point: PointQuery::of(&optimized).map(Arc::new),
         template: None,
     })
+}
+
+/// See [`Template::wanted`].
+fn wanted(logical: &LogicalPlan, parameters: &[FieldRef]) -> Result<Vec<DataType>, SqlError> {
+    let known = logical.get_parameter_fields()?;
+    let wanted = parameters.iter().enumerate().map(|(at, field)| {
+        let own = known.get(&format!("${}", at + 1)).and_then(Option::as_ref);
+        own.unwrap_or(field).data_type().clone()
+    });
+    Ok(wanted.collect())
 }
 
 impl Planned {
@@ -203,13 +214,11 @@ impl Planned {
                 ),
             ));
         }
-        let values = parameters.iter().zip(&self.parameters).enumerate();
+        let values = parameters.iter().zip(&template.wanted);
         values
-            .map(|(at, (value, field))| {
-                let wanted = template.wanted.get(&format!("${}", at + 1));
-                let field = wanted.and_then(Option::as_ref).unwrap_or(field);
-                let value = value.cast_to(field.data_type());
-                Ok(ScalarAndMetadata::new(value?, None))
+            .map(|(value, wanted)| {
+                let value = point::as_type(value, wanted)?;
+                Ok(ScalarAndMetadata::new(value, None))
             })
             .collect()
     }

@@ -289,10 +289,11 @@ impl Access {
     /// Up to the startup packet; `None`: there is none to come.
     async fn greet(&self, wire: &mut Wire) -> Result<Option<Startup>, Failure> {
         let mut refusals = 0;
+        let mut frame = Vec::new();
         loop {
-            let Some(frame) = wire.next(first_frame).await? else {
+            if !wire.next(first_frame, &mut frame).await? {
                 return Ok(None);
-            };
+            }
             match First::decode(&frame).map_err(protocol_violation)? {
                 First::Ssl if wire.peer.encryption() == Encryption::Offered => {
                     if wire.is_ahead() {

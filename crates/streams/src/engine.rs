@@ -82,7 +82,7 @@ use replace::Beside;
 pub use report::{OperatorReport, PipelineReport, PositionReport, Report};
 use runs::{Buffers, Compaction, Merged};
 use saving::Saving;
-pub use shared::Views;
+pub use shared::{Found, Views};
 use store::{RunStore, StateStore, Stores};
 use waiting::Turn;
 

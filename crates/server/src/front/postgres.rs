@@ -8,6 +8,7 @@ mod security;
 
 use std::{
     collections::VecDeque,
+    future::ready,
     io::{self, Read},
     net::TcpListener,
     sync::Arc,
@@ -210,7 +211,16 @@ impl Peer for Socket {
         })
     }
 
-    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> BoxFuture<'a, io::Result<()>> {
+    fn write<'a>(&'a mut self, mut bytes: &'a [u8]) -> BoxFuture<'a, io::Result<()>> {
+        // Mostly there is room for all of it, and nothing to wait for.
+        if let Stream::Plain(stream) = &self.stream
+            && let Ok(written) = stream.try_write(bytes)
+        {
+            bytes = &bytes[written..];
+            if bytes.is_empty() {
+                return Box::pin(ready(Ok(())));
+            }
+        }
         let written = async move {
             match &mut self.stream {
                 Stream::Plain(stream) => stream.write_all(bytes).await,

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use base::ShardId;
 use broker::broker::Broker;
 use cluster::{Change, Command, Refusal};
@@ -27,7 +27,7 @@ use sql::{
 };
 use streams::{
     Definition, Delta,
-    engine::{Engine, NewRelation, QuestionError, RowsOf, Views},
+    engine::{Engine, Found, NewRelation, QuestionError, RowsOf, Views},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -630,6 +630,10 @@ impl Backend for NodeBackend {
             });
             Ok(snapshot(found.await?))
         })
+    }
+
+    fn find(&self, relation: &str, columns: &[usize], key: &[ArrayRef]) -> Option<Option<Found>> {
+        self.views.find(relation, columns, key)
     }
 
     fn write(

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
-use datafusion_common::{Column, ScalarValue, metadata::ScalarAndMetadata};
+use datafusion_common::{Column, DataFusionError, ScalarValue, metadata::ScalarAndMetadata};
 use datafusion_expr::{BinaryExpr, Cast, Expr, LogicalPlan, Operator, utils::split_conjunction};
 
 use super::{context::relation_of, light::parameter_place, lookups::is_exact, lower::limit_counts};
@@ -121,12 +121,26 @@ impl PointQuery {
                 Value::Parameter(at) => parameters.get(*at)?.value.clone(),
             };
             for to in &given.casts {
-                value = value.cast_to(to).ok()?;
+                value = as_type(&value, to).ok()?;
             }
             let is_exact = is_exact(&given.wanted) && value.data_type() == given.wanted;
             (is_exact && !value.is_null()).then_some(value)
         });
         values.collect()
+    }
+}
+
+/// The value in a type. Drivers send whole numbers in the narrowest they fit; to widen one takes no cast of columns.
+pub fn as_type(value: &ScalarValue, to: &DataType) -> Result<ScalarValue, DataFusionError> {
+    let number = match value {
+        ScalarValue::Int16(Some(number)) => Some(i64::from(*number)),
+        ScalarValue::Int32(Some(number)) => Some(i64::from(*number)),
+        _ => None,
+    };
+    match (number, to) {
+        (Some(number), DataType::Int64) => Ok(ScalarValue::Int64(Some(number))),
+        _ if value.data_type() == *to => Ok(value.clone()),
+        _ => value.cast_to(to),
     }
 }
 

@@ -270,6 +270,9 @@ fn list(
 /// The array with one of the types that the encoders know, the same values.
 pub fn canonical_array(array: &ArrayRef) -> Result<ArrayRef, SqlError> {
     let to = match array.data_type() {
+        DataType::Int64 | DataType::Int32 | DataType::Utf8 | DataType::Float64 => {
+            return Ok(array.clone());
+        }
         DataType::Null => DataType::Utf8,
         other => canonical(other),
     };

@@ -70,7 +70,39 @@ pub(super) struct Connection {
 }
 
 #[derive(Default)]
-pub(super) struct Portals(BTreeMap<String, Portal>);
+pub(super) struct Portals {
+    /// Which most clients use for all they ask.
+    unnamed: Option<Portal>,
+    named: BTreeMap<String, Portal>,
+}
+
+impl Portals {
+    fn get(&self, name: &str) -> Option<&Portal> {
+        match name.is_empty() {
+            true => self.unnamed.as_ref(),
+            false => self.named.get(name),
+        }
+    }
+
+    fn insert(&mut self, name: &str, portal: Portal) {
+        match name.is_empty() {
+            true => self.unnamed = Some(portal),
+            false => _ = self.named.insert(name.to_owned(), portal),
+        }
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Portal> {
+        match name.is_empty() {
+            true => self.unnamed.take(),
+            false => self.named.remove(name),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.unnamed = None;
+        self.named.clear();
+    }
+}
 
 /// The bytes from and to a client.
 pub(super) struct Wire {
@@ -91,16 +123,19 @@ impl Wire {
         }
     }
 
-    /// The next message, cut by `frame`; `None`: the client closed between two messages.
+    /// The next message, cut by `frame`, in the place of `message`; false: the client closed between two messages.
     pub async fn next(
         &mut self,
         frame: fn(&[u8]) -> Result<Option<usize>, DecodeError>,
-    ) -> Result<Option<Vec<u8>>, Failure> {
+        message: &mut Vec<u8>,
+    ) -> Result<bool, Failure> {
+        message.clear();
+        message.shrink_to(AHEAD_BYTES_MAX);
         loop {
             let found = frame(&self.input[self.consumed..]).map_err(protocol_violation)?;
             if let Some(bytes) = found {
                 let end = self.consumed + bytes;
-                let message = self.input[self.consumed..end].to_vec();
+                message.extend_from_slice(&self.input[self.consumed..end]);
                 self.consumed = end;
                 if self.consumed == self.input.len() {
                     self.input.clear();
@@ -108,14 +143,14 @@ impl Wire {
                     // A single large message does not keep its memory for the connection's life.
                     self.input.shrink_to(AHEAD_BYTES_MAX);
                 }
-                return Ok(Some(message));
+                return Ok(true);
             }
             self.input.drain(..self.consumed);
             self.consumed = 0;
             self.flush().await?;
             if self.peer.read(&mut self.input).await? == 0 {
                 return if self.input.is_empty() {
-                    Ok(None)
+                    Ok(false)
                 } else {
                     Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
                 };
@@ -179,10 +214,11 @@ impl Connection {
 
     /// Until the client goes. The error is told by the caller.
     pub async fn run(&mut self) -> Result<(), Failure> {
+        let mut frame = Vec::new();
         loop {
-            let Some(frame) = self.wire.next(request_frame).await? else {
+            if !self.wire.next(request_frame, &mut frame).await? {
                 return Ok(());
-            };
+            }
             let request = Request::decode(&frame).map_err(protocol_violation)?;
             if request == Request::Terminate {
                 return Ok(());
@@ -218,7 +254,7 @@ impl Connection {
             Request::Close(target) => {
                 match target {
                     Target::Statement(name) => _ = self.session.forget(name),
-                    Target::Portal(name) => _ = self.portals.0.remove(name),
+                    Target::Portal(name) => _ = self.portals.remove(name),
                 }
                 self.wire.replies.plain(Plain::CloseComplete);
                 Ok(())
@@ -227,7 +263,7 @@ impl Connection {
             Request::Sync => {
                 self.is_skipping = false;
                 if !self.session.transaction().is_open() {
-                    self.portals.0.clear();
+                    self.portals.clear();
                 }
                 self.ready();
                 Ok(())
@@ -274,7 +310,7 @@ impl Connection {
     }
 
     async fn simple(&mut self, text: &str) -> Result<(), Failure> {
-        self.portals.0.remove("");
+        self.portals.remove("");
         let statements = parse(text)?;
         if statements.is_empty() {
             self.wire.replies.plain(Plain::EmptyQuery);
@@ -354,7 +390,7 @@ impl Connection {
         sent: &mut u64,
         guard: &mut Guard,
     ) -> Result<bool, Failure> {
-        let encoder = Encoder::new(rows.schema(), formats, &self.session.settings)?;
+        let encoder = Encoder::new(rows.schema(), formats, self.session.settings.style());
         let mut left = max;
         while left > 0 {
             let step = usize::try_from(left).unwrap_or(usize::MAX).min(STEP_ROWS);
@@ -385,7 +421,7 @@ impl Connection {
         guard: &mut Guard,
     ) -> Result<Tag, Failure> {
         let schema = rows.schema().clone();
-        let encoder = Encoder::new(&schema, &[], &self.session.settings)?;
+        let encoder = Encoder::new(&schema, &[], self.session.settings.style());
         self.wire.replies.copy_out(schema.fields().len());
         if lines.has_header {
             self.wire.replies.copy_data(&lines.header(&schema));
@@ -446,11 +482,11 @@ impl Connection {
         let values = bind.values.iter().zip(&prepared.parameters).enumerate();
         let values = values.map(|(at, (value, oid))| parameter::decode(*oid, format(at), *value));
         let values = values.collect::<Result<Vec<_>, _>>()?;
-        if !bind.portal.is_empty() && self.portals.0.contains_key(bind.portal) {
+        if !bind.portal.is_empty() && self.portals.get(bind.portal).is_some() {
             let message = format!("cursor \"{}\" already exists", bind.portal);
             return Err(SqlError::new(*b"42P03", message));
         }
-        if self.portals.0.len() >= PORTALS_MAX {
+        if self.portals.named.len() >= PORTALS_MAX {
             return Err(SqlError::new(*b"53400", "too many portals"));
         }
         let portal = Portal {
@@ -459,7 +495,7 @@ impl Connection {
             formats: bind.result_formats,
             progress: Progress::NotRun,
         };
-        self.portals.0.insert(bind.portal.to_owned(), portal);
+        self.portals.insert(bind.portal, portal);
         self.wire.replies.plain(Plain::BindComplete);
         Ok(())
     }
@@ -474,7 +510,7 @@ impl Connection {
                 (prepared, &[][..])
             }
             // Cursors of DECLARE are portals too.
-            Target::Portal(name) if !self.portals.0.contains_key(name) => {
+            Target::Portal(name) if self.portals.get(name).is_none() => {
                 let columns = self
                     .session
                     .cursor_columns(name)
@@ -484,7 +520,7 @@ impl Connection {
                 return Ok(());
             }
             Target::Portal(name) => {
-                let portal = self.portals.0.get(name).ok_or_else(|| no_portal(name))?;
+                let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
                 (portal.prepared.clone(), &portal.formats[..])
             }
         };
@@ -500,7 +536,7 @@ impl Connection {
 
     async fn execute(&mut self, name: &str, rows_max: u32) -> Result<(), Failure> {
         // Out of the map while it is worked with: whatever fails, it is gone.
-        let mut portal = self.portals.0.remove(name).ok_or_else(|| no_portal(name))?;
+        let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
         let mut guard = self.guard();
         if matches!(portal.progress, Progress::NotRun) {
             let Some(progress) = self.begin(&portal, &mut guard).await? else {
@@ -523,7 +559,7 @@ impl Connection {
                 *total += sent;
                 if more {
                     self.wire.replies.plain(Plain::PortalSuspended);
-                    self.portals.0.insert(name.to_owned(), portal);
+                    self.portals.insert(name, portal);
                     return Ok(());
                 }
                 rows.tag(*total)
@@ -537,7 +573,7 @@ impl Connection {
             Tag::Counted(words, _) => Tag::Counted(words, 0),
             Tag::Fixed(_) => tag,
         });
-        self.portals.0.insert(name.to_owned(), portal);
+        self.portals.insert(name, portal);
         Ok(())
     }
 

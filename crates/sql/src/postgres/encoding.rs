@@ -9,7 +9,6 @@ use super::{binary, message::ColumnDescription};
 use crate::{
     backend::SqlError,
     column_type::postgres_type,
-    session::Settings,
     text::{self, Style},
 };
 
@@ -70,16 +69,13 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    pub fn new(schema: &SchemaRef, formats: &[i16], settings: &Settings) -> Result<Self, SqlError> {
+    pub fn new(schema: &SchemaRef, formats: &[i16], style: &Style) -> Self {
         let columns = 0..schema.fields().len();
-        Ok(Self {
+        Self {
             schema: schema.clone(),
             is_binary: columns.map(|column| is_binary(formats, column)).collect(),
-            style: Style::new(
-                settings.get("TimeZone")?,
-                settings.get("extra_float_digits")?,
-            ),
-        })
+            style: style.clone(),
+        }
     }
 
     /// Appends a value; false: it is null.

@@ -93,6 +93,9 @@ async fn prove(
 
 /// Who must ask somebody for the password first goes here, and comes again with it.
 async fn answered(wire: &mut Wire) -> Result<Vec<u8>, Failure> {
-    let frame = wire.next(authentication_frame).await?;
-    frame.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())
+    let mut frame = Vec::new();
+    match wire.next(authentication_frame, &mut frame).await? {
+        true => Ok(frame),
+        false => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+    }
 }

@@ -28,7 +28,7 @@ impl Session {
                     parameters: Vec::new(),
                     now_us: (self.now)(),
                 };
-                let planned = planned.planned;
+                let planned = planned.planned.clone();
                 let bound = self.compute(move || planned.bind(&bindings)).await?;
                 planner::explain(&bound.plan, &system.all)
             }

@@ -36,19 +36,18 @@ type Found = (BTreeMap<String, Vec<Delta>>, Option<u64>);
 type Question = (Vec<Planned>, Bindings, BTreeMap<String, Vec<Delta>>);
 
 /// A query that is planned, for as long as the catalog stays as it was.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Query {
     system: Arc<SystemCatalog>,
     pub planned: Planned,
+    pub schema: SchemaRef,
+    /// Where a key is all it asks for, the relation and the columns of its key.
+    place: Option<(Arc<Relation>, Vec<usize>)>,
     /// Settings that the query itself sets.
     sets: Vec<(String, String)>,
 }
 
 impl Query {
-    pub fn schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(self.planned.fields.clone()))
-    }
-
     /// Of `$1` and so on, by oid.
     pub fn parameters(&self) -> Vec<u32> {
         let fields = self.planned.parameters.iter();
@@ -106,7 +105,7 @@ impl Session {
         &mut self,
         query: &ast::Query,
         types: &[u32],
-    ) -> Result<Query, SqlError> {
+    ) -> Result<Arc<Query>, SqlError> {
         let system = self.system().await;
         let asker = Asker {
             identity: &self.identity,
@@ -136,24 +135,26 @@ impl Session {
                 return Err(SqlError::new(*b"42809", message).with_hint(hint));
             }
         }
-        Ok(Query {
+        Ok(Arc::new(Query {
+            place: point_place(&system.all, &planned),
+            schema: Arc::new(Schema::new(planned.fields.clone())),
             system,
             planned,
             sets: rewritten.sets,
-        })
+        }))
     }
 
     /// Plans again what was planned over a catalog that has changed since.
     pub(super) async fn refreshed(
         &mut self,
         query: &ast::Query,
-        planned: &Query,
-    ) -> Result<Query, SqlError> {
+        planned: &Arc<Query>,
+    ) -> Result<Arc<Query>, SqlError> {
         let catalog = self.backend.catalog().await;
         if planned.system.is_of(&catalog) {
             return Ok(planned.clone());
         }
-        self.plan(query, &planned.parameters()).await
+        Box::pin(self.plan(query, &planned.parameters())).await
     }
 
     pub(super) async fn query(
@@ -173,67 +174,65 @@ impl Session {
         for (name, value) in &query.sets {
             self.settings.set(name, value, false)?;
         }
-        if let Some(found) = self.point(query, values).await? {
-            return self.kept(query.schema(), vec![found]);
-        }
         let planned = vec![query.planned.clone()];
         let (mut answers, _) = self.run_planned(&query.system, planned, values).await?;
-        self.kept(query.schema(), answers.pop().unwrap_or_default())
+        self.kept(query.schema.clone(), answers.pop().unwrap_or_default())
     }
 
-    /// The answer to a query for the row with a key; `None`: it is another, or is to see what a look-up does not.
-    async fn point(
+    /// The same where the answer is told at once: the row with a key is found without any work.
+    pub(super) async fn answer_query(
         &mut self,
         query: &Query,
         values: &[ScalarValue],
+    ) -> Result<Rows, SqlError> {
+        match self.point(query, values)? {
+            Some(row) => Ok(Rows::new(query.schema.clone(), vec![row])),
+            None => Box::pin(self.run_query(query, values)).await,
+        }
+    }
+
+    /// The answer to a query for the row with a key, which lies among others; `None`: it is another, or is to see what is not
+    /// found on the spot.
+    fn point(
+        &self,
+        query: &Query,
+        values: &[ScalarValue],
     ) -> Result<Option<RecordBatch>, SqlError> {
-        if !self.reads_newest()? {
+        let (Some((relation, columns)), Some(point)) = (&query.place, query.planned.point()) else {
+            return Ok(None);
+        };
+        if !self.reads_newest() || !query.sets.is_empty() {
             return Ok(None);
         }
-        let (all, planned) = (&query.system.all, &query.planned);
-        let Some(point) = planned.point() else {
+        let Some(key) = query.planned.key(columns, values)? else {
             return Ok(None);
         };
-        let name = &point.relation;
-        let found = all.get(name).filter(|found| keeps_rows(found));
-        let key = found.and_then(|found| Some((found, found.key.clone()?)));
-        // The only row of all has a key without columns.
-        let Some((relation, columns)) = key.filter(|(_, columns)| !columns.is_empty()) else {
-            return Ok(None);
-        };
-        let Some(values) = planned.key(&columns, values)? else {
-            return Ok(None);
-        };
-        let permit = self.backend.permit(PermitSize::Small).await;
-        let keys = keys_of(
-            relation,
-            &columns,
-            values.into_iter().map(|value| vec![value]),
-        )?;
-        let snapshot = self.backend.lookup(name.clone(), columns, keys).await?;
-        let found = snapshot.rows.get(name).map_or(&[][..], Vec::as_slice);
-        check_columns(all, name, found)?;
-        let schema = query.schema();
-        let shown = match found {
-            [] => RecordBatch::new_empty(schema),
-            [row] if row.len() == 1 && row.weight(0) == 1 && row.bytes() <= permit.bytes / 2 => {
-                let shown = point.columns.iter().zip(schema.fields());
-                let columns =
-                    shown.map(|(at, field)| Ok(cast(row.column(*at), field.data_type())?));
-                let columns = columns.collect::<Result<_, SqlError>>()?;
-                let options = RecordBatchOptions::new().with_row_count(Some(1));
-                RecordBatch::try_new_with_options(schema, columns, &options)?
-            }
-            // It is none by a key, after all, or needs more memory.
+        let key = key.iter().map(ScalarValue::to_array);
+        let key = key.collect::<Result<Vec<_>, _>>()?;
+        let found = match self.backend.find(&relation.name, columns, &key) {
+            Some(Some(found)) if found.weight == 1 => found,
+            Some(None) => return Ok(Some(RecordBatch::new_empty(query.schema.clone()))),
+            // It is none by a key, after all.
             _ => return Ok(None),
         };
-        drop(permit);
+        check_columns(relation, &found.rows.schema())?;
+        let shown = point.columns.iter().zip(query.schema.fields());
+        let columns = shown.map(|(at, field)| {
+            let value = found.rows.column(*at).slice(found.at, 1);
+            match value.data_type() == field.data_type() {
+                true => Ok(value),
+                false => cast(&value, field.data_type()),
+            }
+        });
+        let columns = columns.collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let shown = RecordBatch::try_new_with_options(query.schema.clone(), columns, &options)?;
         Ok(Some(shown))
     }
 
     /// Outside of transactions, which read all they read of one epoch, and where nothing is waited for.
-    fn reads_newest(&self) -> Result<bool, SqlError> {
-        Ok(!self.transaction.is_open() && self.settings.get("forebay.after")?.is_empty())
+    fn reads_newest(&self) -> bool {
+        !self.transaction.is_open() && !self.settings.waits()
     }
 
     /// An answer, whose memory is counted until the client has it: a cursor may keep it for long.
@@ -353,7 +352,7 @@ impl Session {
         let (Some(name), None) = (reads.next(), reads.next()) else {
             return Ok(None);
         };
-        if !self.reads_newest()? {
+        if !self.reads_newest() {
             return Ok(None);
         }
         let mut places = Vec::new();
@@ -378,7 +377,7 @@ impl Session {
         }
         let snapshot = self.backend.lookup(name.clone(), columns, keys).await?;
         for (name, rows) in &snapshot.rows {
-            check_columns(&system.all, name, rows)?;
+            check_all(&system.all, name, rows)?;
         }
         let epoch = snapshot.epoch;
         Ok(Some((snapshot.rows, Some(epoch))))
@@ -462,7 +461,7 @@ impl Session {
         for name in wanted {
             let kept = self.transaction.rows.get(&name).cloned();
             let mut deltas = kept.or_else(|| found.remove(&name)).unwrap_or_default();
-            check_columns(&system.all, &name, &deltas)?;
+            check_all(&system.all, &name, &deltas)?;
             // What it wrote itself, which nobody else sees yet.
             deltas.extend(self.transaction.written(&name).cloned());
             rows.insert(name, deltas);
@@ -497,13 +496,11 @@ impl Session {
 }
 
 /// A view may be replaced between the planning of a query and its reading, or behind the first read of a transaction.
-fn check_columns(catalog: &Catalog, name: &str, rows: &[Delta]) -> Result<(), SqlError> {
-    let views = catalog.get(name).filter(|r| r.kind == RelationKind::View);
-    let (Some(view), Some(batch)) = (views, rows.first()) else {
+fn check_columns(relation: &Relation, read: &Schema) -> Result<(), SqlError> {
+    if relation.kind != RelationKind::View {
         return Ok(());
-    };
-    let read = batch.rows().schema();
-    let (known, read) = (view.schema.fields(), read.fields());
+    }
+    let (known, read) = (relation.schema.fields(), read.fields());
     let mut pairs = known.iter().zip(read);
     let is_same = |(known, read): (&FieldRef, &FieldRef)| {
         known.name() == read.name() && known.data_type() == read.data_type()
@@ -511,8 +508,23 @@ fn check_columns(catalog: &Catalog, name: &str, rows: &[Delta]) -> Result<(), Sq
     if known.len() == read.len() && pairs.all(is_same) {
         return Ok(());
     }
+    let name = &relation.name;
     let message = format!("\"{name}\" was replaced while the query was planned");
     Err(SqlError::new(*b"0A000", message).with_hint("Ask again."))
+}
+
+fn check_all(catalog: &Catalog, name: &str, rows: &[Delta]) -> Result<(), SqlError> {
+    match (catalog.get(name), rows.first()) {
+        (Some(relation), Some(first)) => check_columns(relation, &first.rows().schema()),
+        _ => Ok(()),
+    }
+}
+
+/// See [`Query::place`]. The only row of all has a key without columns.
+fn point_place(catalog: &Catalog, planned: &Planned) -> Option<(Arc<Relation>, Vec<usize>)> {
+    let relation = catalog.get(&planned.point()?.relation)?;
+    let key = relation.key.clone().filter(|key| !key.is_empty())?;
+    keeps_rows(relation).then(|| (relation.clone(), key))
 }
 
 /// Keys looked up for one question, those that it names twice among them; for more all rows are read.

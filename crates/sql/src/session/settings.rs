@@ -5,7 +5,7 @@ mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::backend::SqlError;
+use crate::{backend::SqlError, text::Style};
 
 /// Told to drivers, which switch features on it.
 pub const SERVER_VERSION: &str = concat!("16.6 (Forebay ", env!("CARGO_PKG_VERSION"), ")");
@@ -276,6 +276,15 @@ pub struct Settings {
     before: Option<BTreeMap<String, String>>,
     /// Names whose values a client has not been told yet.
     to_report: Vec<&'static str>,
+    usual: Usual,
+}
+
+/// Values that every statement asks for, read once when one is set: to find one by its name touches all names.
+#[derive(Clone, Debug, Default)]
+struct Usual {
+    style: Style,
+    statement_timeout: Option<Duration>,
+    waits: bool,
 }
 
 impl Settings {
@@ -289,6 +298,7 @@ impl Settings {
         settings
             .initial
             .insert("session_authorization".to_owned(), user.to_owned());
+        settings.read_usual();
         Ok(settings)
     }
 
@@ -328,6 +338,7 @@ impl Settings {
             self.local.remove(&key);
             self.changed.insert(key, value);
         }
+        self.read_usual();
         Ok(())
     }
 
@@ -343,6 +354,7 @@ impl Settings {
             names.iter().for_each(|name| self.report(name));
             self.changed.clear();
             self.local.clear();
+            self.read_usual();
             return Ok(());
         };
         self.get(name)?;
@@ -350,6 +362,7 @@ impl Settings {
         self.report(&key);
         self.changed.remove(&key);
         self.local.remove(&key);
+        self.read_usual();
         Ok(())
     }
 
@@ -359,14 +372,26 @@ impl Settings {
 
     /// What SET LOCAL set ends; after a failure, what SET set as well.
     pub fn end(&mut self, committed: bool) {
-        let ended = std::mem::take(&mut self.local);
-        ended.keys().for_each(|name| self.report(name));
+        let mut ended = std::mem::take(&mut self.local);
         if let Some(before) = self.before.take()
             && !committed
         {
-            let changed = std::mem::replace(&mut self.changed, before);
-            changed.keys().for_each(|name| self.report(name));
+            ended.append(&mut std::mem::replace(&mut self.changed, before));
         }
+        if !ended.is_empty() {
+            ended.keys().for_each(|name| self.report(name));
+            self.read_usual();
+        }
+    }
+
+    fn read_usual(&mut self) {
+        let of = |name| self.get(name).unwrap_or_default();
+        let timeout = milliseconds(of("statement_timeout")).and_then(|ms| ms.try_into().ok());
+        self.usual = Usual {
+            style: Style::new(of("TimeZone"), of("extra_float_digits")),
+            statement_timeout: timeout.filter(|ms| *ms > 0).map(Duration::from_millis),
+            waits: !of("forebay.after").is_empty(),
+        };
     }
 
     fn report(&mut self, key: &str) {
@@ -385,9 +410,19 @@ impl Settings {
     /// None: any time.
     #[must_use]
     pub fn statement_timeout(&self) -> Option<Duration> {
-        let text = self.get("statement_timeout").ok()?;
-        let span = Duration::from_millis(milliseconds(text)?.try_into().ok()?);
-        (!span.is_zero()).then_some(span)
+        self.usual.statement_timeout
+    }
+
+    /// How values are printed.
+    #[must_use]
+    pub fn style(&self) -> &Style {
+        &self.usual.style
+    }
+
+    /// Whether `forebay.after` names what reads are to wait for.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.usual.waits
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use arrow::{
-    array::RecordBatch,
+    array::{ArrayRef, RecordBatch},
     row::{RowConverter, SortField},
 };
 use sql::{
@@ -24,7 +24,7 @@ use sql::{
     catalog::{Catalog, Relation, RelationId, RelationKind},
     postgres::{Access, Admission, Credentials, Peer},
 };
-use streams::{Definition, Delta};
+use streams::{Definition, Delta, engine::Found};
 
 use crate::database::with_stack;
 
@@ -178,6 +178,25 @@ impl Backend for Memory {
                 rows: BTreeMap::from([(name.clone(), found.map(Delta::insert).collect())]),
             })
         }))
+    }
+
+    fn find(&self, name: &str, columns: &[usize], key: &[ArrayRef]) -> Option<Option<Found>> {
+        self.with(|state| {
+            state
+                .lookups
+                .push((name.to_owned(), columns.to_vec(), key[0].len()));
+            let known = state.rows.get(name).map_or(&[][..], Vec::as_slice);
+            let is_it = |row: &&RecordBatch| {
+                let own = columns.iter().map(|at| row.column(*at));
+                own.eq(key)
+            };
+            let found = known.iter().find(is_it).cloned();
+            Some(found.map(|rows| Found {
+                rows,
+                at: 0,
+                weight: 1,
+            }))
+        })
     }
 
     fn write(

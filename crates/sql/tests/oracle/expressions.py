@@ -102,6 +102,10 @@ class Expressions:
     def literal(self, t):
         return literal(self.r, t, self.odd)
 
+    def nullif(self, one, other):
+        """Of one thing with itself DuckDB makes a constant, and asks nothing more of what that is compared with, which may fail."""
+        return one if one == other and self.odd == "numbers" else f"nullif({one}, {other})"
+
     def value(self, cols, t, depth=2):
         r = self.r
         fit = [c for c, ct in cols if ct == t]
@@ -114,7 +118,7 @@ class Expressions:
         any_type = lambda: [
             lambda: f"coalesce({v(t)}, {v(t)})",
             lambda: f"CASE WHEN {self.pred(cols, depth - 1)} THEN {v(t)} ELSE {v(t)} END",
-            lambda: f"nullif({v(t)}, {v(t)})",
+            lambda: self.nullif(v(t), v(t)),
         ]
         if t in (INTS, TEXTS):
             return f"coalesce({v(t)}, {v(t)})"

@@ -592,6 +592,23 @@ impl Arrangement {
         self.indexes.retain(|index| index.users > 0);
     }
 
+    /// Whether these may be values of these columns: who asks may know another view by this name.
+    fn takes(&self, columns: &[usize], values: &[ArrayRef]) -> bool {
+        let fields = self.schema.fields();
+        let mut pairs = columns.iter().zip(values);
+        let fits = |(at, values): (&usize, &ArrayRef)| {
+            let field = fields.get(*at);
+            field.is_some_and(|field| field.data_type() == values.data_type())
+        };
+        columns.len() == values.len() && pairs.all(fits)
+    }
+
+    /// Whether rows are found by these values in these columns, as they are by a key.
+    #[must_use]
+    pub fn is_found_by(&self, columns: &[usize], values: &[ArrayRef]) -> bool {
+        self.key() == Some(columns) && self.takes(columns, values)
+    }
+
     /// The rows with these values in these columns; all rows where neither the key nor an index finds them.
     #[must_use]
     pub fn lookup(&self, columns: &[usize], keys: &[ArrayRef]) -> Rows {
@@ -611,11 +628,12 @@ impl Arrangement {
                 of_chunk.insert(place.slot, weight);
             }
         };
-        if self.has_key && columns == self.key {
+        if self.is_found_by(columns, keys) {
             self.codec.encode(keys, count).iter().for_each(note);
         } else {
             let mut indexes = self.indexes.iter();
-            let Some(index) = indexes.find(|index| index.columns == columns) else {
+            let index = indexes.find(|index| index.columns == columns);
+            let Some(index) = index.filter(|_| self.takes(columns, keys)) else {
                 return self.rows();
             };
             let values = index.encode(keys, count);
@@ -633,6 +651,16 @@ impl Arrangement {
             schema: self.schema.clone(),
             chunks: chunks.collect(),
         }
+    }
+
+    /// The row with this key, one row of values that [`Self::is_found_by`] takes, as of such an epoch: rows among which it lies, its
+    /// place there, and its weight.
+    #[must_use]
+    pub fn find_as_of(&self, key: &[ArrayRef], epoch: u64) -> Option<(&RecordBatch, usize, i64)> {
+        let key = self.codec.encode(key, 1);
+        let place = self.place_as_of(key.row(0), epoch)?;
+        let rows = &self.chunks[place.chunk].rows;
+        Some((rows, place.slot as usize, self.weight_as_of(place, epoch)))
     }
 
     /// Where the row with this key is.

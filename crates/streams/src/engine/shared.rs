@@ -22,7 +22,7 @@ use std::{
     },
 };
 
-use arrow_array::ArrayRef;
+use arrow_array::{ArrayRef, RecordBatch};
 
 use super::{
     Engine,
@@ -118,6 +118,16 @@ impl SharedRows {
     }
 }
 
+/// A row among others.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub rows: RecordBatch,
+    /// Its place among them.
+    pub at: usize,
+    /// How often it is there.
+    pub weight: i64,
+}
+
 /// See the module head.
 #[derive(Default)]
 pub struct Views {
@@ -132,6 +142,39 @@ impl Views {
     /// What an index finds may be all rows there are, for which nobody else should wait.
     #[must_use]
     pub fn lookup(&self, name: &str, columns: &[usize], keys: &[ArrayRef]) -> Option<Snapshot> {
+        let found = |rows: &Arrangement, epoch| Snapshot {
+            epoch,
+            rows: BTreeMap::from([(
+                name.to_owned(),
+                RowsOf::View(rows.lookup_as_of(columns, keys, epoch)),
+            )]),
+        };
+        self.see(name, columns, keys, found)
+    }
+
+    /// The row of a view with this key, which is one row of `columns`; otherwise like [`Views::lookup`]. Nothing of it is copied:
+    /// who has it keeps the rows that it lies among.
+    #[must_use]
+    pub fn find(&self, name: &str, columns: &[usize], key: &[ArrayRef]) -> Option<Option<Found>> {
+        let found = |rows: &Arrangement, epoch| {
+            let (rows, at, weight) = rows.find_as_of(key, epoch)?;
+            Some(Found {
+                rows: rows.clone(),
+                at,
+                weight,
+            })
+        };
+        self.see(name, columns, key, found)
+    }
+
+    /// Looks at a view's rows, which are found by such values in these columns, as of the newest whole epoch.
+    fn see<R>(
+        &self,
+        name: &str,
+        columns: &[usize],
+        keys: &[ArrayRef],
+        look: impl FnOnce(&Arrangement, u64) -> R,
+    ) -> Option<R> {
         if !self.is_open.load(Ordering::SeqCst) {
             return None;
         }
@@ -144,15 +187,10 @@ impl Views {
         if !self.is_open.load(Ordering::SeqCst) || view.is_over.load(Ordering::SeqCst) {
             return None;
         }
-        if rows.key() != Some(columns) {
+        if !rows.is_found_by(columns, keys) {
             return None;
         }
-        let epoch = self.epoch.load(Ordering::SeqCst);
-        let found = rows.lookup_as_of(columns, keys, epoch);
-        Some(Snapshot {
-            epoch,
-            rows: BTreeMap::from([(name.to_owned(), RowsOf::View(found))]),
-        })
+        Some(look(&rows, self.epoch.load(Ordering::SeqCst)))
     }
 
     pub(super) fn put(&self, name: &str, rows: &Arc<SharedRows>) {
