@@ -28,6 +28,16 @@ fn balances(views: &Views) -> Option<Vec<i64>> {
     Some(balances.into_iter().map(|(_, balance)| balance).collect())
 }
 
+/// The balance of one account, found where it lies.
+fn balance(views: &Views, account: i64) -> Option<i64> {
+    let key: ArrayRef = Arc::new(Int64Array::from(vec![account]));
+    let found = views.find("accounts", &[0], &[key])?;
+    let found = found.expect("no account goes");
+    let of = |column| found.rows.column(column).as_primitive::<Int64Type>();
+    assert_eq!((of(0).value(found.at), found.weight), (account, 1));
+    Some(of(1).value(found.at))
+}
+
 #[test]
 fn another_thread_sees_whole_epochs() {
     let sim = Sim::new(SimConfig::new(1));
@@ -47,6 +57,7 @@ fn another_thread_sees_whole_epochs() {
                 };
                 assert_eq!(found.len() as i64, ACCOUNTS);
                 assert_eq!(found.iter().sum::<i64>(), 0);
+                balance(&views, answers % ACCOUNTS);
                 answers += 1;
             }
             answers
@@ -91,6 +102,9 @@ fn another_thread_sees_whole_epochs() {
                     assert_eq!(balances(&views), Some(shown.clone()), "applied in part");
                 }
                 assert_eq!(balances(&views), Some(shown.clone()), "not shown yet");
+                let account = epoch as usize % shown.len();
+                let found = balance(&views, account as i64);
+                assert_eq!(found, Some(shown[account]), "nor one alone");
                 std::thread::yield_now();
             }
             views.show(epoch);
