@@ -74,7 +74,7 @@ impl Encoder {
         Self {
             schema: schema.clone(),
             is_binary: columns.map(|column| is_binary(formats, column)).collect(),
-            style: style.clone(),
+            style: *style,
         }
     }
 

@@ -372,14 +372,17 @@ impl Settings {
 
     /// What SET LOCAL set ends; after a failure, what SET set as well.
     pub fn end(&mut self, committed: bool) {
-        let mut ended = std::mem::take(&mut self.local);
+        let mut ended: Vec<String> = std::mem::take(&mut self.local).into_keys().collect();
         if let Some(before) = self.before.take()
             && !committed
         {
-            ended.append(&mut std::mem::replace(&mut self.changed, before));
+            let after = std::mem::replace(&mut self.changed, before);
+            let names = after.keys().chain(self.changed.keys());
+            let differs = |name: &&String| after.get(*name) != self.changed.get(*name);
+            ended.extend(names.filter(differs).cloned());
         }
         if !ended.is_empty() {
-            ended.keys().for_each(|name| self.report(name));
+            ended.iter().for_each(|name| self.report(name));
             self.read_usual();
         }
     }

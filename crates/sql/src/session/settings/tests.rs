@@ -63,6 +63,26 @@ fn transactions_undo() {
 }
 
 #[test]
+fn what_a_failed_transaction_reset_is_set_again() {
+    let mut settings = settings();
+    for (name, value) in [("statement_timeout", "1s"), ("TimeZone", "Europe/Berlin")] {
+        settings
+            .set(name, value, false)
+            .expect("the value is right");
+    }
+    settings.take_reports();
+    settings.begin();
+    settings.reset(None).expect("everything can be reset");
+    assert_eq!(settings.statement_timeout(), None);
+    assert_eq!(settings.take_reports(), ["TimeZone"]);
+    settings.end(false);
+    assert_eq!(settings.statement_timeout(), Some(Duration::from_secs(1)));
+    let style = Style::new("Europe/Berlin", "1");
+    assert_eq!(format!("{:?}", settings.style()), format!("{style:?}"));
+    assert_eq!(settings.take_reports(), ["TimeZone"]);
+}
+
+#[test]
 fn defaults_are_themselves() {
     for setting in SETTINGS
         .iter()
