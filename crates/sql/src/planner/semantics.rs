@@ -294,6 +294,12 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
             let call = in_canonical_type(Expr::ScalarFunction(call), schema)?;
             Ok(Transformed::yes(call.data))
         }
+        // Of a column whose own type becomes another.
+        Expr::OuterReferenceColumn(field, column) => {
+            let to = canonical(field.data_type());
+            let field = Arc::new(field.as_ref().clone().with_data_type(to));
+            Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
+        }
         Expr::ScalarVariable(..) => in_canonical_type(expression, schema),
         other => Ok(Transformed::no(other)),
     }
