@@ -175,7 +175,9 @@ fn named(data_type: &DataType, marked: Option<&str>) -> PostgresType {
     if let DataType::List(element) = data_type {
         let marked = marked.or(element.metadata().get(TYPE_KEY).map(String::as_str));
         let element = named(element.data_type(), marked);
-        let array = postgres_types().find(|found| found.element == Some(element.oid));
+        // However many dimensions it has.
+        let element = element.element.unwrap_or(element.oid);
+        let array = postgres_types().find(|found| found.element == Some(element));
         return array.expect("every plain type has an array");
     }
     let marked = marked.and_then(|name| TYPES.iter().position(|row| row.1 == name));

@@ -512,6 +512,7 @@ fn execution_fault(message: &str) -> Fault {
         ("Int16Array overflow", "smallint out of range"),
         ("Int32Array overflow", "integer out of range"),
         ("Int64Array overflow", "bigint out of range"),
+        ("Cannot cast to Decimal128(", "numeric field overflow"),
     ];
     if let Some((_, said)) = overflows.iter().find(|(own, _)| message.contains(own)) {
         return Fault {

@@ -8,7 +8,6 @@ mod security;
 
 use std::{
     collections::VecDeque,
-    future::ready,
     io::{self, Read},
     net::TcpListener,
     sync::Arc,
@@ -218,7 +217,11 @@ impl Peer for Socket {
         {
             bytes = &bytes[written..];
             if bytes.is_empty() {
-                return Box::pin(ready(Ok(())));
+                return Box::pin(async {
+                    // Others have their turn, too, when this client takes much and fast.
+                    tokio::task::consume_budget().await;
+                    Ok(())
+                });
             }
         }
         let written = async move {

@@ -1,5 +1,5 @@
 //! Casts as Postgres makes them: numbers round instead of being cut, values become the text that they are printed as, and text
-//! that is printed from a list becomes one.
+//! that is printed from a list becomes one, unless lists stand in it.
 
 use std::{hash::Hash, sync::Arc};
 
@@ -17,6 +17,9 @@ use datafusion_expr::{
     Cast, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
     expr::ScalarFunction,
 };
+
+/// That one chunk of text may come to.
+const ELEMENTS_MAX: usize = 4 << 20;
 
 use super::define::on_arrays;
 use crate::{
@@ -171,11 +174,24 @@ where
 
 /// Text as lists: `{1,2,NULL}`.
 fn lists(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataFusionError> {
+    if matches!(to, DataType::List(element) if element.data_type().is_nested()) {
+        let message = "text cannot be cast to a list of lists";
+        return Err(raise(sqlstate::FEATURE_NOT_SUPPORTED, message.to_owned()));
+    }
     let oid = postgres_type(&Field::new("", to.clone(), true)).oid;
     let values = cast(array, &DataType::Utf8)?;
-    let values = values.as_string::<i32>().iter().map(|value| match value {
-        None => ScalarValue::try_from(to),
-        Some(text) => parameter::parse(oid, text).map_err(carried)?.cast_to(to),
+    let mut elements = 0;
+    let values = values.as_string::<i32>().iter().map(|value| {
+        let Some(text) = value else {
+            return ScalarValue::try_from(to);
+        };
+        // No list has more elements than commas and one.
+        elements += text.bytes().filter(|byte| *byte == b',').count() + 1;
+        if elements > ELEMENTS_MAX {
+            let message = format!("more than {ELEMENTS_MAX} elements of lists at once");
+            return Err(raise(sqlstate::PROGRAM_LIMIT_EXCEEDED, message));
+        }
+        parameter::parse(oid, text).map_err(carried)?.cast_to(to)
     });
     let values = values.collect::<Result<Vec<_>, _>>()?;
     match values.is_empty() {

@@ -537,6 +537,10 @@ impl Connection {
     async fn execute(&mut self, name: &str, rows_max: u32) -> Result<(), Failure> {
         // Out of the map while it is worked with: whatever fails, it is gone.
         let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
+        // Not once rows are found: what they lie in is kept as long.
+        if self.wire.replies.bytes.len() >= FLUSH_BYTES {
+            self.wire.flush().await?;
+        }
         let mut guard = self.guard();
         if matches!(portal.progress, Progress::NotRun) {
             let Some(progress) = self.begin(&portal, &mut guard).await? else {

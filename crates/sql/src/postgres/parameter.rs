@@ -188,15 +188,22 @@ fn array(element: u32, text: &str) -> Result<ScalarValue, SqlError> {
     let inner = inner.ok_or_else(malformed)?;
     let data_type = field_of_oid(element).map_or(DataType::Utf8, |field| field.data_type().clone());
     let mut values = Vec::new();
-    let mut characters = inner.chars().peekable();
-    while characters.peek().is_some() {
+    let mut characters = inner.trim().chars().peekable();
+    let mut is_more = characters.peek().is_some();
+    while is_more {
+        is_more = false;
         let mut word = String::new();
-        let mut is_quoted = false;
-        loop {
-            match characters.next() {
-                None | Some(',') => break,
-                Some('"') => {
-                    is_quoted = true;
+        let (mut is_quoted, mut is_closed) = (false, false);
+        while let Some(character) = characters.next() {
+            match character {
+                ',' => {
+                    is_more = true;
+                    break;
+                }
+                blank if blank.is_whitespace() && (word.is_empty() || is_closed) => {}
+                _ if is_closed => return Err(malformed()),
+                '"' if word.is_empty() => {
+                    (is_quoted, is_closed) = (true, true);
                     loop {
                         match characters.next().ok_or_else(malformed)? {
                             '"' => break,
@@ -205,21 +212,22 @@ fn array(element: u32, text: &str) -> Result<ScalarValue, SqlError> {
                         }
                     }
                 }
-                Some('\\') => word.push(characters.next().ok_or_else(malformed)?),
-                Some('{' | '}') => return Err(malformed()),
-                Some(blank) if blank.is_whitespace() && word.is_empty() => {}
-                Some(other) => word.push(other),
+                '\\' => word.push(characters.next().ok_or_else(malformed)?),
+                '"' | '{' | '}' => return Err(malformed()),
+                other => word.push(other),
             }
         }
         if values.len() >= ELEMENTS_MAX {
             return Err(SqlError::new(*b"54000", "the array has too many elements"));
         }
-        values.push(if is_quoted {
-            parse(element, &word)?
-        } else if word.trim().eq_ignore_ascii_case("null") {
+        let word = if is_quoted { &word } else { word.trim_end() };
+        if word.is_empty() && !is_quoted {
+            return Err(malformed());
+        }
+        values.push(if !is_quoted && word.eq_ignore_ascii_case("null") {
             ScalarValue::try_from(&data_type)?
         } else {
-            parse(element, word.trim_end())?.cast_to(&data_type)?
+            parse(element, word)?.cast_to(&data_type)?
         });
     }
     Ok(ScalarValue::List(ScalarValue::new_list_nullable(

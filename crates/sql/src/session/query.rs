@@ -41,7 +41,7 @@ pub(super) struct Query {
     system: Arc<SystemCatalog>,
     pub planned: Planned,
     pub schema: SchemaRef,
-    /// Where a key is all it asks for, the relation and the columns of its key.
+    /// Of a point query, the relation and the columns of its key, which may not be what it asks for.
     place: Option<(Arc<Relation>, Vec<usize>)>,
     /// Settings that the query itself sets.
     sets: Vec<(String, String)>,
@@ -201,7 +201,7 @@ impl Session {
         let (Some((relation, columns)), Some(point)) = (&query.place, query.planned.point()) else {
             return Ok(None);
         };
-        if !self.reads_newest() || !query.sets.is_empty() {
+        if !self.reads_newest(&relation.name) || !query.sets.is_empty() {
             return Ok(None);
         }
         let Some(key) = query.planned.key(columns, values)? else {
@@ -216,6 +216,14 @@ impl Session {
             _ => return Ok(None),
         };
         check_columns(relation, &found.rows.schema())?;
+        // A table may be another one by now.
+        if point
+            .columns
+            .iter()
+            .any(|at| *at >= found.rows.num_columns())
+        {
+            return Ok(None);
+        }
         let shown = point.columns.iter().zip(query.schema.fields());
         let columns = shown.map(|(at, field)| {
             let value = found.rows.column(*at).slice(found.at, 1);
@@ -230,9 +238,11 @@ impl Session {
         Ok(Some(shown))
     }
 
-    /// Outside of transactions, which read all they read of one epoch, and where nothing is waited for.
-    fn reads_newest(&self) -> bool {
-        !self.transaction.is_open() && !self.settings.waits()
+    /// Outside of transactions, which read all they read of one epoch, where nothing is waited for, and nothing is written that
+    /// others do not see yet: the statements of one message are one transaction.
+    fn reads_newest(&self, relation: &str) -> bool {
+        let mut written = self.transaction.written(relation);
+        !self.transaction.is_open() && !self.settings.waits() && written.next().is_none()
     }
 
     /// An answer, whose memory is counted until the client has it: a cursor may keep it for long.
@@ -352,7 +362,7 @@ impl Session {
         let (Some(name), None) = (reads.next(), reads.next()) else {
             return Ok(None);
         };
-        if !self.reads_newest() {
+        if !self.reads_newest(name) {
             return Ok(None);
         }
         let mut places = Vec::new();

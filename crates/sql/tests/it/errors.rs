@@ -79,6 +79,26 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     ("SELECT 1 / (id - id) FROM t", "22012 division by zero"),
     (
+        "SELECT abs((id - 32769)::smallint) FROM t",
+        "22003 smallint out of range",
+    ),
+    (
+        "SELECT '{1,}'::INT[]",
+        "22P02 malformed array literal: \"{1,}\" @8",
+    ),
+    (
+        "SELECT '{a\"b\"}'::TEXT[]",
+        "22P02 malformed array literal: \"{a\"b\"}\" @8",
+    ),
+    (
+        "SELECT '{\"1e35\"}'::NUMERIC[]",
+        "22003 numeric field overflow",
+    ),
+    (
+        "SELECT '{}'::INT[][]",
+        "0A000 text cannot be cast to a list of lists",
+    ),
+    (
         "SELECT 2147483647 + id FROM t",
         "22003 integer out of range",
     ),

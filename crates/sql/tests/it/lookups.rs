@@ -112,6 +112,48 @@ fn a_row_goes_once_however_often_it_is_named() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// The statements of one message are one transaction, whose writes nobody else sees yet.
+#[test]
+fn what_was_written_in_the_same_message_is_found() {
+    for (message, found) in [
+        (
+            "INSERT INTO accounts VALUES (7, 'zoe', 0); SELECT owner FROM accounts WHERE id = 7",
+            Some("zoe"),
+        ),
+        (
+            "INSERT INTO accounts VALUES (7, 'zoe', 0); SELECT id FROM accounts WHERE owner = 'zoe'",
+            Some("7"),
+        ),
+        (
+            "INSERT INTO accounts VALUES (7, 'zoe', 0); UPDATE accounts SET balance = 5 WHERE id = 7; \
+             SELECT balance FROM accounts WHERE id = 7",
+            Some("5"),
+        ),
+        (
+            "UPDATE accounts SET balance = balance + 1 WHERE id = 2; \
+             UPDATE accounts SET balance = balance + 1 WHERE id = 2; SELECT balance FROM accounts WHERE id = 2",
+            Some("3"),
+        ),
+        (
+            "DELETE FROM accounts WHERE id = 2; DELETE FROM accounts WHERE id = 2 RETURNING id",
+            None,
+        ),
+        (
+            "PREPARE q AS SELECT owner FROM accounts WHERE id = $1; DELETE FROM accounts WHERE id = 2; EXECUTE q(2)",
+            None,
+        ),
+    ] {
+        let backend = backend();
+        let answer = rows(&backend, message);
+        let answer = answer.unwrap_or_else(|error| panic!("{message}\n{error}"));
+        let wanted: Vec<_> = found
+            .iter()
+            .map(|value| vec![Some((*value).to_owned())])
+            .collect();
+        assert_eq!(answer, wanted, "{message}");
+    }
+}
+
 #[test]
 fn an_index_is_listed_and_goes_with_its_relation() {
     let backend = backend();

@@ -698,6 +698,27 @@ impl Arrangement {
         sums.values().any(|sum| *sum > 1)
     }
 
+    /// Whether a row would go more often than it is there.
+    #[must_use]
+    pub fn lacks(&self, delta: &Delta) -> bool {
+        if (0..delta.len()).all(|row| delta.weight(row) >= 0) {
+            return false;
+        }
+        let columns = delta.rows().columns();
+        let rows = self.rows_codec.encode(columns, delta.len());
+        let keys = self
+            .codec
+            .encode(&self.key_columns(delta.rows()), delta.len());
+        let mut sums: BTreeMap<&[u8], (usize, i64)> = BTreeMap::new();
+        for row in 0..delta.len() {
+            sums.entry(rows.row(row)).or_insert((row, 0)).1 += delta.weight(row);
+        }
+        sums.values().any(|(row, sum)| {
+            let place = self.place_of(keys.row(*row));
+            *sum + place.map_or(0, |place| self.weight_at(place)) < 0
+        })
+    }
+
     /// The columns that `lookup` goes by; `None` where rows have no key.
     #[must_use]
     pub fn key(&self) -> Option<&[usize]> {

@@ -691,6 +691,10 @@ impl Engine {
         if as_of.is_some_and(|epoch| relation.changed_at.get() > epoch) {
             return Err(QuestionError::Conflict);
         }
+        // In the log it would stop the table for good.
+        if relation.with_arrangement(|a| a.lacks(&delta)) == Some(true) {
+            return Err(QuestionError::Conflict);
+        }
         if let Some(key) = &table.key {
             let violates = relation.with_arrangement(|a| a.violates_key(&delta, key));
             if violates == Some(true) {

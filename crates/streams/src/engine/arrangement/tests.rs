@@ -81,6 +81,11 @@ fn an_update_within_one_change_leaves_the_newer_row() {
 fn a_row_that_is_not_there_cannot_go() {
     let mut rows = Arrangement::new(schema(), None);
     assert_eq!(apply(&mut rows, &delta(&[(1, 1, -1)])), Err(NotThere));
+    assert!(rows.lacks(&delta(&[(1, 1, -1)])));
+    assert!(!rows.lacks(&delta(&[(1, 1, 1), (1, 1, -1)])));
+    apply(&mut rows, &delta(&[(1, 1, 1)])).expect("it comes");
+    assert!(!rows.lacks(&delta(&[(1, 1, -1), (2, 2, 1)])));
+    assert!(rows.lacks(&delta(&[(1, 1, -2), (1, 2, 2)])));
 }
 
 #[test]
