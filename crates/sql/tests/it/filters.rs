@@ -44,7 +44,7 @@ fn what_can_fail_is_not_asked_of_rows_that_the_condition_before_it_leaves_out() 
         (format!("TUMBLE(t, at, {day})"), late),
         (format!("HOP(t, at, {day}, {day})"), late),
         (format!("CUMULATE(t, at, {day}, {day})"), late),
-        (format!("SESSION(t, at, INTERVAL '1 hour')"), late),
+        ("SESSION(t, at, INTERVAL '1 hour')".into(), late),
         (
             "(SELECT a, unnest(few) AS one FROM t) AS q".into(),
             "one > 1",
