@@ -4,6 +4,8 @@ import math
 import re
 from datetime import datetime
 
+import duckdb
+
 INT, BIG, TEXT, FLOAT, DEC, BOOL, TS = "INT", "BIGINT", "TEXT", "DOUBLE PRECISION", "NUMERIC(10,2)", "BOOLEAN", "TIMESTAMP"
 DATE, SMALL = "DATE", "SMALLINT"
 TYPES = [INT, BIG, TEXT, FLOAT, DEC, BOOL, TS, DATE, SMALL]
@@ -68,6 +70,16 @@ def literal(r, t, odd=None):
         of = INT if t == INTS else TEXT
         return f"ARRAY[{', '.join(literal(r, of) for _ in range(r.randint(1, 3)))}]"
     return f"TIMESTAMP '2020-01-0{r.randint(1, 3)} {r.randint(0, 5):02}:{r.choice([0, 15, 30, 59]):02}:00'"
+
+
+def database():
+    """One for all cases, each in a schema of its own: to open one takes longer than most cases."""
+    db = duckdb.connect(config={"threads": 1})
+    # It computes what is written: otherwise it takes `a + 1 > 2` for `a > 1`, and does not fail where Postgres does. Its
+    # optimizer also makes some answers wrong (a `count(column)` of a view that becomes a `count(*)` above two joins, say), and
+    # takes longer than to do without.
+    db.execute("PRAGMA disable_optimizer")
+    return db
 
 
 def shown(v, inside=False):

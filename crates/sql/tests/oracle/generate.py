@@ -23,7 +23,7 @@ sys.dont_write_bytecode = True
 import duckdb
 
 from arrivals import NEVER, START, Sessions, Source, minutes, timestamp
-from expressions import BIG, BOOL, DATE, DEC, FLOAT, INT, INTS, LISTS, SMALL, TEXT, TEXTS, TS, TYPES, Expressions, duck, either, postgres, shown
+from expressions import BIG, BOOL, DATE, DEC, FLOAT, INT, INTS, LISTS, SMALL, TEXT, TEXTS, TS, TYPES, Expressions, database, duck, either, postgres, shown
 
 ANSWER_ROWS_MAX = 200
 
@@ -647,16 +647,6 @@ class Generator(Expressions):
             f, out = f"{r.choice(['sum', 'count'])}({c})", BIG
         part = f"PARTITION BY {k}" if r.random() < 0.8 else ""
         return Q(f"SELECT *, {f} OVER ({part}) AS {n} FROM {q.sql}", q.cols + [(n, out)])
-
-
-def database():
-    """One for all cases, each in a schema of its own: to open one takes longer than most cases."""
-    db = duckdb.connect(config={"threads": 1})
-    # It computes what is written: otherwise it takes `a + 1 > 2` for `a > 1`, and does not fail where Postgres does. Its
-    # optimizer also makes some answers wrong (a `count(column)` of a view that becomes a `count(*)` above two joins, say), and
-    # takes longer than to do without.
-    db.execute("PRAGMA disable_optimizer")
-    return db
 
 
 class Case:
