@@ -442,7 +442,7 @@ fn what_to_try(process: &Process, style: &Style) -> String {
   {psql} -c '\d'
   {psql} -c 'SELECT * FROM ranking'
   {psql} -c 'SELECT d.* FROM delays d JOIN ranking r USING (origin) ORDER BY d.delay DESC LIMIT 10'
-  {psql} -c 'SUBSCRIBE ranking'      {note}
+  {psql} -c 'COPY (SUBSCRIBE ranking WITH SNAPSHOT) TO STDOUT'      {note}
   kcat -b {kafka} -t worst -C -o beginning -e -f '%k %s\n'
   Grafana: data source PostgreSQL, host {pg}, database forebay, user forebay, TLS disabled
 "#,

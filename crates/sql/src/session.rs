@@ -30,7 +30,7 @@ use crate::{
     backend::{Backend, SqlError},
     column_type::{field_of, postgres_type},
     pg_catalog::SystemCatalog,
-    statement::{self, FetchCount, Statement, StatementKind},
+    statement::{self, Copied, FetchCount, Statement, StatementKind},
 };
 use query::Query;
 
@@ -299,14 +299,23 @@ impl Session {
                 Ok(Answer::Rows(self.answer_query(&query, &[]).await?))
             }
             StatementKind::Copy {
-                query,
+                of,
                 is_csv,
                 has_header,
-            } => Ok(Answer::Copy {
-                rows: self.query(query, &[]).await?.with_tag("COPY"),
-                is_csv: *is_csv,
-                has_header: *has_header,
-            }),
+            } => {
+                let rows = match of {
+                    Copied::Query(query) => self.query(query, &[]).await?,
+                    Copied::Changes {
+                        relation,
+                        with_snapshot,
+                    } => self.subscribe(relation, *with_snapshot).await?,
+                };
+                Ok(Answer::Copy {
+                    rows: rows.with_tag("COPY"),
+                    is_csv: *is_csv,
+                    has_header: *has_header,
+                })
+            }
             StatementKind::Subscribe {
                 relation,
                 with_snapshot,

@@ -42,6 +42,17 @@ pub struct Statement {
     pub kind: StatementKind,
 }
 
+/// What is copied out.
+#[derive(Clone, Debug)]
+pub enum Copied {
+    Query(Box<ast::Query>),
+    /// As they happen: psql shows lines when they come, and rows only when all have.
+    Changes {
+        relation: String,
+        with_snapshot: bool,
+    },
+}
+
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one statement at a time")]
 pub enum StatementKind {
@@ -112,9 +123,9 @@ pub enum StatementKind {
     Discard,
     /// Drivers say it before they give a connection to somebody else; there is no LISTEN.
     Unlisten,
-    /// Rows of a query as text.
+    /// Rows as text.
     Copy {
-        query: Box<ast::Query>,
+        of: Copied,
         is_csv: bool,
         has_header: bool,
     },
@@ -415,12 +426,7 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         },
         "explain" => explain(cursor)?,
         "subscribe" => {
-            cursor.take_word("to");
-            let relation = cursor.name()?;
-            let with_snapshot = cursor.take_word("with");
-            if with_snapshot {
-                cursor.expect_word("snapshot")?;
-            }
+            let (relation, with_snapshot) = subscribed(cursor)?;
             StatementKind::Subscribe {
                 relation,
                 with_snapshot,
@@ -621,18 +627,38 @@ fn inner(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     })
 }
 
+/// Behind `SUBSCRIBE`: of what, and whether all its rows come first.
+fn subscribed(cursor: &mut Cursor<'_>) -> Result<(String, bool), SqlError> {
+    cursor.take_word("to");
+    let relation = cursor.name()?;
+    let with_snapshot = cursor.take_word("with");
+    if with_snapshot {
+        cursor.expect_word("snapshot")?;
+    }
+    Ok((relation, with_snapshot))
+}
+
 fn copy(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
-    let query = if cursor.take_token(&Token::LParen) {
-        let query = cursor.query()?;
+    let of = if cursor.take_token(&Token::LParen) {
+        let of = match cursor.take_word("subscribe") {
+            true => {
+                let (relation, with_snapshot) = subscribed(cursor)?;
+                Copied::Changes {
+                    relation,
+                    with_snapshot,
+                }
+            }
+            false => Copied::Query(cursor.query()?),
+        };
         cursor.expect_token(&Token::RParen)?;
-        query
+        of
     } else {
         let relation = cursor.name()?;
         let columns = match cursor.next_is(&Token::LParen) {
             true => cursor.idents()?,
             false => Vec::new(),
         };
-        query_of(&relation, &columns)?
+        Copied::Query(query_of(&relation, &columns)?)
     };
     cursor.expect_word("to")?;
     cursor.expect_word("stdout")?;
@@ -646,7 +672,7 @@ fn copy(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         )
     });
     Ok(StatementKind::Copy {
-        query,
+        of,
         is_csv,
         has_header,
     })

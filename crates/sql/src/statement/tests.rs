@@ -105,6 +105,14 @@ fn small_statements() {
         matches!(one("ROLLBACK TO SAVEPOINT p"), StatementKind::RollbackTo { name } if name == "p")
     );
     assert!(matches!(
+        one("COPY (SUBSCRIBE TO v WITH SNAPSHOT) TO STDOUT"),
+        StatementKind::Copy {
+            of: super::Copied::Changes { relation, with_snapshot: true },
+            is_csv: false,
+            ..
+        } if relation == "v"
+    ));
+    assert!(matches!(
         one("COPY (SELECT 1) TO STDOUT WITH (FORMAT csv, HEADER)"),
         StatementKind::Copy {
             is_csv: true,

@@ -367,6 +367,7 @@ fn tables_change_when_transactions_commit() {
         query("COPY (SELECT id, name FROM t ORDER BY id) TO STDOUT"),
         query("COPY (SELECT id, name FROM t ORDER BY id) TO STDOUT WITH (FORMAT csv, HEADER)"),
         query("SUBSCRIBE TO t WITH SNAPSHOT"),
+        query("COPY (SUBSCRIBE t WITH SNAPSHOT) TO STDOUT"),
     ];
     expect![[r#"
         C CREATE TABLE·
@@ -408,6 +409,12 @@ fn tables_change_when_transactions_commit() {
         D ·?···?1···?1···?1···?one
         D ·?···?1···?1···?2????
         C SUBSCRIBE 2·
+        Z I
+        H ··?········
+        d 1?1?1?one?
+        d 1?1?2?\N?
+        c
+        C COPY 2·
         Z I
     "#]].assert_eq(&told(&backend, &first));
 }
