@@ -13,6 +13,7 @@ pub mod sqlstate {
     pub const FEATURE_NOT_SUPPORTED: [u8; 5] = *b"0A000";
     pub const CARDINALITY_VIOLATION: [u8; 5] = *b"21000";
     pub const DATA_EXCEPTION: [u8; 5] = *b"22000";
+    pub const STRING_TOO_LONG: [u8; 5] = *b"22001";
     pub const NUMERIC_VALUE_OUT_OF_RANGE: [u8; 5] = *b"22003";
     pub const INVALID_DATETIME_FORMAT: [u8; 5] = *b"22007";
     pub const DATETIME_FIELD_OVERFLOW: [u8; 5] = *b"22008";
@@ -457,57 +458,7 @@ fn arrow_fault(error: &ArrowError) -> Fault {
     }
 }
 
-/// Arrow's and the engine's words for text that is no value of a type, in Postgres's.
-fn text_fault(message: &str) -> Option<Fault> {
-    let invalid = |name: &str, text: &str, sqlstate| Fault {
-        sqlstate,
-        message: format!("invalid input syntax for type {name}: \"{text}\""),
-    };
-    if let Some((_, rest)) = message.split_once("Cannot cast string '")
-        && let Some((text, name)) = rest.rsplit_once("' to value of ")
-    {
-        let name = name.trim_end_matches(" type");
-        let name = match name {
-            "Int16" => "smallint",
-            "Int32" => "integer",
-            "Int64" => "bigint",
-            "Float32" => "real",
-            "Float64" => "double precision",
-            "Boolean" => "boolean",
-            "Date32" => "date",
-            name if name.starts_with("Decimal") => "numeric",
-            other => other,
-        };
-        let digits = text.trim().trim_start_matches(['-', '+']);
-        if name.ends_with("int") || name == "integer" {
-            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            if is_number {
-                return Some(Fault {
-                    sqlstate: sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
-                    message: format!("value \"{text}\" is out of range for type {name}"),
-                });
-            }
-        }
-        let sqlstate = if name == "date" {
-            sqlstate::INVALID_DATETIME_FORMAT
-        } else {
-            sqlstate::INVALID_TEXT_REPRESENTATION
-        };
-        return Some(invalid(name, text, sqlstate));
-    }
-    let (_, rest) = message.split_once("Error parsing timestamp from '")?;
-    let (text, _) = rest.rsplit_once("': ")?;
-    Some(invalid(
-        "timestamp",
-        text,
-        sqlstate::INVALID_DATETIME_FORMAT,
-    ))
-}
-
 fn execution_fault(message: &str) -> Fault {
-    if let Some(fault) = text_fault(message) {
-        return fault;
-    }
     let overflows = [
         ("Int16Array overflow", "smallint out of range"),
         ("Int32Array overflow", "integer out of range"),

@@ -13,6 +13,7 @@ mod operators;
 mod placeholders;
 mod rank;
 pub mod times;
+pub mod zones;
 
 use std::{
     collections::BTreeMap,
@@ -66,6 +67,7 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         .chain(json::all())
         .chain(format::all())
         .chain(times::all())
+        .chain(zones::all())
         .chain(operators::all())
         .chain(placeholders::all())
         .chain([
@@ -111,6 +113,9 @@ static AGGREGATES: LazyLock<BTreeMap<String, Arc<AggregateUDF>>> = LazyLock::new
     }
     for function in aggregates::all() {
         found.insert(function.name().to_owned(), function);
+    }
+    if let Some(variance) = found.get("var_samp").cloned() {
+        found.insert("variance".to_owned(), variance);
     }
     found
 });

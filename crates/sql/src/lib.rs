@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod session;
 pub mod statement;
 pub mod text;
+mod zone;
 
 /// What planning and binding a statement takes of the stack: the query engine's passes recurse over expressions and queries,
 /// some ten kilobytes a level in the worst case, of which `statement` lets a bounded number through. With room to spare for

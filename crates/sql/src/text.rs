@@ -1,7 +1,8 @@
-//! Values as PostgreSQL writes them as text.
+//! Values as PostgreSQL writes them as text, and reads them from it.
 //!
 //! Times in the ISO form, intervals in the `postgres` style, bytes in hex, arrays and rows with braces and parentheses.
 
+mod read;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,10 @@ use base::calendar::civil_from_days;
 use crate::{
     backend::SqlError,
     column_type::{DAY_US, shown_decimal},
+    zone,
 };
+
+pub use read::{column, fitted, is_read, read};
 
 /// Lists within lists that are written.
 const DEPTH_MAX: usize = 64;
@@ -50,7 +54,7 @@ impl Style {
     pub fn new(zone: &str, float_digits: &str) -> Self {
         let is_utc = zone.eq_ignore_ascii_case("utc") || zone.eq_ignore_ascii_case("etc/utc");
         Self {
-            zone: (!is_utc).then(|| zone.parse().ok()).flatten(),
+            zone: (!is_utc).then(|| zone::named(zone)).flatten(),
             float_digits: float_digits.parse().unwrap_or(1),
         }
     }
@@ -363,11 +367,10 @@ fn fraction(micros: i64, out: &mut Vec<u8>) {
 }
 
 fn timestamp(micros: i64, has_zone: bool, style: &Style, out: &mut Vec<u8>) {
-    let offset = if has_zone {
-        offset_seconds(micros, style)
-    } else {
-        0
-    };
+    let zone = style.zone.filter(|_| has_zone);
+    let offset = zone
+        .and_then(|zone| zone::offset_s(micros, zone))
+        .unwrap_or(0);
     let local = micros.saturating_add(offset * 1_000_000);
     let is_bc = date(local.div_euclid(DAY_US), out);
     out.push(b' ');
@@ -388,28 +391,6 @@ fn timestamp(micros: i64, has_zone: bool, style: &Style, out: &mut Vec<u8>) {
     }
     if is_bc {
         out.extend(b" BC");
-    }
-}
-
-/// East of Greenwich, at that moment.
-fn offset_seconds(micros: i64, style: &Style) -> i64 {
-    let Some(zone) = style.zone else { return 0 };
-    let time = arrow::temporal_conversions::as_datetime_with_timezone::<TimestampMicrosecondType>(
-        micros, zone,
-    );
-    // The text of a moment ends with its offset: a form that needs no name of the calendar crate.
-    let shown = time.map(|time| time.to_rfc3339()).unwrap_or_default();
-    let at = shown.len().saturating_sub(6);
-    let Some((sign, rest)) = shown.get(at..).and_then(|text| text.split_at_checked(1)) else {
-        return 0;
-    };
-    let span = rest.split_once(':').and_then(|(hours, minutes)| {
-        Some(hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60)
-    });
-    match (sign, span) {
-        ("-", Some(span)) => -span,
-        (_, Some(span)) => span,
-        _ => 0,
     }
 }
 

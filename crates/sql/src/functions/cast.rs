@@ -1,10 +1,10 @@
 //! Casts as Postgres makes them: numbers round instead of being cut, values become the text that they are printed as, and text
-//! that is printed from a list becomes one, unless lists stand in it.
+//! is read by each type's own rules.
 
 use std::{hash::Hash, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, PrimitiveArray, StringBuilder, new_empty_array},
+    array::{Array, ArrayRef, AsArray, PrimitiveArray, StringBuilder},
     compute::{CastOptions, cast, cast_with_options},
     datatypes::{
         ArrowPrimitiveType, DataType, Decimal128Type, Field, Float32Type, Float64Type, Int16Type,
@@ -14,23 +14,24 @@ use arrow::{
 };
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{
-    Cast, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-    expr::ScalarFunction,
+    Cast, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TryCast,
+    Volatility, expr::ScalarFunction,
 };
-
-/// That one chunk of text may come to.
-const ELEMENTS_MAX: usize = 4 << 20;
 
 use super::define::on_arrays;
 use crate::{
-    column_type::postgres_type,
     error::{carried, raise, sqlstate},
-    postgres::parameter,
     text::{self, Style},
 };
 
-/// `CAST(expression AS to)`.
-pub fn explicit(expression: Expr, from: &DataType, to: &DataType) -> Expr {
+/// `CAST(expression AS to)`. A constant text that is no value of the type is refused at once.
+pub fn explicit(expression: Expr, from: &DataType, to: &DataType) -> Result<Expr, DataFusionError> {
+    if from.is_string() && text::is_read(to) {
+        return Ok(match expression {
+            Expr::Literal(value, _) => Expr::Literal(literal(&value, to)?, None),
+            other => called(other, to, false),
+        });
+    }
     let rounds =
         to.is_integer() && (from.is_floating() || matches!(from, DataType::Decimal128(..)));
     let prints = *to == DataType::Utf8
@@ -40,12 +41,30 @@ pub fn explicit(expression: Expr, from: &DataType, to: &DataType) -> Expr {
             from,
             DataType::Boolean | DataType::Null | DataType::Decimal128(..)
         );
-    let reads = from.is_string() && matches!(to, DataType::List(_));
-    if !rounds && !prints && !reads && !narrows(from, to) {
-        return Expr::Cast(Cast::new(Box::new(expression), to.clone()));
+    if !rounds && !prints && !narrows(from, to) {
+        return Ok(Expr::Cast(Cast::new(Box::new(expression), to.clone())));
     }
+    Ok(called(expression, to, false))
+}
+
+/// `TRY_CAST(expression AS to)`.
+pub fn lenient(expression: Expr, from: &DataType, to: &DataType) -> Expr {
+    match from.is_string() && text::is_read(to) {
+        true => called(expression, to, true),
+        false => Expr::TryCast(TryCast::new(Box::new(expression), to.clone())),
+    }
+}
+
+fn literal(value: &ScalarValue, to: &DataType) -> Result<ScalarValue, DataFusionError> {
+    let texts = value.cast_to(&DataType::Utf8)?.to_array()?;
+    let read = text::column(texts.as_string(), to, false).map_err(carried)?;
+    ScalarValue::try_from_array(&read, 0)
+}
+
+fn called(expression: Expr, to: &DataType, is_lenient: bool) -> Expr {
     let function = ScalarUDF::new_from_impl(PostgresCast {
         to: to.clone(),
+        is_lenient,
         signature: Signature::any(1, Volatility::Immutable),
     });
     Expr::ScalarFunction(ScalarFunction::new_udf(
@@ -79,6 +98,8 @@ fn narrows(from: &DataType, to: &DataType) -> bool {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct PostgresCast {
     to: DataType,
+    /// Of text that is no value of the type: null, not an error.
+    is_lenient: bool,
     signature: Signature,
 }
 
@@ -97,36 +118,42 @@ impl ScalarUDFImpl for PostgresCast {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         let field = args.arg_fields[0].clone();
-        on_arrays(&args, |arrays| converted(&field, &arrays[0], &self.to))
+        on_arrays(&args, |arrays| self.converted(&field, &arrays[0]))
     }
 }
 
-fn converted(field: &Field, array: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataFusionError> {
-    match (array.data_type(), to) {
-        (_, DataType::Utf8) => printed(field, array),
-        (from, DataType::List(_)) if from.is_string() => lists(array, to),
-        (DataType::Float64, _) if to.is_integer() => {
-            let values = array.as_primitive::<Float64Type>();
-            rounded(values, to, whole)
-        }
-        (DataType::Float32, _) if to.is_integer() => {
-            let values = array.as_primitive::<Float32Type>();
-            rounded(values, to, |value| whole(f64::from(value)))
-        }
-        (DataType::Decimal128(_, scale), _) if to.is_integer() => {
-            let values = array.as_primitive::<Decimal128Type>();
-            let unit = 10_i128.pow(u32::from(scale.unsigned_abs()));
-            rounded(values, to, |value| {
-                let half = if value < 0 { -(unit / 2) } else { unit / 2 };
-                value.checked_add(half).map(|value| value / unit)
-            })
-        }
-        _ => {
-            let options = CastOptions {
-                safe: false,
-                format_options: FormatOptions::default(),
-            };
-            Ok(cast_with_options(array, to, &options)?)
+impl PostgresCast {
+    fn converted(&self, field: &Field, array: &ArrayRef) -> Result<ArrayRef, DataFusionError> {
+        let to = &self.to;
+        match (array.data_type(), to) {
+            (_, DataType::Utf8) => printed(field, array),
+            (from, _) if from.is_string() => {
+                let texts = cast(array, &DataType::Utf8)?;
+                text::column(texts.as_string(), to, self.is_lenient).map_err(carried)
+            }
+            (DataType::Float64, _) if to.is_integer() => {
+                let values = array.as_primitive::<Float64Type>();
+                rounded(values, to, whole)
+            }
+            (DataType::Float32, _) if to.is_integer() => {
+                let values = array.as_primitive::<Float32Type>();
+                rounded(values, to, |value| whole(f64::from(value)))
+            }
+            (DataType::Decimal128(_, scale), _) if to.is_integer() => {
+                let values = array.as_primitive::<Decimal128Type>();
+                let unit = 10_i128.pow(u32::from(scale.unsigned_abs()));
+                rounded(values, to, |value| {
+                    let half = if value < 0 { -(unit / 2) } else { unit / 2 };
+                    value.checked_add(half).map(|value| value / unit)
+                })
+            }
+            _ => {
+                let options = CastOptions {
+                    safe: false,
+                    format_options: FormatOptions::default(),
+                };
+                Ok(cast_with_options(array, to, &options)?)
+            }
         }
     }
 }
@@ -170,34 +197,6 @@ where
     };
     let narrowed: PrimitiveArray<To> = values.try_unary(narrow)?;
     Ok(Arc::new(narrowed))
-}
-
-/// Text as lists: `{1,2,NULL}`.
-fn lists(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataFusionError> {
-    if matches!(to, DataType::List(element) if element.data_type().is_nested()) {
-        let message = "text cannot be cast to a list of lists";
-        return Err(raise(sqlstate::FEATURE_NOT_SUPPORTED, message.to_owned()));
-    }
-    let oid = postgres_type(&Field::new("", to.clone(), true)).oid;
-    let values = cast(array, &DataType::Utf8)?;
-    let mut elements = 0;
-    let values = values.as_string::<i32>().iter().map(|value| {
-        let Some(text) = value else {
-            return ScalarValue::try_from(to);
-        };
-        // No list has more elements than commas and one.
-        elements += text.bytes().filter(|byte| *byte == b',').count() + 1;
-        if elements > ELEMENTS_MAX {
-            let message = format!("more than {ELEMENTS_MAX} elements of lists at once");
-            return Err(raise(sqlstate::PROGRAM_LIMIT_EXCEEDED, message));
-        }
-        parameter::parse(oid, text).map_err(carried)?.cast_to(to)
-    });
-    let values = values.collect::<Result<Vec<_>, _>>()?;
-    match values.is_empty() {
-        true => Ok(new_empty_array(to)),
-        false => ScalarValue::iter_to_array(values),
-    }
 }
 
 fn printed(field: &Field, array: &ArrayRef) -> Result<ArrayRef, DataFusionError> {

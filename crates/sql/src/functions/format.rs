@@ -1,5 +1,7 @@
 //! `to_char` of times, by Postgres's patterns.
 
+mod read;
+
 use std::sync::Arc;
 
 use arrow::{
@@ -12,6 +14,8 @@ use datafusion_common::DataFusionError;
 use datafusion_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
 
 use super::{bounded::column_holds, define::Function};
+pub use read::moments;
+
 use crate::{
     column_type::{DAY_US, timestamptz},
     error::{raise, sqlstate},
@@ -37,7 +41,7 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
         |_| Ok(DataType::Utf8),
         |arrays, _| formatted(arrays),
     );
-    vec![to_char.build()]
+    vec![to_char.build(), read::to_date()]
 }
 
 fn formatted(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
@@ -56,12 +60,7 @@ fn formatted(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
             continue;
         }
         let pattern = patterns.value(row);
-        if template.pattern != pattern {
-            if pattern.len() > PATTERN_BYTES_MAX {
-                let message = format!("a pattern of to_char has at most {PATTERN_BYTES_MAX} bytes");
-                return Err(raise(sqlstate::PROGRAM_LIMIT_EXCEEDED, message));
-            }
-            template = Template::new(pattern);
+        if template_of(pattern, &mut template)? {
             last = None;
         }
         let at = times.value(row);
@@ -75,6 +74,19 @@ fn formatted(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
         builder.append_value(&text);
     }
     Ok(Arc::new(builder.finish()))
+}
+
+/// Whether it is another pattern than the last one.
+fn template_of(pattern: &str, last: &mut Template) -> Result<bool, DataFusionError> {
+    if last.pattern == pattern {
+        return Ok(false);
+    }
+    if pattern.len() > PATTERN_BYTES_MAX {
+        let message = format!("a pattern of times has at most {PATTERN_BYTES_MAX} bytes");
+        return Err(raise(sqlstate::PROGRAM_LIMIT_EXCEEDED, message));
+    }
+    *last = Template::new(pattern);
+    Ok(true)
 }
 
 struct Moment {

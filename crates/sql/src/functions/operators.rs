@@ -65,6 +65,18 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
         )
         .build(),
         Function::new(
+            "length",
+            Signature::one_of(
+                [DataType::Utf8, DataType::Binary]
+                    .map(|of| TypeSignature::Exact(vec![of]))
+                    .to_vec(),
+                Volatility::Immutable,
+            ),
+            |_| Ok(DataType::Int32),
+            |arrays, _| Ok(lengths(&arrays[0])),
+        )
+        .build(),
+        Function::new(
             "single_value",
             any,
             |types| Ok(types[1].clone()),
@@ -94,6 +106,25 @@ fn joined(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
     let bytes: i64 = bytes.map(i64::from).sum();
     column_holds(usize::try_from(bytes).unwrap_or(usize::MAX))?;
     Ok(concat_elements_dyn(&arrays[0], &arrays[1])?)
+}
+
+/// Characters of texts, bytes of others.
+fn lengths(array: &ArrayRef) -> ArrayRef {
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let counts: Int32Array = match array.data_type() {
+        DataType::Utf8 => {
+            let texts = array.as_string::<i32>().iter();
+            let counted = texts.map(|text| text.map(|text| count(text.chars().count())));
+            counted.collect()
+        }
+        _ => {
+            let values = array.as_binary::<i32>().iter();
+            values
+                .map(|value| value.map(|bytes| count(bytes.len())))
+                .collect()
+        }
+    };
+    Arc::new(counts)
 }
 
 /// Of how many rows the value is one.

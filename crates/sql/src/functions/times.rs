@@ -10,7 +10,7 @@ use arrow::{
     buffer::{NullBuffer, OffsetBuffer},
     compute::{CastOptions, cast, cast_with_options},
     datatypes::{
-        DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type, IntervalMonthDayNano,
+        DataType, Decimal128Type, FieldRef, Float64Type, Int64Type, IntervalMonthDayNano,
         IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
     },
 };
@@ -24,10 +24,14 @@ use datafusion_expr::{
     TypeSignature, TypeSignatureClass, Volatility,
 };
 
-use super::define::{Function, as_inner, on_arrays};
+use super::{
+    define::{Function, as_inner, on_arrays},
+    format,
+};
 use crate::{
     column_type::{DAY_US, NUMERIC_PRECISION, canonical, timestamptz},
-    error::{raise, sqlstate},
+    error::{carried, raise, sqlstate},
+    text,
 };
 
 const MICROS: i64 = 1_000_000;
@@ -440,10 +444,9 @@ fn add_series(
     Ok(())
 }
 
-/// `to_timestamp` of seconds, or of a text.
+/// `to_timestamp` of seconds, of a text, or of a text by a pattern.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ToTimestamp {
-    /// Reads texts by patterns.
     inner: Arc<ScalarUDF>,
 }
 
@@ -454,27 +457,20 @@ impl ScalarUDFImpl for ToTimestamp {
         Ok(match arguments {
             [seconds] if seconds.is_numeric() => timestamptz(),
             [DataType::Timestamp(_, Some(_))] => timestamptz(),
-            _ => plain(),
+            [_] => plain(),
+            _ => timestamptz(),
         })
     }
 
     fn invoke_with_args(
         &self,
-        mut arguments: ScalarFunctionArgs,
+        arguments: ScalarFunctionArgs,
     ) -> Result<ColumnarValue, DataFusionError> {
-        let answer = arguments.return_field.data_type().clone();
-        if arguments.args.len() == 1 {
-            return on_arrays(&arguments, |arrays| moments(&arrays[0], &answer));
-        }
-        let types: Vec<DataType> = arguments
-            .args
-            .iter()
-            .map(ColumnarValue::data_type)
-            .collect();
-        let inner = self.inner.inner().return_type(&types)?;
-        arguments.return_field = Arc::new(Field::new(self.name(), inner, true));
-        let found = self.inner.inner().invoke_with_args(arguments)?;
-        found.cast_to(&answer, None)
+        let answer = arguments.return_field.data_type();
+        on_arrays(&arguments, |arrays| match arrays {
+            [of] => moments(of, answer),
+            _ => format::moments(arrays),
+        })
     }
 }
 
@@ -506,6 +502,10 @@ fn moments(array: &ArrayRef, answer: &DataType) -> Result<ArrayRef, DataFusionEr
             let values = exactly(array, &DataType::Int64)?;
             let values = values.as_primitive::<Int64Type>();
             values.try_unary(|value| value.checked_mul(MICROS).ok_or_else(out_of_range))?
+        }
+        of if of.is_string() => {
+            let texts = cast(array, &DataType::Utf8)?;
+            return text::column(texts.as_string(), answer, false).map_err(carried);
         }
         _ => return exactly(array, answer),
     };

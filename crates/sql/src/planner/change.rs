@@ -5,7 +5,7 @@ mod joined;
 use std::{ops::ControlFlow, sync::Arc};
 
 use arrow::{
-    array::{Array, RecordBatch},
+    array::{Array, RecordBatch, RecordBatchOptions},
     datatypes::{FieldRef, SchemaRef},
 };
 use datafusion_common::{Column, TableReference};
@@ -20,6 +20,7 @@ use crate::{
     error::sqlstate,
     functions,
     statement::StatementKind,
+    text,
 };
 
 /// What a statement does to a table.
@@ -43,8 +44,9 @@ pub struct PlannedChange {
 pub use joined::{EXCLUDED, PlannedConflict};
 
 impl PlannedChange {
-    /// Fails when a row lacks a value that its table wants.
-    pub fn check(&self, added: &RecordBatch) -> Result<(), SqlError> {
+    /// As the table keeps them. Fails when a row lacks a value that its table wants, or one does not fit its column.
+    pub fn checked(&self, added: &RecordBatch) -> Result<RecordBatch, SqlError> {
+        let mut columns = Vec::with_capacity(added.num_columns());
         for (field, column) in self.schema.fields().iter().zip(added.columns()) {
             if field.metadata().contains_key(NOT_NULL_KEY) && column.logical_null_count() > 0 {
                 return Err(SqlError::new(
@@ -56,8 +58,14 @@ impl PlannedChange {
                     ),
                 ));
             }
+            columns.push(text::fitted(field, column)?);
         }
-        Ok(())
+        let options = RecordBatchOptions::new().with_row_count(Some(added.num_rows()));
+        Ok(RecordBatch::try_new_with_options(
+            added.schema(),
+            columns,
+            &options,
+        )?)
     }
 }
 

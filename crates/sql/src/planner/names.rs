@@ -8,7 +8,7 @@ use datafusion_sql::sqlparser::ast::{
     self, Expr, Ident, Query, SelectItem, SetExpr, VisitMut, VisitorMut,
 };
 
-use crate::backend::SqlError;
+use crate::{backend::SqlError, functions::zones::TIMEZONE};
 
 /// No identifier of a statement holds it: the tokenizer takes control characters only inside of quotes.
 const MARK: char = '\u{1}';
@@ -71,6 +71,7 @@ impl VisitorMut for Numbers {
         if let Some(operation) = modulo(expression) {
             *expression = operation;
         }
+        at_time_zone(expression);
         if let Expr::Function(ast::Function {
             over: Some(ast::WindowType::WindowSpec(window)),
             ..
@@ -146,6 +147,23 @@ fn rotated(left: Box<Expr>, right: Expr, wrap: fn(Box<Expr>, Box<Expr>) -> Expr)
         },
         other => wrap(left, Box::new(other)),
     }
+}
+
+/// `at AT TIME ZONE zone` as `timezone(zone, at)`. The engine's own is a cast, which loses what the clocks show.
+fn at_time_zone(expression: &mut Expr) {
+    let whole = std::mem::replace(expression, Expr::value(ast::Value::Null));
+    *expression = match whole {
+        Expr::AtTimeZone {
+            timestamp,
+            time_zone,
+        } => {
+            let arguments = [time_zone, timestamp]
+                .map(|argument| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(*argument)));
+            let name = ast::ObjectName::from(vec![Ident::new(TIMEZONE)]);
+            Expr::Function(called(name, arguments.into()))
+        }
+        other => other,
+    };
 }
 
 /// `mod(a, b)` as `a % b`.
@@ -277,6 +295,23 @@ fn is_series(name: &ast::ObjectName) -> bool {
     last.is_some_and(|last| ident_name(last) == SERIES)
 }
 
+fn called(name: ast::ObjectName, arguments: Vec<ast::FunctionArg>) -> ast::Function {
+    ast::Function {
+        name,
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    }
+}
+
 /// `generate_series(1, 10) AS g` in FROM as a query with one column.
 fn series_in_from(factor: &ast::TableFactor) -> Option<ast::TableFactor> {
     let ast::TableFactor::Table {
@@ -292,20 +327,7 @@ fn series_in_from(factor: &ast::TableFactor) -> Option<ast::TableFactor> {
     if !is_series(name) {
         return None;
     }
-    let call = ast::Function {
-        name: name.clone(),
-        uses_odbc_syntax: false,
-        parameters: ast::FunctionArguments::None,
-        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
-            duplicate_treatment: None,
-            args: arguments.args.clone(),
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    };
+    let call = called(name.clone(), arguments.args.clone());
     let alias = alias.clone().unwrap_or_else(|| ast::TableAlias {
         explicit: true,
         name: Ident::new(SERIES),
@@ -435,7 +457,7 @@ fn named(expression: &Expr) -> Option<String> {
             Some(ast::TrimWhereField::Trailing) => "rtrim",
             _ => "btrim",
         },
-        Expr::AtTimeZone { .. } => "timezone",
+        Expr::AtTimeZone { .. } => TIMEZONE,
         Expr::Array(_) => "array",
         Expr::Tuple(_) => "row",
         _ => return None,

@@ -1,8 +1,8 @@
 //! Point queries: columns of the row with a given key, for which no dataflow is made.
 //!
 //! # Cost
-//! One search of the relation's rows, and its columns put side by side. Of a statement that is prepared nothing is bound,
-//! lowered or run, which took several times as long.
+//! One search of the relation's rows, whose columns are passed on with the place of the one that is found. Of a statement that
+//! is prepared nothing is bound, lowered or run, which took several times as long.
 
 use std::collections::BTreeMap;
 

@@ -13,8 +13,8 @@ use datafusion_common::{
 };
 use datafusion_expr::{
     BinaryExpr, Case, Cast, Distinct, DistinctOn, Expr, ExprFunctionExt, ExprSchemable, Extension,
-    JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, Union,
-    UserDefinedLogicalNodeCore, WindowFunctionDefinition,
+    JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Union, UserDefinedLogicalNodeCore,
+    WindowFunctionDefinition,
     expr::{ScalarFunction, WindowFunction},
     expr_rewriter::NamePreserver,
     lit,
@@ -270,13 +270,14 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
         Expr::Cast(cast) => {
             let to = canonical(cast.field.data_type());
             let from = cast.expr.get_type(schema)?;
-            Ok(Transformed::yes(functions::cast::explicit(
-                *cast.expr, &from, &to,
-            )))
+            let cast = functions::cast::explicit(*cast.expr, &from, &to)?;
+            Ok(Transformed::yes(cast))
         }
         Expr::TryCast(cast) => {
             let to = canonical(cast.field.data_type());
-            Ok(Transformed::yes(Expr::TryCast(TryCast::new(cast.expr, to))))
+            let from = cast.expr.get_type(schema)?;
+            let cast = functions::cast::lenient(*cast.expr, &from, &to);
+            Ok(Transformed::yes(cast))
         }
         Expr::Literal(value, metadata) => {
             let to = canonical(&value.data_type());

@@ -216,14 +216,6 @@ impl Session {
             _ => return Ok(None),
         };
         check_columns(relation, &found.rows.schema())?;
-        // A table may be another one by now.
-        if point
-            .columns
-            .iter()
-            .any(|at| *at >= found.rows.num_columns())
-        {
-            return Ok(None);
-        }
         let shown = point.columns.iter().zip(query.schema.fields());
         let columns = shown.map(|(at, field)| {
             let value = found.rows.column(*at).slice(found.at, 1);
@@ -505,9 +497,10 @@ impl Session {
     }
 }
 
-/// A view may be replaced between the planning of a query and its reading, or behind the first read of a transaction.
+/// A view may be replaced between the planning of a query and its reading, or behind the first read of a transaction; a table
+/// may be dropped, and another made by its name.
 fn check_columns(relation: &Relation, read: &Schema) -> Result<(), SqlError> {
-    if relation.kind != RelationKind::View {
+    if !keeps_rows(relation) {
         return Ok(());
     }
     let (known, read) = (relation.schema.fields(), read.fields());

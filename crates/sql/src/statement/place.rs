@@ -76,6 +76,7 @@ fn sought(error: &SqlError) -> Option<Sought<'_>> {
         }
         sqlstate::INVALID_TEXT_REPRESENTATION
         | sqlstate::INVALID_DATETIME_FORMAT
+        | sqlstate::DATETIME_FIELD_OVERFLOW
         | sqlstate::NUMERIC_VALUE_OUT_OF_RANGE => Sought::Literal(quoted_anywhere(message)?),
         _ => return None,
     })

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, Date32Array, Float32Array, Float64Array, IntervalMonthDayNanoArray,
-    ListArray, TimestampMicrosecondArray, types::Int32Type,
+    ListArray, StringArray, TimestampMicrosecondArray, types::Int32Type,
 };
 
 use super::*;
+use crate::column_type::postgres_type;
 
 fn written(array: &ArrayRef, style: &Style) -> Vec<String> {
     let field = Field::new("", array.data_type().clone(), true);
@@ -20,7 +21,11 @@ fn written(array: &ArrayRef, style: &Style) -> Vec<String> {
 }
 
 fn default(array: impl Array + 'static) -> Vec<String> {
-    written(&(Arc::new(array) as ArrayRef), &Style::default())
+    default_of(&(Arc::new(array) as ArrayRef))
+}
+
+fn default_of(array: &ArrayRef) -> Vec<String> {
+    written(array, &Style::default())
 }
 
 #[test]
@@ -137,4 +142,166 @@ fn lists_and_bytes() {
         default(builder.finish()),
         ["{\"a b\",\"\",\"null\",\"x\\\"y\",plain}"]
     );
+}
+
+#[test]
+fn texts_fit_their_columns() {
+    let field = |sql_type: &str| {
+        let dialect = datafusion_sql::sqlparser::dialect::PostgreSqlDialect {};
+        let mut parser = datafusion_sql::sqlparser::parser::Parser::new(&dialect)
+            .try_with_sql(sql_type)
+            .expect("it has tokens");
+        let written = parser.parse_data_type().expect("it is a type");
+        crate::column_type::field_of("", &written).expect("it is known")
+    };
+    let fit = |sql_type: &str, text: &str| {
+        let column: ArrayRef = Arc::new(StringArray::from(vec![Some(text), None]));
+        let fitted = fitted(&field(sql_type), &column).map_err(|error| error.message)?;
+        assert!(fitted.is_null(1));
+        Ok::<_, String>(default_of(&fitted)[0].clone())
+    };
+    let small = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+    for text in [
+        small,
+        "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
+        "{a0eebc999c0b4ef8bb6d6bb9bd380a11}",
+        "a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11",
+    ] {
+        assert_eq!(fit("UUID", text).as_deref(), Ok(small));
+    }
+    for text in [
+        "",
+        "a0eebc99",
+        "{",
+        "a0-eebc999c0b4ef8bb6d6bb9bd380a1",
+        &small.replace('a', "g"),
+    ] {
+        let wanted = format!("invalid input syntax for type uuid: \"{text}\"");
+        assert_eq!(fit("UUID", text), Err(wanted));
+    }
+    assert_eq!(fit("JSONB", " [1] ").as_deref(), Ok(" [1] "));
+    let wanted = "invalid input syntax for type jsonb: \"{bad\"";
+    assert_eq!(fit("JSONB", "{bad"), Err(wanted.to_owned()));
+    assert_eq!(fit("VARCHAR(3)", "äöü  ").as_deref(), Ok("äöü  "));
+    let wanted = "value too long for type character varying(3)";
+    assert_eq!(fit("VARCHAR(3)", "äöü  x"), Err(wanted.to_owned()));
+    assert_eq!(fit("VARCHAR", "äöü  x").as_deref(), Ok("äöü  x"));
+}
+
+/// As PostgreSQL 15 reads them.
+#[test]
+fn texts_become_values() {
+    let read_as = |to: &DataType, text: &str| {
+        let texts = StringArray::from(vec![Some(text), None]);
+        let found = column(&texts, to, false).map_err(|error| error.message);
+        let found = found.inspect(|found| {
+            assert_eq!((found.data_type(), found.len()), (to, 2));
+            assert!(found.is_null(1));
+            let of = postgres_type(&Field::new("", to.clone(), true));
+            let one = read(of.oid, text).expect("a column of it is read");
+            let one = one.cast_to(to).expect("its own type").to_array();
+            assert_eq!(one.expect("one value").as_ref(), found.slice(0, 1).as_ref());
+        });
+        let lenient = column(&texts, to, true).expect("nothing is refused");
+        assert_eq!(lenient.is_null(0), found.is_err(), "{text}");
+        found.map(|found| default_of(&found)[0].clone())
+    };
+    let microseconds = TimeUnit::Microsecond;
+    let zoned = DataType::Timestamp(microseconds, Some("UTC".into()));
+    let plain = DataType::Timestamp(microseconds, None);
+    let integers = DataType::new_list(DataType::Int32, true);
+    let cases = [
+        (DataType::Boolean, " Tru ", "t"),
+        (DataType::Int16, " -32768 ", "-32768"),
+        (DataType::Int64, "+7", "7"),
+        (DataType::Float64, "-inf", "-Infinity"),
+        (DataType::Float32, " 1e-3", "0.001"),
+        (DataType::Decimal128(5, 2), "1.005", "1.01"),
+        (DataType::Decimal128(5, 2), " 12e1 ", "120.00"),
+        (DataType::Binary, "\\x 01aB", "\\x01ab"),
+        (DataType::Binary, "a\\\\\\001", "\\x615c01"),
+        (DataType::Date32, "2026-1-9", "2026-01-09"),
+        (DataType::Date32, "20260109", "2026-01-09"),
+        (DataType::Date32, "2026-01-09 10:00", "2026-01-09"),
+        (DataType::Date32, "epoch", "1970-01-01"),
+        (DataType::Time64(microseconds), "9:30", "09:30:00"),
+        (plain.clone(), "2026-01-09 10:00", "2026-01-09 10:00:00"),
+        (
+            plain.clone(),
+            " 2026-01-09T9:00:01.5+02 ",
+            "2026-01-09 09:00:01.5",
+        ),
+        (
+            zoned.clone(),
+            "2026-01-09 10:00+02:30",
+            "2026-01-09 07:30:00+00",
+        ),
+        (
+            zoned.clone(),
+            "2026-07-09 10:00 Europe/Zurich",
+            "2026-07-09 08:00:00+00",
+        ),
+        (zoned.clone(), "2026-07-09", "2026-07-09 00:00:00+00"),
+        (
+            DataType::Interval(IntervalUnit::MonthDayNano),
+            "1 day 2:03",
+            "1 day 02:03:00",
+        ),
+        (integers.clone(), "{1, NULL,3}", "{1,NULL,3}"),
+    ];
+    for (to, text, shown) in cases {
+        assert_eq!(read_as(&to, text).as_deref(), Ok(shown), "{text}");
+    }
+    let refused = [
+        (
+            DataType::Boolean,
+            "o",
+            "invalid input syntax for type boolean: \"o\"",
+        ),
+        (
+            DataType::Int16,
+            "32768",
+            "value \"32768\" is out of range for type smallint",
+        ),
+        (
+            DataType::Int32,
+            "5.0",
+            "invalid input syntax for type integer: \"5.0\"",
+        ),
+        (
+            DataType::Float64,
+            "1e400",
+            "value \"1e400\" is out of range for type double precision",
+        ),
+        (
+            DataType::Float64,
+            "1e-400",
+            "value \"1e-400\" is out of range for type double precision",
+        ),
+        (DataType::Decimal128(5, 2), "1000", "numeric field overflow"),
+        (
+            DataType::Binary,
+            "\\x0",
+            "invalid input syntax for type bytea: \"\\x0\"",
+        ),
+        (
+            DataType::Date32,
+            "2026-02-30",
+            "invalid input syntax for type date: \"2026-02-30\"",
+        ),
+        (
+            plain,
+            "soon",
+            "invalid input syntax for type timestamp: \"soon\"",
+        ),
+        (
+            zoned,
+            "2026-07-09 10:00 Europe/Nowhere",
+            "invalid input syntax for type timestamp with time zone: \"2026-07-09 10:00 Europe/Nowhere\"",
+        ),
+        (integers, "{1", "malformed array literal: \"{1\""),
+    ];
+    for (to, text, message) in refused {
+        assert_eq!(read_as(&to, text), Err(message.to_owned()), "{text}");
+    }
 }

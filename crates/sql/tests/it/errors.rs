@@ -87,6 +87,30 @@ const ERRORS: &[(&str, &str)] = &[
         "22P02 malformed array literal: \"{1,}\" @8",
     ),
     (
+        "SELECT '99999999999'::INT",
+        "22003 value \"99999999999\" is out of range for type integer @8",
+    ),
+    (
+        "SELECT id FROM t WHERE now() > 'soon'",
+        "22007 invalid input syntax for type timestamp with time zone: \"soon\" @32",
+    ),
+    (
+        "SELECT now() AT TIME ZONE 'Mars'",
+        "22023 time zone \"Mars\" not recognized",
+    ),
+    (
+        "SELECT to_date('2026-13', 'YYYY-MM')",
+        "22008 date/time field value out of range: \"2026-13\" @16",
+    ),
+    (
+        "SELECT to_timestamp('x', 'YYYY')",
+        "22007 invalid value \"x\" for \"YYYY\"",
+    ),
+    (
+        "SELECT to_timestamp('5', 'WW')",
+        "0A000 \"WW\" is not read from text",
+    ),
+    (
         "SELECT '{a\"b\"}'::TEXT[]",
         "22P02 malformed array literal: \"{a\"b\"}\" @8",
     ),

@@ -698,7 +698,7 @@ impl Arrangement {
         sums.values().any(|sum| *sum > 1)
     }
 
-    /// Whether a row would go more often than it is there.
+    /// Whether a row would go more often than it is there; with a key, any row of its key counts as the one that is there.
     #[must_use]
     pub fn lacks(&self, delta: &Delta) -> bool {
         if (0..delta.len()).all(|row| delta.weight(row) >= 0) {

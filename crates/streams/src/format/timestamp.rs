@@ -1,7 +1,8 @@
 //! Dates and times of the proleptic Gregorian calendar: text to numbers and back, exact.
 //!
 //! Days count from 1970-01-01, microseconds from its midnight, UTC. Read is what RFC 3339, ISO 8601 and PostgreSQL write:
-//! `2026-11-22`, `2026-11-22T01:02`, `2026-11-22 01:02:03.456789+05:30`, years of four to seven digits, signed or not.
+//! `2026-11-22`, `20261122`, `2026-11-22T01:02`, `2026-11-22 01:02:03.456789+05:30`, months, days and hours of one digit or
+//! two, years of four to seven, signed or not.
 //! Fractions are rounded to the microsecond. There is no second 60 and no hour 24.
 
 use base::calendar;
@@ -131,6 +132,17 @@ impl Text<'_> {
         Some(tens * 10 + ones)
     }
 
+    /// Of one digit or two.
+    fn digits(&mut self) -> Option<u8> {
+        let digit = |at: usize| {
+            let digit = self.text.get(at)?.wrapping_sub(b'0');
+            (digit <= 9).then_some(digit)
+        };
+        let (first, second) = (digit(self.at)?, digit(self.at + 1));
+        self.at += 1 + usize::from(second.is_some());
+        Some(second.map_or(first, |second| first * 10 + second))
+    }
+
     fn year(&mut self) -> Option<i32> {
         let is_negative = self.accept(b'-');
         if !is_negative {
@@ -150,17 +162,26 @@ impl Text<'_> {
     }
 
     fn date(&mut self) -> Option<i64> {
-        let year = self.year()?;
-        self.expect(b'-')?;
-        let month = self.two_digits()?;
-        self.expect(b'-')?;
-        let day = self.two_digits()?;
+        let (year, month, day) = match self.text[self.at..].first_chunk::<8>() {
+            Some(all) if all.iter().all(u8::is_ascii_digit) => {
+                let century = i32::from(self.two_digits()?);
+                let year = century * 100 + i32::from(self.two_digits()?);
+                (year, self.two_digits()?, self.two_digits()?)
+            }
+            _ => {
+                let year = self.year()?;
+                self.expect(b'-')?;
+                let month = self.digits()?;
+                self.expect(b'-')?;
+                (year, month, self.digits()?)
+            }
+        };
         let exists = (1..=12).contains(&month) && (1..=month_days(year, month)).contains(&day);
         exists.then(|| days_from_civil(Civil { year, month, day }))
     }
 
     fn time(&mut self) -> Option<i64> {
-        let hour = self.two_digits()?;
+        let hour = self.digits()?;
         self.expect(b':')?;
         let minute = self.two_digits()?;
         let mut second = 0;

@@ -1,8 +1,9 @@
 //! Records as most are: each field at most once, of a type that needs no second look.
 //!
 //! # Cost
-//! A table look-up and a number for each field; values go to the columns when the whole record is read, so nothing is
-//! taken back where its texts are sound. Whatever is not usual, errors among it, is left to `fields`, which reads the record from its start.
+//! A table look-up and a number for each field; values go to the columns when the whole record is read, so nothing is taken
+//! back where its texts are sound. Whatever is not usual, errors among it, is left to `fields`, which reads the record from its
+//! start.
 
 use super::{
     Input,
