@@ -6,12 +6,15 @@ mod bounded;
 pub mod cast;
 pub mod clock;
 
+mod date_part;
 pub(crate) mod define;
 mod format;
 mod json;
 mod operators;
 mod placeholders;
 mod rank;
+mod rounding;
+mod spans;
 pub mod times;
 pub mod zones;
 
@@ -40,13 +43,14 @@ const LEFT_OUT: &[&str] = &[
     "now",
     "current_date",
     "current_time",
+    // Not as Postgres writes them.
+    "array_dims",
 ];
 
 /// Names of Postgres for functions that the engine calls otherwise.
 const ALIASES: &[(&str, &str)] = &[
     ("sign", "signum"),
     ("char_length", "character_length"),
-    ("ceiling", "ceil"),
     ("random_uuid", "gen_random_uuid"),
 ];
 
@@ -59,7 +63,8 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         if LEFT_OUT.contains(&function.name()) {
             continue;
         }
-        let function = arithmetic::rounds_to_even(times::by_microseconds(function));
+        let function = date_part::with_all_parts(times::by_microseconds(function));
+        let function = operators::null_if_zero(function);
         add_scalar(&mut found, bounded(function));
     }
     let own = clock::all()
@@ -67,6 +72,8 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         .chain(json::all())
         .chain(format::all())
         .chain(times::all())
+        .chain(rounding::all())
+        .chain(spans::all())
         .chain(zones::all())
         .chain(operators::all())
         .chain(placeholders::all())
@@ -106,6 +113,7 @@ fn add_scalar(to: &mut BTreeMap<String, Arc<ScalarUDF>>, function: Arc<ScalarUDF
 static AGGREGATES: LazyLock<BTreeMap<String, Arc<AggregateUDF>>> = LazyLock::new(|| {
     let mut found = BTreeMap::new();
     for function in datafusion_functions_aggregate::all_default_aggregate_functions() {
+        let function = aggregates::precise(function);
         for alias in function.aliases() {
             found.insert(alias.clone(), function.clone());
         }

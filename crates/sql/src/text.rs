@@ -2,6 +2,7 @@
 //!
 //! Times in the ISO form, intervals in the `postgres` style, bytes in hex, arrays and rows with braces and parentheses.
 
+mod interval;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::{
     zone,
 };
 
+pub use interval::interval as interval_of;
 pub use read::{column, fitted, is_read, read};
 
 /// Lists within lists that are written.

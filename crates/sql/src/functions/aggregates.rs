@@ -2,13 +2,14 @@
 
 use std::{hash::Hash, sync::Arc};
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion_common::DataFusionError;
 use datafusion_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
     function::{AccumulatorArgs, StateFieldsArgs},
 };
 
+use super::arithmetic::quotient_type;
 use crate::error::{raise, sqlstate};
 
 pub fn all() -> Vec<Arc<AggregateUDF>> {
@@ -39,6 +40,59 @@ pub fn all() -> Vec<Arc<AggregateUDF>> {
     ]
 }
 
+/// `avg`, which of numerics has as many places as a quotient.
+pub fn precise(function: Arc<AggregateUDF>) -> Arc<AggregateUDF> {
+    match function.name() {
+        "avg" => Arc::new(AggregateUDF::new_from_impl(Average { inner: function })),
+        _ => function,
+    }
+}
+
+fn by_operator(name: &str) -> DataFusionError {
+    raise(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        format!("{name} is computed by an operator"),
+    )
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Average {
+    inner: Arc<AggregateUDF>,
+}
+
+impl AggregateUDFImpl for Average {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>, DataFusionError> {
+        self.inner.coerce_types(types)
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType, DataFusionError> {
+        match types {
+            [of @ DataType::Decimal128(..)] => Ok(quotient_type(of, of)),
+            _ => self.inner.return_type(types),
+        }
+    }
+
+    fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>, DataFusionError> {
+        Err(by_operator(self.name()))
+    }
+
+    fn state_fields(&self, _args: StateFieldsArgs) -> Result<Vec<FieldRef>, DataFusionError> {
+        Ok(Vec::new())
+    }
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Named {
     name: &'static str,
@@ -60,16 +114,10 @@ impl AggregateUDFImpl for Named {
     }
 
     fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>, DataFusionError> {
-        Err(raise(
-            sqlstate::FEATURE_NOT_SUPPORTED,
-            format!("{} is computed by an operator", self.name),
-        ))
+        Err(by_operator(self.name))
     }
 
-    fn state_fields(
-        &self,
-        _args: StateFieldsArgs,
-    ) -> Result<Vec<arrow::datatypes::FieldRef>, DataFusionError> {
+    fn state_fields(&self, _args: StateFieldsArgs) -> Result<Vec<FieldRef>, DataFusionError> {
         Ok(Vec::new())
     }
 }

@@ -3,19 +3,25 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Datum, PrimitiveArray},
+    array::{Array, ArrayRef, AsArray, Datum, Decimal128Array},
     compute::kernels::numeric,
-    datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float32Type, Float64Type},
+    datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, i256},
     error::ArrowError,
 };
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{
-    ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility, type_coercion::binary::BinaryTypeCoercer,
+    ColumnarValue, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    type_coercion::binary::BinaryTypeCoercer,
 };
 
-use super::define::{as_inner, on_arrays};
-use crate::error::{raise, sqlstate};
+use super::define::on_arrays;
+use crate::{
+    column_type::NUMERIC_PRECISION,
+    error::{raise, sqlstate},
+};
+
+/// Behind the point of a quotient of numerics.
+const QUOTIENT_SCALE: i8 = 16;
 
 /// `+`, `-`, `*`, `/` or `%` of two numbers of coerced types.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -63,7 +69,12 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType, DataFusionError> {
-        BinaryTypeCoercer::new(&types[0], &self.operator, &types[1]).get_result_type()
+        match (types, self.operator) {
+            ([DataType::Decimal128(..), DataType::Decimal128(..)], Operator::Divide) => {
+                Ok(quotient_type(&types[0], &types[1]))
+            }
+            _ => BinaryTypeCoercer::new(&types[0], &self.operator, &types[1]).get_result_type(),
+        }
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
@@ -82,6 +93,9 @@ impl ScalarUDFImpl for Checked {
             _ => numeric::rem,
         };
         let answer = args.return_field.data_type();
+        if let (Operator::Divide, DataType::Decimal128(..)) = (self.operator, answer) {
+            return on_arrays(&args, |arrays| quotients(&arrays[0], &arrays[1], answer));
+        }
         let done = apply(left, right, kernel).map_err(|error| match error {
             ArrowError::ArithmeticOverflow(_) => Self::out_of_range(answer),
             other => other.into(),
@@ -93,6 +107,76 @@ impl ScalarUDFImpl for Checked {
         }
         Ok(ColumnarValue::Array(done))
     }
+}
+
+/// As many places as Postgres shows of most quotients, and no fewer than the operands have.
+pub fn quotient_type(left: &DataType, right: &DataType) -> DataType {
+    let scale = |of: &DataType| match of {
+        DataType::Decimal128(_, scale) => *scale,
+        _ => 0,
+    };
+    let scale = scale(left).max(scale(right)).max(QUOTIENT_SCALE);
+    DataType::Decimal128(NUMERIC_PRECISION, scale)
+}
+
+/// Of numerics, the last digit rounded.
+fn quotients(
+    left: &ArrayRef,
+    right: &ArrayRef,
+    to: &DataType,
+) -> Result<ArrayRef, DataFusionError> {
+    let (DataType::Decimal128(_, left_scale), DataType::Decimal128(_, right_scale)) =
+        (left.data_type(), right.data_type())
+    else {
+        return Err(DataFusionError::Internal("numerics are divided".to_owned()));
+    };
+    let DataType::Decimal128(precision, scale) = to else {
+        return Err(DataFusionError::Internal(
+            "a quotient of numerics".to_owned(),
+        ));
+    };
+    let places = i16::from(*scale) - i16::from(*left_scale) + i16::from(*right_scale);
+    let unit = i256::from_i128(10).checked_pow(u32::try_from(places).unwrap_or(0));
+    let room = 10_i128.pow(u32::from(*precision)).unsigned_abs();
+    let pairs = left
+        .as_primitive::<Decimal128Type>()
+        .iter()
+        .zip(right.as_primitive::<Decimal128Type>());
+    let quotient = |left: i128, right: i128| {
+        // Most fit into half of what the product may take.
+        let narrow = unit.and_then(i256::to_i128);
+        if let Some(left) = narrow.and_then(|unit| left.checked_mul(unit)) {
+            let rest = left % right;
+            let is_up = rest.unsigned_abs() >= right.unsigned_abs() - rest.unsigned_abs();
+            let step = if is_up {
+                left.signum() * right.signum()
+            } else {
+                0
+            };
+            return (left / right).checked_add(step);
+        }
+        let (left, right) = (i256::from_i128(left), i256::from_i128(right));
+        let left = left.checked_mul(unit?)?;
+        let (whole, rest) = (left.checked_div(right)?, left.checked_rem(right)?);
+        let is_up = rest.wrapping_abs() >= right.wrapping_abs() - rest.wrapping_abs();
+        let step = i256::from_i128(left.signum().as_i128() * right.signum().as_i128());
+        let whole = if is_up {
+            whole.checked_add(step)?
+        } else {
+            whole
+        };
+        whole.to_i128()
+    };
+    let rows = pairs.map(|(left, right)| match (left, right) {
+        (Some(_), Some(0)) => Err(raise(sqlstate::DIVISION_BY_ZERO, "division by zero")),
+        (Some(left), Some(right)) => {
+            let found = quotient(left, right).filter(|found| found.unsigned_abs() < room);
+            found.map(Some).ok_or_else(|| Checked::out_of_range(to))
+        }
+        _ => Ok(None),
+    });
+    let rows = rows.collect::<Result<Decimal128Array, _>>()?;
+    Ok(Arc::new(rows.with_data_type(to.clone())))
 }
 
 fn is_constant(value: &ColumnarValue) -> bool {
@@ -155,50 +239,4 @@ fn any_zero<T: ArrowPrimitiveType>(
     };
     (0..values.len())
         .any(|row| values.is_valid(row) && is_zero(values.value(row)) && left_is_valid(row))
-}
-
-/// `round`, which takes the even one of two whole numbers that a floating point one is as near to, as Postgres does; a numeric
-/// goes away from zero.
-pub fn rounds_to_even(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
-    match function.name() {
-        "round" => Arc::new(ScalarUDF::new_from_impl(Round { inner: function })),
-        _ => function,
-    }
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Round {
-    inner: Arc<ScalarUDF>,
-}
-
-impl ScalarUDFImpl for Round {
-    as_inner!();
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType, DataFusionError> {
-        self.inner.inner().return_type(types)
-    }
-
-    fn return_field_from_args(
-        &self,
-        arguments: ReturnFieldArgs<'_>,
-    ) -> Result<FieldRef, DataFusionError> {
-        self.inner.inner().return_field_from_args(arguments)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
-        let types: Vec<DataType> = args.args.iter().map(ColumnarValue::data_type).collect();
-        match types.as_slice() {
-            [DataType::Float64] => on_arrays(&args, |arrays| {
-                let values = arrays[0].as_primitive::<Float64Type>();
-                let rounded: PrimitiveArray<Float64Type> = values.unary(f64::round_ties_even);
-                Ok(Arc::new(rounded))
-            }),
-            [DataType::Float32] => on_arrays(&args, |arrays| {
-                let values = arrays[0].as_primitive::<Float32Type>();
-                let rounded: PrimitiveArray<Float32Type> = values.unary(f32::round_ties_even);
-                Ok(Arc::new(rounded))
-            }),
-            _ => self.inner.inner().invoke_with_args(args),
-        }
-    }
 }

@@ -97,6 +97,9 @@ struct Moment {
     day_of_year: i64,
     /// From Sunday, 0.
     weekday: i64,
+    iso_year: i64,
+    /// From 1.
+    iso_week: i64,
     second_of_day: i64,
     micros: i64,
 }
@@ -106,12 +109,18 @@ impl Moment {
         let days = us.div_euclid(DAY_US);
         let within = us.rem_euclid(DAY_US);
         let (year, month, day) = civil_from_days(days);
+        let weekday = (days + 4).rem_euclid(7);
+        // A week belongs to the year that its Thursday is in.
+        let thursday = days - (weekday + 6) % 7 + 3;
+        let iso_year = civil_from_days(thursday).0;
         Self {
             year,
             month,
             day,
             day_of_year: days - days_from_civil(year, 1, 1) + 1,
-            weekday: (days + 4).rem_euclid(7),
+            weekday,
+            iso_year,
+            iso_week: (thursday - days_from_civil(iso_year, 1, 1)) / 7 + 1,
             second_of_day: within / MICROS,
             micros: within % MICROS,
         }
@@ -144,9 +153,9 @@ const DAYS: [&str; 7] = [
 
 /// Longer patterns before their beginnings.
 const PATTERNS: &[&str] = &[
-    "HH24", "HH12", "YYYY", "MONTH", "Month", "month", "SSSS", "DDD", "DAY", "Day", "day", "MON",
-    "Mon", "mon", "YYY", "DD", "DY", "Dy", "dy", "HH", "MI", "MM", "MS", "SS", "US", "YY", "AM",
-    "PM", "am", "pm", "TZ", "tz", "OF", "WW", "CC", "D", "Q", "Y",
+    "HH24", "HH12", "YYYY", "IYYY", "MONTH", "Month", "month", "SSSS", "DDD", "DAY", "Day", "day",
+    "MON", "Mon", "mon", "YYY", "DD", "DY", "Dy", "dy", "HH", "MI", "MM", "MS", "SS", "US", "YY",
+    "AM", "PM", "am", "pm", "TZ", "tz", "OF", "WW", "IW", "ID", "CC", "D", "Q", "Y",
 ];
 
 /// A pattern, taken apart once for all rows that have it.
@@ -182,6 +191,7 @@ impl Template {
             } else if let Some(name) = name_at(rest) {
                 template.unit = template.unit.min(unit_of(name));
                 template.pieces.push(Piece::Part { name, fill });
+                fill = true;
                 rest = &rest[name.len()..];
             } else {
                 template.pieces.push(Piece::Text(first.to_string()));
@@ -264,6 +274,9 @@ fn part(at: &Moment, name: &str, fill: bool, out: &mut String) {
         "YY" => number(at.year % 100, 2),
         "Y" => (at.year % 10).to_string(),
         "CC" => number((at.year - 1).div_euclid(100) + 1, 2),
+        "IYYY" => number(at.iso_year, 4),
+        "IW" => number(at.iso_week, 2),
+        "ID" => ((at.weekday + 6) % 7 + 1).to_string(),
         "MM" => number(at.month, 2),
         "DD" => number(at.day, 2),
         "DDD" => number(at.day_of_year, 3),

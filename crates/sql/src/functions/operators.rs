@@ -3,24 +3,30 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int32Array},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array},
     compute::{
         cast,
         kernels::{concat_elements::concat_elements_dyn, numeric},
+        nullif,
     },
     datatypes::{DataType, Int64Type, TimeUnit},
 };
 use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::{
-    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF, Signature, TypeSignature,
-    Volatility,
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, GetFieldAccess, Operator, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
     expr::ScalarFunction,
     lit,
     planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr},
 };
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
-use super::{bounded::column_holds, define::Function};
+use super::{
+    arithmetic::Checked,
+    bounded::column_holds,
+    define::{Function, as_inner},
+    spans::{LONGER, SHORTER},
+};
 use crate::error::{raise, sqlstate};
 
 pub fn all() -> Vec<Arc<ScalarUDF>> {
@@ -96,6 +102,51 @@ fn shifted(dates: &ArrayRef, days: &ArrayRef, kernel: Kernel) -> Result<ArrayRef
     Ok(cast(&kernel(&whole, days)?, &DataType::Date32)?)
 }
 
+/// Numerics are divided here, before anything asks for the type of the quotient; an interval is made longer or shorter.
+fn scaled(
+    binary: RawBinaryExpr,
+    left: &DataType,
+    right: &DataType,
+    schema: &DFSchema,
+) -> Result<PlannerResult<RawBinaryExpr>, DataFusionError> {
+    let is_division = binary.op == BinaryOperator::Divide;
+    if let (DataType::Interval(_), of) | (of, DataType::Interval(_)) = (left, right)
+        && of.is_numeric()
+    {
+        let (interval, factor) = match left {
+            DataType::Interval(_) => (binary.left, binary.right),
+            _ if is_division => return Ok(PlannerResult::Original(binary)),
+            _ => (binary.right, binary.left),
+        };
+        let name = if is_division { SHORTER } else { LONGER };
+        let factor = factor.cast_to(&DataType::Float64, schema)?;
+        return Ok(PlannerResult::Planned(call(name, vec![interval, factor])?));
+    }
+    let numeric = |of: &DataType| match of {
+        DataType::Decimal128(..) => Some(of.clone()),
+        DataType::Int16 => Some(DataType::Decimal128(5, 0)),
+        DataType::Int32 => Some(DataType::Decimal128(10, 0)),
+        DataType::Int64 => Some(DataType::Decimal128(19, 0)),
+        _ => None,
+    };
+    let is_numeric = |of: &DataType| matches!(of, DataType::Decimal128(..));
+    let (Some(left), Some(right), true) = (
+        numeric(left),
+        numeric(right),
+        is_division && (is_numeric(left) || is_numeric(right)),
+    ) else {
+        return Ok(PlannerResult::Original(binary));
+    };
+    let sides = vec![
+        binary.left.cast_to(&left, schema)?,
+        binary.right.cast_to(&right, schema)?,
+    ];
+    let function = Checked::function(Operator::Divide);
+    Ok(PlannerResult::Planned(Expr::ScalarFunction(
+        ScalarFunction::new_udf(function, sides),
+    )))
+}
+
 /// `a || b`, whose kernel takes for granted that there is room.
 fn joined(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
     let bytes = arrays.iter().map(|side| match side.data_type() {
@@ -106,6 +157,47 @@ fn joined(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
     let bytes: i64 = bytes.map(i64::from).sum();
     column_holds(usize::try_from(bytes).unwrap_or(usize::MAX))?;
     Ok(concat_elements_dyn(&arrays[0], &arrays[1])?)
+}
+
+/// `array_length` and `array_ndims`, which are null of a list without elements.
+pub fn null_if_zero(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
+    match function.name() {
+        "array_length" | "array_ndims" => {
+            Arc::new(ScalarUDF::new_from_impl(NullIfZero { inner: function }))
+        }
+        _ => function,
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct NullIfZero {
+    inner: Arc<ScalarUDF>,
+}
+
+impl ScalarUDFImpl for NullIfZero {
+    as_inner!();
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType, DataFusionError> {
+        self.inner.inner().return_type(types)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        let rows = args.number_rows;
+        let lists = args.args[0].to_array(rows)?;
+        let found = self
+            .inner
+            .inner()
+            .invoke_with_args(args)?
+            .into_array(rows)?;
+        let is_empty = |row: usize| match lists.data_type() {
+            DataType::List(_) => {
+                lists.is_valid(row) && lists.as_list::<i32>().value_length(row) == 0
+            }
+            _ => false,
+        };
+        let is_empty: BooleanArray = (0..rows).map(|row| Some(is_empty(row))).collect();
+        Ok(ColumnarValue::Array(nullif(&found, &is_empty)?))
+    }
 }
 
 /// Characters of texts, bytes of others.
@@ -152,11 +244,20 @@ impl ExprPlanner for DateOperators {
         binary: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>, DataFusionError> {
-        if !matches!(binary.op, BinaryOperator::Plus | BinaryOperator::Minus) {
+        if !matches!(
+            binary.op,
+            BinaryOperator::Plus
+                | BinaryOperator::Minus
+                | BinaryOperator::Multiply
+                | BinaryOperator::Divide
+        ) {
             return Ok(PlannerResult::Original(binary));
         }
         let left = binary.left.get_type(schema)?;
         let right = binary.right.get_type(schema)?;
+        if matches!(binary.op, BinaryOperator::Multiply | BinaryOperator::Divide) {
+            return scaled(binary, &left, &right, schema);
+        }
         let is_plus = binary.op == BinaryOperator::Plus;
         let shifted = match (&left, &right) {
             (DataType::Date32, DataType::Interval(_)) => Some((binary.left.clone(), &binary.right)),

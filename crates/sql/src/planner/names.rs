@@ -8,7 +8,7 @@ use datafusion_sql::sqlparser::ast::{
     self, Expr, Ident, Query, SelectItem, SetExpr, VisitMut, VisitorMut,
 };
 
-use crate::{backend::SqlError, functions::zones::TIMEZONE};
+use crate::{backend::SqlError, functions::zones::TIMEZONE, text::interval_of};
 
 /// No identifier of a statement holds it: the tokenizer takes control characters only inside of quotes.
 const MARK: char = '\u{1}';
@@ -67,11 +67,17 @@ impl VisitorMut for Numbers {
         rotate(expression);
         if let Expr::Function(call) = expression {
             fold_name(&mut call.name);
+            plain_digits(call);
+            decimal_log(call);
+            padded(call);
         }
         if let Some(operation) = modulo(expression) {
             *expression = operation;
         }
         at_time_zone(expression);
+        plain_interval(expression);
+        extraction(expression);
+        sign_first(expression);
         if let Expr::Function(ast::Function {
             over: Some(ast::WindowType::WindowSpec(window)),
             ..
@@ -146,6 +152,128 @@ fn rotated(left: Box<Expr>, right: Expr, wrap: fn(Box<Expr>, Box<Expr>) -> Expr)
             right: rest,
         },
         other => wrap(left, Box::new(other)),
+    }
+}
+
+/// Text of an interval in words that the engine reads as Postgres does, and a sign before it in them.
+fn plain_interval(expression: &mut Expr) {
+    match expression {
+        Expr::Interval(interval) => {
+            reword(interval, 1);
+        }
+        Expr::UnaryOp {
+            op: ast::UnaryOperator::Minus,
+            expr,
+        } => {
+            if let Expr::Interval(interval) = expr.as_mut()
+                && reword(interval, -1)
+            {
+                *expression = std::mem::replace(expr.as_mut(), Expr::value(ast::Value::Null));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn reword(interval: &mut ast::Interval, sign: i64) -> bool {
+    if interval.leading_field.is_none()
+        && let Expr::Value(value) = interval.value.as_mut()
+        && let ast::Value::SingleQuotedString(text) = &mut value.value
+        && let Some(read) = interval_of(text)
+    {
+        let (months, days) = (i64::from(read.months) * sign, i64::from(read.days) * sign);
+        let us = read.nanoseconds / 1000 * sign;
+        *text = format!("{months} months {days} days {us} microseconds");
+        return true;
+    }
+    false
+}
+
+/// `extract(second FROM at)` as `date_part('second', at)`. The engine's planner takes a function of its own.
+fn extraction(expression: &mut Expr) {
+    let Expr::Extract { field, expr, .. } = expression else {
+        return;
+    };
+    let part = ast::Value::SingleQuotedString(field.to_string().to_lowercase());
+    let of = std::mem::replace(expr.as_mut(), Expr::value(ast::Value::Null));
+    let arguments = [Expr::value(part), of];
+    let arguments = arguments.map(|one| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(one)));
+    let name = ast::ObjectName::from(vec![Ident::new("date_part")]);
+    *expression = Expr::Function(called(name, arguments.into()));
+}
+
+/// `-2 ^ 2` as `(-2) ^ 2`: a sign binds closer than any operator.
+fn sign_first(expression: &mut Expr) {
+    let Expr::UnaryOp {
+        op: ast::UnaryOperator::Minus,
+        expr: whole,
+    } = expression
+    else {
+        return;
+    };
+    let mut first = whole.as_mut();
+    let mut is_power = false;
+    while let Expr::BinaryOp {
+        left,
+        op: ast::BinaryOperator::PGExp,
+        ..
+    } = first
+    {
+        (first, is_power) = (left.as_mut(), true);
+    }
+    if is_power {
+        let base = Box::new(std::mem::replace(first, Expr::value(ast::Value::Null)));
+        *first = Expr::UnaryOp {
+            op: ast::UnaryOperator::Minus,
+            expr: base,
+        };
+        *expression = std::mem::replace(whole.as_mut(), Expr::value(ast::Value::Null));
+    }
+}
+
+fn arguments_of(call: &mut ast::Function) -> Vec<&mut Expr> {
+    let ast::FunctionArguments::List(list) = &mut call.args else {
+        return Vec::new();
+    };
+    let plain = list.args.iter_mut().filter_map(|argument| match argument {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument)) => Some(argument),
+        _ => None,
+    });
+    plain.collect()
+}
+
+fn is_called(call: &ast::Function, names: &[&str]) -> bool {
+    let last = call.name.0.last().and_then(ast::ObjectNamePart::as_ident);
+    last.is_some_and(|last| names.contains(&ident_name(last).as_str()))
+}
+
+/// The type of `round(a, 2)` says how many digits there are, so that the number must stay one.
+fn plain_digits(call: &mut ast::Function) {
+    if is_called(call, &["round", "trunc"])
+        && let [_, digits] = arguments_of(call).as_mut_slice()
+    {
+        match digits {
+            Expr::UnaryOp { expr, .. } => plain_number(expr),
+            digits => plain_number(digits),
+        }
+    }
+}
+
+/// Base64 as Postgres writes it.
+fn padded(call: &mut ast::Function) {
+    if is_called(call, &["encode"])
+        && let [_, Expr::Value(format)] = arguments_of(call).as_mut_slice()
+        && let ast::Value::SingleQuotedString(format) = &mut format.value
+        && format.eq_ignore_ascii_case("base64")
+    {
+        "base64pad".clone_into(format);
+    }
+}
+
+/// `log(a)` is that to base 10, by the function that is exact for powers of it.
+fn decimal_log(call: &mut ast::Function) {
+    if is_called(call, &["log"]) && arguments_of(call).len() == 1 {
+        call.name = ast::ObjectName::from(vec![Ident::new("log10")]);
     }
 }
 

@@ -13,7 +13,7 @@ use datafusion_common::{
 };
 use datafusion_expr::{
     BinaryExpr, Case, Cast, Distinct, DistinctOn, Expr, ExprFunctionExt, ExprSchemable, Extension,
-    JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Union, UserDefinedLogicalNodeCore,
+    JoinType, Like, LogicalPlan, LogicalPlanBuilder, Operator, Union, UserDefinedLogicalNodeCore,
     WindowFunctionDefinition,
     expr::{ScalarFunction, WindowFunction},
     expr_rewriter::NamePreserver,
@@ -26,6 +26,7 @@ use super::{operands, subqueries};
 use crate::{
     backend::SqlError,
     column_type::{UTC, canonical},
+    error::{raise, sqlstate},
     functions::{self, arithmetic::Checked},
 };
 
@@ -267,6 +268,7 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
         }
         Expr::Case(case) => case_of_spans(case, schema),
         Expr::Negative(inner) => negative(*inner, schema),
+        Expr::SimilarTo(like) => similar(like),
         Expr::Cast(cast) => {
             let to = canonical(cast.field.data_type());
             let from = cast.expr.get_type(schema)?;
@@ -431,6 +433,64 @@ fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFus
     Ok(Transformed::yes(Expr::ScalarFunction(
         ScalarFunction::new_udf(function, arguments),
     )))
+}
+
+/// The engine takes the pattern for a regular expression as it stands.
+fn similar(like: Like) -> Result<Transformed<Expr>, DataFusionError> {
+    let Expr::Literal(pattern, _) = like.pattern.as_ref() else {
+        let message = "SIMILAR TO takes a constant pattern";
+        return Err(raise(sqlstate::FEATURE_NOT_SUPPORTED, message));
+    };
+    let escape = like.escape_char.unwrap_or('\\');
+    let pattern = pattern
+        .try_as_str()
+        .flatten()
+        .map(|text| regular(text, escape));
+    let pattern = Expr::Literal(ScalarValue::Utf8(pattern), None);
+    let operator = match like.negated {
+        true => Operator::RegexNotMatch,
+        false => Operator::RegexMatch,
+    };
+    let matched = BinaryExpr::new(like.expr, operator, Box::new(pattern));
+    Ok(Transformed::yes(Expr::BinaryExpr(matched)))
+}
+
+/// A pattern of SIMILAR TO as a regular expression.
+fn regular(pattern: &str, escape: char) -> String {
+    let mut out = String::from("^(?s:");
+    let mut characters = pattern.chars();
+    let mut is_class = false;
+    while let Some(character) = characters.next() {
+        match character {
+            _ if character == escape => {
+                if let Some(next) = characters.next() {
+                    out.push_str(&escaped(next));
+                }
+            }
+            ']' => {
+                is_class = false;
+                out.push(character);
+            }
+            _ if is_class => out.push(character),
+            '[' => {
+                is_class = true;
+                out.push(character);
+            }
+            '%' => out.push_str(".*"),
+            '_' => out.push('.'),
+            '|' | '*' | '+' | '?' | '{' | '}' | '(' | ')' => out.push(character),
+            other => out.push_str(&escaped(other)),
+        }
+    }
+    out.push_str(")$");
+    out
+}
+
+fn escaped(character: char) -> String {
+    match character.is_ascii_punctuation() {
+        true => format!("\\{character}"),
+        false => character.to_string(),
+    }
 }
 
 pub fn is_clock(expression: &Expr) -> bool {

@@ -1,7 +1,7 @@
 //! Values as PostgreSQL's input functions read them from text.
 //!
 //! # Cost
-//! A column takes its values at once, without one of their own in between; only intervals and arrays are made one by one.
+//! A column takes its values at once, without one of their own in between; only arrays are made one by one.
 
 use std::{num::IntErrorKind, str::FromStr, sync::Arc};
 
@@ -12,7 +12,8 @@ use arrow::{
     },
     datatypes::{
         DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type,
-        Int32Type, Int64Type, IntervalUnit, Time64MicrosecondType, TimestampMicrosecondType,
+        Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+        Time64MicrosecondType, TimestampMicrosecondType,
     },
 };
 use datafusion_common::ScalarValue;
@@ -22,6 +23,7 @@ use streams::format::{
     timestamp,
 };
 
+use super::interval::interval;
 use crate::{
     backend::SqlError,
     column_type::{PostgresType, UTC, field_of_oid, postgres_type, postgres_type_of_oid},
@@ -66,7 +68,7 @@ pub fn read(oid: u32, text: &str) -> Result<ScalarValue, SqlError> {
         }
         "timestamptz" => instant(text)
             .map(|value| ScalarValue::TimestampMicrosecond(Some(value), Some(UTC.into()))),
-        "interval" => interval(text),
+        "interval" => span(text).map(|value| ScalarValue::IntervalMonthDayNano(Some(value))),
         _ => return Ok(ScalarValue::Utf8(Some(written(&of, text)?))),
     };
     value.map_err(|wrong| refusal(&of, text, &wrong))
@@ -120,7 +122,7 @@ pub fn column(texts: &StringArray, to: &DataType, is_lenient: bool) -> Result<Ar
             texts.numbers::<TimestampMicrosecondType>(to, instant)?
         }
         DataType::List(_) => return texts.arrays(to),
-        _ => return texts.intervals(to),
+        _ => texts.numbers::<IntervalMonthDayNanoType>(to, span)?,
     })
 }
 
@@ -219,14 +221,6 @@ impl Texts<'_> {
     ) -> Result<ArrayRef, SqlError> {
         let values = self.read(read).collect::<Result<PrimitiveArray<T>, _>>()?;
         Ok(Arc::new(values.with_data_type(to.clone())))
-    }
-
-    fn intervals(&self, to: &DataType) -> Result<ArrayRef, SqlError> {
-        let values = self.read(interval).map(|value| match value? {
-            Some(value) => Ok(value),
-            None => Ok(ScalarValue::try_from(to)?),
-        });
-        gathered(values.collect::<Result<_, SqlError>>()?, to)
     }
 
     fn arrays(&self, to: &DataType) -> Result<ArrayRef, SqlError> {
@@ -428,12 +422,18 @@ fn time(text: &str) -> Result<i64, Wrong> {
 
 /// Microseconds since 1970-01-01, as the clock on the wall shows them: a zone is left out.
 fn local(text: &str) -> Result<i64, Wrong> {
+    if text.trim() == "epoch" {
+        return Ok(0);
+    }
     Ok(timestamp::parse_timestamp(text.trim().as_bytes())?.local_us)
 }
 
 /// Microseconds since 1970-01-01 in UTC, which is the zone of what has none.
 fn instant(text: &str) -> Result<i64, Wrong> {
     let text = text.trim();
+    if text == "epoch" {
+        return Ok(0);
+    }
     match timestamp::parse_timestamp(text.as_bytes()) {
         Ok(written) => Ok(written.utc_us()?),
         Err(wrong) => in_named_zone(text).ok_or_else(|| wrong.into()),
@@ -448,29 +448,8 @@ fn in_named_zone(text: &str) -> Option<i64> {
     zone::moment_us(local.local_us, has_none.then(|| zone::named(zone))??)
 }
 
-fn interval(text: &str) -> Result<ScalarValue, Wrong> {
-    let words = ScalarValue::Utf8(Some(with_units(text)));
-    let to = DataType::Interval(IntervalUnit::MonthDayNano);
-    words.cast_to(&to).map_err(|_| Wrong::Syntax)
-}
-
-/// `2 days 0:00:03` as `2 days 0 hours 00 minutes 03 seconds`: hours of one digit are not known where it is read.
-fn with_units(text: &str) -> String {
-    let words = text.split_whitespace().map(|word| {
-        let (sign, clock) = match word.strip_prefix('-') {
-            Some(clock) => ("-", clock),
-            None => ("", word.trim_start_matches('+')),
-        };
-        let parts: Vec<&str> = clock.split(':').collect();
-        match parts[..] {
-            [hours, minutes] => format!("{sign}{hours} hours {sign}{minutes} minutes"),
-            [hours, minutes, seconds] => {
-                format!("{sign}{hours} hours {sign}{minutes} minutes {sign}{seconds} seconds")
-            }
-            _ => word.to_owned(),
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
+fn span(text: &str) -> Result<IntervalMonthDayNano, Wrong> {
+    interval(text).ok_or(Wrong::Syntax)
 }
 
 /// `{1,2,NULL}`, of one dimension.

@@ -1,7 +1,7 @@
 //! Dates and times of the proleptic Gregorian calendar: text to numbers and back, exact.
 //!
 //! Days count from 1970-01-01, microseconds from its midnight, UTC. Read is what RFC 3339, ISO 8601 and PostgreSQL write:
-//! `2026-11-22`, `20261122`, `2026-11-22T01:02`, `2026-11-22 01:02:03.456789+05:30`, months, days and hours of one digit or
+//! `2026-11-22`, `20261122`, `2026-11-22T01:02`, `2026-11-22 01:02:03.456789+05:30`, all but years of one digit or
 //! two, years of four to seven, signed or not.
 //! Fractions are rounded to the microsecond. There is no second 60 and no hour 24.
 
@@ -183,11 +183,11 @@ impl Text<'_> {
     fn time(&mut self) -> Option<i64> {
         let hour = self.digits()?;
         self.expect(b':')?;
-        let minute = self.two_digits()?;
+        let minute = self.digits()?;
         let mut second = 0;
         let mut fraction_us = 0;
         if self.accept(b':') {
-            second = self.two_digits()?;
+            second = self.digits()?;
             if self.accept(b'.') || self.accept(b',') {
                 fraction_us = self.fraction_us()?;
             }
