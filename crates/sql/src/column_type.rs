@@ -28,6 +28,8 @@ pub const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 /// Digits and scale of `numeric` without a modifier.
 pub const NUMERIC_PRECISION: u8 = 38;
 pub const NUMERIC_SCALE: i8 = 10;
+/// Places behind the point of a quotient of numerics: as many as Postgres shows of most.
+pub const QUOTIENT_SCALE: i8 = 16;
 
 /// How Postgres calls the type of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,10 +243,14 @@ pub fn field_of_oid(oid: u32) -> Option<Field> {
 /// its end.
 #[must_use]
 pub fn shown_decimal(field: &Field, mut value: i128, mut scale: i8) -> (i128, i8) {
-    let is_plain = matches!(
-        field.data_type(),
-        DataType::Decimal128(NUMERIC_PRECISION, NUMERIC_SCALE)
-    ) && !field.metadata().contains_key(TYPMOD_KEY);
+    // More places than a quotient has are those of a product.
+    let is_plain = match field.data_type() {
+        DataType::Decimal128(NUMERIC_PRECISION, places) => {
+            *places == NUMERIC_SCALE || *places > QUOTIENT_SCALE
+        }
+        _ => false,
+    };
+    let is_plain = is_plain && !field.metadata().contains_key(TYPMOD_KEY);
     while is_plain && scale > 0 && value % 10 == 0 {
         value /= 10;
         scale -= 1;

@@ -125,6 +125,9 @@ static AGGREGATES: LazyLock<BTreeMap<String, Arc<AggregateUDF>>> = LazyLock::new
     if let Some(variance) = found.get("var_samp").cloned() {
         found.insert("variance".to_owned(), variance);
     }
+    if let Some(every) = found.get("bool_and").cloned() {
+        found.insert("every".to_owned(), every);
+    }
     found
 });
 

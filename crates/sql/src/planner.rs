@@ -25,6 +25,7 @@ mod point;
 mod properties;
 mod semantics;
 mod sessions;
+mod spelling;
 mod subqueries;
 mod temporal;
 #[cfg(test)]

@@ -16,12 +16,9 @@ use datafusion_expr::{
 
 use super::define::on_arrays;
 use crate::{
-    column_type::NUMERIC_PRECISION,
+    column_type::{NUMERIC_PRECISION, QUOTIENT_SCALE},
     error::{raise, sqlstate},
 };
-
-/// Behind the point of a quotient of numerics.
-const QUOTIENT_SCALE: i8 = 16;
 
 /// `+`, `-`, `*`, `/` or `%` of two numbers of coerced types.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -109,7 +106,7 @@ impl ScalarUDFImpl for Checked {
     }
 }
 
-/// As many places as Postgres shows of most quotients, and no fewer than the operands have.
+/// No fewer places than the operands have.
 pub fn quotient_type(left: &DataType, right: &DataType) -> DataType {
     let scale = |of: &DataType| match of {
         DataType::Decimal128(_, scale) => *scale,

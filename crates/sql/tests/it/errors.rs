@@ -240,6 +240,7 @@ fn nothing_is_answered_but_what_was_asked() {
     for (query, wanted) in [
         ("SELECT 5 IN (SELECT 5)", "t"),
         ("SELECT 5 IN (SELECT 5 LIMIT 0)", "f"),
+        ("SELECT 5 IN (SELECT 5 FETCH FIRST 0 ROWS ONLY)", "f"),
         (
             "SELECT name FROM generate_series_log WHERE name = 'search_path'",
             "search_path",
@@ -252,12 +253,7 @@ fn nothing_is_answered_but_what_was_asked() {
         let found = rows(&backend, query).unwrap_or_else(|error| panic!("{query}: {error}"));
         assert_eq!(found, [[Some(wanted.to_owned())]], "{query}");
     }
-    for query in [
-        "SELECT 5 IN (SELECT 5 FETCH FIRST 0 ROWS ONLY)",
-        "SELECT 5 IN (SELECT 5 HAVING false)",
-    ] {
-        rows(&backend, query).expect_err("it is refused");
-    }
+    rows(&backend, "SELECT 5 IN (SELECT 5 HAVING false)").expect_err("it is refused");
 }
 
 #[test]

@@ -1,0 +1,482 @@
+//! Expressions as the engine's planner has to be told them to mean what Postgres does: the type of whole numbers, signs,
+//! intervals, `extract`, `AT TIME ZONE`, rows that are compared, `= ANY (SELECT …)`, `FETCH FIRST`.
+
+use datafusion_sql::sqlparser::ast::{
+    self, BinaryOperator, Expr, Ident, Query, SetExpr, VisitMut, VisitorMut,
+};
+
+use super::names::ident_name;
+use crate::{functions::zones::TIMEZONE, text::interval_of};
+
+/// See the module head.
+pub fn respell(statement: &mut ast::Statement) {
+    let flow = statement.visit(&mut Spelling);
+    debug_assert!(flow.is_continue());
+}
+
+struct Spelling;
+
+impl VisitorMut for Spelling {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> std::ops::ControlFlow<()> {
+        rotate(expression);
+        if let Expr::Function(call) = expression {
+            fold_name(&mut call.name);
+            plain_digits(call);
+            decimal_log(call);
+            padded(call);
+        }
+        if let Some(operation) = modulo(expression) {
+            *expression = operation;
+        }
+        at_time_zone(expression);
+        plain_interval(expression);
+        extraction(expression);
+        sign_first(expression);
+        rows_by_column(expression);
+        quantified(expression);
+        if let Expr::Function(ast::Function {
+            over: Some(ast::WindowType::WindowSpec(window)),
+            ..
+        }) = expression
+            && let Some(frame) = &mut window.window_frame
+        {
+            plain_bound(&mut frame.start_bound);
+            frame.end_bound.iter_mut().for_each(plain_bound);
+        }
+        // They are `integer` where they fit; the engine takes all of them for `bigint`.
+        if let Expr::Value(value) = expression
+            && let ast::Value::Number(digits, _) = &value.value
+            && digits.parse::<i32>().is_ok()
+        {
+            let number = Box::new(expression.clone());
+            *expression = Expr::Cast {
+                kind: ast::CastKind::DoubleColon,
+                expr: number,
+                data_type: ast::DataType::Int4(None),
+                array: false,
+                format: None,
+            };
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Where a number is a place or a count, it stays one.
+    fn post_visit_query(&mut self, query: &mut Query) -> std::ops::ControlFlow<()> {
+        if let Some(ast::OrderBy {
+            kind: ast::OrderByKind::Expressions(keys),
+            ..
+        }) = &mut query.order_by
+        {
+            keys.iter_mut().for_each(|key| plain_number(&mut key.expr));
+        }
+        if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+            limit.iter_mut().for_each(plain_number);
+            offset
+                .iter_mut()
+                .for_each(|offset| plain_number(&mut offset.value));
+        }
+        if let Some(fetch) = &mut query.fetch {
+            fetch.quantity.iter_mut().for_each(plain_number);
+        }
+        fetch_as_limit(query);
+        plain_places(&mut query.body);
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+/// The parser takes all that stands behind IS DISTINCT FROM as its right side, `AND` and `OR` too.
+fn rotate(expression: &mut Expr) {
+    let wrap = match expression {
+        Expr::IsDistinctFrom(..) => Expr::IsDistinctFrom,
+        Expr::IsNotDistinctFrom(..) => Expr::IsNotDistinctFrom,
+        _ => return,
+    };
+    let whole = std::mem::replace(expression, Expr::value(ast::Value::Null));
+    if let Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) = whole {
+        *expression = rotated(left, *right, wrap);
+    }
+}
+
+fn rotated(left: Box<Expr>, right: Expr, wrap: fn(Box<Expr>, Box<Expr>) -> Expr) -> Expr {
+    use ast::BinaryOperator::{And, Or};
+    match right {
+        Expr::BinaryOp {
+            left: first,
+            op: op @ (And | Or),
+            right: rest,
+        } => Expr::BinaryOp {
+            left: Box::new(rotated(left, *first, wrap)),
+            op,
+            right: rest,
+        },
+        other => wrap(left, Box::new(other)),
+    }
+}
+
+/// Text of an interval in words that the engine reads as Postgres does, and a sign before it in them.
+fn plain_interval(expression: &mut Expr) {
+    match expression {
+        Expr::Interval(interval) => {
+            reword(interval, 1);
+        }
+        Expr::UnaryOp {
+            op: ast::UnaryOperator::Minus,
+            expr,
+        } => {
+            if let Expr::Interval(interval) = expr.as_mut()
+                && reword(interval, -1)
+            {
+                *expression = std::mem::replace(expr.as_mut(), Expr::value(ast::Value::Null));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn reword(interval: &mut ast::Interval, sign: i64) -> bool {
+    if interval.leading_field.is_none()
+        && let Expr::Value(value) = interval.value.as_mut()
+        && let ast::Value::SingleQuotedString(text) = &mut value.value
+        && let Some(read) = interval_of(text)
+    {
+        let (months, days) = (i64::from(read.months) * sign, i64::from(read.days) * sign);
+        let us = read.nanoseconds / 1000 * sign;
+        *text = format!("{months} months {days} days {us} microseconds");
+        return true;
+    }
+    false
+}
+
+/// `extract(second FROM at)` as `date_part('second', at)`. The engine's planner takes a function of its own.
+fn extraction(expression: &mut Expr) {
+    let Expr::Extract { field, expr, .. } = expression else {
+        return;
+    };
+    let part = ast::Value::SingleQuotedString(field.to_string().to_lowercase());
+    let of = std::mem::replace(expr.as_mut(), Expr::value(ast::Value::Null));
+    let arguments = [Expr::value(part), of];
+    let arguments = arguments.map(|one| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(one)));
+    let name = ast::ObjectName::from(vec![Ident::new("date_part")]);
+    *expression = Expr::Function(called(name, arguments.into()));
+}
+
+/// `-2 ^ 2` as `(-2) ^ 2`: a sign binds closer than any operator.
+fn sign_first(expression: &mut Expr) {
+    let Expr::UnaryOp {
+        op: ast::UnaryOperator::Minus,
+        expr: whole,
+    } = expression
+    else {
+        return;
+    };
+    let mut first = whole.as_mut();
+    let mut is_power = false;
+    while let Expr::BinaryOp {
+        left,
+        op: ast::BinaryOperator::PGExp,
+        ..
+    } = first
+    {
+        (first, is_power) = (left.as_mut(), true);
+    }
+    if is_power {
+        let base = Box::new(std::mem::replace(first, Expr::value(ast::Value::Null)));
+        *first = Expr::UnaryOp {
+            op: ast::UnaryOperator::Minus,
+            expr: base,
+        };
+        *expression = std::mem::replace(whole.as_mut(), Expr::value(ast::Value::Null));
+    }
+}
+
+fn arguments_of(call: &mut ast::Function) -> Vec<&mut Expr> {
+    let ast::FunctionArguments::List(list) = &mut call.args else {
+        return Vec::new();
+    };
+    let plain = list.args.iter_mut().filter_map(|argument| match argument {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument)) => Some(argument),
+        _ => None,
+    });
+    plain.collect()
+}
+
+fn is_called(call: &ast::Function, names: &[&str]) -> bool {
+    let last = call.name.0.last().and_then(ast::ObjectNamePart::as_ident);
+    last.is_some_and(|last| names.contains(&ident_name(last).as_str()))
+}
+
+/// The type of `round(a, 2)` says how many digits there are, so that the number must stay one.
+fn plain_digits(call: &mut ast::Function) {
+    if is_called(call, &["round", "trunc"])
+        && let [_, digits] = arguments_of(call).as_mut_slice()
+    {
+        match digits {
+            Expr::UnaryOp { expr, .. } => plain_number(expr),
+            digits => plain_number(digits),
+        }
+    }
+}
+
+/// Base64 as Postgres writes it.
+fn padded(call: &mut ast::Function) {
+    if is_called(call, &["encode"])
+        && let [_, Expr::Value(format)] = arguments_of(call).as_mut_slice()
+        && let ast::Value::SingleQuotedString(format) = &mut format.value
+        && format.eq_ignore_ascii_case("base64")
+    {
+        "base64pad".clone_into(format);
+    }
+}
+
+/// `log(a)` is that to base 10, by the function that is exact for powers of it.
+fn decimal_log(call: &mut ast::Function) {
+    if is_called(call, &["log"]) && arguments_of(call).len() == 1 {
+        call.name = ast::ObjectName::from(vec![Ident::new("log10")]);
+    }
+}
+
+/// `at AT TIME ZONE zone` as `timezone(zone, at)`. The engine's own is a cast, which loses what the clocks show.
+fn at_time_zone(expression: &mut Expr) {
+    let whole = std::mem::replace(expression, Expr::value(ast::Value::Null));
+    *expression = match whole {
+        Expr::AtTimeZone {
+            timestamp,
+            time_zone,
+        } => {
+            let arguments = [time_zone, timestamp]
+                .map(|argument| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(*argument)));
+            let name = ast::ObjectName::from(vec![Ident::new(TIMEZONE)]);
+            Expr::Function(called(name, arguments.into()))
+        }
+        other => other,
+    };
+}
+
+/// `mod(a, b)` as `a % b`.
+fn modulo(expression: &Expr) -> Option<Expr> {
+    let Expr::Function(call) = expression else {
+        return None;
+    };
+    let name = call.name.0.last()?.as_ident()?;
+    let ast::FunctionArguments::List(list) = &call.args else {
+        return None;
+    };
+    let [
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(left)),
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(right)),
+    ] = list.args.as_slice()
+    else {
+        return None;
+    };
+    name.value.eq_ignore_ascii_case("mod").then(|| {
+        let nested = |side: &Expr| Box::new(Expr::Nested(Box::new(side.clone())));
+        Expr::Nested(Box::new(Expr::BinaryOp {
+            left: nested(left),
+            op: ast::BinaryOperator::Modulo,
+            right: nested(right),
+        }))
+    })
+}
+
+/// The engine folds the names of functions only where they stand without a schema.
+fn fold_name(name: &mut ast::ObjectName) {
+    for part in &mut name.0 {
+        if let ast::ObjectNamePart::Identifier(ident) = part
+            && ident.quote_style.is_none()
+        {
+            ident.value = ident.value.to_lowercase();
+        }
+    }
+}
+
+fn plain_places(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            if let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by {
+                groups.iter_mut().for_each(plain_number);
+            }
+            if let Some(ast::Distinct::On(keys)) = &mut select.distinct {
+                keys.iter_mut().for_each(plain_number);
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            plain_places(left);
+            plain_places(right);
+        }
+        _ => {}
+    }
+}
+
+fn plain_bound(bound: &mut ast::WindowFrameBound) {
+    if let ast::WindowFrameBound::Preceding(Some(far))
+    | ast::WindowFrameBound::Following(Some(far)) = bound
+    {
+        plain_number(far);
+    }
+}
+
+fn plain_number(expression: &mut Expr) {
+    let inner = match expression {
+        Expr::Cast { expr, .. } if matches!(expr.as_ref(), Expr::Value(_)) => expr.as_ref().clone(),
+        Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
+            sets.iter_mut().flatten().for_each(plain_number);
+            return;
+        }
+        _ => return,
+    };
+    if matches!(&inner, Expr::Value(value) if matches!(value.value, ast::Value::Number(..))) {
+        *expression = inner;
+    }
+}
+
+/// `(a, b) < (1, 2)` and `(a, b) IN ((1, 2), (3, 4))`, column by column.
+fn rows_by_column(expression: &mut Expr) {
+    let compared = match expression {
+        Expr::BinaryOp { left, op, right } => match (left.as_ref(), right.as_ref()) {
+            (Expr::Tuple(left), Expr::Tuple(right)) => compared(left, op, right),
+            _ => None,
+        },
+        Expr::InList {
+            expr,
+            list,
+            negated,
+        } => {
+            let Expr::Tuple(row) = expr.as_ref() else {
+                return;
+            };
+            let each = list.iter().map(|one| match one {
+                Expr::Tuple(one) => compared(row, &BinaryOperator::Eq, one),
+                _ => None,
+            });
+            let each = each.collect::<Option<Vec<_>>>();
+            let any = each.and_then(|each| joined(each, &BinaryOperator::Or));
+            any.map(|any| match negated {
+                true => Expr::UnaryOp {
+                    op: ast::UnaryOperator::Not,
+                    expr: Box::new(any),
+                },
+                false => any,
+            })
+        }
+        _ => None,
+    };
+    if let Some(compared) = compared {
+        *expression = compared;
+    }
+}
+
+fn compared(left: &[Expr], by: &BinaryOperator, right: &[Expr]) -> Option<Expr> {
+    if left.len() != right.len() {
+        return None;
+    }
+    let each = |by: &BinaryOperator| {
+        let by = by.clone();
+        let pairs = left.iter().zip(right);
+        pairs.map(move |(left, right)| binary(left.clone(), by.clone(), right.clone()))
+    };
+    let strict = match by {
+        BinaryOperator::Eq => return joined(each(by).collect(), &BinaryOperator::And),
+        BinaryOperator::NotEq => return joined(each(by).collect(), &BinaryOperator::Or),
+        BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
+        BinaryOperator::Gt | BinaryOperator::GtEq => BinaryOperator::Gt,
+        _ => return None,
+    };
+    let first = each(&strict).zip(each(&BinaryOperator::Eq)).rev().skip(1);
+    let last = each(by).last()?;
+    // The first pair that differs decides.
+    Some(first.fold(last, |rest, (strict, equal)| {
+        let rest = binary(equal, BinaryOperator::And, rest);
+        binary(strict, BinaryOperator::Or, rest)
+    }))
+}
+
+/// Halves of halves: a long list must not become a deep expression.
+fn joined(mut parts: Vec<Expr>, by: &BinaryOperator) -> Option<Expr> {
+    while parts.len() > 1 {
+        let mut rest = parts.into_iter();
+        parts = Vec::new();
+        while let Some(first) = rest.next() {
+            parts.push(match rest.next() {
+                Some(second) => binary(first, by.clone(), second),
+                None => first,
+            });
+        }
+    }
+    parts.pop()
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::Nested(Box::new(Expr::BinaryOp {
+        left: Box::new(left),
+        op,
+        right: Box::new(right),
+    }))
+}
+
+/// `a = ANY (SELECT …)` is IN, and `a <> ALL (SELECT …)` is NOT IN.
+fn quantified(expression: &mut Expr) {
+    let (left, right, negated) = match expression {
+        Expr::AnyOp {
+            left,
+            compare_op: BinaryOperator::Eq,
+            right,
+            ..
+        } => (left, right, false),
+        Expr::AllOp {
+            left,
+            compare_op: BinaryOperator::NotEq,
+            right,
+        } => (left, right, true),
+        _ => return,
+    };
+    if let Expr::Subquery(subquery) = right.as_ref() {
+        *expression = Expr::InSubquery {
+            expr: left.clone(),
+            subquery: subquery.clone(),
+            negated,
+        };
+    }
+}
+
+/// `FETCH FIRST 3 ROWS ONLY` is LIMIT 3.
+fn fetch_as_limit(query: &mut Query) {
+    let is_plain = |fetch: &ast::Fetch| !fetch.with_ties && !fetch.percent;
+    if !query.fetch.as_ref().is_some_and(is_plain) {
+        return;
+    }
+    let clause = query
+        .limit_clause
+        .get_or_insert(ast::LimitClause::LimitOffset {
+            limit: None,
+            offset: None,
+            limit_by: Vec::new(),
+        });
+    if let ast::LimitClause::LimitOffset {
+        limit: limit @ None,
+        ..
+    } = clause
+        && let Some(fetch) = query.fetch.take()
+    {
+        let one = || Expr::value(ast::Value::Number("1".to_owned(), false));
+        *limit = Some(fetch.quantity.unwrap_or_else(one));
+    }
+}
+
+pub fn called(name: ast::ObjectName, arguments: Vec<ast::FunctionArg>) -> ast::Function {
+    ast::Function {
+        name,
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    }
+}
