@@ -384,7 +384,7 @@ fn compared(left: &[Expr], by: &BinaryOperator, right: &[Expr]) -> Option<Expr> 
         _ => return None,
     };
     let first = each(&strict).zip(each(&BinaryOperator::Eq)).rev().skip(1);
-    let last = each(by).last()?;
+    let last = each(by).next_back()?;
     // The first pair that differs decides.
     Some(first.fold(last, |rest, (strict, equal)| {
         let rest = binary(equal, BinaryOperator::And, rest);
