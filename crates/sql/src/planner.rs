@@ -5,6 +5,7 @@
 //! makes a `streams::Plan` of it.
 
 mod as_of;
+mod beside;
 mod change;
 mod context;
 mod correlated;

@@ -21,6 +21,8 @@ use crate::{
 
 /// Whole digits of any bigint.
 const BIGINT_DIGITS: u8 = 19;
+/// Behind or before the point; no number has as many.
+const PLACES_MAX: i64 = 400;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Mode {
@@ -166,8 +168,8 @@ impl Rounding {
     /// `value / 10^scale` rounded to so many places, as a multiple of `10^-kept`; none if it is too large.
     fn numeric(&self, value: i128, scale: i64, places: i64, kept: i64) -> Option<i128> {
         let power = |exponent: i64| 10_i128.checked_pow(u32::try_from(exponent).ok()?);
-        // Never more places than are kept or were there.
-        let places = places.min(kept.max(scale));
+        // Never more places than are kept or were there, nor so few that not even their number says anything.
+        let places = places.clamp(-PLACES_MAX, kept.max(scale));
         let dropped = scale - places;
         let (rounded, now) = match dropped {
             ..=0 => (value, scale),
@@ -200,14 +202,20 @@ impl Rounding {
             return Arc::new(rounded);
         };
         let rows = values.iter().zip(places).map(|(value, places)| {
-            let factor = 10_f64.powi(i32::try_from(places?).unwrap_or(i32::MAX));
-            let scaled = value? * factor;
+            let (value, places) = (value?, places?.clamp(-PLACES_MAX, PLACES_MAX));
+            let factor = 10_f64.powi(places as i32);
+            let scaled = value * factor;
             // Half of a place goes away from zero.
             let whole = match self.mode {
                 Mode::Round => scaled.round(),
                 _ => scaled.trunc(),
             };
-            Some(whole / factor)
+            match scaled.is_finite() && factor > 0.0 {
+                true => Some(whole / factor),
+                // So many places change nothing, so few leave nothing.
+                false if places > 0 || !value.is_finite() => Some(value),
+                false => Some(0.0),
+            }
         });
         Arc::new(rows.collect::<Float64Array>())
     }

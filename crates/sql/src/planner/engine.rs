@@ -36,7 +36,9 @@ use datafusion_sql::{
     sqlparser::ast,
 };
 
-use super::{context::Context, correlated, filters::PushDown, names, semantics, unknown_parameter};
+use super::{
+    beside, context::Context, correlated, filters::PushDown, names, semantics, unknown_parameter,
+};
 use crate::{backend::SqlError, catalog::Catalog};
 
 pub(super) static OPTIONS: LazyLock<Arc<ConfigOptions>> = LazyLock::new(|| {
@@ -90,6 +92,7 @@ pub fn planned_statement(
 
 /// From a plan as the engine's planner makes it.
 pub fn analyze(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    let logical = beside::unnested(logical)?;
     let logical = semantics::before_types(logical)?;
     let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(ResolveGroupingFunction::new()),

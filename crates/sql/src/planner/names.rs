@@ -74,6 +74,7 @@ impl VisitorMut for Namer {
         if let Some(series) = series_in_from(factor) {
             *factor = series;
         }
+        list_in_from(factor);
         std::ops::ControlFlow::Continue(())
     }
 }
@@ -107,6 +108,46 @@ fn unnested(call: ast::Function) -> Expr {
 fn is_series(name: &ast::ObjectName) -> bool {
     let last = name.0.last().and_then(ast::ObjectNamePart::as_ident);
     last.is_some_and(|last| ident_name(last) == SERIES)
+}
+
+/// `LATERAL unnest(t.list)` needs no LATERAL, and the elements of `unnest(t.list) AS item` are called `item`.
+fn list_in_from(factor: &mut ast::TableFactor) {
+    if let ast::TableFactor::Function {
+        name,
+        args,
+        with_ordinality: false,
+        alias,
+        ..
+    } = factor
+        && name.to_string().eq_ignore_ascii_case("unnest")
+    {
+        let lists = args.iter().map(|argument| match argument {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(list)) => Some(list.clone()),
+            _ => None,
+        });
+        if let Some(array_exprs) = lists.collect::<Option<Vec<_>>>() {
+            *factor = ast::TableFactor::UNNEST {
+                alias: alias.take(),
+                array_exprs,
+                with_offset: false,
+                with_offset_alias: None,
+                with_ordinality: false,
+            };
+        }
+    }
+    if let ast::TableFactor::UNNEST {
+        alias: Some(alias),
+        array_exprs,
+        ..
+    } = factor
+        && alias.columns.is_empty()
+        && array_exprs.len() == 1
+    {
+        alias.columns.push(ast::TableAliasColumnDef {
+            name: alias.name.clone(),
+            data_type: None,
+        });
+    }
 }
 
 /// `generate_series(1, 10) AS g` in FROM as a query with one column.
