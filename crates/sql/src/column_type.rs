@@ -243,14 +243,10 @@ pub fn field_of_oid(oid: u32) -> Option<Field> {
 /// its end.
 #[must_use]
 pub fn shown_decimal(field: &Field, mut value: i128, mut scale: i8) -> (i128, i8) {
-    // More places than a quotient has are those of a product.
-    let is_plain = match field.data_type() {
-        DataType::Decimal128(NUMERIC_PRECISION, places) => {
-            *places == NUMERIC_SCALE || *places > QUOTIENT_SCALE
-        }
-        _ => false,
-    };
-    let is_plain = is_plain && !field.metadata().contains_key(TYPMOD_KEY);
+    let is_plain = matches!(
+        field.data_type(),
+        DataType::Decimal128(NUMERIC_PRECISION, NUMERIC_SCALE)
+    ) && !field.metadata().contains_key(TYPMOD_KEY);
     while is_plain && scale > 0 && value % 10 == 0 {
         value /= 10;
         scale -= 1;

@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use interval::interval as interval_of;
-pub use read::{column, fitted, is_read, read};
+pub use read::{column, fits, is_read, read};
 
 /// Lists within lists that are written.
 const DEPTH_MAX: usize = 64;

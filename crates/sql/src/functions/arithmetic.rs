@@ -70,6 +70,9 @@ impl ScalarUDFImpl for Checked {
             ([DataType::Decimal128(..), DataType::Decimal128(..)], Operator::Divide) => {
                 Ok(quotient_type(&types[0], &types[1]))
             }
+            ([left, right], Operator::Multiply) if is_long_product(left, right) => {
+                Ok(quotient_type(left, right))
+            }
             _ => BinaryTypeCoercer::new(&types[0], &self.operator, &types[1]).get_result_type(),
         }
     }
@@ -93,6 +96,11 @@ impl ScalarUDFImpl for Checked {
         if let (Operator::Divide, DataType::Decimal128(..)) = (self.operator, answer) {
             return on_arrays(&args, |arrays| quotients(&arrays[0], &arrays[1], answer));
         }
+        if self.operator == Operator::Multiply
+            && is_long_product(&left.data_type(), &right.data_type())
+        {
+            return on_arrays(&args, |arrays| products(&arrays[0], &arrays[1], answer));
+        }
         let done = apply(left, right, kernel).map_err(|error| match error {
             ArrowError::ArithmeticOverflow(_) => Self::out_of_range(answer),
             other => other.into(),
@@ -114,6 +122,58 @@ pub fn quotient_type(left: &DataType, right: &DataType) -> DataType {
     };
     let scale = scale(left).max(scale(right)).max(QUOTIENT_SCALE);
     DataType::Decimal128(NUMERIC_PRECISION, scale)
+}
+
+fn scale_of(data_type: &DataType) -> Option<i8> {
+    match data_type {
+        DataType::Decimal128(_, scale) => Some(*scale),
+        _ => None,
+    }
+}
+
+/// Whether a product would have more places than a quotient: it is rounded to as many, or few digits were left before them.
+pub fn is_long_product(left: &DataType, right: &DataType) -> bool {
+    match (scale_of(left), scale_of(right)) {
+        (Some(left), Some(right)) => i16::from(left) + i16::from(right) > QUOTIENT_SCALE.into(),
+        _ => false,
+    }
+}
+
+/// Of numerics with many places, the last digit rounded.
+fn products(left: &ArrayRef, right: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataFusionError> {
+    let scales = (scale_of(left.data_type()), scale_of(right.data_type()));
+    let ((Some(left_scale), Some(right_scale)), DataType::Decimal128(precision, scale)) =
+        (scales, to)
+    else {
+        return Err(DataFusionError::Internal(
+            "a product of numerics".to_owned(),
+        ));
+    };
+    let dropped = i16::from(left_scale) + i16::from(right_scale) - i16::from(*scale);
+    let unit = i256::from_i128(10).checked_pow(u32::try_from(dropped).unwrap_or(0));
+    let room = 10_i128.pow(u32::from(*precision)).unsigned_abs();
+    let pairs = left
+        .as_primitive::<Decimal128Type>()
+        .iter()
+        .zip(right.as_primitive::<Decimal128Type>());
+    let product = |left: i128, right: i128| {
+        // No product of two numbers of 38 digits has more than 76.
+        let whole = i256::from_i128(left).checked_mul(i256::from_i128(right))?;
+        let (kept, rest) = (whole.checked_div(unit?)?, whole.checked_rem(unit?)?);
+        let is_up = rest.wrapping_abs() >= unit?.wrapping_sub(rest.wrapping_abs());
+        let step = i256::from_i128(left.signum() * right.signum());
+        let kept = if is_up { kept.checked_add(step)? } else { kept };
+        kept.to_i128()
+    };
+    let rows = pairs.map(|(left, right)| match (left, right) {
+        (Some(left), Some(right)) => {
+            let found = product(left, right).filter(|found| found.unsigned_abs() < room);
+            found.map(Some).ok_or_else(|| Checked::out_of_range(to))
+        }
+        _ => Ok(None),
+    });
+    let rows = rows.collect::<Result<Decimal128Array, _>>()?;
+    Ok(Arc::new(rows.with_data_type(to.clone())))
 }
 
 /// Of numerics, the last digit rounded.

@@ -22,7 +22,7 @@ use datafusion_expr::{
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
 use super::{
-    arithmetic::Checked,
+    arithmetic::{Checked, is_long_product},
     bounded::column_holds,
     define::{Function, as_inner},
     spans::{LONGER, SHORTER},
@@ -102,7 +102,7 @@ fn shifted(dates: &ArrayRef, days: &ArrayRef, kernel: Kernel) -> Result<ArrayRef
     Ok(cast(&kernel(&whole, days)?, &DataType::Date32)?)
 }
 
-/// Numerics are divided here, before anything asks for the type of the quotient; an interval is made longer or shorter.
+/// Numerics are divided here, before anything asks for the type of the quotient, and so are long products made; an interval is made longer or shorter.
 fn scaled(
     binary: RawBinaryExpr,
     left: &DataType,
@@ -129,19 +129,24 @@ fn scaled(
         DataType::Int64 => Some(DataType::Decimal128(19, 0)),
         _ => None,
     };
-    let is_numeric = |of: &DataType| matches!(of, DataType::Decimal128(..));
-    let (Some(left), Some(right), true) = (
-        numeric(left),
-        numeric(right),
-        is_division && (is_numeric(left) || is_numeric(right)),
-    ) else {
+    let is_numeric = [left, right]
+        .iter()
+        .any(|of| matches!(of, DataType::Decimal128(..)));
+    let (Some(left), Some(right), true) = (numeric(left), numeric(right), is_numeric) else {
         return Ok(PlannerResult::Original(binary));
     };
+    if !is_division && !is_long_product(&left, &right) {
+        return Ok(PlannerResult::Original(binary));
+    }
     let sides = vec![
         binary.left.cast_to(&left, schema)?,
         binary.right.cast_to(&right, schema)?,
     ];
-    let function = Checked::function(Operator::Divide);
+    let operator = match is_division {
+        true => Operator::Divide,
+        false => Operator::Multiply,
+    };
+    let function = Checked::function(operator);
     Ok(PlannerResult::Planned(Expr::ScalarFunction(
         ScalarFunction::new_udf(function, sides),
     )))

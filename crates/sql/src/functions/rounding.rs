@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array},
+    compute::cast,
     datatypes::{DataType, Decimal128Type, Field, FieldRef, Int64Type},
 };
 use datafusion_common::{DataFusionError, ScalarValue, plan_err};
@@ -73,6 +74,7 @@ impl ScalarUDFImpl for Rounding {
             [of, places] if has_places && (places.is_integer() || places.is_null()) => {
                 (of, Some(DataType::Int64))
             }
+            [of, places] if has_places && places.is_string() => (of, Some(DataType::Utf8)),
             _ => return plan_err!("{} takes other arguments", self.name),
         };
         let of = match of {
@@ -88,7 +90,8 @@ impl ScalarUDFImpl for Rounding {
         Ok(types[0].clone())
     }
 
-    /// Digits that are no constant leave as many as there are.
+    /// Digits that are written as a number, which the planner is told as text, are those of the type; any others leave as many as
+    /// there are.
     fn return_field_from_args(
         &self,
         arguments: ReturnFieldArgs<'_>,
@@ -96,7 +99,7 @@ impl ScalarUDFImpl for Rounding {
         let of = arguments.arg_fields[0].data_type();
         let places = match arguments.scalar_arguments {
             [_] => Some(0),
-            [_, Some(ScalarValue::Int64(places))] => *places,
+            [_, Some(ScalarValue::Utf8(Some(places)))] => places.parse().ok(),
             _ => None,
         };
         let data_type = match of {
@@ -116,8 +119,10 @@ impl ScalarUDFImpl for Rounding {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         let to = args.return_field.data_type();
         on_arrays(&args, |arrays| {
-            let places = arrays
-                .get(1)
+            let places = arrays.get(1).map(|places| cast(places, &DataType::Int64));
+            let places = places.transpose()?;
+            let places = places
+                .as_ref()
                 .map(|places| places.as_primitive::<Int64Type>());
             match arrays[0].data_type() {
                 DataType::Decimal128(_, scale) => self.numerics(&arrays[0], *scale, places, to),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, IntervalMonthDayNanoArray},
+    array::{Array, ArrayRef, AsArray, IntervalMonthDayNanoArray},
     datatypes::{
         DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
     },
@@ -38,7 +38,8 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
             |_| Ok(INTERVAL),
             |arrays, _| {
                 let divisors = arrays[1].as_primitive::<Float64Type>();
-                if divisors.iter().flatten().any(|divisor| divisor == 0.0) {
+                let is_zero = |row| divisors.is_valid(row) && divisors.value(row) == 0.0;
+                if (0..divisors.len()).any(|row| is_zero(row) && arrays[0].is_valid(row)) {
                     return Err(raise(sqlstate::DIVISION_BY_ZERO, "division by zero"));
                 }
                 each(arrays, |part, divisor| part / divisor)

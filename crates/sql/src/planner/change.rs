@@ -5,7 +5,7 @@ mod joined;
 use std::{ops::ControlFlow, sync::Arc};
 
 use arrow::{
-    array::{Array, RecordBatch, RecordBatchOptions},
+    array::{Array, RecordBatch},
     datatypes::{FieldRef, SchemaRef},
 };
 use datafusion_common::{Column, TableReference};
@@ -44,9 +44,8 @@ pub struct PlannedChange {
 pub use joined::{EXCLUDED, PlannedConflict};
 
 impl PlannedChange {
-    /// As the table keeps them. Fails when a row lacks a value that its table wants, or one does not fit its column.
-    pub fn checked(&self, added: &RecordBatch) -> Result<RecordBatch, SqlError> {
-        let mut columns = Vec::with_capacity(added.num_columns());
+    /// Fails when a row lacks a value that its table wants, or one does not fit its column.
+    pub fn check(&self, added: &RecordBatch) -> Result<(), SqlError> {
         for (field, column) in self.schema.fields().iter().zip(added.columns()) {
             if field.metadata().contains_key(NOT_NULL_KEY) && column.logical_null_count() > 0 {
                 return Err(SqlError::new(
@@ -58,14 +57,9 @@ impl PlannedChange {
                     ),
                 ));
             }
-            columns.push(text::fitted(field, column)?);
+            text::fits(field, column)?;
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(added.num_rows()));
-        Ok(RecordBatch::try_new_with_options(
-            added.schema(),
-            columns,
-            &options,
-        )?)
+        Ok(())
     }
 }
 

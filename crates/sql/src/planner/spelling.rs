@@ -8,6 +8,9 @@ use datafusion_sql::sqlparser::ast::{
 use super::names::ident_name;
 use crate::{functions::zones::TIMEZONE, text::interval_of};
 
+/// Columns of a row that is compared with another.
+const COMPARED_MAX: usize = 64;
+
 /// See the module head.
 pub fn respell(statement: &mut ast::Statement) {
     let flow = statement.visit(&mut Spelling);
@@ -154,7 +157,8 @@ fn extraction(expression: &mut Expr) {
     let Expr::Extract { field, expr, .. } = expression else {
         return;
     };
-    let part = ast::Value::SingleQuotedString(field.to_string().to_lowercase());
+    let part = field.to_string().trim_matches('\'').to_lowercase();
+    let part = ast::Value::SingleQuotedString(part);
     let of = std::mem::replace(expr.as_mut(), Expr::value(ast::Value::Null));
     let arguments = [Expr::value(part), of];
     let arguments = arguments.map(|one| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(one)));
@@ -207,15 +211,31 @@ fn is_called(call: &ast::Function, names: &[&str]) -> bool {
     last.is_some_and(|last| names.contains(&ident_name(last).as_str()))
 }
 
-/// The type of `round(a, 2)` says how many digits there are, so that the number must stay one.
+fn written_number(expression: &Expr) -> Option<String> {
+    match expression {
+        Expr::UnaryOp {
+            op: ast::UnaryOperator::Minus,
+            expr,
+        } => Some(format!("-{}", written_number(expr)?)),
+        Expr::Nested(inner) => written_number(inner),
+        // As a whole number has become.
+        Expr::Cast { expr, .. } if matches!(expr.as_ref(), Expr::Value(_)) => written_number(expr),
+        Expr::Value(value) => match &value.value {
+            ast::Value::Number(number, _) => Some(number.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The type of `round(a, 2)` says how many digits there are. The number is written as text, which nothing becomes that is
+/// computed: the type must be known from the start.
 fn plain_digits(call: &mut ast::Function) {
     if is_called(call, &["round", "trunc"])
         && let [_, digits] = arguments_of(call).as_mut_slice()
+        && let Some(text) = written_number(digits)
     {
-        match digits {
-            Expr::UnaryOp { expr, .. } => plain_number(expr),
-            digits => plain_number(digits),
-        }
+        **digits = Expr::value(ast::Value::SingleQuotedString(text));
     }
 }
 
@@ -367,8 +387,21 @@ fn rows_by_column(expression: &mut Expr) {
     }
 }
 
+/// Whether copies of it are small: what a row is compared with is written several times.
+fn is_plain(element: &Expr) -> bool {
+    match element {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => true,
+        Expr::Cast { expr, .. } | Expr::UnaryOp { expr, .. } => match expr.as_ref() {
+            Expr::Cast { expr, .. } => matches!(expr.as_ref(), Expr::Value(_)),
+            inner => matches!(inner, Expr::Value(_)),
+        },
+        _ => false,
+    }
+}
+
 fn compared(left: &[Expr], by: &BinaryOperator, right: &[Expr]) -> Option<Expr> {
-    if left.len() != right.len() {
+    let is_plain = left.iter().chain(right).all(is_plain);
+    if left.len() != right.len() || left.len() > COMPARED_MAX || !is_plain {
         return None;
     }
     let each = |by: &BinaryOperator| {

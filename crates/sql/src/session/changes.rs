@@ -132,7 +132,7 @@ impl Session {
         values: &[ScalarValue],
     ) -> Result<(Touched, Option<u64>), SqlError> {
         let (removed, added, epoch) = self.rows_of(change, values).await?;
-        let added = checked(change, &added)?;
+        added.iter().try_for_each(|rows| change.check(rows))?;
         // What comes by INSERT is right whatever the table holds.
         let (as_of, count) = match statement.kind {
             StatementKind::Insert(_) => (None, count(&added)),
@@ -155,7 +155,7 @@ impl Session {
         values: &[ScalarValue],
     ) -> Result<(Touched, Option<u64>), SqlError> {
         let (_, proposed, _) = self.rows_of(change, values).await?;
-        let proposed = checked(change, &proposed)?;
+        proposed.iter().try_for_each(|rows| change.check(rows))?;
         let first_only = conflict.updated.is_none();
         let proposed = one_per_key(proposed, &conflict.key, first_only)?;
         let (found, epoch) = self.rows_by_key(change, conflict, &proposed).await?;
@@ -176,7 +176,7 @@ impl Session {
         let mut added = answers.next().unwrap_or_default();
         let removed = answers.next().unwrap_or_default();
         added.extend(answers.flatten());
-        let added = checked(change, &added)?;
+        added.iter().try_for_each(|rows| change.check(rows))?;
         let touched = Touched {
             count: count(&added),
             removed,
@@ -300,10 +300,6 @@ fn columns(planned: &Planned) -> SchemaRef {
 /// By oid.
 fn postgres_type_of(value: &ScalarValue) -> u32 {
     postgres_type(&Field::new("", value.data_type(), true)).oid
-}
-
-fn checked(change: &PlannedChange, added: &[RecordBatch]) -> Result<Vec<RecordBatch>, SqlError> {
-    added.iter().map(|rows| change.checked(rows)).collect()
 }
 
 fn count(batches: &[RecordBatch]) -> u64 {

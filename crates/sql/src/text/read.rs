@@ -69,7 +69,10 @@ pub fn read(oid: u32, text: &str) -> Result<ScalarValue, SqlError> {
         "timestamptz" => instant(text)
             .map(|value| ScalarValue::TimestampMicrosecond(Some(value), Some(UTC.into()))),
         "interval" => span(text).map(|value| ScalarValue::IntervalMonthDayNano(Some(value))),
-        _ => return Ok(ScalarValue::Utf8(Some(written(&of, text)?))),
+        _ => {
+            written(&of, text)?;
+            Ok(ScalarValue::Utf8(Some(text.to_owned())))
+        }
     };
     value.map_err(|wrong| refusal(&of, text, &wrong))
 }
@@ -126,70 +129,50 @@ pub fn column(texts: &StringArray, to: &DataType, is_lenient: bool) -> Result<Ar
     })
 }
 
-/// A column of text as its type wants it: `uuid` in small letters, `json` that is some, none longer than `varchar(n)` says.
-/// Others as they are.
-pub fn fitted(field: &Field, column: &ArrayRef) -> Result<ArrayRef, SqlError> {
+/// Fails when a text is no `uuid` or `json` where its column is of that type, or longer than `varchar(n)` says.
+pub fn fits(field: &Field, column: &ArrayRef) -> Result<(), SqlError> {
     let DataType::Utf8 = field.data_type() else {
-        return Ok(column.clone());
+        return Ok(());
     };
     let of = postgres_type(field);
-    let values = column.as_string::<i32>().iter();
+    let mut values = column.as_string::<i32>().iter().flatten();
     match of.name {
-        "uuid" => {
-            let read = values.map(|value| value.map(|text| written(&of, text)).transpose());
-            let read = read.collect::<Result<StringArray, _>>()?;
-            return Ok(Arc::new(read));
-        }
-        "json" | "jsonb" => values
-            .flatten()
-            .try_for_each(|text| written(&of, text).map(drop))?,
+        "uuid" | "json" | "jsonb" => values.try_for_each(|text| written(&of, text)),
         // Blanks beyond count as none, and room is told with four bytes of a head.
         "varchar" | "bpchar" if of.modifier >= 4 => {
             let room = of.modifier.unsigned_abs() as usize - 4;
             let is_longer = |text: &str| {
                 text.len() > room && text.trim_end_matches(' ').chars().nth(room).is_some()
             };
-            if values.flatten().any(is_longer) {
-                let message = format!("value too long for type {}({room})", of.long_name);
-                return Err(SqlError::new(sqlstate::STRING_TOO_LONG, message));
+            if !values.any(is_longer) {
+                return Ok(());
             }
+            let message = format!("value too long for type {}({room})", of.long_name);
+            Err(SqlError::new(sqlstate::STRING_TOO_LONG, message))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    Ok(column.clone())
 }
 
-/// A text of a type that is kept as text.
-fn written(of: &PostgresType, text: &str) -> Result<String, SqlError> {
-    let written = match of.name {
-        "uuid" => uuid(text),
-        "json" | "jsonb" if serde_json::from_str::<serde_json::Value>(text).is_err() => None,
-        _ => Some(text.to_owned()),
+/// Of a type that is kept as text: it stays as it is written.
+fn written(of: &PostgresType, text: &str) -> Result<(), SqlError> {
+    let is_one = match of.name {
+        "uuid" => is_uuid(text),
+        "json" | "jsonb" => serde_json::from_str::<serde_json::Value>(text).is_ok(),
+        _ => true,
     };
-    written.ok_or_else(|| refusal(of, text, &Wrong::Syntax))
+    match is_one {
+        true => Ok(()),
+        false => Err(refusal(of, text, &Wrong::Syntax)),
+    }
 }
 
-/// In small letters, and with a hyphen behind the 8th, 12th, 16th and 20th digit.
-fn uuid(text: &str) -> Option<String> {
-    let inner = text
-        .strip_prefix('{')
-        .map_or(Some(text), |rest| rest.strip_suffix('}'))?;
-    let mut digits = inner.as_bytes();
-    let mut out = String::with_capacity(36);
-    for at in 0..32 {
-        if at % 4 == 0 && at > 0 {
-            digits = digits.strip_prefix(b"-").unwrap_or(digits);
-        }
-        if matches!(at, 8 | 12 | 16 | 20) {
-            out.push('-');
-        }
-        let (digit, rest) = digits
-            .split_first()
-            .filter(|(digit, _)| digit.is_ascii_hexdigit())?;
-        out.push(digit.to_ascii_lowercase().into());
-        digits = rest;
-    }
-    digits.is_empty().then_some(out)
+/// With hyphens behind the 8th, 12th, 16th and 20th digit, or none.
+fn is_uuid(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
+    let hyphens = text.match_indices('-').map(|(at, _)| at);
+    let is_plain = text.len() == 32;
+    digits == 32 && (is_plain || text.len() == 36 && hyphens.eq([8, 13, 18, 23]))
 }
 
 /// A column that is read.

@@ -156,36 +156,29 @@ fn texts_fit_their_columns() {
     };
     let fit = |sql_type: &str, text: &str| {
         let column: ArrayRef = Arc::new(StringArray::from(vec![Some(text), None]));
-        let fitted = fitted(&field(sql_type), &column).map_err(|error| error.message)?;
-        assert!(fitted.is_null(1));
-        Ok::<_, String>(default_of(&fitted)[0].clone())
+        fits(&field(sql_type), &column).map_err(|error| error.message)
     };
     let small = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
-    for text in [
-        small,
-        "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
-        "{a0eebc999c0b4ef8bb6d6bb9bd380a11}",
-        "a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11",
-    ] {
-        assert_eq!(fit("UUID", text).as_deref(), Ok(small));
+    for text in [small, &small.to_uppercase(), &small.replace('-', "")] {
+        assert_eq!(fit("UUID", text), Ok(()));
     }
-    for text in [
+    let wrong = [
         "",
         "a0eebc99",
-        "{",
-        "a0-eebc999c0b4ef8bb6d6bb9bd380a1",
+        "a0eebc999-c0b-4ef8-bb6d-6bb9bd380a11",
         &small.replace('a', "g"),
-    ] {
+    ];
+    for text in wrong {
         let wanted = format!("invalid input syntax for type uuid: \"{text}\"");
         assert_eq!(fit("UUID", text), Err(wanted));
     }
-    assert_eq!(fit("JSONB", " [1] ").as_deref(), Ok(" [1] "));
+    assert_eq!(fit("JSONB", " [1] "), Ok(()));
     let wanted = "invalid input syntax for type jsonb: \"{bad\"";
     assert_eq!(fit("JSONB", "{bad"), Err(wanted.to_owned()));
-    assert_eq!(fit("VARCHAR(3)", "äöü  ").as_deref(), Ok("äöü  "));
+    assert_eq!(fit("VARCHAR(3)", "äöü  "), Ok(()));
     let wanted = "value too long for type character varying(3)";
     assert_eq!(fit("VARCHAR(3)", "äöü  x"), Err(wanted.to_owned()));
-    assert_eq!(fit("VARCHAR", "äöü  x").as_deref(), Ok("äöü  x"));
+    assert_eq!(fit("VARCHAR", "äöü  x"), Ok(()));
 }
 
 /// As PostgreSQL 15 reads them.

@@ -127,7 +127,9 @@ impl Database {
                 let change = with_stack(|| plan_change(catalog, &statement.kind, &[]))?;
                 let removed = self.ask_all(change.removed.as_ref())?;
                 let added = self.ask_all(change.added.as_ref())?;
-                let added = added.map(|added| change.checked(&added)).transpose()?;
+                if let Some(added) = &added {
+                    change.check(added)?;
+                }
                 self.change(&change.table, removed, added)?;
                 Ok(Answer::Done)
             }

@@ -70,10 +70,10 @@ fn magnitude(whole: &[u8], fraction: &[u8], kept: i64, rest: Rest) -> Result<i12
         } else if rest == Rest::Refuse && digit != 0 {
             return Err(Reason::Fraction);
         } else if at == kept && digit >= 5 {
-            value += 1;
+            value = value.checked_add(1).ok_or(too_large)?;
         }
     }
-    let missing = kept - (whole.len() + fraction.len()) as i64;
+    let missing = kept.saturating_sub((whole.len() + fraction.len()) as i64);
     if missing <= 0 || value == 0 {
         return Ok(value);
     }

@@ -77,7 +77,12 @@ fn read<T>(
         let mut rest = Rest { text };
         let mut found = Found::default();
         let mut pieces = template.pieces.iter().peekable();
-        while let Some(piece) = pieces.next() {
+        // What the text ends before is as it begins.
+        let mut is_begun = false;
+        while let Some(piece) = pieces.next()
+            && !(is_begun && rest.text.is_empty())
+        {
+            is_begun = true;
             match piece {
                 Piece::Text(between) => rest.skip(between),
                 Piece::Part { name, .. } => {
