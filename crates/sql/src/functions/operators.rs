@@ -23,7 +23,7 @@ use datafusion_sql::sqlparser::ast::BinaryOperator;
 
 use super::{
     arithmetic::{Checked, is_long_product},
-    bounded::column_holds,
+    bounded::{column_holds, spread},
     define::{Function, as_inner},
     spans::{LONGER, SHORTER},
 };
@@ -186,14 +186,17 @@ impl ScalarUDFImpl for NullIfZero {
         self.inner.inner().return_type(types)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+    fn invoke_with_args(
+        &self,
+        mut args: ScalarFunctionArgs,
+    ) -> Result<ColumnarValue, DataFusionError> {
         let rows = args.number_rows;
+        for value in &mut args.args {
+            *value = ColumnarValue::Array(spread(value, rows)?);
+        }
         let lists = args.args[0].to_array(rows)?;
-        let found = self
-            .inner
-            .inner()
-            .invoke_with_args(args)?
-            .into_array(rows)?;
+        let found = self.inner.inner().invoke_with_args(args)?;
+        let found = found.into_array(rows)?;
         let is_empty = |row: usize| match lists.data_type() {
             DataType::List(_) => {
                 lists.is_valid(row) && lists.as_list::<i32>().value_length(row) == 0
