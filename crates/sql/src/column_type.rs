@@ -25,6 +25,9 @@ pub const UTC: &str = "UTC";
 /// Of a day, in the microseconds that all columns of times are of.
 pub const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 
+/// Of a month, where intervals are compared or a part of one is written.
+pub const MONTH_DAYS: i32 = 30;
+
 /// Digits and scale of `numeric` without a modifier.
 pub const NUMERIC_PRECISION: u8 = 38;
 pub const NUMERIC_SCALE: i8 = 10;

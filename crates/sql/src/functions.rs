@@ -63,7 +63,7 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         if LEFT_OUT.contains(&function.name()) {
             continue;
         }
-        let function = date_part::with_all_parts(times::by_microseconds(function));
+        let function = date_part::with_more_parts(times::by_microseconds(function));
         let function = operators::null_if_zero(function);
         add_scalar(&mut found, bounded(function));
     }

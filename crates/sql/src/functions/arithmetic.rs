@@ -116,15 +116,12 @@ impl ScalarUDFImpl for Checked {
 
 /// No fewer places than the operands have.
 pub fn quotient_type(left: &DataType, right: &DataType) -> DataType {
-    let scale = |of: &DataType| match of {
-        DataType::Decimal128(_, scale) => *scale,
-        _ => 0,
-    };
-    let scale = scale(left).max(scale(right)).max(QUOTIENT_SCALE);
-    DataType::Decimal128(NUMERIC_PRECISION, scale)
+    let places = [left, right].into_iter().filter_map(places_of).max();
+    let places = places.unwrap_or(0).max(QUOTIENT_SCALE);
+    DataType::Decimal128(NUMERIC_PRECISION, places)
 }
 
-fn scale_of(data_type: &DataType) -> Option<i8> {
+fn places_of(data_type: &DataType) -> Option<i8> {
     match data_type {
         DataType::Decimal128(_, scale) => Some(*scale),
         _ => None,
@@ -133,7 +130,7 @@ fn scale_of(data_type: &DataType) -> Option<i8> {
 
 /// Whether a product would have more places than a quotient: it is rounded to as many, or few digits were left before them.
 pub fn is_long_product(left: &DataType, right: &DataType) -> bool {
-    match (scale_of(left), scale_of(right)) {
+    match (places_of(left), places_of(right)) {
         (Some(left), Some(right)) => i16::from(left) + i16::from(right) > QUOTIENT_SCALE.into(),
         _ => false,
     }
@@ -141,96 +138,77 @@ pub fn is_long_product(left: &DataType, right: &DataType) -> bool {
 
 /// Of numerics with many places, the last digit rounded.
 fn products(left: &ArrayRef, right: &ArrayRef, to: &DataType) -> Result<ArrayRef, DataFusionError> {
-    let scales = (scale_of(left.data_type()), scale_of(right.data_type()));
-    let ((Some(left_scale), Some(right_scale)), DataType::Decimal128(precision, scale)) =
-        (scales, to)
-    else {
-        return Err(DataFusionError::Internal(
-            "a product of numerics".to_owned(),
-        ));
-    };
-    let dropped = i16::from(left_scale) + i16::from(right_scale) - i16::from(*scale);
-    let unit = i256::from_i128(10).checked_pow(u32::try_from(dropped).unwrap_or(0));
-    let room = 10_i128.pow(u32::from(*precision)).unsigned_abs();
-    let pairs = left
-        .as_primitive::<Decimal128Type>()
-        .iter()
-        .zip(right.as_primitive::<Decimal128Type>());
-    let product = |left: i128, right: i128| {
-        // No product of two numbers of 38 digits has more than 76.
-        let whole = i256::from_i128(left).checked_mul(i256::from_i128(right))?;
-        let (kept, rest) = (whole.checked_div(unit?)?, whole.checked_rem(unit?)?);
-        let is_up = rest.wrapping_abs() >= unit?.wrapping_sub(rest.wrapping_abs());
-        let step = i256::from_i128(left.signum() * right.signum());
-        let kept = if is_up { kept.checked_add(step)? } else { kept };
-        kept.to_i128()
-    };
-    let rows = pairs.map(|(left, right)| match (left, right) {
-        (Some(left), Some(right)) => {
-            let found = product(left, right).filter(|found| found.unsigned_abs() < room);
-            found.map(Some).ok_or_else(|| Checked::out_of_range(to))
+    each_pair(left, right, to, |[left_places, right_places, places]| {
+        let unit = ten_to(left_places + right_places - places);
+        move |left, right| {
+            // No product of two numbers of 38 digits has more than 76.
+            let whole = i256::from_i128(left).checked_mul(i256::from_i128(right))?;
+            rounded(whole, unit?)
         }
-        _ => Ok(None),
-    });
-    let rows = rows.collect::<Result<Decimal128Array, _>>()?;
-    Ok(Arc::new(rows.with_data_type(to.clone())))
+    })
 }
 
-/// Of numerics, the last digit rounded.
+/// Of numerics, the last digit rounded. The divisors are not zero where there is something to divide.
 fn quotients(
     left: &ArrayRef,
     right: &ArrayRef,
     to: &DataType,
 ) -> Result<ArrayRef, DataFusionError> {
-    let (DataType::Decimal128(_, left_scale), DataType::Decimal128(_, right_scale)) =
-        (left.data_type(), right.data_type())
-    else {
-        return Err(DataFusionError::Internal("numerics are divided".to_owned()));
-    };
-    let DataType::Decimal128(precision, scale) = to else {
-        return Err(DataFusionError::Internal(
-            "a quotient of numerics".to_owned(),
-        ));
-    };
-    let places = i16::from(*scale) - i16::from(*left_scale) + i16::from(*right_scale);
-    let unit = i256::from_i128(10).checked_pow(u32::try_from(places).unwrap_or(0));
-    let room = 10_i128.pow(u32::from(*precision)).unsigned_abs();
-    let pairs = left
-        .as_primitive::<Decimal128Type>()
-        .iter()
-        .zip(right.as_primitive::<Decimal128Type>());
-    let quotient = |left: i128, right: i128| {
+    let divisors = right.as_primitive::<Decimal128Type>();
+    let is_zero = |row| divisors.is_valid(row) && divisors.value(row) == 0;
+    if (0..divisors.len()).any(|row| is_zero(row) && left.is_valid(row)) {
+        return Err(raise(sqlstate::DIVISION_BY_ZERO, "division by zero"));
+    }
+    each_pair(left, right, to, |[left_places, right_places, places]| {
+        let unit = ten_to(places - left_places + right_places);
         // Most fit into half of what the product may take.
         let narrow = unit.and_then(i256::to_i128);
-        if let Some(left) = narrow.and_then(|unit| left.checked_mul(unit)) {
-            let rest = left % right;
-            let is_up = rest.unsigned_abs() >= right.unsigned_abs() - rest.unsigned_abs();
-            let step = if is_up {
-                left.signum() * right.signum()
-            } else {
-                0
-            };
-            return (left / right).checked_add(step);
+        move |left, right| {
+            if let Some(left) = narrow.and_then(|unit| left.checked_mul(unit)) {
+                let rest = left % right;
+                let is_up = rest.unsigned_abs() >= right.unsigned_abs() - rest.unsigned_abs();
+                let step = left.signum() * right.signum() * i128::from(is_up);
+                return (left / right).checked_add(step);
+            }
+            let left = i256::from_i128(left).checked_mul(unit?)?;
+            rounded(left, i256::from_i128(right))
         }
-        let (left, right) = (i256::from_i128(left), i256::from_i128(right));
-        let left = left.checked_mul(unit?)?;
-        let (whole, rest) = (left.checked_div(right)?, left.checked_rem(right)?);
-        let is_up = rest.wrapping_abs() >= right.wrapping_abs() - rest.wrapping_abs();
-        let step = i256::from_i128(left.signum().as_i128() * right.signum().as_i128());
-        let whole = if is_up {
-            whole.checked_add(step)?
-        } else {
-            whole
-        };
-        whole.to_i128()
+    })
+}
+
+fn ten_to(places: i16) -> Option<i256> {
+    i256::from_i128(10).checked_pow(u32::try_from(places).ok()?)
+}
+
+/// A half goes away from zero.
+fn rounded(left: i256, right: i256) -> Option<i128> {
+    let (whole, rest) = (left.checked_div(right)?, left.checked_rem(right)?);
+    let is_up = rest.wrapping_abs() >= right.wrapping_abs() - rest.wrapping_abs();
+    let step = left.signum().as_i128() * right.signum().as_i128() * i128::from(is_up);
+    whole.checked_add(i256::from_i128(step))?.to_i128()
+}
+
+/// Numerics of two others each, by what `operation` makes of their places and those of the answer.
+fn each_pair<F: Fn(i128, i128) -> Option<i128>>(
+    left: &ArrayRef,
+    right: &ArrayRef,
+    to: &DataType,
+    operation: impl FnOnce([i16; 3]) -> F,
+) -> Result<ArrayRef, DataFusionError> {
+    let places = [left.data_type(), right.data_type(), to].map(|of| places_of(of).map(i16::from));
+    let [Some(left_places), Some(right_places), Some(places)] = places else {
+        return Err(DataFusionError::Internal("these are numerics".to_owned()));
     };
-    let rows = pairs.map(|(left, right)| match (left, right) {
-        (Some(_), Some(0)) => Err(raise(sqlstate::DIVISION_BY_ZERO, "division by zero")),
-        (Some(left), Some(right)) => {
-            let found = quotient(left, right).filter(|found| found.unsigned_abs() < room);
-            found.map(Some).ok_or_else(|| Checked::out_of_range(to))
-        }
-        _ => Ok(None),
+    let operation = operation([left_places, right_places, places]);
+    let room = 10_u128.pow(NUMERIC_PRECISION.into());
+    let (left, right): (&Decimal128Array, &Decimal128Array) =
+        (left.as_primitive(), right.as_primitive());
+    let rows = left.iter().zip(right).map(|pair| {
+        let (Some(left), Some(right)) = pair else {
+            return Ok(None);
+        };
+        let found = operation(left, right).filter(|found| found.unsigned_abs() < room);
+        found.map(Some).ok_or_else(|| Checked::out_of_range(to))
     });
     let rows = rows.collect::<Result<Decimal128Array, _>>()?;
     Ok(Arc::new(rows.with_data_type(to.clone())))

@@ -21,8 +21,8 @@ use crate::column_type::DAY_US;
 
 const MINUTE_US: i64 = 60_000_000;
 
-/// The same function with all parts that Postgres has.
-pub fn with_all_parts(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
+/// The same function with parts of a second and long stretches of years.
+pub fn with_more_parts(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
     match function.name() {
         "date_part" => Arc::new(ScalarUDF::new_from_impl(DatePart { inner: function })),
         _ => function,

@@ -1,4 +1,5 @@
-//! Operators that the engine lacks or takes for another: days of dates, elements of lists, a subquery's single value.
+//! Operators that the engine lacks or takes for another: days of dates, quotients, longer intervals, elements and lengths of
+//! lists, a subquery's single value.
 
 use std::sync::Arc;
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array},
-    compute::cast,
     datatypes::{DataType, Decimal128Type, Field, FieldRef, Int64Type},
 };
 use datafusion_common::{DataFusionError, ScalarValue, plan_err};
@@ -17,7 +16,8 @@ use datafusion_expr::{
 use super::define::on_arrays;
 use crate::{
     column_type::NUMERIC_PRECISION,
-    error::{raise, sqlstate},
+    error::{carried, raise, sqlstate},
+    text,
 };
 
 /// Whole digits of any bigint.
@@ -86,8 +86,10 @@ impl ScalarUDFImpl for Rounding {
         Ok([of].into_iter().chain(places).collect())
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType, DataFusionError> {
-        Ok(types[0].clone())
+    fn return_type(&self, _: &[DataType]) -> Result<DataType, DataFusionError> {
+        Err(DataFusionError::Internal(
+            "digits that are kept are not in types".to_owned(),
+        ))
     }
 
     /// Digits that are written as a number, which the planner is told as text, are those of the type; any others leave as many as
@@ -119,8 +121,11 @@ impl ScalarUDFImpl for Rounding {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         let to = args.return_field.data_type();
         on_arrays(&args, |arrays| {
-            let places = arrays.get(1).map(|places| cast(places, &DataType::Int64));
-            let places = places.transpose()?;
+            let places = arrays.get(1).map(|places| match places.data_type() {
+                DataType::Utf8 => text::column(places.as_string(), &DataType::Int64, false),
+                _ => Ok(places.clone()),
+            });
+            let places = places.transpose().map_err(carried)?;
             let places = places
                 .as_ref()
                 .map(|places| places.as_primitive::<Int64Type>());

@@ -13,13 +13,15 @@ use datafusion_common::DataFusionError;
 use datafusion_expr::ScalarUDF;
 
 use super::define::Function;
-use crate::error::{raise, sqlstate};
+use crate::{
+    column_type::MONTH_DAYS,
+    error::{raise, sqlstate},
+};
 
 pub const LONGER: &str = "interval_times";
 pub const SHORTER: &str = "interval_divided";
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
-const MONTH_DAYS: f64 = 30.0;
 const DAY_SECONDS: f64 = 86_400.0;
 
 pub fn all() -> Vec<Arc<ScalarUDF>> {
@@ -72,7 +74,7 @@ fn scaled(
     let days = scale(interval.days.into());
     // As far as microseconds go.
     let exact = |value: f64| (value * 1e6).round_ties_even() / 1e6;
-    let days_of_months = exact(months.fract() * MONTH_DAYS);
+    let days_of_months = exact(months.fract() * f64::from(MONTH_DAYS));
     let mut seconds = exact((days.fract() + days_of_months.fract()) * DAY_SECONDS);
     let mut whole_days = days.trunc() + days_of_months.trunc();
     if seconds.abs() >= DAY_SECONDS {

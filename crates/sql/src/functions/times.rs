@@ -29,16 +29,13 @@ use super::{
     format,
 };
 use crate::{
-    column_type::{DAY_US, NUMERIC_PRECISION, canonical, timestamptz},
+    column_type::{DAY_US, MONTH_DAYS, NUMERIC_PRECISION, canonical, timestamptz},
     error::{carried, raise, sqlstate},
     text,
 };
 
 const MICROS: i64 = 1_000_000;
 const MINUTE: i64 = 60 * MICROS;
-
-/// Of the calendar that intervals are compared by.
-const MONTH_DAYS: i128 = 30;
 
 /// Days and time between two timestamps, as Postgres subtracts them.
 pub const BETWEEN: &str = "interval_between";
@@ -346,7 +343,7 @@ fn spans(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
     let intervals = intervals.as_primitive::<IntervalMonthDayNanoType>();
     let nanoseconds = intervals.iter().map(|interval| {
         interval.map(|of| {
-            let days = i128::from(of.months) * MONTH_DAYS + i128::from(of.days);
+            let days = i128::from(of.months) * i128::from(MONTH_DAYS) + i128::from(of.days);
             days * i128::from(DAY_US) * 1_000 + i128::from(of.nanoseconds)
         })
     });

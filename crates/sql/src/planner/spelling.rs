@@ -211,6 +211,7 @@ fn is_called(call: &ast::Function, names: &[&str]) -> bool {
     last.is_some_and(|last| names.contains(&ident_name(last).as_str()))
 }
 
+/// A whole one, in digits.
 fn written_number(expression: &Expr) -> Option<String> {
     match expression {
         Expr::UnaryOp {
@@ -221,7 +222,9 @@ fn written_number(expression: &Expr) -> Option<String> {
         // As a whole number has become.
         Expr::Cast { expr, .. } if matches!(expr.as_ref(), Expr::Value(_)) => written_number(expr),
         Expr::Value(value) => match &value.value {
-            ast::Value::Number(number, _) => Some(number.clone()),
+            ast::Value::Number(number, _) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(number.clone())
+            }
             _ => None,
         },
         _ => None,

@@ -2,10 +2,9 @@
 
 use arrow::datatypes::IntervalMonthDayNano;
 
+use crate::column_type::{DAY_US, MONTH_DAYS};
+
 const SECOND_US: i64 = 1_000_000;
-const DAY_US: i64 = 24 * 60 * 60 * SECOND_US;
-/// Of a month, where a part of one is written.
-const MONTH_DAYS: f64 = 30.0;
 
 /// What a number counts.
 #[derive(Clone, Copy)]
@@ -42,7 +41,7 @@ impl Sum {
             Unit::Months(months) => {
                 self.months = self.months.checked_add(whole.checked_mul(months)?)?;
                 if months == 1 {
-                    self.add_days(part * MONTH_DAYS)?;
+                    self.add_days(part * f64::from(MONTH_DAYS))?;
                 } else {
                     self.months = self.months.checked_add(rounded(part * months as f64)?)?;
                 }

@@ -77,7 +77,7 @@ pub fn read(oid: u32, text: &str) -> Result<ScalarValue, SqlError> {
     value.map_err(|wrong| refusal(&of, text, &wrong))
 }
 
-/// Whether [`column`] reads this type: one of our own, but text and what is put together of others.
+/// Whether [`column`] reads this type: any of a table's columns but text and rows. Of lists of lists it says that it does not.
 pub fn is_read(to: &DataType) -> bool {
     match to {
         DataType::Decimal128(_, scale) => *scale >= 0,
