@@ -11,6 +11,7 @@ mod context;
 mod correlated;
 mod definition;
 mod engine;
+mod equalities;
 mod explain;
 mod expression;
 mod filters;

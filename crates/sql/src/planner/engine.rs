@@ -23,7 +23,6 @@ use datafusion_optimizer::{
     eliminate_group_by_constant::EliminateGroupByConstant,
     eliminate_join::EliminateJoin,
     eliminate_outer_join::EliminateOuterJoin,
-    extract_equijoin_predicate::ExtractEquijoinPredicate,
     optimize_projections::OptimizeProjections,
     optimize_unions::OptimizeUnions,
     propagate_empty_relation::PropagateEmptyRelation,
@@ -37,7 +36,12 @@ use datafusion_sql::{
 };
 
 use super::{
-    beside, context::Context, correlated, filters::PushDown, names, semantics, unknown_parameter,
+    beside,
+    context::Context,
+    correlated,
+    equalities::{self, Equalities},
+    filters::PushDown,
+    names, semantics, unknown_parameter,
 };
 use crate::{backend::SqlError, catalog::Catalog};
 
@@ -118,7 +122,7 @@ pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         Arc::new(ScalarSubqueryToJoin::new()),
         // What stands in a lateral join may be one only now.
         Arc::new(DecorrelateLateralJoin::new()),
-        Arc::new(ExtractEquijoinPredicate::new()),
+        Arc::new(Equalities::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
         Arc::new(EliminateCrossJoin::new()),
@@ -130,7 +134,8 @@ pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
     ];
     let context = OptimizerContext::new_with_config_options(FOLDING.clone())
         .without_query_execution_start_time();
-    Ok(Optimizer::with_rules(rules).optimize(logical, &context, |_, _| {})?)
+    let optimized = Optimizer::with_rules(rules).optimize(logical, &context, |_, _| {})?;
+    Ok(equalities::with_null_keys(optimized, &context)?)
 }
 
 /// Of `$1` to the last one that occurs.
