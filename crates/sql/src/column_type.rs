@@ -262,7 +262,8 @@ pub fn timestamptz() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))
 }
 
-fn marked(field: Field, name: &str) -> Field {
+/// Of a type that shares its Arrow type with another.
+pub fn marked(field: Field, name: &str) -> Field {
     let mut metadata = field.metadata().clone();
     metadata.insert(TYPE_KEY.to_owned(), name.to_owned());
     field.with_metadata(metadata)

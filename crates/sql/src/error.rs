@@ -19,6 +19,9 @@ pub mod sqlstate {
     pub const DATETIME_FIELD_OVERFLOW: [u8; 5] = *b"22008";
     pub const DIVISION_BY_ZERO: [u8; 5] = *b"22012";
     pub const INVALID_PARAMETER_VALUE: [u8; 5] = *b"22023";
+    pub const INVALID_ARGUMENT_FOR_LOG: [u8; 5] = *b"2201E";
+    pub const INVALID_ARGUMENT_FOR_NTILE: [u8; 5] = *b"22014";
+    pub const INVALID_ARGUMENT_FOR_POWER: [u8; 5] = *b"2201F";
     pub const INVALID_REGULAR_EXPRESSION: [u8; 5] = *b"2201B";
     pub const INVALID_TEXT_REPRESENTATION: [u8; 5] = *b"22P02";
     pub const NOT_NULL_VIOLATION: [u8; 5] = *b"23502";
@@ -28,6 +31,7 @@ pub mod sqlstate {
     pub const AMBIGUOUS_COLUMN: [u8; 5] = *b"42702";
     pub const UNDEFINED_COLUMN: [u8; 5] = *b"42703";
     pub const UNDEFINED_OBJECT: [u8; 5] = *b"42704";
+    pub const CANNOT_COERCE: [u8; 5] = *b"42846";
     pub const DATATYPE_MISMATCH: [u8; 5] = *b"42804";
     pub const GROUPING_ERROR: [u8; 5] = *b"42803";
     pub const AMBIGUOUS_ALIAS: [u8; 5] = *b"42P09";

@@ -5,17 +5,19 @@ pub mod arithmetic;
 mod bounded;
 pub mod cast;
 pub mod clock;
-
+mod concat;
 mod date_part;
 pub(crate) mod define;
+mod domain;
 mod format;
 mod json;
 mod operators;
 mod placeholders;
 mod rank;
 mod rounding;
-mod spans;
+pub mod spans;
 pub mod times;
+mod typed;
 pub mod zones;
 
 use std::{
@@ -64,11 +66,12 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
             continue;
         }
         let function = date_part::with_more_parts(times::by_microseconds(function));
-        let function = operators::null_if_zero(function);
+        let function = domain::within(operators::null_if_zero(function));
         add_scalar(&mut found, bounded(function));
     }
     let own = clock::all()
         .into_iter()
+        .chain(concat::all())
         .chain(json::all())
         .chain(format::all())
         .chain(times::all())
@@ -76,8 +79,10 @@ static SCALARS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         .chain(spans::all())
         .chain(zones::all())
         .chain(operators::all())
+        .chain(typed::all())
         .chain(placeholders::all())
         .chain([
+            arithmetic::whole_quotient(),
             as_of_mark(AS_OF_MARK, Signature::nullary(Volatility::Volatile)),
             as_of_mark(SYSTEM_TIME_MARK, Signature::any(1, Volatility::Volatile)),
         ]);

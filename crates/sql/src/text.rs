@@ -3,6 +3,7 @@
 //! Times in the ISO form, intervals in the `postgres` style, bytes in hex, arrays and rows with braces and parentheses.
 
 mod interval;
+pub mod json;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use crate::{
 };
 
 pub use interval::interval as interval_of;
-pub use read::{column, fits, is_read, read};
+pub use read::{column, is_read, read, stored};
 
 /// Lists within lists that are written.
 const DEPTH_MAX: usize = 64;

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Datum, Decimal128Array},
-    compute::kernels::numeric,
+    compute::{cast, kernels::numeric},
     datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, i256},
     error::ArrowError,
 };
-use datafusion_common::{DataFusionError, ScalarValue};
+use datafusion_common::{DataFusionError, ScalarValue, plan_err};
 use datafusion_expr::{
     ColumnarValue, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
     type_coercion::binary::BinaryTypeCoercer,
 };
 
-use super::define::on_arrays;
+use super::define::{Function, on_arrays};
 use crate::{
     column_type::{NUMERIC_PRECISION, QUOTIENT_SCALE},
     error::{raise, sqlstate},
@@ -148,17 +148,13 @@ fn products(left: &ArrayRef, right: &ArrayRef, to: &DataType) -> Result<ArrayRef
     })
 }
 
-/// Of numerics, the last digit rounded. The divisors are not zero where there is something to divide.
+/// Of numerics, the last digit rounded.
 fn quotients(
     left: &ArrayRef,
     right: &ArrayRef,
     to: &DataType,
 ) -> Result<ArrayRef, DataFusionError> {
-    let divisors = right.as_primitive::<Decimal128Type>();
-    let is_zero = |row| divisors.is_valid(row) && divisors.value(row) == 0;
-    if (0..divisors.len()).any(|row| is_zero(row) && left.is_valid(row)) {
-        return Err(raise(sqlstate::DIVISION_BY_ZERO, "division by zero"));
-    }
+    refuse_zeros(left, right)?;
     each_pair(left, right, to, |[left_places, right_places, places]| {
         let unit = ten_to(places - left_places + right_places);
         // Most fit into half of what the product may take.
@@ -174,6 +170,50 @@ fn quotients(
             rounded(left, i256::from_i128(right))
         }
     })
+}
+
+/// `div`: the whole part of a quotient.
+pub fn whole_quotient() -> Arc<ScalarUDF> {
+    Function::new(
+        "div",
+        Signature::any(2, Volatility::Immutable),
+        |types| match types
+            .iter()
+            .all(|of| of.is_integer() || places_of(of).is_some())
+        {
+            true => Ok(DataType::Decimal128(NUMERIC_PRECISION, 0)),
+            false => plan_err!("div takes two numerics"),
+        },
+        |arrays, to| {
+            let numerics = arrays
+                .iter()
+                .map(|array| match places_of(array.data_type()) {
+                    Some(_) => Ok(array.clone()),
+                    None => cast(array, &DataType::Decimal128(19, 0)),
+                });
+            let numerics = numerics.collect::<Result<Vec<_>, _>>()?;
+            refuse_zeros(&numerics[0], &numerics[1])?;
+            each_pair(&numerics[0], &numerics[1], to, |[left, right, _]| {
+                let units = (ten_to((right - left).max(0)), ten_to((left - right).max(0)));
+                move |left, right| {
+                    let left = i256::from_i128(left).checked_mul(units.0?)?;
+                    let right = i256::from_i128(right).checked_mul(units.1?)?;
+                    left.checked_div(right)?.to_i128()
+                }
+            })
+        },
+    )
+    .build()
+}
+
+/// Where there is something to divide.
+fn refuse_zeros(left: &ArrayRef, right: &ArrayRef) -> Result<(), DataFusionError> {
+    let divisors = right.as_primitive::<Decimal128Type>();
+    let is_zero = |row| divisors.is_valid(row) && divisors.value(row) == 0;
+    match (0..divisors.len()).any(|row| is_zero(row) && left.is_valid(row)) {
+        true => Err(raise(sqlstate::DIVISION_BY_ZERO, "division by zero")),
+        false => Ok(()),
+    }
 }
 
 fn ten_to(places: i16) -> Option<i256> {

@@ -6,13 +6,18 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{array::ArrayRef, datatypes::DataType};
+use arrow::{
+    array::ArrayRef,
+    datatypes::{DataType, Field, FieldRef},
+};
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 use super::bounded::{foldable, spread};
+use crate::column_type::marked;
 
 /// What a function says of itself that stands around another one, its `inner`.
 macro_rules! as_inner {
@@ -47,6 +52,8 @@ pub struct Function {
     pub signature: Signature,
     pub answer: Answer,
     pub body: Body,
+    /// Of an answer that is more than text, its type.
+    marked: Option<&'static str>,
 }
 
 impl Function {
@@ -57,6 +64,7 @@ impl Function {
             signature,
             answer,
             body,
+            marked: None,
         }
     }
 
@@ -73,6 +81,13 @@ impl Function {
     #[must_use]
     pub fn alias(mut self, name: &str) -> Self {
         self.aliases.push(name.to_owned());
+        self
+    }
+
+    /// Says of its answer, a text, that it is `json` or `jsonb`.
+    #[must_use]
+    pub fn marked(mut self, name: &'static str) -> Self {
+        self.marked = Some(name);
         self
     }
 
@@ -116,6 +131,19 @@ impl ScalarUDFImpl for Function {
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType, DataFusionError> {
         (self.answer)(arguments)
+    }
+
+    fn return_field_from_args(
+        &self,
+        arguments: ReturnFieldArgs<'_>,
+    ) -> Result<FieldRef, DataFusionError> {
+        let types = arguments.arg_fields.iter().map(|field| field.data_type());
+        let types: Vec<DataType> = types.cloned().collect();
+        let field = Field::new(self.name, (self.answer)(&types)?, true);
+        Ok(Arc::new(match self.marked {
+            Some(name) => marked(field, name),
+            None => field,
+        }))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {

@@ -1,5 +1,6 @@
-//! `to_char` of times, by Postgres's patterns.
+//! `to_char` by Postgres's patterns: of times here.
 
+mod numbers;
 mod read;
 
 use std::sync::Arc;
@@ -7,17 +8,22 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray, StringBuilder},
     compute::cast,
-    datatypes::{DataType, TimeUnit, TimestampMicrosecondType},
+    datatypes::{
+        DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, TimeUnit,
+        TimestampMicrosecondType,
+    },
 };
 use base::calendar::{civil_from_days, days_from_civil};
-use datafusion_common::DataFusionError;
-use datafusion_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
+use datafusion_common::{DataFusionError, types::logical_string};
+use datafusion_expr::{
+    Coercion, ScalarUDF, Signature, TypeSignature, TypeSignatureClass, Volatility,
+};
 
 use super::{bounded::column_holds, define::Function};
 pub use read::moments;
 
 use crate::{
-    column_type::{DAY_US, timestamptz},
+    column_type::{DAY_US, MONTH_DAYS, timestamptz},
     error::{raise, sqlstate},
 };
 
@@ -28,8 +34,12 @@ const MICROS: i64 = 1_000_000;
 
 pub fn all() -> Vec<Arc<ScalarUDF>> {
     let plain = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let text = || Coercion::new_exact(TypeSignatureClass::Native(logical_string()));
+    let of = |class| TypeSignature::Coercible(vec![Coercion::new_exact(class), text()]);
     let signature = Signature::one_of(
         vec![
+            of(TypeSignatureClass::Numeric),
+            of(TypeSignatureClass::Interval),
             TypeSignature::Exact(vec![plain, DataType::Utf8]),
             TypeSignature::Exact(vec![timestamptz(), DataType::Utf8]),
         ],
@@ -39,7 +49,11 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
         "to_char",
         signature,
         |_| Ok(DataType::Utf8),
-        |arrays, _| formatted(arrays),
+        |arrays, _| match arrays[0].data_type() {
+            DataType::Interval(_) => spans(arrays),
+            DataType::Timestamp(..) => formatted(arrays),
+            _ => numbers::formatted(arrays),
+        },
     );
     vec![to_char.build(), read::to_date()]
 }
@@ -70,6 +84,31 @@ fn formatted(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
             template.write(&Moment::new(at), &mut text);
             last = Some(stretch);
         }
+        column_holds(builder.values_slice().len() + text.len())?;
+        builder.append_value(&text);
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn spans(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
+    let spans = arrays[0].as_primitive::<IntervalMonthDayNanoType>();
+    let patterns: &StringArray = arrays[1].as_string();
+    let mut builder = StringBuilder::new();
+    let mut template = Template::new("");
+    let mut text = String::new();
+    for (span, pattern) in spans.iter().zip(patterns) {
+        let (Some(span), Some(pattern)) = (span, pattern) else {
+            builder.append_null();
+            continue;
+        };
+        if template_of(pattern, &mut template)? && !template.is_of_spans() {
+            return Err(raise(
+                sqlstate::INVALID_DATETIME_FORMAT,
+                "invalid format specification for an interval value",
+            ));
+        }
+        text.clear();
+        template.write(&Moment::of_span(span), &mut text);
         column_holds(builder.values_slice().len() + text.len())?;
         builder.append_value(&text);
     }
@@ -125,6 +164,23 @@ impl Moment {
             micros: within % MICROS,
         }
     }
+
+    /// As long after the start of all times.
+    fn of_span(span: IntervalMonthDayNano) -> Self {
+        let us = span.nanoseconds / 1000;
+        let (months, days) = (i64::from(span.months), i64::from(span.days));
+        Self {
+            year: months / 12,
+            month: months % 12,
+            day: days,
+            day_of_year: months * i64::from(MONTH_DAYS) + days,
+            weekday: 0,
+            iso_year: 0,
+            iso_week: 0,
+            second_of_day: us / MICROS,
+            micros: us % MICROS,
+        }
+    }
 }
 
 const MONTHS: [&str; 12] = [
@@ -156,6 +212,12 @@ const PATTERNS: &[&str] = &[
     "HH24", "HH12", "YYYY", "IYYY", "MONTH", "Month", "month", "SSSS", "DDD", "DAY", "Day", "day",
     "MON", "Mon", "mon", "YYY", "DD", "DY", "Dy", "dy", "HH", "MI", "MM", "MS", "SS", "US", "YY",
     "AM", "PM", "am", "pm", "TZ", "tz", "OF", "WW", "IW", "ID", "CC", "D", "Q", "Y",
+];
+
+/// What has a meaning of lengths of time, too.
+const PATTERNS_OF_SPANS: &[&str] = &[
+    "HH24", "HH12", "HH", "MI", "SS", "SSSS", "MS", "US", "AM", "PM", "am", "pm", "YYYY", "YYY",
+    "YY", "Y", "MM", "DD", "DDD",
 ];
 
 /// A pattern, taken apart once for all rows that have it.
@@ -201,6 +263,13 @@ impl Template {
         template
     }
 
+    fn is_of_spans(&self) -> bool {
+        self.pieces.iter().all(|piece| match piece {
+            Piece::Text(_) => true,
+            Piece::Part { name, .. } => PATTERNS_OF_SPANS.contains(name),
+        })
+    }
+
     fn write(&self, at: &Moment, out: &mut String) {
         for piece in &self.pieces {
             match piece {
@@ -239,7 +308,7 @@ fn part(at: &Moment, name: &str, fill: bool, out: &mut String) {
     let hour = at.second_of_day / 3600;
     let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
     let half = |am: &str, pm: &str| {
-        if hour < 12 {
+        if hour % 24 < 12 {
             am.to_owned()
         } else {
             pm.to_owned()
@@ -256,6 +325,7 @@ fn part(at: &Moment, name: &str, fill: bool, out: &mut String) {
     };
     let number = |value: i64, width: usize| {
         if fill {
+            let width = width + usize::from(value < 0);
             format!("{value:0width$}")
         } else {
             value.to_string()

@@ -1,9 +1,11 @@
 //! Postgres's operators on JSON, over text that holds it.
 
+mod build;
+
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, StringArray, StringBuilder},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray, StringBuilder},
     datatypes::{DataType, Int64Type},
 };
 use datafusion_common::{DFSchema, DataFusionError};
@@ -13,10 +15,14 @@ use datafusion_expr::{
     planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
 };
 use datafusion_sql::sqlparser::ast::BinaryOperator;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::define::Function;
-use crate::error::{raise, sqlstate};
+use crate::{
+    column_type::postgres_type,
+    error::{raise, sqlstate},
+    text::json,
+};
 
 pub fn all() -> Vec<Arc<ScalarUDF>> {
     let signature = || {
@@ -33,29 +39,65 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
     let one = || Signature::exact(vec![DataType::Utf8], Volatility::Immutable);
     vec![
         Function::new("json_get", signature(), text, |arrays, _| {
-            picked(arrays, |value| value.to_string())
+            picked(arrays, |value| Some(value.get().to_owned()))
         })
+        .marked("json")
+        .build(),
+        Function::new("jsonb_get", signature(), text, |arrays, _| {
+            picked(arrays, |value| Some(json::jsonb(value)))
+        })
+        .marked("jsonb")
         .build(),
         Function::new("json_get_text", signature(), text, |arrays, _| {
-            picked(arrays, as_text)
+            picked(arrays, json::text_of)
         })
         .build(),
         Function::exact(
             "json_path",
             vec![DataType::Utf8, DataType::Utf8],
             text,
-            |arrays, _| followed(arrays, |value| value.to_string()),
+            |arrays, _| followed(arrays, |value| Some(value.get().to_owned())),
         )
+        .marked("json")
+        .build(),
+        Function::exact(
+            "jsonb_path",
+            vec![DataType::Utf8, DataType::Utf8],
+            text,
+            |arrays, _| followed(arrays, |value| Some(json::jsonb(value))),
+        )
+        .marked("jsonb")
         .build(),
         Function::exact(
             "json_path_text",
             vec![DataType::Utf8, DataType::Utf8],
             text,
-            |arrays, _| followed(arrays, as_text),
+            |arrays, _| followed(arrays, json::text_of),
+        )
+        .build(),
+        Function::exact(
+            "json_contains",
+            vec![DataType::Utf8, DataType::Utf8],
+            |_| Ok(DataType::Boolean),
+            |arrays, _| compared(arrays, |whole, part| Ok(contains(whole, &parsed(part)?))),
+        )
+        .build(),
+        Function::exact(
+            "json_contained",
+            vec![DataType::Utf8, DataType::Utf8],
+            |_| Ok(DataType::Boolean),
+            |arrays, _| compared(arrays, |part, whole| Ok(contains(&parsed(whole)?, part))),
+        )
+        .build(),
+        Function::exact(
+            "json_exists",
+            vec![DataType::Utf8, DataType::Utf8],
+            |_| Ok(DataType::Boolean),
+            |arrays, _| compared(arrays, |value, name| Ok(has_name(value, name))),
         )
         .build(),
         Function::new("jsonb_typeof", one(), text, |arrays, _| {
-            each(arrays, |_, value| Some(kind(value).to_owned()))
+            each(arrays, |_, value| Some(json::kind(value).to_owned()))
         })
         .alias("json_typeof")
         .build(),
@@ -65,38 +107,25 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
         .alias("json_array_length")
         .build(),
     ]
+    .into_iter()
+    .chain(build::all())
+    .collect()
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
+fn invalid() -> DataFusionError {
+    raise(
+        sqlstate::INVALID_TEXT_REPRESENTATION,
+        "invalid input syntax for type json",
+    )
 }
 
-fn parsed(text: &str) -> Result<Value, DataFusionError> {
-    serde_json::from_str(text).map_err(|_| {
-        raise(
-            sqlstate::INVALID_TEXT_REPRESENTATION,
-            "invalid input syntax for type json",
-        )
-    })
-}
-
-fn as_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+fn document(text: &str) -> Result<&RawValue, DataFusionError> {
+    json::document(text).ok_or_else(invalid)
 }
 
 fn each(
     arrays: &[ArrayRef],
-    pick: impl Fn(usize, &Value) -> Option<String>,
+    pick: impl Fn(usize, &RawValue) -> Option<String>,
 ) -> Result<ArrayRef, DataFusionError> {
     let documents: &StringArray = arrays[0].as_string();
     let mut builder = StringBuilder::new();
@@ -105,84 +134,143 @@ fn each(
             builder.append_null();
             continue;
         }
-        builder.append_option(pick(row, &parsed(documents.value(row))?));
+        builder.append_option(pick(row, document(documents.value(row))?));
     }
     Ok(Arc::new(builder.finish()))
 }
 
 fn lengths(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
     let documents: &StringArray = arrays[0].as_string();
-    let mut found = Vec::with_capacity(documents.len());
-    for document in documents {
-        let Some(document) = document else {
-            found.push(None);
-            continue;
+    let counts = documents.iter().map(|text| {
+        let Some(text) = text else {
+            return Ok(None);
         };
-        let Value::Array(elements) = parsed(document)? else {
-            return Err(raise(
+        let elements = json::elements(document(text)?).ok_or_else(|| {
+            raise(
                 sqlstate::INVALID_PARAMETER_VALUE,
                 "cannot get array length of a non-array",
-            ));
-        };
-        found.push(i64::try_from(elements.len()).ok());
-    }
-    Ok(Arc::new(Int64Array::from(found)))
+            )
+        })?;
+        Ok(i64::try_from(elements.len()).ok())
+    });
+    Ok(Arc::new(
+        counts.collect::<Result<Int64Array, DataFusionError>>()?,
+    ))
 }
 
 /// By a member's name or an element's place; null is no SQL null in `->`, but one in `->>`.
 fn picked(
     arrays: &[ArrayRef],
-    show: impl Fn(&Value) -> String,
+    show: impl Fn(&RawValue) -> Option<String>,
 ) -> Result<ArrayRef, DataFusionError> {
     let is_place = *arrays[1].data_type() == DataType::Int64;
-    each(arrays, |row, value| {
+    each(arrays, |row, whole| {
         let found = if is_place {
-            element(value, arrays[1].as_primitive::<Int64Type>().value(row))
+            element(whole, arrays[1].as_primitive::<Int64Type>().value(row))
         } else {
-            let key: &StringArray = arrays[1].as_string();
-            value
-                .as_object()
-                .and_then(|object| object.get(key.value(row)))
-        }?;
-        (!found.is_null()).then(|| show(found))
+            let name: &StringArray = arrays[1].as_string();
+            json::members(whole)?.get(name.value(row)).copied()
+        };
+        show(found?)
     })
 }
 
 /// From the end when negative.
-fn element(value: &Value, at: i64) -> Option<&Value> {
-    let elements = value.as_array()?;
+fn element(whole: &RawValue, at: i64) -> Option<&RawValue> {
+    let elements = json::elements(whole)?;
     let at = if at < 0 {
         at.checked_add(i64::try_from(elements.len()).ok()?)?
     } else {
         at
     };
-    elements.get(usize::try_from(at).ok()?)
+    elements.get(usize::try_from(at).ok()?).copied()
 }
 
 /// A path is an array's text: `{a,0,b}`.
 fn followed(
     arrays: &[ArrayRef],
-    show: impl Fn(&Value) -> String,
+    show: impl Fn(&RawValue) -> Option<String>,
 ) -> Result<ArrayRef, DataFusionError> {
     let paths: &StringArray = arrays[1].as_string();
-    each(arrays, |row, value| {
+    each(arrays, |row, whole| {
         let path = paths
             .value(row)
             .trim_start_matches('{')
             .trim_end_matches('}');
-        let mut at = value;
-        for part in path.split(',').map(|part| part.trim().trim_matches('"')) {
-            at = match at {
-                Value::Object(object) => object.get(part)?,
-                Value::Array(_) => element(at, part.parse().ok()?)?,
+        let mut at = whole;
+        let parts = path.split(',').map(|part| part.trim().trim_matches('"'));
+        for part in parts.filter(|_| !path.is_empty()) {
+            at = match json::kind(at) {
+                "object" => json::members(at)?.get(part).copied()?,
+                "array" => element(at, part.parse().ok()?)?,
                 _ => return None,
             };
         }
-        (!at.is_null()).then(|| show(at))
+        show(at)
     })
 }
 
-/// Makes calls of `->`, `->>`, `#>` and `#>>`.
+fn parsed(text: &str) -> Result<Value, DataFusionError> {
+    serde_json::from_str(text).map_err(|_| invalid())
+}
+
+/// By two documents, or a document and a name.
+fn compared(
+    arrays: &[ArrayRef],
+    holds: impl Fn(&Value, &str) -> Result<bool, DataFusionError>,
+) -> Result<ArrayRef, DataFusionError> {
+    let (left, right): (&StringArray, &StringArray) =
+        (arrays[0].as_string(), arrays[1].as_string());
+    let rows = left.iter().zip(right).map(|pair| match pair {
+        (Some(left), Some(right)) => holds(&parsed(left)?, right).map(Some),
+        _ => Ok(None),
+    });
+    Ok(Arc::new(rows.collect::<Result<BooleanArray, _>>()?))
+}
+
+/// Whether all that is in `part` is at the same places in `whole`; an array is a set, and may have a single value for an array
+/// of it where it is the outermost.
+fn contains(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Array(elements), Value::Array(wanted)) => holds_all(elements, wanted),
+        (Value::Array(elements), part) if !part.is_object() => elements.contains(part),
+        _ => contains_within(whole, part),
+    }
+}
+
+fn contains_within(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(members), Value::Object(wanted)) => wanted.iter().all(|(name, part)| {
+            let found = members.get(name);
+            found.is_some_and(|found| contains_within(found, part))
+        }),
+        (Value::Array(elements), Value::Array(wanted)) => holds_all(elements, wanted),
+        _ => whole == part,
+    }
+}
+
+fn holds_all(elements: &[Value], wanted: &[Value]) -> bool {
+    let holds = |part| {
+        elements
+            .iter()
+            .any(|element| contains_within(element, part))
+    };
+    wanted.iter().all(holds)
+}
+
+/// Whether it is a member's name, or a text among the elements.
+fn has_name(value: &Value, name: &str) -> bool {
+    match value {
+        Value::Object(members) => members.contains_key(name),
+        Value::Array(elements) => elements
+            .iter()
+            .any(|element| element.as_str() == Some(name)),
+        Value::String(text) => text == name,
+        _ => false,
+    }
+}
+
+/// Makes calls of `->`, `->>`, `#>`, `#>>`, `@>`, `<@` and `?`.
 #[derive(Debug)]
 pub struct JsonOperators;
 
@@ -192,9 +280,19 @@ impl ExprPlanner for JsonOperators {
         binary: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>, DataFusionError> {
+        let of_texts = |side: &Expr| Ok::<_, DataFusionError>(side.get_type(schema)?.is_string());
+        let is_binary = || {
+            let (_, field) = binary.left.to_field(schema)?;
+            Ok::<_, DataFusionError>(postgres_type(&field).name == "jsonb")
+        };
         let name = match binary.op {
+            BinaryOperator::AtArrow if of_texts(&binary.left)? => "json_contains",
+            BinaryOperator::ArrowAt if of_texts(&binary.left)? => "json_contained",
+            BinaryOperator::Question => "json_exists",
+            BinaryOperator::Arrow if is_binary()? => "jsonb_get",
             BinaryOperator::Arrow => "json_get",
             BinaryOperator::LongArrow => "json_get_text",
+            BinaryOperator::HashArrow if is_binary()? => "jsonb_path",
             BinaryOperator::HashArrow => "json_path",
             BinaryOperator::HashLongArrow => "json_path_text",
             _ => return Ok(PlannerResult::Original(binary)),

@@ -27,6 +27,7 @@ use super::{
     bounded::{column_holds, spread},
     define::{Function, as_inner},
     spans::{LONGER, SHORTER},
+    times::BETWEEN,
 };
 use crate::error::{raise, sqlstate};
 
@@ -56,6 +57,21 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
             |arrays, _| {
                 let days = |array: &ArrayRef| cast(array, &DataType::Int32);
                 Ok(numeric::sub(&days(&arrays[0])?, &days(&arrays[1])?)?)
+            },
+        )
+        .build(),
+        Function::exact(
+            "date_plus_time",
+            vec![DataType::Date32, DataType::Time64(TimeUnit::Microsecond)],
+            |_| Ok(DataType::Timestamp(TimeUnit::Microsecond, None)),
+            |arrays, _| {
+                let midnights = cast(
+                    &arrays[0],
+                    &DataType::Timestamp(TimeUnit::Microsecond, None),
+                )?;
+                let times = cast(&arrays[1], &DataType::Int64)?;
+                let times = cast(&times, &DataType::Duration(TimeUnit::Microsecond))?;
+                Ok(numeric::add(&midnights, &times)?)
             },
         )
         .build(),
@@ -243,7 +259,7 @@ fn single(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
     Ok(arrays[1].clone())
 }
 
-/// `date + 1`, `date - date`, and `date + interval`, which is a timestamp: the interval may end within a day.
+/// `date + 1`, `date - date`, `timestamp - timestamp`, and `date + interval`, which is a timestamp: the interval may end within a day.
 #[derive(Debug)]
 pub struct DateOperators;
 
@@ -268,6 +284,10 @@ impl ExprPlanner for DateOperators {
             return scaled(binary, &left, &right, schema);
         }
         let is_plus = binary.op == BinaryOperator::Plus;
+        if !is_plus && let (DataType::Timestamp(..), DataType::Timestamp(..)) = (&left, &right) {
+            let span = call(BETWEEN, vec![binary.left, binary.right])?;
+            return Ok(PlannerResult::Planned(span));
+        }
         let shifted = match (&left, &right) {
             (DataType::Date32, DataType::Interval(_)) => Some((binary.left.clone(), &binary.right)),
             (DataType::Interval(_), DataType::Date32) if is_plus => {
@@ -296,15 +316,20 @@ impl ExprPlanner for DateOperators {
             (DataType::Date32, days) if days.is_integer() => {
                 ("date_minus_days", binary.left, binary.right)
             }
+            (DataType::Date32, DataType::Time64(_)) if is_plus => {
+                ("date_plus_time", binary.left, binary.right)
+            }
+            (DataType::Time64(_), DataType::Date32) if is_plus => {
+                ("date_plus_time", binary.right, binary.left)
+            }
             (days, DataType::Date32) if days.is_integer() && is_plus => {
                 ("date_plus_days", binary.right, binary.left)
             }
             _ => return Ok(PlannerResult::Original(binary)),
         };
-        let second = if name == "days_between" {
-            second
-        } else {
-            second.cast_to(&DataType::Int32, schema)?
+        let second = match name {
+            "days_between" | "date_plus_time" => second,
+            _ => second.cast_to(&DataType::Int32, schema)?,
         };
         Ok(PlannerResult::Planned(call(name, vec![first, second])?))
     }

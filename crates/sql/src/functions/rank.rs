@@ -1,4 +1,4 @@
-//! `row_number`, `rank` and `dense_rank`: names and types only, since the operator for top rows numbers.
+//! Places of rows in their partitions: names and types only, since the operator for top rows numbers.
 
 use std::sync::Arc;
 
@@ -12,19 +12,32 @@ use datafusion_expr::{
 use crate::error::{raise, sqlstate};
 
 pub fn all() -> Vec<Arc<WindowUDF>> {
-    let function = |name| {
+    let function = |name, arguments: Vec<DataType>, answer| {
+        let signature = match arguments.is_empty() {
+            true => Signature::nullary(Volatility::Immutable),
+            false => Signature::exact(arguments, Volatility::Immutable),
+        };
         Arc::new(WindowUDF::new_from_impl(Rank {
             name,
-            signature: Signature::nullary(Volatility::Immutable),
+            signature,
+            answer,
         }))
     };
-    ["row_number", "rank", "dense_rank"].map(function).to_vec()
+    vec![
+        function("row_number", Vec::new(), DataType::Int64),
+        function("rank", Vec::new(), DataType::Int64),
+        function("dense_rank", Vec::new(), DataType::Int64),
+        function("percent_rank", Vec::new(), DataType::Float64),
+        function("cume_dist", Vec::new(), DataType::Float64),
+        function("ntile", vec![DataType::Int64], DataType::Int32),
+    ]
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Rank {
     name: &'static str,
     signature: Signature,
+    answer: DataType,
 }
 
 impl WindowUDFImpl for Rank {
@@ -47,6 +60,6 @@ impl WindowUDFImpl for Rank {
     }
 
     fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef, DataFusionError> {
-        Ok(Arc::new(Field::new(args.name(), DataType::Int64, true)))
+        Ok(Arc::new(Field::new(args.name(), self.answer.clone(), true)))
     }
 }

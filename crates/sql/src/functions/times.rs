@@ -43,7 +43,7 @@ pub const BETWEEN: &str = "interval_between";
 /// How long an interval is, as Postgres compares them: a month has thirty days, and a day twenty-four hours.
 pub const SPAN: &str = "interval_span";
 
-const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+pub(super) const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
 fn plain() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, None)
@@ -88,7 +88,7 @@ fn text() -> Coercion {
 }
 
 /// A timestamp, or what is read as one.
-fn timestamp() -> Coercion {
+pub(super) fn timestamp() -> Coercion {
     let others = [logical_string(), logical_date()].map(TypeSignatureClass::Native);
     let to = NativeType::Timestamp(TimeUnit::Microsecond, None);
     Coercion::new_implicit(TypeSignatureClass::Timestamp, others.to_vec(), to)

@@ -44,8 +44,16 @@ pub struct PlannedChange {
 pub use joined::{EXCLUDED, PlannedConflict};
 
 impl PlannedChange {
-    /// Fails when a row lacks a value that its table wants, or one does not fit its column.
-    pub fn check(&self, added: &RecordBatch) -> Result<(), SqlError> {
+    /// The rows as their table keeps them. Fails when one lacks a value that is wanted, or has one that does not fit its column.
+    pub fn stored(&self, added: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, SqlError> {
+        added
+            .into_iter()
+            .map(|rows| self.stored_rows(&rows))
+            .collect()
+    }
+
+    fn stored_rows(&self, added: &RecordBatch) -> Result<RecordBatch, SqlError> {
+        let mut columns = Vec::with_capacity(added.num_columns());
         for (field, column) in self.schema.fields().iter().zip(added.columns()) {
             if field.metadata().contains_key(NOT_NULL_KEY) && column.logical_null_count() > 0 {
                 return Err(SqlError::new(
@@ -57,9 +65,9 @@ impl PlannedChange {
                     ),
                 ));
             }
-            text::fits(field, column)?;
+            columns.push(text::stored(field, column)?);
         }
-        Ok(())
+        Ok(RecordBatch::try_new(added.schema(), columns)?)
     }
 }
 

@@ -9,6 +9,7 @@ mod as_of;
 mod join;
 mod over;
 mod rank;
+mod share;
 
 use std::{any::Any, sync::Arc};
 

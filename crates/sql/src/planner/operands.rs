@@ -9,7 +9,7 @@ use datafusion_common::{
 };
 use datafusion_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, expr::Placeholder,
-    expr_rewriter::NamePreserver, utils::merge_schema,
+    expr_rewriter::NamePreserver, type_coercion::binary::comparison_coercion, utils::merge_schema,
 };
 
 use crate::{
@@ -38,10 +38,11 @@ pub fn checked(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
 fn operand(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
     match expression {
         Expr::ScalarFunction(mut call) if call.name() == "array_has" => {
-            let [Expr::Placeholder(list), value] = call.args.as_mut_slice() else {
-                return Ok(Transformed::no(Expr::ScalarFunction(call)));
+            let is_new = match call.args.as_mut_slice() {
+                [Expr::Placeholder(list), value] => list_of(list, value, schema)?,
+                [list, value] => comparable_elements(list, value, schema)?,
+                _ => false,
             };
-            let is_new = list_of(list, value, schema)?;
             let call = Expr::ScalarFunction(call);
             Ok(if is_new {
                 Transformed::yes(call)
@@ -68,6 +69,28 @@ fn list_of(
     let element = value.get_type(schema)?;
     let data_type = DataType::List(Arc::new(Field::new("item", element, true)));
     list.field = Some(Arc::new(Field::new("", data_type, true)));
+    Ok(true)
+}
+
+/// Numbers of two types are compared in one.
+fn comparable_elements(
+    list: &mut Expr,
+    value: &mut Expr,
+    schema: &DFSchema,
+) -> Result<bool, DataFusionError> {
+    let (DataType::List(element), own) = (list.get_type(schema)?, value.get_type(schema)?) else {
+        return Ok(false);
+    };
+    let element = element.data_type();
+    if *element == own || !element.is_numeric() || !own.is_numeric() {
+        return Ok(false);
+    }
+    let Some(common) = comparison_coercion(element, &own) else {
+        return Ok(false);
+    };
+    let lists = DataType::new_list(common.clone(), true);
+    *list = std::mem::take(list).cast_to(&lists, schema)?;
+    *value = std::mem::take(value).cast_to(&common, schema)?;
     Ok(true)
 }
 

@@ -1,11 +1,12 @@
 //! Expressions as the engine's planner has to be told them to mean what Postgres does: the type of whole numbers, signs,
 //! intervals, `extract`, `AT TIME ZONE`, rows that are compared, `= ANY (SELECT …)`, `FETCH FIRST`.
 
+mod calls;
+
 use datafusion_sql::sqlparser::ast::{
     self, BinaryOperator, Expr, Ident, Query, SetExpr, VisitMut, VisitorMut,
 };
 
-use super::names::ident_name;
 use crate::{functions::zones::TIMEZONE, text::interval_of};
 
 /// Columns of a row that is compared with another.
@@ -22,21 +23,23 @@ struct Spelling;
 impl VisitorMut for Spelling {
     type Break = ();
 
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> std::ops::ControlFlow<()> {
+        complement_last(expression);
+        std::ops::ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expression: &mut Expr) -> std::ops::ControlFlow<()> {
         rotate(expression);
         if let Expr::Function(call) = expression {
             fold_name(&mut call.name);
-            plain_digits(call);
-            decimal_log(call);
-            padded(call);
         }
-        if let Some(operation) = modulo(expression) {
-            *expression = operation;
-        }
+        calls::respell(expression);
         at_time_zone(expression);
         plain_interval(expression);
         extraction(expression);
         sign_first(expression);
+        before_a_number(expression);
+        kept_as_text(expression);
         rows_by_column(expression);
         quantified(expression);
         if let Expr::Function(ast::Function {
@@ -84,6 +87,7 @@ impl VisitorMut for Spelling {
             fetch.quantity.iter_mut().for_each(plain_number);
         }
         fetch_as_limit(query);
+        plain_texts(&mut query.body);
         plain_places(&mut query.body);
         std::ops::ControlFlow::Continue(())
     }
@@ -96,7 +100,7 @@ fn rotate(expression: &mut Expr) {
         Expr::IsNotDistinctFrom(..) => Expr::IsNotDistinctFrom,
         _ => return,
     };
-    let whole = std::mem::replace(expression, Expr::value(ast::Value::Null));
+    let whole = taken(expression);
     if let Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) = whole {
         *expression = rotated(left, *right, wrap);
     }
@@ -131,7 +135,7 @@ fn plain_interval(expression: &mut Expr) {
             if let Expr::Interval(interval) = expr.as_mut()
                 && reword(interval, -1)
             {
-                *expression = std::mem::replace(expr.as_mut(), Expr::value(ast::Value::Null));
+                *expression = taken(expr);
             }
         }
         _ => {}
@@ -158,12 +162,8 @@ fn extraction(expression: &mut Expr) {
         return;
     };
     let part = field.to_string().trim_matches('\'').to_lowercase();
-    let part = ast::Value::SingleQuotedString(part);
-    let of = std::mem::replace(expr.as_mut(), Expr::value(ast::Value::Null));
-    let arguments = [Expr::value(part), of];
-    let arguments = arguments.map(|one| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(one)));
-    let name = ast::ObjectName::from(vec![Ident::new("date_part")]);
-    *expression = Expr::Function(called(name, arguments.into()));
+    let part = Expr::value(ast::Value::SingleQuotedString(part));
+    *expression = function("date_part", vec![part, taken(expr)]);
 }
 
 /// `-2 ^ 2` as `(-2) ^ 2`: a sign binds closer than any operator.
@@ -186,121 +186,128 @@ fn sign_first(expression: &mut Expr) {
         (first, is_power) = (left.as_mut(), true);
     }
     if is_power {
-        let base = Box::new(std::mem::replace(first, Expr::value(ast::Value::Null)));
+        let base = Box::new(taken(first));
         *first = Expr::UnaryOp {
             op: ast::UnaryOperator::Minus,
             expr: base,
         };
-        *expression = std::mem::replace(whole.as_mut(), Expr::value(ast::Value::Null));
+        *expression = taken(whole);
     }
 }
 
-fn arguments_of(call: &mut ast::Function) -> Vec<&mut Expr> {
-    let ast::FunctionArguments::List(list) = &mut call.args else {
-        return Vec::new();
+/// `a::jsonb` as `jsonb(a)`. What a client sends for a parameter of the type is read as one.
+fn kept_as_text(expression: &mut Expr) {
+    let Expr::Cast {
+        kind: ast::CastKind::Cast | ast::CastKind::DoubleColon,
+        expr,
+        data_type,
+        ..
+    } = expression
+    else {
+        return;
     };
-    let plain = list.args.iter_mut().filter_map(|argument| match argument {
-        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument)) => Some(argument),
-        _ => None,
-    });
-    plain.collect()
+    let name = match data_type {
+        ast::DataType::Uuid => "uuid",
+        ast::DataType::JSON => "json",
+        ast::DataType::JSONB => "jsonb",
+        _ => return,
+    };
+    let is_parameter =
+        |value: &ast::ValueWithSpan| matches!(value.value, ast::Value::Placeholder(_));
+    if !matches!(expr.as_ref(), Expr::Value(value) if is_parameter(value)) {
+        *expression = function(name, vec![taken(expr)]);
+    }
 }
 
-fn is_called(call: &ast::Function, names: &[&str]) -> bool {
-    let last = call.name.0.last().and_then(ast::ObjectNamePart::as_ident);
-    last.is_some_and(|last| names.contains(&ident_name(last).as_str()))
+/// `|/ a` as `sqrt(a)`, and `~a` as `-1 - a`.
+fn before_a_number(expression: &mut Expr) {
+    let Expr::UnaryOp { op, expr } = expression else {
+        return;
+    };
+    *expression = match op {
+        ast::UnaryOperator::PGSquareRoot => function("sqrt", vec![taken(expr)]),
+        ast::UnaryOperator::PGCubeRoot => function("cbrt", vec![taken(expr)]),
+        ast::UnaryOperator::BitwiseNot => {
+            let mut one = Expr::value(ast::Value::Number("1".to_owned(), false));
+            let _ = Spelling.post_visit_expr(&mut one);
+            let minus_one = Expr::UnaryOp {
+                op: ast::UnaryOperator::Minus,
+                expr: Box::new(one),
+            };
+            let of = Expr::Nested(Box::new(taken(expr)));
+            binary(minus_one, BinaryOperator::Minus, of)
+        }
+        _ => return,
+    };
 }
 
-/// A whole one, in digits.
-fn written_number(expression: &Expr) -> Option<String> {
-    match expression {
-        Expr::UnaryOp {
-            op: ast::UnaryOperator::Minus,
-            expr,
-        } => Some(format!("-{}", written_number(expr)?)),
-        Expr::Nested(inner) => written_number(inner),
-        // As a whole number has become.
-        Expr::Cast { expr, .. } if matches!(expr.as_ref(), Expr::Value(_)) => written_number(expr),
-        Expr::Value(value) => match &value.value {
-            ast::Value::Number(number, _) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Some(number.clone())
+/// `~a + b` as `~(a + b)`: it binds less than the operators of arithmetic.
+fn complement_last(expression: &mut Expr) {
+    let mut depth = 0;
+    let mut first = &*expression;
+    while let Expr::BinaryOp { left, op, .. } = first {
+        if !is_arithmetic(op) {
+            break;
+        }
+        (first, depth) = (left, depth + 1);
+    }
+    let is_complement = |of: &Expr| {
+        matches!(
+            of,
+            Expr::UnaryOp {
+                op: ast::UnaryOperator::BitwiseNot,
+                ..
             }
-            _ => None,
-        },
-        _ => None,
+        )
+    };
+    if depth == 0 || !is_complement(first) {
+        return;
+    }
+    let mut first = &mut *expression;
+    for _ in 0..depth {
+        if let Expr::BinaryOp { left, .. } = first {
+            first = left;
+        }
+    }
+    if let Expr::UnaryOp { op, expr } = first {
+        let op = *op;
+        *first = taken(expr);
+        let expr = Box::new(taken(expression));
+        *expression = Expr::UnaryOp { op, expr };
     }
 }
 
-/// The type of `round(a, 2)` says how many digits there are. The number is written as text, which nothing becomes that is
-/// computed: the type must be known from the start.
-fn plain_digits(call: &mut ast::Function) {
-    if is_called(call, &["round", "trunc"])
-        && let [_, digits] = arguments_of(call).as_mut_slice()
-        && let Some(text) = written_number(digits)
-    {
-        **digits = Expr::value(ast::Value::SingleQuotedString(text));
-    }
+fn is_arithmetic(op: &BinaryOperator) -> bool {
+    use BinaryOperator::{Divide, Minus, Modulo, Multiply, PGExp, Plus};
+    matches!(op, Plus | Minus | Multiply | Divide | Modulo | PGExp)
 }
 
-/// Base64 as Postgres writes it.
-fn padded(call: &mut ast::Function) {
-    if is_called(call, &["encode"])
-        && let [_, Expr::Value(format)] = arguments_of(call).as_mut_slice()
-        && let ast::Value::SingleQuotedString(format) = &mut format.value
-        && format.eq_ignore_ascii_case("base64")
-    {
-        "base64pad".clone_into(format);
-    }
+fn taken(expression: &mut Expr) -> Expr {
+    std::mem::replace(expression, Expr::value(ast::Value::Null))
 }
 
-/// `log(a)` is that to base 10, by the function that is exact for powers of it.
-fn decimal_log(call: &mut ast::Function) {
-    if is_called(call, &["log"]) && arguments_of(call).len() == 1 {
-        call.name = ast::ObjectName::from(vec![Ident::new("log10")]);
-    }
+fn function(name: &str, arguments: Vec<Expr>) -> Expr {
+    let arguments = arguments.into_iter().map(unnamed).collect();
+    Expr::Function(called(named(name), arguments))
+}
+
+fn unnamed(argument: Expr) -> ast::FunctionArg {
+    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument))
+}
+
+fn named(name: &str) -> ast::ObjectName {
+    ast::ObjectName::from(vec![Ident::new(name)])
 }
 
 /// `at AT TIME ZONE zone` as `timezone(zone, at)`. The engine's own is a cast, which loses what the clocks show.
 fn at_time_zone(expression: &mut Expr) {
-    let whole = std::mem::replace(expression, Expr::value(ast::Value::Null));
-    *expression = match whole {
-        Expr::AtTimeZone {
-            timestamp,
-            time_zone,
-        } => {
-            let arguments = [time_zone, timestamp]
-                .map(|argument| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(*argument)));
-            let name = ast::ObjectName::from(vec![Ident::new(TIMEZONE)]);
-            Expr::Function(called(name, arguments.into()))
-        }
-        other => other,
-    };
-}
-
-/// `mod(a, b)` as `a % b`.
-fn modulo(expression: &Expr) -> Option<Expr> {
-    let Expr::Function(call) = expression else {
-        return None;
-    };
-    let name = call.name.0.last()?.as_ident()?;
-    let ast::FunctionArguments::List(list) = &call.args else {
-        return None;
-    };
-    let [
-        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(left)),
-        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(right)),
-    ] = list.args.as_slice()
-    else {
-        return None;
-    };
-    name.value.eq_ignore_ascii_case("mod").then(|| {
-        let nested = |side: &Expr| Box::new(Expr::Nested(Box::new(side.clone())));
-        Expr::Nested(Box::new(Expr::BinaryOp {
-            left: nested(left),
-            op: ast::BinaryOperator::Modulo,
-            right: nested(right),
-        }))
-    })
+    if let Expr::AtTimeZone {
+        timestamp,
+        time_zone,
+    } = expression
+    {
+        *expression = function(TIMEZONE, vec![taken(time_zone), taken(timestamp)]);
+    }
 }
 
 /// The engine folds the names of functions only where they stand without a schema.
@@ -329,6 +336,28 @@ fn plain_places(body: &mut SetExpr) {
             plain_places(right);
         }
         _ => {}
+    }
+}
+
+/// Rows of VALUES have one type each column, so what is more than text there is text beside it.
+fn plain_texts(body: &mut SetExpr) {
+    let SetExpr::Values(values) = body else {
+        return;
+    };
+    let columns = values
+        .rows
+        .iter_mut()
+        .flat_map(|row| row.content.iter_mut());
+    for value in columns {
+        if matches!(value, Expr::Function(call) if calls::is_typed_text(call)) {
+            *value = Expr::Cast {
+                kind: ast::CastKind::DoubleColon,
+                expr: Box::new(taken(value)),
+                data_type: ast::DataType::Text,
+                array: false,
+                format: None,
+            };
+        }
     }
 }
 

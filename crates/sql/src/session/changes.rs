@@ -132,7 +132,7 @@ impl Session {
         values: &[ScalarValue],
     ) -> Result<(Touched, Option<u64>), SqlError> {
         let (removed, added, epoch) = self.rows_of(change, values).await?;
-        added.iter().try_for_each(|rows| change.check(rows))?;
+        let added = change.stored(added)?;
         // What comes by INSERT is right whatever the table holds.
         let (as_of, count) = match statement.kind {
             StatementKind::Insert(_) => (None, count(&added)),
@@ -155,7 +155,7 @@ impl Session {
         values: &[ScalarValue],
     ) -> Result<(Touched, Option<u64>), SqlError> {
         let (_, proposed, _) = self.rows_of(change, values).await?;
-        proposed.iter().try_for_each(|rows| change.check(rows))?;
+        let proposed = change.stored(proposed)?;
         let first_only = conflict.updated.is_none();
         let proposed = one_per_key(proposed, &conflict.key, first_only)?;
         let (found, epoch) = self.rows_by_key(change, conflict, &proposed).await?;
@@ -176,7 +176,7 @@ impl Session {
         let mut added = answers.next().unwrap_or_default();
         let removed = answers.next().unwrap_or_default();
         added.extend(answers.flatten());
-        added.iter().try_for_each(|rows| change.check(rows))?;
+        let added = change.stored(added)?;
         let touched = Touched {
             count: count(&added),
             removed,

@@ -3,7 +3,7 @@
 //! # Cost
 //! A column takes its values at once, without one of their own in between; only arrays are made one by one.
 
-use std::{num::IntErrorKind, str::FromStr, sync::Arc};
+use std::{borrow::Cow, num::IntErrorKind, str::FromStr, sync::Arc};
 
 use arrow::{
     array::{
@@ -23,7 +23,7 @@ use streams::format::{
     timestamp,
 };
 
-use super::interval::interval;
+use super::{interval::interval, json};
 use crate::{
     backend::SqlError,
     column_type::{PostgresType, UTC, field_of_oid, postgres_type, postgres_type_of_oid},
@@ -69,10 +69,11 @@ pub fn read(oid: u32, text: &str) -> Result<ScalarValue, SqlError> {
         "timestamptz" => instant(text)
             .map(|value| ScalarValue::TimestampMicrosecond(Some(value), Some(UTC.into()))),
         "interval" => span(text).map(|value| ScalarValue::IntervalMonthDayNano(Some(value))),
-        _ => {
-            written(&of, text)?;
-            Ok(ScalarValue::Utf8(Some(text.to_owned())))
+        "uuid" | "json" | "jsonb" => {
+            let kept = written(&of, text).ok_or(Wrong::Syntax);
+            kept.map(|kept| ScalarValue::Utf8(Some(kept.into_owned())))
         }
+        _ => Ok(ScalarValue::Utf8(Some(text.to_owned()))),
     };
     value.map_err(|wrong| refusal(&of, text, &wrong))
 }
@@ -129,42 +130,68 @@ pub fn column(texts: &StringArray, to: &DataType, is_lenient: bool) -> Result<Ar
     })
 }
 
-/// Fails when a text is no `uuid` or `json` where its column is of that type, or longer than `varchar(n)` says.
-pub fn fits(field: &Field, column: &ArrayRef) -> Result<(), SqlError> {
+/// As a column of the type keeps them: a `uuid` in small letters with its hyphens, `jsonb` as it is written. Fails when a text
+/// is none of these, no `json`, or longer than `varchar(n)` says.
+pub fn stored(field: &Field, column: &ArrayRef) -> Result<ArrayRef, SqlError> {
     let DataType::Utf8 = field.data_type() else {
-        return Ok(());
+        return Ok(column.clone());
     };
     let of = postgres_type(field);
-    let mut values = column.as_string::<i32>().iter().flatten();
+    let texts = column.as_string::<i32>();
     match of.name {
-        "uuid" | "json" | "jsonb" => values.try_for_each(|text| written(&of, text)),
-        // Blanks beyond count as none, and room is told with four bytes of a head.
+        "uuid" | "json" | "jsonb" => {
+            let values = texts.iter().map(|text| {
+                let kept = text.map(|text| {
+                    written(&of, text).ok_or_else(|| refusal(&of, text, &Wrong::Syntax))
+                });
+                kept.transpose()
+            });
+            Ok(Arc::new(values.collect::<Result<StringArray, _>>()?))
+        }
+        // Blanks beyond are left out, and room is told with four bytes of a head.
         "varchar" | "bpchar" if of.modifier >= 4 => {
             let room = of.modifier.unsigned_abs() as usize - 4;
-            let is_longer = |text: &str| {
-                text.len() > room && text.trim_end_matches(' ').chars().nth(room).is_some()
-            };
-            if !values.any(is_longer) {
-                return Ok(());
+            if !texts.iter().flatten().any(|text| text.len() > room) {
+                return Ok(column.clone());
             }
-            let message = format!("value too long for type {}({room})", of.long_name);
-            Err(SqlError::new(sqlstate::STRING_TOO_LONG, message))
+            let values = texts.iter().map(|text| {
+                let kept = text.map(|text| match text.char_indices().nth(room) {
+                    None => Ok(text),
+                    Some((end, _)) if text[end..].bytes().all(|byte| byte == b' ') => {
+                        Ok(&text[..end])
+                    }
+                    Some(_) => {
+                        let message = format!("value too long for type {}({room})", of.long_name);
+                        Err(SqlError::new(sqlstate::STRING_TOO_LONG, message))
+                    }
+                });
+                kept.transpose()
+            });
+            Ok(Arc::new(values.collect::<Result<StringArray, _>>()?))
         }
-        _ => Ok(()),
+        _ => Ok(column.clone()),
     }
 }
 
-/// Of a type that is kept as text: it stays as it is written.
-fn written(of: &PostgresType, text: &str) -> Result<(), SqlError> {
-    let is_one = match of.name {
-        "uuid" => is_uuid(text),
-        "json" | "jsonb" => serde_json::from_str::<serde_json::Value>(text).is_ok(),
-        _ => true,
-    };
-    match is_one {
-        true => Ok(()),
-        false => Err(refusal(of, text, &Wrong::Syntax)),
+/// Of a type that is kept as text.
+fn written<'a>(of: &PostgresType, text: &'a str) -> Option<Cow<'a, str>> {
+    match of.name {
+        "uuid" => is_uuid(text).then(|| with_hyphens(text)),
+        "json" => json::document(text).map(|_| Cow::Borrowed(text)),
+        _ => json::document(text).map(|document| Cow::Owned(json::jsonb(document))),
     }
+}
+
+fn with_hyphens(uuid: &str) -> Cow<'_, str> {
+    let is_kept = uuid.len() == 36 && !uuid.bytes().any(|byte| byte.is_ascii_uppercase());
+    if is_kept {
+        return Cow::Borrowed(uuid);
+    }
+    let mut digits = uuid.to_ascii_lowercase().replace('-', "");
+    for at in [8, 13, 18, 23] {
+        digits.insert(at, '-');
+    }
+    Cow::Owned(digits)
 }
 
 /// With hyphens behind the 8th, 12th, 16th and 20th digit, or none.

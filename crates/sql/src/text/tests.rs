@@ -154,13 +154,15 @@ fn texts_fit_their_columns() {
         let written = parser.parse_data_type().expect("it is a type");
         crate::column_type::field_of("", &written).expect("it is known")
     };
-    let fit = |sql_type: &str, text: &str| {
+    let kept = |sql_type: &str, text: &str| {
         let column: ArrayRef = Arc::new(StringArray::from(vec![Some(text), None]));
-        fits(&field(sql_type), &column).map_err(|error| error.message)
+        let kept = stored(&field(sql_type), &column).map_err(|error| error.message)?;
+        assert!(kept.is_null(1));
+        Ok::<_, String>(kept.as_string::<i32>().value(0).to_owned())
     };
     let small = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
     for text in [small, &small.to_uppercase(), &small.replace('-', "")] {
-        assert_eq!(fit("UUID", text), Ok(()));
+        assert_eq!(kept("UUID", text), Ok(small.to_owned()));
     }
     let wrong = [
         "",
@@ -170,15 +172,18 @@ fn texts_fit_their_columns() {
     ];
     for text in wrong {
         let wanted = format!("invalid input syntax for type uuid: \"{text}\"");
-        assert_eq!(fit("UUID", text), Err(wanted));
+        assert_eq!(kept("UUID", text), Err(wanted));
     }
-    assert_eq!(fit("JSONB", " [1] "), Ok(()));
+    assert_eq!(kept("JSON", " [1] "), Ok(" [1] ".to_owned()));
+    let document = "{\"bb\":1,\"a\":[1,{}],\"a\":\"\\u00e4\"}";
+    let wanted = "{\"a\": \"ä\", \"bb\": 1}";
+    assert_eq!(kept("JSONB", document), Ok(wanted.to_owned()));
     let wanted = "invalid input syntax for type jsonb: \"{bad\"";
-    assert_eq!(fit("JSONB", "{bad"), Err(wanted.to_owned()));
-    assert_eq!(fit("VARCHAR(3)", "äöü  "), Ok(()));
+    assert_eq!(kept("JSONB", "{bad"), Err(wanted.to_owned()));
+    assert_eq!(kept("VARCHAR(3)", "äöü  "), Ok("äöü".to_owned()));
     let wanted = "value too long for type character varying(3)";
-    assert_eq!(fit("VARCHAR(3)", "äöü  x"), Err(wanted.to_owned()));
-    assert_eq!(fit("VARCHAR", "äöü  x"), Ok(()));
+    assert_eq!(kept("VARCHAR(3)", "äöü  x"), Err(wanted.to_owned()));
+    assert_eq!(kept("VARCHAR", "äöü  x"), Ok("äöü  x".to_owned()));
 }
 
 /// As PostgreSQL 15 reads them.

@@ -127,9 +127,10 @@ impl Database {
                 let change = with_stack(|| plan_change(catalog, &statement.kind, &[]))?;
                 let removed = self.ask_all(change.removed.as_ref())?;
                 let added = self.ask_all(change.added.as_ref())?;
-                if let Some(added) = &added {
-                    change.check(added)?;
-                }
+                let added = match added {
+                    Some(added) => change.stored(vec![added])?.pop(),
+                    None => None,
+                };
                 self.change(&change.table, removed, added)?;
                 Ok(Answer::Done)
             }

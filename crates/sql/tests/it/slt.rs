@@ -5,7 +5,10 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use arrow::array::{Array, RecordBatch};
+use arrow::{
+    array::{Array, RecordBatch},
+    datatypes::DataType,
+};
 use sql::{
     backend::SqlError,
     text::{self, Style},
@@ -109,7 +112,7 @@ pub fn lines(batches: &[RecordBatch]) -> Vec<String> {
     for row in 0..batch.num_rows() {
         let mut values = Vec::new();
         for (field, column) in schema.fields().iter().zip(batch.columns()) {
-            if column.is_null(row) {
+            if column.is_null(row) || *column.data_type() == DataType::Null {
                 values.push("NULL".to_owned());
                 continue;
             }

@@ -104,6 +104,7 @@ impl Lowering {
                 }
             }
             WindowFunctionDefinition::WindowUDF(_) => match name.as_str() {
+                "ntile" | "percent_rank" | "cume_dist" => self.share(input, window, call, value),
                 "lag" => self.shifted(input, window, call, 1, value),
                 "lead" => self.shifted(input, window, call, -1, value),
                 "first_value" | "last_value" => {
@@ -136,7 +137,7 @@ impl Lowering {
         let specs = Specs::new(&call.params.partition_by, &[aggregate])?;
         let (rows, places) = self.extended(input, &specs.expressions, schema)?;
         let keys = places[..call.params.partition_by.len()].to_vec();
-        let (grouped, _) = self.grouped(rows, &keys, specs.placed(&places), &value);
+        let grouped = self.grouped(rows, &keys, specs.placed(&places), &value);
         let pairs = keys.iter().copied().zip(0..).collect();
         let joined = self.paired(rows, grouped, JoinKind::Inner, pairs, None);
         let at = self.schema(rows).fields().len() + keys.len();
@@ -182,7 +183,7 @@ impl Lowering {
         aggregates
             .iter_mut()
             .for_each(|aggregate| shift(aggregate, all));
-        let (grouped, _) = self.grouped(joined, &keys, aggregates, &value);
+        let grouped = self.grouped(joined, &keys, aggregates, &value);
         let pairs = keys.iter().copied().zip(0..).collect();
         let kind = JoinKind::Left;
         let joined = self.paired(rows, grouped, kind, pairs, None);
@@ -294,7 +295,7 @@ impl Lowering {
         Ok(self.project(rows, compiled, Arc::new(Schema::new(fields))))
     }
 
-    fn numbered_rows(
+    pub(super) fn numbered_rows(
         &mut self,
         input: NodeId,
         partition: &[usize],
@@ -342,13 +343,13 @@ impl Lowering {
             .transpose()
     }
 
-    fn grouped(
+    pub(super) fn grouped(
         &mut self,
         input: NodeId,
         keys: &[usize],
         aggregates: Vec<Aggregate>,
         value: &Field,
-    ) -> (NodeId, usize) {
+    ) -> NodeId {
         let schema = self.schema(input);
         let mut fields: Vec<Field> = keys.iter().map(|at| schema.field(*at).clone()).collect();
         fields.push(value.clone());
@@ -356,13 +357,11 @@ impl Lowering {
             keys: keys.to_vec(),
             aggregates,
         };
-        let node = self
-            .plan
-            .add(operator, &[input], Arc::new(Schema::new(fields)));
-        (node, keys.len())
+        self.plan
+            .add(operator, &[input], Arc::new(Schema::new(fields)))
     }
 
-    fn paired(
+    pub(super) fn paired(
         &mut self,
         left: NodeId,
         right: NodeId,
@@ -396,7 +395,7 @@ fn binary(left: Expr, op: Compare, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
 
-fn fields_of(schema: &Schema) -> Vec<Field> {
+pub(super) fn fields_of(schema: &Schema) -> Vec<Field> {
     schema
         .fields()
         .iter()
@@ -405,7 +404,7 @@ fn fields_of(schema: &Schema) -> Vec<Field> {
 }
 
 /// Columns called `c0`, `c1` and so on.
-fn numbered_schema(schema: &Schema) -> Result<DFSchema, SqlError> {
+pub(super) fn numbered_schema(schema: &Schema) -> Result<DFSchema, SqlError> {
     let numbered = schema.fields().iter().enumerate();
     let fields: Vec<Field> = numbered
         .map(|(at, field)| Field::new(format!("c{at}"), field.data_type().clone(), true))

@@ -1,0 +1,147 @@
+//! Documents of JSON by the text of their parts: numbers keep the digits they are written with. And `jsonb` as PostgreSQL
+//! writes it: each member once, the shorter names first, one space behind commas and colons.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use serde_json::{Value, value::RawValue};
+
+/// Of what is nested in a document.
+const DEPTH_MAX: usize = 128;
+/// Digits that a number with an exponent is written out with.
+const DIGITS_MAX: usize = 64;
+
+/// The document as its own part; `None` where it is none.
+#[must_use]
+pub fn document(text: &str) -> Option<&RawValue> {
+    let mut depth = 0_usize;
+    let (mut is_text, mut is_escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b'[' | b'{' if !is_text => depth += 1,
+            b']' | b'}' if !is_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return None;
+        }
+    }
+    serde_json::from_str(text).ok()
+}
+
+/// What `json_typeof` says.
+#[must_use]
+pub fn kind(part: &RawValue) -> &'static str {
+    match part.get().as_bytes().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "boolean",
+        Some(b'"') => "string",
+        Some(b'[') => "array",
+        Some(b'{') => "object",
+        _ => "number",
+    }
+}
+
+/// Of an array.
+#[must_use]
+pub fn elements(part: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(part.get()).ok()
+}
+
+/// Of an object; of members with the same name the last.
+#[must_use]
+pub fn members(part: &RawValue) -> Option<BTreeMap<String, &RawValue>> {
+    serde_json::from_str(part.get()).ok()
+}
+
+/// A part that is a string, without its quotes, or the part as it is written; `None` of null.
+#[must_use]
+pub fn text_of(part: &RawValue) -> Option<String> {
+    match kind(part) {
+        "null" => None,
+        "string" => serde_json::from_str(part.get()).ok(),
+        _ => Some(part.get().to_owned()),
+    }
+}
+
+/// As `jsonb` is written.
+#[must_use]
+pub fn jsonb(part: &RawValue) -> String {
+    let mut out = String::with_capacity(part.get().len());
+    write(part, &mut out);
+    out
+}
+
+fn write(part: &RawValue, out: &mut String) {
+    match kind(part) {
+        "array" => {
+            out.push('[');
+            for (at, element) in elements(part).into_iter().flatten().enumerate() {
+                out.push_str(if at > 0 { ", " } else { "" });
+                write(element, out);
+            }
+            out.push(']');
+        }
+        "object" => {
+            out.push('{');
+            let members = members(part).into_iter().flatten().collect();
+            for (at, (name, value)) in each_once(members).iter().enumerate() {
+                out.push_str(if at > 0 { ", " } else { "" });
+                quote(name, out);
+                out.push_str(": ");
+                write(value, out);
+            }
+            out.push('}');
+        }
+        "string" => quote(&text_of(part).unwrap_or_default(), out),
+        "number" => number(part.get(), out),
+        _ => out.push_str(part.get()),
+    }
+}
+
+/// With its exponent written out.
+fn number(text: &str, out: &mut String) {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(mantissa) => ("-", mantissa),
+        None => ("", mantissa),
+    };
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{part}");
+    let places = exponent.parse::<i64>().ok().and_then(|exponent| {
+        let point = exponent.checked_add(i64::try_from(whole.len()).ok()?)?;
+        let most = i64::try_from(DIGITS_MAX.max(digits.len())).ok()?;
+        (point.abs() <= most).then_some(point)
+    });
+    let Some(point) = places else {
+        return out.push_str(text);
+    };
+    if digits.bytes().any(|digit| digit != b'0') {
+        out.push_str(sign);
+    }
+    let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
+    let length = i64::try_from(digits.len()).unwrap_or(0);
+    let digits = format!("{}{digits}{}", zeros(1 - point), zeros(point - length));
+    let (whole, part) = digits.split_at(usize::try_from(point.max(1)).unwrap_or(1));
+    let short = whole.trim_start_matches('0');
+    out.push_str(if short.is_empty() { "0" } else { short });
+    if !part.is_empty() {
+        out.push('.');
+        out.push_str(part);
+    }
+}
+
+/// The last of each name; shorter names first, and by their bytes.
+#[must_use]
+pub fn each_once<T>(mut members: Vec<(String, T)>) -> Vec<(String, T)> {
+    members.reverse();
+    members.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
+    members.dedup_by(|(later, _), (kept, _)| later == kept);
+    members
+}
+
+pub fn quote(text: &str, out: &mut String) {
+    let _ = write!(out, "{}", Value::from(text));
+}
