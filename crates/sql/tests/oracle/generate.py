@@ -107,7 +107,7 @@ class Generator(Expressions):
             [self.filter, self.project, self.join, self.join, self.group, self.group, self.distinct, self.setop]
             + [self.subquery, self.subquery, self.top, self.limit, self.windows, self.scalar, self.rollup, self.over]
             + [self.common, self.values, self.lists, self.distinct_on, self.windows, self.sessioned, self.as_of]
-            + [self.nearby, self.moment, self.compared, self.lateral]
+            + [self.nearby, self.moment, self.compared, self.lateral, self.chain, self.chain]
         )
         return f(depth)
 
@@ -159,6 +159,30 @@ class Generator(Expressions):
         cols = cols[: r.randint(1, len(cols))]
         head = ", ".join(c for c, _ in cols)
         return Q(f"SELECT {head} FROM {a.sql} {kind} {b.sql}{cond}", cols)
+
+    def chain(self, d):
+        """Joins of joins without a query in between, whose conditions stand in ON and in WHERE."""
+        r = self.r
+        parts = [self.sub(max(d - 1, 1)) for _ in range(3)]
+        known, sql, later = list(parts[0].cols), parts[0].sql, []
+        for part in parts[1:]:
+            pairs = self.pairs(known, part.cols)
+            kind = r.choice(["JOIN", "JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+            if not pairs:
+                sql += f" CROSS JOIN {part.sql}"
+            else:
+                on = [
+                    f"{x} {'IS NOT DISTINCT FROM' if r.random() < 0.5 else '='} {y}"
+                    for x, y in r.sample(pairs, min(len(pairs), r.randint(1, 2)))
+                ]
+                sql += f" {kind} {part.sql} ON {' AND '.join(on)}"
+                if r.random() < 0.4:
+                    x, y = r.choice(pairs)
+                    later.append(f"{x} {r.choice(['=', '=', 'IS NOT DISTINCT FROM'])} {y}")
+            known += part.cols
+        where = f" WHERE {' AND '.join(later)}" if later else ""
+        cols = r.sample(known, r.randint(1, min(5, len(known))))
+        return Q(f"SELECT {', '.join(c for c, _ in cols)} FROM {sql}{where}", cols)
 
     def common(self, d):
         """A WITH that is read twice."""
