@@ -17,7 +17,7 @@ mod rank;
 mod rounding;
 pub mod spans;
 pub mod times;
-mod typed;
+pub mod typed;
 pub mod zones;
 
 use std::{

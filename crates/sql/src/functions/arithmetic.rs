@@ -179,7 +179,7 @@ pub fn whole_quotient() -> Arc<ScalarUDF> {
         Signature::any(2, Volatility::Immutable),
         |types| match types
             .iter()
-            .all(|of| of.is_integer() || places_of(of).is_some())
+            .all(|of| of.is_integer() || of.is_null() || places_of(of).is_some())
         {
             true => Ok(DataType::Decimal128(NUMERIC_PRECISION, 0)),
             false => plan_err!("div takes two numerics"),

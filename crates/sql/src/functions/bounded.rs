@@ -157,13 +157,9 @@ fn bound_of(name: &str) -> Option<(i128, Measure)> {
         "lpad" | "rpad" => (ITEMS_MAX, |given| {
             Ok(sum(&given[1].integers()?, |_, size| size))
         }),
-        "concat" | "overlay" | "make_array" | "array_concat" | "array_append" | "array_prepend" => {
+        "overlay" | "make_array" | "array_concat" | "array_append" | "array_prepend" => {
             (column, |given| Ok(given.iter().map(Argument::total).sum()))
         }
-        "concat_ws" => (column, |given| {
-            let each = given[1..].iter();
-            Ok(each.map(|values| values.total() + given[0].total()).sum())
-        }),
         "replace" => (column, replaced),
         "regexp_replace" => (column, replaced_by_pattern),
         "array_replace" | "array_replace_n" | "array_replace_all" => (column, |given| {

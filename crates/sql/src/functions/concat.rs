@@ -57,9 +57,11 @@ impl ScalarUDFImpl for Concat {
                 let is_null = |at: usize| {
                     arrays[at].is_null(row) || *arrays[at].data_type() == DataType::Null
                 };
+                let before = builder.values_slice().len();
                 let print = |at: usize, out: &mut Vec<u8>| {
-                    let style = Style::default();
-                    text::write(&fields[at], arrays[at].as_ref(), row, &style, out).map_err(carried)
+                    let (array, style) = (arrays[at].as_ref(), Style::default());
+                    text::write(&fields[at], array, row, &style, out).map_err(carried)?;
+                    column_holds(before + out.len())
                 };
                 if first == 1 && is_null(0) {
                     builder.append_null();
@@ -73,12 +75,12 @@ impl ScalarUDFImpl for Concat {
                 let mut is_first = true;
                 for at in (first..arrays.len()).filter(|at| !is_null(*at)) {
                     if !is_first {
+                        column_holds(before + out.len() + between.len())?;
                         out.extend_from_slice(&between);
                     }
                     is_first = false;
                     print(at, &mut out)?;
                 }
-                column_holds(builder.values_slice().len() + out.len())?;
                 builder.append_value(String::from_utf8_lossy(&out));
             }
             Ok(Arc::new(builder.finish()))

@@ -1,6 +1,7 @@
 //! Postgres's operators on JSON, over text that holds it.
 
 mod build;
+mod tree;
 
 use std::sync::Arc;
 
@@ -15,9 +16,10 @@ use datafusion_expr::{
     planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
 };
 use datafusion_sql::sqlparser::ast::BinaryOperator;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
-use super::define::Function;
+use self::tree::Tree;
+use super::{bounded::column_holds, define::Function};
 use crate::{
     column_type::postgres_type,
     error::{raise, sqlstate},
@@ -44,7 +46,7 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
         .marked("json")
         .build(),
         Function::new("jsonb_get", signature(), text, |arrays, _| {
-            picked(arrays, |value| Some(json::jsonb(value)))
+            picked(arrays, json::jsonb)
         })
         .marked("jsonb")
         .build(),
@@ -64,7 +66,7 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
             "jsonb_path",
             vec![DataType::Utf8, DataType::Utf8],
             text,
-            |arrays, _| followed(arrays, |value| Some(json::jsonb(value))),
+            |arrays, _| followed(arrays, json::jsonb),
         )
         .marked("jsonb")
         .build(),
@@ -79,22 +81,30 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
             "json_contains",
             vec![DataType::Utf8, DataType::Utf8],
             |_| Ok(DataType::Boolean),
-            |arrays, _| compared(arrays, |whole, part| Ok(contains(whole, &parsed(part)?))),
+            |arrays, _| compared(arrays, Tree::contains),
         )
         .build(),
         Function::exact(
             "json_contained",
             vec![DataType::Utf8, DataType::Utf8],
             |_| Ok(DataType::Boolean),
-            |arrays, _| compared(arrays, |part, whole| Ok(contains(&parsed(whole)?, part))),
+            |arrays, _| compared(arrays, |part, whole| whole.contains(part)),
         )
         .build(),
         Function::exact(
             "json_exists",
             vec![DataType::Utf8, DataType::Utf8],
             |_| Ok(DataType::Boolean),
-            |arrays, _| compared(arrays, |value, name| Ok(has_name(value, name))),
+            |arrays, _| named(arrays),
         )
+        .build(),
+        Function::exact(
+            "jsonb_concat",
+            vec![DataType::Utf8, DataType::Utf8],
+            text,
+            |arrays, _| merged(arrays),
+        )
+        .marked("jsonb")
         .build(),
         Function::new("jsonb_typeof", one(), text, |arrays, _| {
             each(arrays, |_, value| Some(json::kind(value).to_owned()))
@@ -121,6 +131,10 @@ fn invalid() -> DataFusionError {
 
 fn document(text: &str) -> Result<&RawValue, DataFusionError> {
     json::document(text).ok_or_else(invalid)
+}
+
+fn jsonb(text: &str) -> Result<String, DataFusionError> {
+    json::jsonb(document(text)?).ok_or_else(invalid)
 }
 
 fn each(
@@ -210,67 +224,78 @@ fn followed(
     })
 }
 
-fn parsed(text: &str) -> Result<Value, DataFusionError> {
-    serde_json::from_str(text).map_err(|_| invalid())
-}
-
-/// By two documents, or a document and a name.
+/// By two documents.
 fn compared(
     arrays: &[ArrayRef],
-    holds: impl Fn(&Value, &str) -> Result<bool, DataFusionError>,
+    holds: impl Fn(&Tree, &Tree) -> Result<bool, DataFusionError>,
 ) -> Result<ArrayRef, DataFusionError> {
     let (left, right): (&StringArray, &StringArray) =
         (arrays[0].as_string(), arrays[1].as_string());
+    let tree = |text: &str| Tree::of(document(text)?).ok_or_else(invalid);
     let rows = left.iter().zip(right).map(|pair| match pair {
-        (Some(left), Some(right)) => holds(&parsed(left)?, right).map(Some),
+        (Some(left), Some(right)) => holds(&tree(left)?, &tree(right)?).map(Some),
         _ => Ok(None),
     });
     Ok(Arc::new(rows.collect::<Result<BooleanArray, _>>()?))
 }
 
-/// Whether all that is in `part` is at the same places in `whole`; an array is a set, and may have a single value for an array
-/// of it where it is the outermost.
-fn contains(whole: &Value, part: &Value) -> bool {
-    match (whole, part) {
-        (Value::Array(elements), Value::Array(wanted)) => holds_all(elements, wanted),
-        (Value::Array(elements), part) if !part.is_object() => elements.contains(part),
-        _ => contains_within(whole, part),
+/// Whether names are among the members, or texts among the elements.
+fn named(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
+    let (documents, names): (&StringArray, &StringArray) =
+        (arrays[0].as_string(), arrays[1].as_string());
+    let rows = documents.iter().zip(names).map(|pair| {
+        let (Some(text), Some(name)) = pair else {
+            return Ok(None);
+        };
+        let whole = document(text)?;
+        let is_name = |part: &RawValue| {
+            json::kind(part) == "string" && json::text_of(part).is_some_and(|text| text == name)
+        };
+        Ok(Some(match json::kind(whole) {
+            "object" => json::members(whole).ok_or_else(invalid)?.contains_key(name),
+            "array" => json::elements(whole).into_iter().flatten().any(is_name),
+            _ => is_name(whole),
+        }))
+    });
+    Ok(Arc::new(
+        rows.collect::<Result<BooleanArray, DataFusionError>>()?,
+    ))
+}
+
+/// `a || b` of `jsonb`: members of both, or elements; what is no object beside another is an array of itself.
+fn merged(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
+    let (left, right): (&StringArray, &StringArray) =
+        (arrays[0].as_string(), arrays[1].as_string());
+    let mut builder = StringBuilder::new();
+    for pair in left.iter().zip(right) {
+        let (Some(left), Some(right)) = pair else {
+            builder.append_null();
+            continue;
+        };
+        let (left, right) = (jsonb(left)?, jsonb(right)?);
+        let is_object = |text: &str| text.starts_with('{');
+        let inner = |text: &str| match text.starts_with('[') {
+            true => text[1..text.len() - 1].to_owned(),
+            false => text.to_owned(),
+        };
+        let both = match is_object(&left) && is_object(&right) {
+            true => [&left, &right].map(|text| text[1..text.len() - 1].to_owned()),
+            false => [&left, &right].map(|text| inner(text)),
+        };
+        let parts: Vec<&str> = both.iter().map(String::as_str).collect();
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let parts = parts.join(", ");
+        let text = match is_object(&left) && is_object(&right) {
+            true => jsonb(&format!("{{{parts}}}"))?,
+            false => format!("[{parts}]"),
+        };
+        column_holds(builder.values_slice().len() + text.len())?;
+        builder.append_value(&text);
     }
+    Ok(Arc::new(builder.finish()))
 }
 
-fn contains_within(whole: &Value, part: &Value) -> bool {
-    match (whole, part) {
-        (Value::Object(members), Value::Object(wanted)) => wanted.iter().all(|(name, part)| {
-            let found = members.get(name);
-            found.is_some_and(|found| contains_within(found, part))
-        }),
-        (Value::Array(elements), Value::Array(wanted)) => holds_all(elements, wanted),
-        _ => whole == part,
-    }
-}
-
-fn holds_all(elements: &[Value], wanted: &[Value]) -> bool {
-    let holds = |part| {
-        elements
-            .iter()
-            .any(|element| contains_within(element, part))
-    };
-    wanted.iter().all(holds)
-}
-
-/// Whether it is a member's name, or a text among the elements.
-fn has_name(value: &Value, name: &str) -> bool {
-    match value {
-        Value::Object(members) => members.contains_key(name),
-        Value::Array(elements) => elements
-            .iter()
-            .any(|element| element.as_str() == Some(name)),
-        Value::String(text) => text == name,
-        _ => false,
-    }
-}
-
-/// Makes calls of `->`, `->>`, `#>`, `#>>`, `@>`, `<@` and `?`.
+/// Makes calls of `->`, `->>`, `#>`, `#>>`, `@>`, `<@`, `?`, and `||` of `jsonb`.
 #[derive(Debug)]
 pub struct JsonOperators;
 
@@ -281,13 +306,25 @@ impl ExprPlanner for JsonOperators {
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>, DataFusionError> {
         let of_texts = |side: &Expr| Ok::<_, DataFusionError>(side.get_type(schema)?.is_string());
-        let is_binary = || {
-            let (_, field) = binary.left.to_field(schema)?;
+        let is_jsonb = |side: &Expr| {
+            let (_, field) = side.to_field(schema)?;
             Ok::<_, DataFusionError>(postgres_type(&field).name == "jsonb")
+        };
+        let is_binary = || is_jsonb(&binary.left);
+        // A text that is written there is a document, too.
+        let is_document = |side: &Expr| {
+            Ok::<_, DataFusionError>(matches!(side, Expr::Literal(..)) || is_jsonb(side)?)
+        };
+        let are_documents = || {
+            let is_one = is_jsonb(&binary.left)? || is_jsonb(&binary.right)?;
+            Ok::<_, DataFusionError>(
+                is_one && is_document(&binary.left)? && is_document(&binary.right)?,
+            )
         };
         let name = match binary.op {
             BinaryOperator::AtArrow if of_texts(&binary.left)? => "json_contains",
             BinaryOperator::ArrowAt if of_texts(&binary.left)? => "json_contained",
+            BinaryOperator::StringConcat if are_documents()? => "jsonb_concat",
             BinaryOperator::Question => "json_exists",
             BinaryOperator::Arrow if is_binary()? => "jsonb_get",
             BinaryOperator::Arrow => "json_get",

@@ -69,6 +69,10 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
                     &arrays[0],
                     &DataType::Timestamp(TimeUnit::Microsecond, None),
                 )?;
+                if midnights.null_count() > arrays[0].null_count() {
+                    let message = "date out of range for timestamp";
+                    return Err(raise(sqlstate::DATETIME_FIELD_OVERFLOW, message));
+                }
                 let times = cast(&arrays[1], &DataType::Int64)?;
                 let times = cast(&times, &DataType::Duration(TimeUnit::Microsecond))?;
                 Ok(numeric::add(&midnights, &times)?)

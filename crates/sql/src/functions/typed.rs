@@ -12,12 +12,15 @@ use datafusion_expr::{
     Volatility,
 };
 
-use super::define::on_arrays;
+use super::define::{Function, on_arrays};
 use crate::{
     column_type::{marked, postgres_type},
     error::{carried, raise, sqlstate},
     text,
 };
+
+/// Text that is nothing more. The engine's cast of text to text leaves it what it was.
+pub const PLAIN_TEXT: &str = "plain_text";
 
 /// Each is a function of its type's name.
 pub fn all() -> Vec<Arc<ScalarUDF>> {
@@ -31,6 +34,13 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
         of("uuid"),
         of("json"),
         of("jsonb"),
+        Function::exact(
+            PLAIN_TEXT,
+            vec![DataType::Utf8],
+            |_| Ok(DataType::Utf8),
+            |arrays, _| Ok(arrays[0].clone()),
+        )
+        .build(),
         Arc::new(ScalarUDF::new_from_impl(TypeName {
             signature: Signature::any(1, Volatility::Immutable),
         })),
@@ -101,14 +111,10 @@ impl ScalarUDFImpl for Typed {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
-        let is_one = postgres_type(&args.arg_fields[0]).name == self.name;
         let field = self.field();
-        on_arrays(&args, |arrays| match is_one {
-            true => Ok(arrays[0].clone()),
-            false => {
-                let texts = cast(&arrays[0], &DataType::Utf8)?;
-                text::stored(&field, &texts).map_err(carried)
-            }
+        on_arrays(&args, |arrays| {
+            let texts = cast(&arrays[0], &DataType::Utf8)?;
+            text::stored(&field, &texts).map_err(carried)
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion_common::{
-    DFSchema, DataFusionError,
+    DFSchema, DataFusionError, ScalarValue,
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
@@ -12,10 +12,12 @@ use datafusion_expr::{
     expr_rewriter::NamePreserver, type_coercion::binary::comparison_coercion, utils::merge_schema,
 };
 
+use super::semantics::is_comparison;
 use crate::{
     backend::SqlError,
-    column_type::postgres_type,
+    column_type::{marked, postgres_type},
     error::{carried, undefined_operator},
+    text,
 };
 
 /// Says what `$1` is in `a = ANY($1)`, and refuses what Postgres has no operator for.
@@ -50,9 +52,22 @@ fn operand(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
                 Transformed::no(call)
             })
         }
-        Expr::BinaryExpr(binary) => {
+        Expr::BinaryExpr(mut binary) => {
             comparable(&binary, schema)?;
-            Ok(Transformed::no(Expr::BinaryExpr(binary)))
+            let is_new = is_comparison(binary.op)
+                && in_one_type([binary.left.as_mut(), binary.right.as_mut()], schema)?;
+            let binary = Expr::BinaryExpr(binary);
+            Ok(Transformed::new_transformed(binary, is_new))
+        }
+        Expr::InList(mut list) => {
+            let all = [list.expr.as_mut()].into_iter().chain(&mut list.list);
+            let is_new = in_one_type(all, schema)?;
+            Ok(Transformed::new_transformed(Expr::InList(list), is_new))
+        }
+        Expr::Between(mut between) => {
+            let all = [&mut between.expr, &mut between.low, &mut between.high].map(AsMut::as_mut);
+            let is_new = in_one_type(all, schema)?;
+            Ok(Transformed::new_transformed(Expr::Between(between), is_new))
         }
         other => Ok(Transformed::no(other)),
     }
@@ -66,10 +81,43 @@ fn list_of(
     if list.field.is_some() {
         return Ok(false);
     }
-    let element = value.get_type(schema)?;
-    let data_type = DataType::List(Arc::new(Field::new("item", element, true)));
+    let (_, element) = value.to_field(schema)?;
+    let element = element
+        .as_ref()
+        .clone()
+        .with_name("item")
+        .with_nullable(true);
+    let data_type = DataType::List(Arc::new(element));
     list.field = Some(Arc::new(Field::new("", data_type, true)));
     Ok(true)
+}
+
+/// Texts that are written beside what is a `uuid` or `jsonb` are read as one.
+fn in_one_type<'e>(
+    compared: impl IntoIterator<Item = &'e mut Expr>,
+    schema: &DFSchema,
+) -> Result<bool, DataFusionError> {
+    let compared: Vec<&mut Expr> = compared.into_iter().collect();
+    let mut found = None;
+    for one in &compared {
+        if found.is_none() && !matches!(one, Expr::Literal(..) | Expr::Placeholder(_)) {
+            let name = postgres_type(&one.to_field(schema)?.1).name;
+            found = matches!(name, "uuid" | "jsonb").then_some(name);
+        }
+    }
+    let Some(name) = found else {
+        return Ok(false);
+    };
+    let field = marked(Field::new("", DataType::Utf8, true), name);
+    let mut is_new = false;
+    for one in compared {
+        if let Expr::Literal(value @ ScalarValue::Utf8(Some(_)), None) = one {
+            let kept = text::stored(&field, &value.to_array()?).map_err(carried)?;
+            *value = ScalarValue::try_from_array(&kept, 0)?;
+            is_new = true;
+        }
+    }
+    Ok(is_new)
 }
 
 /// Numbers of two types are compared in one.
@@ -96,16 +144,12 @@ fn comparable_elements(
 
 /// The engine reads text as a number beside numbers. Postgres does that with literals only.
 fn comparable(binary: &BinaryExpr, schema: &DFSchema) -> Result<(), DataFusionError> {
-    let is_comparison = matches!(
-        binary.op,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-    );
-    if !is_comparison || is_unknown(&binary.left) || is_unknown(&binary.right) {
+    let is_checked = is_comparison(binary.op)
+        && !matches!(
+            binary.op,
+            Operator::IsDistinctFrom | Operator::IsNotDistinctFrom
+        );
+    if !is_checked || is_unknown(&binary.left) || is_unknown(&binary.right) {
         return Ok(());
     }
     let (left, right) = (

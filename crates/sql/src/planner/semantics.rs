@@ -25,7 +25,7 @@ use datafusion_optimizer::AnalyzerRule;
 use super::{operands, subqueries};
 use crate::{
     backend::SqlError,
-    column_type::{UTC, canonical},
+    column_type::{UTC, canonical, postgres_type},
     error::{raise, sqlstate},
     functions::{self, arithmetic::Checked},
 };
@@ -275,8 +275,13 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
         Expr::SetComparison(comparison) => apart(comparison),
         Expr::Cast(cast) => {
             let to = canonical(cast.field.data_type());
-            let from = cast.expr.get_type(schema)?;
-            let cast = functions::cast::explicit(*cast.expr, &from, &to)?;
+            let (_, from) = cast.expr.to_field(schema)?;
+            let is_more = matches!(postgres_type(&from).name, "uuid" | "json" | "jsonb");
+            if to == DataType::Utf8 && is_more {
+                let text = call(functions::typed::PLAIN_TEXT, vec![*cast.expr]);
+                return Ok(Transformed::yes(text));
+            }
+            let cast = functions::cast::explicit(*cast.expr, from.data_type(), &to)?;
             Ok(Transformed::yes(cast))
         }
         Expr::TryCast(cast) => {

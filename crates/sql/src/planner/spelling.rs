@@ -7,7 +7,10 @@ use datafusion_sql::sqlparser::ast::{
     self, BinaryOperator, Expr, Ident, Query, SetExpr, VisitMut, VisitorMut,
 };
 
-use crate::{functions::zones::TIMEZONE, text::interval_of};
+use crate::{
+    functions::{typed::PLAIN_TEXT, zones::TIMEZONE},
+    text::interval_of,
+};
 
 /// Columns of a row that is compared with another.
 const COMPARED_MAX: usize = 64;
@@ -24,7 +27,7 @@ impl VisitorMut for Spelling {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> std::ops::ControlFlow<()> {
-        complement_last(expression);
+        prefix_last(expression);
         std::ops::ControlFlow::Continue(())
     }
 
@@ -197,6 +200,18 @@ fn sign_first(expression: &mut Expr) {
 
 /// `a::jsonb` as `jsonb(a)`. What a client sends for a parameter of the type is read as one.
 fn kept_as_text(expression: &mut Expr) {
+    let name = |of: &ast::DataType| match of {
+        ast::DataType::Uuid => Some("uuid"),
+        ast::DataType::JSON => Some("json"),
+        ast::DataType::JSONB => Some("jsonb"),
+        _ => None,
+    };
+    if let Expr::TypedString(typed) = expression
+        && let Some(name) = name(&typed.data_type)
+    {
+        let text = Expr::Value(typed.value.clone());
+        *expression = function(name, vec![text]);
+    }
     let Expr::Cast {
         kind: ast::CastKind::Cast | ast::CastKind::DoubleColon,
         expr,
@@ -206,11 +221,8 @@ fn kept_as_text(expression: &mut Expr) {
     else {
         return;
     };
-    let name = match data_type {
-        ast::DataType::Uuid => "uuid",
-        ast::DataType::JSON => "json",
-        ast::DataType::JSONB => "jsonb",
-        _ => return,
+    let Some(name) = name(data_type) else {
+        return;
     };
     let is_parameter =
         |value: &ast::ValueWithSpan| matches!(value.value, ast::Value::Placeholder(_));
@@ -241,8 +253,8 @@ fn before_a_number(expression: &mut Expr) {
     };
 }
 
-/// `~a + b` as `~(a + b)`: it binds less than the operators of arithmetic.
-fn complement_last(expression: &mut Expr) {
+/// `~a + b` as `~(a + b)`, and so with roots: they bind less than the operators of arithmetic.
+fn prefix_last(expression: &mut Expr) {
     let mut depth = 0;
     let mut first = &*expression;
     while let Expr::BinaryOp { left, op, .. } = first {
@@ -251,16 +263,17 @@ fn complement_last(expression: &mut Expr) {
         }
         (first, depth) = (left, depth + 1);
     }
-    let is_complement = |of: &Expr| {
+    let is_prefixed = |of: &Expr| {
+        use ast::UnaryOperator::{BitwiseNot, PGCubeRoot, PGSquareRoot};
         matches!(
             of,
             Expr::UnaryOp {
-                op: ast::UnaryOperator::BitwiseNot,
+                op: BitwiseNot | PGSquareRoot | PGCubeRoot,
                 ..
             }
         )
     };
-    if depth == 0 || !is_complement(first) {
+    if depth == 0 || !is_prefixed(first) {
         return;
     }
     let mut first = &mut *expression;
@@ -350,13 +363,7 @@ fn plain_texts(body: &mut SetExpr) {
         .flat_map(|row| row.content.iter_mut());
     for value in columns {
         if matches!(value, Expr::Function(call) if calls::is_typed_text(call)) {
-            *value = Expr::Cast {
-                kind: ast::CastKind::DoubleColon,
-                expr: Box::new(taken(value)),
-                data_type: ast::DataType::Text,
-                array: false,
-                format: None,
-            };
+            *value = function(PLAIN_TEXT, vec![taken(value)]);
         }
     }
 }

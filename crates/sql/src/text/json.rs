@@ -10,7 +10,7 @@ const DEPTH_MAX: usize = 128;
 /// Digits that a number with an exponent is written out with.
 const DIGITS_MAX: usize = 64;
 
-/// The document as its own part; `None` where it is none.
+/// The document as its own part; `None` where it is none. Whether its strings are texts shows when they are read.
 #[must_use]
 pub fn document(text: &str) -> Option<&RawValue> {
     let mut depth = 0_usize;
@@ -66,43 +66,48 @@ pub fn text_of(part: &RawValue) -> Option<String> {
     }
 }
 
-/// As `jsonb` is written.
+/// As `jsonb` is written; `None` where a string is no text, or has a zero byte.
 #[must_use]
-pub fn jsonb(part: &RawValue) -> String {
+pub fn jsonb(part: &RawValue) -> Option<String> {
     let mut out = String::with_capacity(part.get().len());
-    write(part, &mut out);
-    out
+    write(part, &mut out)?;
+    Some(out)
 }
 
-fn write(part: &RawValue, out: &mut String) {
+fn write(part: &RawValue, out: &mut String) -> Option<()> {
     match kind(part) {
         "array" => {
             out.push('[');
-            for (at, element) in elements(part).into_iter().flatten().enumerate() {
+            for (at, element) in elements(part)?.into_iter().enumerate() {
                 out.push_str(if at > 0 { ", " } else { "" });
-                write(element, out);
+                write(element, out)?;
             }
             out.push(']');
         }
         "object" => {
             out.push('{');
-            let members = members(part).into_iter().flatten().collect();
+            let members = members(part)?.into_iter().collect();
             for (at, (name, value)) in each_once(members).iter().enumerate() {
                 out.push_str(if at > 0 { ", " } else { "" });
-                quote(name, out);
+                quote(without_zero(name)?, out);
                 out.push_str(": ");
-                write(value, out);
+                write(value, out)?;
             }
             out.push('}');
         }
-        "string" => quote(&text_of(part).unwrap_or_default(), out),
+        "string" => quote(without_zero(&text_of(part)?)?, out),
         "number" => number(part.get(), out),
         _ => out.push_str(part.get()),
     }
+    Some(())
+}
+
+fn without_zero(text: &str) -> Option<&str> {
+    (!text.contains('\0')).then_some(text)
 }
 
 /// With its exponent written out.
-fn number(text: &str, out: &mut String) {
+pub fn number(text: &str, out: &mut String) {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (sign, mantissa) = match mantissa.strip_prefix('-') {
         Some(mantissa) => ("-", mantissa),

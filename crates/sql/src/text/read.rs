@@ -178,7 +178,7 @@ fn written<'a>(of: &PostgresType, text: &'a str) -> Option<Cow<'a, str>> {
     match of.name {
         "uuid" => is_uuid(text).then(|| with_hyphens(text)),
         "json" => json::document(text).map(|_| Cow::Borrowed(text)),
-        _ => json::document(text).map(|document| Cow::Owned(json::jsonb(document))),
+        _ => Some(Cow::Owned(json::jsonb(json::document(text)?)?)),
     }
 }
 

@@ -246,8 +246,8 @@ fn of_decimal(value: i128, scale: usize, places: usize) -> Digits {
 fn of_float(value: f64, digits: usize, template: &Template) -> Digits {
     let places = template.part;
     if !value.is_finite() {
-        // No pattern has room for them.
-        let text = format!("{}.{}", "#".repeat(template.whole + 1), "#".repeat(places));
+        let text = if value.is_nan() { "NaN" } else { "Infinity" };
+        let text = text.to_owned();
         return Digits {
             is_negative: value < 0.0,
             text,

@@ -16,7 +16,7 @@ use datafusion_expr::{
     TypeSignature, Volatility,
 };
 
-use super::document;
+use super::jsonb;
 use crate::{
     column_type::{TYPE_KEY, marked},
     error::{carried, raise, sqlstate},
@@ -159,7 +159,7 @@ impl Build {
             }
             (What::Members, [members]) if self.is_binary => {
                 let whole = format!("{{{}}}", members.text());
-                out.push_str(&json::jsonb(document(&whole)?));
+                out.push_str(&jsonb(&whole)?);
                 Ok(())
             }
             (What::Members, [members]) => {
@@ -171,6 +171,7 @@ impl Build {
                 for (at, value) in values.iter().enumerate() {
                     out.push_str(if at > 0 { ", " } else { "" });
                     value.write(self.is_binary, 0, out)?;
+                    column_holds(out.len())?;
                 }
                 out.push(']');
                 Ok(())
@@ -185,12 +186,15 @@ impl Build {
             return Err(invalid("argument list must have even number of elements"));
         }
         let mut members = Vec::with_capacity(values.len() / 2);
+        let mut bytes = 0;
         for (at, pair) in values.chunks_exact(2).enumerate() {
             let name = pair[0].key()?.ok_or_else(|| {
                 invalid(&format!("argument {}: key must not be null", 2 * at + 1))
             })?;
             let mut value = String::new();
             pair[1].write(self.is_binary, 0, &mut value)?;
+            bytes += name.len() + value.len();
+            column_holds(bytes)?;
             members.push((name, value));
         }
         let colon = match self.is_binary {
@@ -281,9 +285,7 @@ impl Value<'_> {
         }
         let row = self.row;
         match self.array.data_type() {
-            DataType::Utf8 if self.is_json() && is_binary => {
-                out.push_str(&json::jsonb(document(self.text())?))
-            }
+            DataType::Utf8 if self.is_json() && is_binary => out.push_str(&jsonb(self.text())?),
             DataType::Utf8 if self.is_json() => out.push_str(self.text()),
             DataType::Boolean => {
                 let _ = write!(out, "{}", self.array.as_boolean().value(row));
@@ -306,6 +308,7 @@ impl Value<'_> {
             {
                 quote(&self.plain()?, out);
             }
+            of if of.is_numeric() && is_binary => json::number(&self.plain()?, out),
             of if of.is_numeric() => out.push_str(&self.plain()?),
             DataType::Timestamp(_, zone) => {
                 let mut text = self.plain()?.replacen(' ', "T", 1);
@@ -322,6 +325,7 @@ impl Value<'_> {
                     out.push_str(if row > 0 { comma } else { "" });
                     let (field, array) = (element, &elements);
                     Value { field, array, row }.write(is_binary, depth + 1, out)?;
+                    column_holds(out.len())?;
                 }
                 out.push(']');
             }

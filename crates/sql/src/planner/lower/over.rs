@@ -88,12 +88,16 @@ impl Lowering {
         match &call.fun {
             WindowFunctionDefinition::AggregateUDF(function) => {
                 let params = &call.params;
+                let order = match function.name() {
+                    "array_agg" | "string_agg" if !params.distinct => params.order_by.clone(),
+                    _ => Vec::new(),
+                };
                 let call_of_rows = Call::new_udf(
                     function.clone(),
                     params.args.clone(),
                     params.distinct,
                     params.filter.clone(),
-                    Vec::new(),
+                    order,
                     params.null_treatment,
                 );
                 let frame = Frame::of(call)?;
