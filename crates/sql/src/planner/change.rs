@@ -12,7 +12,7 @@ use datafusion_common::{Column, TableReference};
 use datafusion_expr::{DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, WriteOp};
 use datafusion_sql::sqlparser::ast::{self, Visit};
 
-use super::{Planned, context, engine, plan_query, planned, undefined_table};
+use super::{Planned, context, engine, operands, plan_query, planned, undefined_table};
 use crate::{
     backend::SqlError,
     catalog::{Catalog, Relation, RelationKind},
@@ -298,6 +298,8 @@ fn of_statement(
     statement: ast::Statement,
     types: &[Option<FieldRef>],
 ) -> Result<PlannedChange, SqlError> {
+    // The engine forgets those of an INSERT.
+    let types = &operands::with_written_types(&statement, types);
     let LogicalPlan::Dml(dml) = engine::planned_statement(catalog, statement, types)? else {
         return Err(SqlError::new(
             sqlstate::INTERNAL_ERROR,

@@ -41,7 +41,7 @@ use super::{
     correlated,
     equalities::{self, Equalities},
     filters::PushDown,
-    names, semantics, unknown_parameter,
+    names, operands, semantics, unknown_parameter,
 };
 use crate::{backend::SqlError, catalog::Catalog};
 
@@ -82,6 +82,7 @@ pub fn planned_statement(
 ) -> Result<LogicalPlan, SqlError> {
     names::refuse_ordinality(&statement)?;
     names::name_columns(&mut statement);
+    let types = operands::with_written_types(&statement, types);
     let context = Context::new(catalog, &OPTIONS);
     let options = ParserOptions::new()
         .with_parse_float_as_decimal(true)
@@ -90,7 +91,7 @@ pub fn planned_statement(
         .with_map_string_types_to_utf8view(false)
         .with_default_null_ordering(NullOrdering::NullsMax);
     let planner = SqlToRel::new_with_options(&context, options);
-    let mut planning = PlannerContext::new().with_prepare_param_data_types(types.to_vec());
+    let mut planning = PlannerContext::new().with_prepare_param_data_types(types);
     Ok(planner.sql_statement_to_plan_with_context(statement, &mut planning)?)
 }
 

@@ -1,8 +1,8 @@
 //! Types of operands before the query engine makes them agree: parameters that are lists, text beside numbers.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::{
     DFSchema, DataFusionError, ScalarValue,
     tree_node::{Transformed, TreeNode},
@@ -12,13 +12,63 @@ use datafusion_expr::{
     expr_rewriter::NamePreserver, type_coercion::binary::comparison_coercion, utils::merge_schema,
 };
 
+use datafusion_sql::sqlparser::ast::{self, Visit, Visitor};
+
 use super::semantics::is_comparison;
 use crate::{
     backend::SqlError,
-    column_type::{marked, postgres_type},
+    column_type::{field_of, marked, postgres_type},
     error::{carried, undefined_operator},
     text,
 };
+
+/// Parameters that a statement can have: the protocol counts them in 16 bits.
+const PARAMETERS_MAX: usize = 65_535;
+
+/// Types of parameters, with those that casts to types of more than text say, where the client names none.
+pub fn with_written_types(
+    statement: &ast::Statement,
+    types: &[Option<FieldRef>],
+) -> Vec<Option<FieldRef>> {
+    struct Casts(Vec<Option<FieldRef>>);
+    impl Visitor for Casts {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<()> {
+            if let ast::Expr::Cast {
+                expr, data_type, ..
+            } = expression
+                && let ast::DataType::Uuid | ast::DataType::JSON | ast::DataType::JSONB = data_type
+                && let Some(at) = parameter_in(expr).filter(|at| *at < PARAMETERS_MAX)
+                && let Ok(field) = field_of("", data_type)
+            {
+                let count = self.0.len().max(at + 1);
+                self.0.resize(count, None);
+                self.0[at].get_or_insert(Arc::new(field));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut casts = Casts(types.to_vec());
+    let flow = statement.visit(&mut casts);
+    debug_assert!(flow.is_continue());
+    casts.0
+}
+
+/// Of `$1`, from zero.
+pub fn parameter_in(expression: &ast::Expr) -> Option<usize> {
+    match expression {
+        ast::Expr::Nested(inner) => parameter_in(inner),
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Placeholder(id) => {
+                let number: usize = id.strip_prefix('$')?.parse().ok()?;
+                number.checked_sub(1)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
 
 /// Says what `$1` is in `a = ANY($1)`, and refuses what Postgres has no operator for.
 pub fn checked(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
@@ -181,5 +231,27 @@ fn is_unknown(expression: &Expr) -> bool {
         Expr::Literal(..) | Expr::Placeholder(_) => true,
         Expr::Alias(alias) => is_unknown(&alias.expr),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion_sql::sqlparser::{dialect::PostgreSqlDialect, parser::Parser};
+
+    use super::*;
+
+    #[test]
+    fn casts_say_what_parameters_are() {
+        let sql =
+            "INSERT INTO t VALUES (($2)::jsonb, CAST($4 AS UUID), $3::int, $5::uuid, $70000::uuid)";
+        let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).expect("it is SQL");
+        let given = Arc::new(Field::new("", DataType::Int64, true));
+        let types = [None, None, None, None, Some(given)];
+        let found = with_written_types(&statements[0], &types);
+        let names = found
+            .iter()
+            .map(|field| field.as_ref().map(|of| postgres_type(of).name));
+        let wanted = [None, Some("jsonb"), None, Some("uuid"), Some("int8")];
+        assert_eq!(names.collect::<Vec<_>>(), wanted);
     }
 }

@@ -277,7 +277,9 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
             let to = canonical(cast.field.data_type());
             let (_, from) = cast.expr.to_field(schema)?;
             let is_more = matches!(postgres_type(&from).name, "uuid" | "json" | "jsonb");
-            if to == DataType::Utf8 && is_more {
+            // Of a parameter the cast has said what it is.
+            let is_parameter = matches!(cast.expr.as_ref(), Expr::Placeholder(_));
+            if to == DataType::Utf8 && is_more && !is_parameter {
                 let text = call(functions::typed::PLAIN_TEXT, vec![*cast.expr]);
                 return Ok(Transformed::yes(text));
             }

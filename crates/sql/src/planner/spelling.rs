@@ -7,6 +7,7 @@ use datafusion_sql::sqlparser::ast::{
     self, BinaryOperator, Expr, Ident, Query, SetExpr, VisitMut, VisitorMut,
 };
 
+use super::operands::parameter_in;
 use crate::{
     functions::{typed::PLAIN_TEXT, zones::TIMEZONE},
     text::interval_of,
@@ -200,14 +201,8 @@ fn sign_first(expression: &mut Expr) {
 
 /// `a::jsonb` as `jsonb(a)`. What a client sends for a parameter of the type is read as one.
 fn kept_as_text(expression: &mut Expr) {
-    let name = |of: &ast::DataType| match of {
-        ast::DataType::Uuid => Some("uuid"),
-        ast::DataType::JSON => Some("json"),
-        ast::DataType::JSONB => Some("jsonb"),
-        _ => None,
-    };
     if let Expr::TypedString(typed) = expression
-        && let Some(name) = name(&typed.data_type)
+        && let Some(name) = typed_text(&typed.data_type)
     {
         let text = Expr::Value(typed.value.clone());
         *expression = function(name, vec![text]);
@@ -221,13 +216,21 @@ fn kept_as_text(expression: &mut Expr) {
     else {
         return;
     };
-    let Some(name) = name(data_type) else {
+    let Some(name) = typed_text(data_type) else {
         return;
     };
-    let is_parameter =
-        |value: &ast::ValueWithSpan| matches!(value.value, ast::Value::Placeholder(_));
-    if !matches!(expr.as_ref(), Expr::Value(value) if is_parameter(value)) {
+    if parameter_in(expr).is_none() {
         *expression = function(name, vec![taken(expr)]);
+    }
+}
+
+/// The function of a type that is text and more.
+fn typed_text(of: &ast::DataType) -> Option<&'static str> {
+    match of {
+        ast::DataType::Uuid => Some("uuid"),
+        ast::DataType::JSON => Some("json"),
+        ast::DataType::JSONB => Some("jsonb"),
+        _ => None,
     }
 }
 
@@ -357,12 +360,22 @@ fn plain_texts(body: &mut SetExpr) {
     let SetExpr::Values(values) = body else {
         return;
     };
+    if values.rows.len() < 2 {
+        return;
+    }
     let columns = values
         .rows
         .iter_mut()
         .flat_map(|row| row.content.iter_mut());
     for value in columns {
-        if matches!(value, Expr::Function(call) if calls::is_typed_text(call)) {
+        let is_typed = match value {
+            Expr::Function(call) => calls::is_typed_text(call),
+            Expr::Cast {
+                expr, data_type, ..
+            } => parameter_in(expr).is_some() && typed_text(data_type).is_some(),
+            _ => false,
+        };
+        if is_typed {
             *value = function(PLAIN_TEXT, vec![taken(value)]);
         }
     }
