@@ -34,6 +34,9 @@ pub const NUMERIC_SCALE: i8 = 10;
 /// Places behind the point of a quotient of numerics: as many as Postgres shows of most.
 pub const QUOTIENT_SCALE: i8 = 16;
 
+/// Bytes of one column of a chunk: a letter in another's place may take four times as many, and all must not pass 2 GiB.
+pub const COLUMN_BYTES_MAX: usize = (i32::MAX / 4) as usize;
+
 /// How Postgres calls the type of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresType {

@@ -23,16 +23,13 @@ use super::{
     times::{months_and_us, out_of_range},
 };
 use crate::{
-    column_type::DAY_US,
+    column_type::{COLUMN_BYTES_MAX, DAY_US},
     error::{raise, sqlstate},
     planner::FOLDING,
 };
 
 /// Elements of lists, or bytes of text, that one call may make over all rows of a chunk by the size that it is told.
 const ITEMS_MAX: i128 = 16 << 20;
-
-/// Bytes of one column of a chunk: a letter in another's place may take four times as many, and all must not pass 2 GiB.
-const COLUMN_BYTES_MAX: usize = (i32::MAX / 4) as usize;
 
 /// Bytes of a value that the optimiser computes and keeps in the plan. A larger one is computed where it is needed, within
 /// the memory of the question.

@@ -84,7 +84,7 @@ impl Function {
         self
     }
 
-    /// Says of its answer, a text, that it is `json` or `jsonb`.
+    /// Says of its answer, a text, that it is `json`, `jsonb` or `uuid`.
     #[must_use]
     pub fn marked(mut self, name: &'static str) -> Self {
         self.marked = Some(name);

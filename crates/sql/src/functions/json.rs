@@ -148,7 +148,10 @@ fn each(
             builder.append_null();
             continue;
         }
-        builder.append_option(pick(row, document(documents.value(row))?));
+        let picked = pick(row, document(documents.value(row))?);
+        let bytes = picked.as_ref().map_or(0, String::len);
+        column_holds(builder.values_slice().len() + bytes)?;
+        builder.append_option(picked);
     }
     Ok(Arc::new(builder.finish()))
 }
@@ -273,19 +276,16 @@ fn merged(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
             continue;
         };
         let (left, right) = (jsonb(left)?, jsonb(right)?);
-        let is_object = |text: &str| text.starts_with('{');
-        let inner = |text: &str| match text.starts_with('[') {
-            true => text[1..text.len() - 1].to_owned(),
-            false => text.to_owned(),
-        };
-        let both = match is_object(&left) && is_object(&right) {
-            true => [&left, &right].map(|text| text[1..text.len() - 1].to_owned()),
-            false => [&left, &right].map(|text| inner(text)),
-        };
-        let parts: Vec<&str> = both.iter().map(String::as_str).collect();
-        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        let parts = parts.join(", ");
-        let text = match is_object(&left) && is_object(&right) {
+        let are_objects = left.starts_with('{') && right.starts_with('{');
+        let opens = if are_objects { '{' } else { '[' };
+        let mut parts = [&left, &right].map(|text| match text.strip_prefix(opens) {
+            Some(rest) => &rest[..rest.len() - 1],
+            None => text,
+        });
+        parts.sort_by_key(|part| part.is_empty());
+        let between = if parts[1].is_empty() { "" } else { ", " };
+        let parts = parts.join(between);
+        let text = match are_objects {
             true => jsonb(&format!("{{{parts}}}"))?,
             false => format!("[{parts}]"),
         };

@@ -3,16 +3,16 @@
 use std::{hash::Hash, sync::Arc};
 
 use arrow::{
+    array::ArrayRef,
     compute::cast,
-    datatypes::{DataType, Field, FieldRef},
+    datatypes::{DataType, Field},
 };
 use datafusion_common::DataFusionError;
 use datafusion_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::define::{Function, on_arrays};
+use super::define::Function;
 use crate::{
     column_type::{marked, postgres_type},
     error::{carried, raise, sqlstate},
@@ -22,18 +22,34 @@ use crate::{
 /// Text that is nothing more. The engine's cast of text to text leaves it what it was.
 pub const PLAIN_TEXT: &str = "plain_text";
 
-/// Each is a function of its type's name.
+/// Casts are functions of their type's name.
 pub fn all() -> Vec<Arc<ScalarUDF>> {
-    let of = |name| {
-        Arc::new(ScalarUDF::new_from_impl(Typed {
-            name,
-            signature: Signature::any(1, Volatility::Immutable),
-        }))
-    };
+    let any = || Signature::any(1, Volatility::Immutable);
     vec![
-        of("uuid"),
-        of("json"),
-        of("jsonb"),
+        Function::new(
+            "uuid",
+            any(),
+            |types| of_text(types, "uuid"),
+            |arrays, _| kept(arrays, "uuid"),
+        )
+        .marked("uuid")
+        .build(),
+        Function::new(
+            "json",
+            any(),
+            |types| of_text(types, "json"),
+            |arrays, _| kept(arrays, "json"),
+        )
+        .marked("json")
+        .build(),
+        Function::new(
+            "jsonb",
+            any(),
+            |types| of_text(types, "jsonb"),
+            |arrays, _| kept(arrays, "jsonb"),
+        )
+        .marked("jsonb")
+        .build(),
         Function::exact(
             PLAIN_TEXT,
             vec![DataType::Utf8],
@@ -41,13 +57,27 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
             |arrays, _| Ok(arrays[0].clone()),
         )
         .build(),
-        Arc::new(ScalarUDF::new_from_impl(TypeName {
-            signature: Signature::any(1, Volatility::Immutable),
-        })),
+        Arc::new(ScalarUDF::new_from_impl(TypeName { signature: any() })),
     ]
 }
 
-/// `pg_typeof`.
+fn of_text(types: &[DataType], to: &str) -> Result<DataType, DataFusionError> {
+    let of = &types[0];
+    if of.is_string() || of.is_null() {
+        return Ok(DataType::Utf8);
+    }
+    let from = postgres_type(&Field::new("", of.clone(), true)).long_name;
+    let message = format!("cannot cast type {from} to {to}");
+    Err(raise(sqlstate::CANNOT_COERCE, message))
+}
+
+fn kept(arrays: &[ArrayRef], to: &str) -> Result<ArrayRef, DataFusionError> {
+    let field = marked(Field::new("", DataType::Utf8, true), to);
+    let texts = cast(&arrays[0], &DataType::Utf8)?;
+    text::stored(&field, &texts).map_err(carried)
+}
+
+/// `pg_typeof`: of an argument's field, which tells more than its type.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct TypeName {
     signature: Signature,
@@ -69,52 +99,5 @@ impl ScalarUDFImpl for TypeName {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         let name = postgres_type(&args.arg_fields[0]).long_name;
         Ok(ColumnarValue::Scalar(name.into()))
-    }
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Typed {
-    name: &'static str,
-    signature: Signature,
-}
-
-impl Typed {
-    fn field(&self) -> Field {
-        marked(Field::new(self.name, DataType::Utf8, true), self.name)
-    }
-}
-
-impl ScalarUDFImpl for Typed {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType, DataFusionError> {
-        Ok(DataType::Utf8)
-    }
-
-    fn return_field_from_args(
-        &self,
-        arguments: ReturnFieldArgs<'_>,
-    ) -> Result<FieldRef, DataFusionError> {
-        let of = &arguments.arg_fields[0];
-        if of.data_type().is_string() || of.data_type().is_null() {
-            return Ok(Arc::new(self.field()));
-        }
-        let from = postgres_type(of).long_name;
-        let message = format!("cannot cast type {from} to {}", self.name);
-        Err(raise(sqlstate::CANNOT_COERCE, message))
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
-        let field = self.field();
-        on_arrays(&args, |arrays| {
-            let texts = cast(&arrays[0], &DataType::Utf8)?;
-            text::stored(&field, &texts).map_err(carried)
-        })
     }
 }

@@ -5,7 +5,7 @@ mod joined;
 use std::{ops::ControlFlow, sync::Arc};
 
 use arrow::{
-    array::{Array, RecordBatch},
+    array::{Array, RecordBatch, RecordBatchOptions},
     datatypes::{FieldRef, SchemaRef},
 };
 use datafusion_common::{Column, TableReference};
@@ -67,7 +67,10 @@ impl PlannedChange {
             }
             columns.push(text::stored(field, column)?);
         }
-        Ok(RecordBatch::try_new(added.schema(), columns)?)
+        // A table may have no columns.
+        let rows = RecordBatchOptions::new().with_row_count(Some(added.num_rows()));
+        let schema = added.schema();
+        Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Types of operands before the query engine makes them agree: parameters that are lists, text beside numbers.
+//! Types of operands before the query engine makes them agree: parameters that are lists or whose casts say what they
+//! are, text beside numbers, UUIDs and JSON.
 
 use std::{ops::ControlFlow, sync::Arc};
 

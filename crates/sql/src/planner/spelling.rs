@@ -1,5 +1,6 @@
 //! Expressions as the engine's planner has to be told them to mean what Postgres does: the type of whole numbers, signs,
-//! intervals, `extract`, `AT TIME ZONE`, rows that are compared, `= ANY (SELECT …)`, `FETCH FIRST`.
+//! intervals, `extract`, `AT TIME ZONE`, rows that are compared, `= ANY (SELECT …)`, `FETCH FIRST`, calls that have other names
+//! or other arguments there.
 
 mod calls;
 

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use serde_json::{Value, value::RawValue};
 
+use crate::column_type::COLUMN_BYTES_MAX;
+
 /// Of what is nested in a document.
 const DEPTH_MAX: usize = 128;
 /// Digits that a number with an exponent is written out with.
@@ -66,7 +68,7 @@ pub fn text_of(part: &RawValue) -> Option<String> {
     }
 }
 
-/// As `jsonb` is written; `None` where a string is no text, or has a zero byte.
+/// As `jsonb` is written; `None` where a string is no text, or has a zero byte, and where that is more than a column holds.
 #[must_use]
 pub fn jsonb(part: &RawValue) -> Option<String> {
     let mut out = String::with_capacity(part.get().len());
@@ -75,6 +77,9 @@ pub fn jsonb(part: &RawValue) -> Option<String> {
 }
 
 fn write(part: &RawValue, out: &mut String) -> Option<()> {
+    if out.len() > COLUMN_BYTES_MAX {
+        return None;
+    }
     match kind(part) {
         "array" => {
             out.push('[');

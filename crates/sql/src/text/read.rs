@@ -8,7 +8,7 @@ use std::{borrow::Cow, num::IntErrorKind, str::FromStr, sync::Arc};
 use arrow::{
     array::{
         ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, PrimitiveArray,
-        StringArray, new_empty_array,
+        StringArray, StringBuilder, new_empty_array,
     },
     datatypes::{
         DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type,
@@ -26,7 +26,9 @@ use streams::format::{
 use super::{interval::interval, json};
 use crate::{
     backend::SqlError,
-    column_type::{PostgresType, UTC, field_of_oid, postgres_type, postgres_type_of_oid},
+    column_type::{
+        COLUMN_BYTES_MAX, PostgresType, UTC, field_of_oid, postgres_type, postgres_type_of_oid,
+    },
     error::sqlstate,
     zone,
 };
@@ -140,13 +142,22 @@ pub fn stored(field: &Field, column: &ArrayRef) -> Result<ArrayRef, SqlError> {
     let texts = column.as_string::<i32>();
     match of.name {
         "uuid" | "json" | "jsonb" => {
-            let values = texts.iter().map(|text| {
-                let kept = text.map(|text| {
-                    written(&of, text).ok_or_else(|| refusal(&of, text, &Wrong::Syntax))
-                });
-                kept.transpose()
-            });
-            Ok(Arc::new(values.collect::<Result<StringArray, _>>()?))
+            let mut kept = StringBuilder::new();
+            for text in texts {
+                let Some(text) = text else {
+                    kept.append_null();
+                    continue;
+                };
+                let text = written(&of, text).ok_or_else(|| refusal(&of, text, &Wrong::Syntax))?;
+                // Numbers may be longer without their exponents.
+                if kept.values_slice().len() + text.len() > COLUMN_BYTES_MAX {
+                    let message =
+                        format!("more than {COLUMN_BYTES_MAX} bytes for one column of some rows");
+                    return Err(SqlError::new(sqlstate::PROGRAM_LIMIT_EXCEEDED, message));
+                }
+                kept.append_value(text);
+            }
+            Ok(Arc::new(kept.finish()))
         }
         // Blanks beyond are left out, and room is told with four bytes of a head.
         "varchar" | "bpchar" if of.modifier >= 4 => {
@@ -176,30 +187,34 @@ pub fn stored(field: &Field, column: &ArrayRef) -> Result<ArrayRef, SqlError> {
 /// Of a type that is kept as text.
 fn written<'a>(of: &PostgresType, text: &'a str) -> Option<Cow<'a, str>> {
     match of.name {
-        "uuid" => is_uuid(text).then(|| with_hyphens(text)),
+        "uuid" => uuid(text).map(Cow::Owned),
         "json" => json::document(text).map(|_| Cow::Borrowed(text)),
         _ => Some(Cow::Owned(json::jsonb(json::document(text)?)?)),
     }
 }
 
-fn with_hyphens(uuid: &str) -> Cow<'_, str> {
-    let is_kept = uuid.len() == 36 && !uuid.bytes().any(|byte| byte.is_ascii_uppercase());
-    if is_kept {
-        return Cow::Borrowed(uuid);
+/// In small letters, and with a hyphen behind the 8th, 12th, 16th and 20th digit. As it comes there may be one behind any four
+/// digits, and braces around it all.
+fn uuid(text: &str) -> Option<String> {
+    let inner = text
+        .strip_prefix('{')
+        .map_or(Some(text), |rest| rest.strip_suffix('}'))?;
+    let mut digits = inner.as_bytes();
+    let mut out = String::with_capacity(36);
+    for at in 0..32 {
+        if at % 4 == 0 && at > 0 {
+            digits = digits.strip_prefix(b"-").unwrap_or(digits);
+        }
+        if matches!(at, 8 | 12 | 16 | 20) {
+            out.push('-');
+        }
+        let (digit, rest) = digits
+            .split_first()
+            .filter(|(digit, _)| digit.is_ascii_hexdigit())?;
+        out.push(digit.to_ascii_lowercase().into());
+        digits = rest;
     }
-    let mut digits = uuid.to_ascii_lowercase().replace('-', "");
-    for at in [8, 13, 18, 23] {
-        digits.insert(at, '-');
-    }
-    Cow::Owned(digits)
-}
-
-/// With hyphens behind the 8th, 12th, 16th and 20th digit, or none.
-fn is_uuid(text: &str) -> bool {
-    let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
-    let hyphens = text.match_indices('-').map(|(at, _)| at);
-    let is_plain = text.len() == 32;
-    digits == 32 && (is_plain || text.len() == 36 && hyphens.eq([8, 13, 18, 23]))
+    digits.is_empty().then_some(out)
 }
 
 /// A column that is read.

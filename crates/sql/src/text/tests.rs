@@ -161,12 +161,20 @@ fn texts_fit_their_columns() {
         Ok::<_, String>(kept.as_string::<i32>().value(0).to_owned())
     };
     let small = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
-    for text in [small, &small.to_uppercase(), &small.replace('-', "")] {
+    for text in [
+        small,
+        &small.to_uppercase(),
+        &small.replace('-', ""),
+        "{a0eebc999c0b4ef8bb6d6bb9bd380a11}",
+        "a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11",
+    ] {
         assert_eq!(kept("UUID", text), Ok(small.to_owned()));
     }
     let wrong = [
         "",
         "a0eebc99",
+        "{",
+        "a0-eebc999c0b4ef8bb6d6bb9bd380a1",
         "a0eebc999-c0b-4ef8-bb6d-6bb9bd380a11",
         &small.replace('a', "g"),
     ];

@@ -113,7 +113,7 @@ fn tile(place: &Expr, count: &Expr, parts: i64) -> Result<Expr, SqlError> {
     let in_longer = longer.clone() * (size.clone() + lit(1_i64));
     let first = place.clone() / (size.clone() + lit(1_i64));
     // Shorter parts without rows hold no row that asks.
-    let size = datafusion_expr::when(size.clone().eq(lit(0_i64)), lit(1_i64)).otherwise(size)?;
+    let size = when(size.clone().eq(lit(0_i64)), lit(1_i64)).otherwise(size)?;
     let second = longer + (place.clone() - in_longer.clone()) / size;
     let tile = when(place.clone().lt(in_longer), first).otherwise(second)?;
     Ok(tile + lit(1_i64))

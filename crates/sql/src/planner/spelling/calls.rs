@@ -112,7 +112,7 @@ fn padded(call: &mut ast::Function) {
 /// `log(a)` is that to base 10, by the function that is exact for powers of it.
 fn decimal_log(call: &mut ast::Function) {
     if arguments_of(call).len() == 1 {
-        call.name = ast::ObjectName::from(vec![Ident::new("log10")]);
+        call.name = named("log10");
     }
 }
 
