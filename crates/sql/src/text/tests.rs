@@ -194,6 +194,19 @@ fn texts_fit_their_columns() {
     assert_eq!(kept("VARCHAR", "äöü  x"), Ok("äöü  x".to_owned()));
 }
 
+/// A number may be sixteen times as long without its exponent.
+#[test]
+fn documents_that_grow_beyond_a_column_are_refused() {
+    let field = crate::column_type::marked(Field::new("", DataType::Utf8, true), "jsonb");
+    let text = format!("[{}1]", "1e63,".repeat(3_000_000));
+    let column: ArrayRef = Arc::new(StringArray::from(vec![text; 3]));
+    let refused = stored(&field, &column).expect_err("it would be of 576 MiB");
+    assert_eq!(
+        refused.sqlstate,
+        crate::error::sqlstate::PROGRAM_LIMIT_EXCEEDED
+    );
+}
+
 /// As PostgreSQL 15 reads them.
 #[test]
 fn texts_become_values() {
