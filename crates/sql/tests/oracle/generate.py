@@ -799,7 +799,12 @@ def cases(first, count):
     while count > 0:
         try:
             text = Case(seed, db).text()
-        except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.BinderException) as error:
+        except (
+            duckdb.ConversionException,
+            duckdb.OutOfRangeException,
+            duckdb.BinderException,
+            duckdb.OutOfMemoryException,
+        ) as error:
             print(f"# {seed}: {type(error).__name__} {error}", file=sys.stderr)
             text = None
         if text:
