@@ -81,6 +81,9 @@ pub fn run(stage: &Stage, suite: &mut Suite) -> Result<()> {
     }
     changes::run(&mut node, suite);
     suite.case("the node's log has no warning", node.is_quiet());
+    // It says in the log why it stopped.
+    let stopped = changes::stopped(node.pg_port());
+    suite.case("a stopped view keeps nobody else", stopped);
     drop(node);
     with_tls(stage, &cache, &sources, suite)?;
     secured::psql(stage, suite)

@@ -51,6 +51,8 @@ pub struct ReadAt {
     pub epoch: Option<u64>,
     /// Not before these records were read: topic, partition, offset.
     pub after: Vec<(String, i32, i64)>,
+    /// Views and tables that are taken at the same moment, but for those that are gone or have stopped.
+    pub beside: Vec<String>,
 }
 
 /// What a subscriber gets for one epoch in which something changed; the first holds what was there.

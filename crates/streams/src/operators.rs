@@ -134,7 +134,7 @@ pub(crate) fn make(
         Operator::Input(_) | Operator::Union => stateless::pass(&place),
         Operator::Constant(rows) => stateless::constant(&place, rows),
         Operator::Project(expressions) => stateless::project(&place, expressions),
-        Operator::Filter(condition) => Ok(stateless::filter(condition)),
+        Operator::Filter(condition) => stateless::filter(&place, condition),
         Operator::Aggregate { keys, aggregates } => aggregate::make(&place, keys, aggregates),
         Operator::Distinct | Operator::SetDifference { .. } | Operator::SetIntersection { .. } => {
             counts::make(&place, &node.operator)

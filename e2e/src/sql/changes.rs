@@ -45,10 +45,70 @@ fn refused(client: &mut Client, statement: &str) -> Result<String> {
 }
 
 pub fn run(node: &mut Node, suite: &mut Suite) {
+    suite.case("views of every shape are read", shapes(node.pg_port()));
     suite.case("upserts of several sessions", upserts(node.pg_port()));
     suite.case("EXPLAIN ANALYZE of a view", explained(node.pg_port()));
     suite.case("a source is altered", altered(node.pg_port()));
     suite.case("a view is replaced through kill -9", replaced(node));
+}
+
+/// Whatever its last operator is, a view has the names that its query says.
+fn shapes(port: u16) -> Result<()> {
+    let mut client = connect(port)?;
+    client.batch_execute(
+        "CREATE TABLE shaped (id INT PRIMARY KEY, g TEXT, v INT);
+         INSERT INTO shaped VALUES (1, 'a', 5), (2, 'a', 7), (3, 'b', 1), (4, NULL, 9)",
+    )?;
+    let queries = [
+        "SELECT v AS x FROM shaped WHERE v > 2",
+        "SELECT g AS h, count(*) AS c FROM shaped GROUP BY g HAVING count(*) > 1",
+        "SELECT max(v) AS s FROM shaped HAVING max(v) > 3",
+        "SELECT g, count(*) FROM shaped GROUP BY g",
+        "SELECT id, g, rn FROM (SELECT *, row_number() OVER (PARTITION BY g ORDER BY v, id) AS rn FROM shaped) AS q \
+         WHERE rn < 2",
+        "SELECT a.id AS i, b.id AS j FROM shaped AS a LEFT JOIN shaped AS b ON a.v = b.id WHERE b.id IS NULL OR a.v > 0",
+        "SELECT DISTINCT g AS h FROM shaped WHERE g IS NOT NULL",
+        "SELECT id AS i FROM shaped UNION ALL SELECT v FROM shaped",
+        "SELECT v AS x, id FROM shaped ORDER BY v DESC LIMIT 2",
+    ];
+    for (at, query) in queries.iter().enumerate() {
+        client.batch_execute(&format!("CREATE MATERIALIZED VIEW shape_{at} AS {query}"))?;
+        let sorted = |mut rows: Vec<String>| {
+            rows.sort();
+            rows
+        };
+        let wanted = sorted(ask(&mut client, query)?);
+        let found = sorted(ask(&mut client, &format!("SELECT * FROM shape_{at}"))?);
+        ensure!(!found.is_empty() && found == wanted, "{query}: {found:?}");
+    }
+    let nulls =
+        "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'shape_3'::regclass AND attnum = 1";
+    ensure!(ask(&mut client, nulls)? == ["f"], "a group may be null");
+    Ok(())
+}
+
+/// Transactions take the rows of all views with their first read.
+pub fn stopped(port: u16) -> Result<()> {
+    let mut client = connect(port)?;
+    client.batch_execute(
+        "CREATE TABLE stopping_in (k INT PRIMARY KEY, t TEXT);
+         CREATE SINK stopping_out INTO TOPIC stopping AS SELECT k, t FROM stopping_in FORMAT UPSERT KEY (k);
+         CREATE SOURCE stopping FROM TOPIC stopping (t INT) FORMAT JSON WITH (on_malformed = 'stop');
+         CREATE MATERIALIZED VIEW stops AS SELECT t FROM stopping;
+         INSERT INTO stopping_in VALUES (1, 'no number')",
+    )?;
+    let mut tries = 0;
+    while refused(&mut client, "SELECT * FROM stops").is_err() {
+        tries += 1;
+        ensure!(tries < 200, "it did not stop");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let counted = "BEGIN; SELECT count(*) FROM stopping_in";
+    ensure!(ask(&mut client, counted)? == ["1"], "others go on");
+    let code = refused(&mut client, "SELECT * FROM stops")?;
+    ensure!(code == "58000", "{code}");
+    client.batch_execute("ROLLBACK; DROP MATERIALIZED VIEW stops")?;
+    Ok(())
 }
 
 fn upserts(port: u16) -> Result<()> {

@@ -606,7 +606,10 @@ impl Backend for NodeBackend {
         at: ReadAt,
     ) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
         Box::pin(async move {
-            let at = streams::engine::ReadAt { after: at.after };
+            let at = streams::engine::ReadAt {
+                after: at.after,
+                beside: at.beside,
+            };
             let found = self.ask("snapshot", |engine| async move {
                 engine.snapshot(relations, at).await
             });

@@ -96,7 +96,9 @@ impl Object {
             .iter()
             .enumerate()
             .map(|(at, field)| {
-                let is_key = self.key().is_some_and(|key| key.contains(&at));
+                // Those of a view may be null: they are what it groups by.
+                let is_key = self.relation.kind == RelationKind::Table
+                    && self.key().is_some_and(|key| key.contains(&at));
                 let not_null =
                     !self.is_system() && (is_key || field.metadata().contains_key(NOT_NULL_KEY));
                 (

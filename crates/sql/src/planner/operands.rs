@@ -1,7 +1,7 @@
 //! Types of operands before the query engine makes them agree: parameters that are lists or whose casts say what they
 //! are, text beside numbers, UUIDs and JSON.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::{
@@ -26,34 +26,66 @@ use crate::{
 /// Parameters that a statement can have: the protocol counts them in 16 bits.
 const PARAMETERS_MAX: usize = 65_535;
 
-/// Types of parameters, with those that casts to types of more than text say, where the client names none.
+/// Types of parameters, with those that casts, LIMIT and OFFSET say, where the client names none: what stands first around a
+/// parameter says its type. The engine finds them in queries only, and there not all.
 pub fn with_written_types(
     statement: &ast::Statement,
     types: &[Option<FieldRef>],
 ) -> Vec<Option<FieldRef>> {
-    struct Casts(Vec<Option<FieldRef>>);
-    impl Visitor for Casts {
+    struct Written {
+        types: Vec<Option<FieldRef>>,
+        seen: BTreeSet<usize>,
+    }
+    impl Written {
+        fn say(&mut self, parameter: &ast::Expr, field: Field) {
+            let at = parameter_in(parameter).filter(|at| *at < PARAMETERS_MAX);
+            if let Some(at) = at.filter(|at| self.seen.insert(*at)) {
+                let count = self.types.len().max(at + 1);
+                self.types.resize(count, None);
+                self.types[at].get_or_insert(Arc::new(field));
+            }
+        }
+    }
+    impl Visitor for Written {
         type Break = ();
+
+        fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+            let counts = match &query.limit_clause {
+                Some(ast::LimitClause::LimitOffset { limit, offset, .. }) => {
+                    [limit.as_ref(), offset.as_ref().map(|offset| &offset.value)]
+                }
+                _ => [None, None],
+            };
+            for count in counts.into_iter().flatten() {
+                self.say(count, Field::new("", DataType::Int64, true));
+            }
+            ControlFlow::Continue(())
+        }
 
         fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<()> {
             if let ast::Expr::Cast {
                 expr, data_type, ..
             } = expression
-                && let ast::DataType::Uuid | ast::DataType::JSON | ast::DataType::JSONB = data_type
-                && let Some(at) = parameter_in(expr).filter(|at| *at < PARAMETERS_MAX)
+                && parameter_in(expr).is_some()
                 && let Ok(field) = field_of("", data_type)
             {
-                let count = self.0.len().max(at + 1);
-                self.0.resize(count, None);
-                self.0[at].get_or_insert(Arc::new(field));
+                self.say(expr, field);
+            }
+            if let ast::Expr::Value(_) = expression
+                && let Some(at) = parameter_in(expression)
+            {
+                self.seen.insert(at);
             }
             ControlFlow::Continue(())
         }
     }
-    let mut casts = Casts(types.to_vec());
-    let flow = statement.visit(&mut casts);
+    let mut written = Written {
+        types: types.to_vec(),
+        seen: BTreeSet::new(),
+    };
+    let flow = statement.visit(&mut written);
     debug_assert!(flow.is_continue());
-    casts.0
+    written.types
 }
 
 /// Of `$1`, from zero.
@@ -243,8 +275,8 @@ mod tests {
 
     #[test]
     fn casts_say_what_parameters_are() {
-        let sql =
-            "INSERT INTO t VALUES (($2)::jsonb, CAST($4 AS UUID), $3::int, $5::uuid, $70000::uuid)";
+        let sql = "INSERT INTO t SELECT ($2)::jsonb, CAST($4 AS UUID), $3::int[], $5::uuid, $70000::uuid, $6::text FROM u \
+            WHERE a = $7 OR $7::text IS NULL LIMIT $8 OFFSET $9";
         let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).expect("it is SQL");
         let given = Arc::new(Field::new("", DataType::Int64, true));
         let types = [None, None, None, None, Some(given)];
@@ -252,7 +284,17 @@ mod tests {
         let names = found
             .iter()
             .map(|field| field.as_ref().map(|of| postgres_type(of).name));
-        let wanted = [None, Some("jsonb"), None, Some("uuid"), Some("int8")];
+        let wanted = [
+            None,
+            Some("jsonb"),
+            Some("_int4"),
+            Some("uuid"),
+            Some("int8"),
+            Some("text"),
+            None,
+            Some("int8"),
+            Some("int8"),
+        ];
         assert_eq!(names.collect::<Vec<_>>(), wanted);
     }
 }

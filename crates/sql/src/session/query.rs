@@ -294,7 +294,10 @@ impl Session {
     async fn caught_up(&self, bound: &[Planned]) -> Result<(), SqlError> {
         let after = tokens(self.settings.get("forebay.after")?)?;
         if !after.is_empty() && bound.iter().any(|planned| !planned.reads.is_empty()) {
-            let at = ReadAt { epoch: None, after };
+            let at = ReadAt {
+                after,
+                ..ReadAt::default()
+            };
             self.backend.snapshot(Vec::new(), at).await?;
         }
         Ok(())
@@ -436,13 +439,13 @@ impl Session {
         let level = self.settings.get("default_transaction_isolation")?;
         let pins = self.transaction.is_open() && !level.starts_with("read");
         let wanted = names.clone();
+        let mut beside = Vec::new();
         if pins && self.transaction.epoch.is_none() {
             let kept = system.all.relations().filter(|relation| {
                 matches!(relation.kind, RelationKind::View | RelationKind::Table)
             });
-            names.extend(kept.map(|relation| relation.name.clone()));
-            names.sort();
-            names.dedup();
+            beside.extend(kept.map(|relation| relation.name.clone()));
+            beside.retain(|name| !names.contains(name));
         }
         names.retain(|name| !self.transaction.rows.contains_key(name));
         let mut epoch = self.transaction.epoch;
@@ -451,6 +454,7 @@ impl Session {
             let at = ReadAt {
                 epoch,
                 after: tokens(self.settings.get("forebay.after")?)?,
+                beside,
             };
             let snapshot = self.backend.snapshot(names, at).await?;
             epoch = epoch.or(Some(snapshot.epoch));

@@ -142,7 +142,13 @@ impl Backend for Memory {
         ready(Ok(()))
     }
 
-    fn snapshot(&self, names: Vec<String>, _: ReadAt) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
+    fn snapshot(
+        &self,
+        mut names: Vec<String>,
+        at: ReadAt,
+    ) -> BoxFuture<'_, Result<Snapshot, SqlError>> {
+        names.extend(at.beside);
+        names.sort();
         ready(self.with(|state| {
             state.snapshots.push(names.clone());
             let rows = names.into_iter().map(|name| {

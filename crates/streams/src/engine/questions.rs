@@ -53,6 +53,8 @@ pub struct Changes {
 pub struct ReadAt {
     /// Not before these records were read: topic, partition, offset.
     pub after: Vec<(String, i32, i64)>,
+    /// Relations whose rows are taken as well, but for those that are gone or have stopped.
+    pub beside: Vec<String>,
 }
 
 /// Why a question has no answer.
@@ -586,6 +588,13 @@ impl Engine {
                     snapshot.rows.insert(name, RowsOf::View(rows));
                 }
                 (_, None) => return Err(QuestionError::NotRows(name)),
+            }
+        }
+        for name in at.beside {
+            let running = self.relation(&name).ok();
+            let running = running.filter(|relation| relation.failure().is_none());
+            if let Some(rows) = running.and_then(|relation| relation.rows()) {
+                snapshot.rows.insert(name, RowsOf::View(rows));
             }
         }
         let cuts = self.cuts.borrow().clone();

@@ -122,23 +122,34 @@ impl Running for Project {
     }
 }
 
+/// The names of its columns are its own: the last of a view's operators has the view's.
 #[derive(Debug)]
 struct Filter {
     condition: ExpressionRef,
+    schema: SchemaRef,
 }
 
-pub(super) fn filter(condition: &ExpressionRef) -> Box<dyn Running> {
-    Box::new(Filter {
+pub(super) fn filter(
+    place: &Place,
+    condition: &ExpressionRef,
+) -> Result<Box<dyn Running>, PlanError> {
+    for input in &place.inputs {
+        place.expect_types(input.fields().iter().map(|field| field.data_type()))?;
+    }
+    Ok(Box::new(Filter {
         condition: condition.clone(),
-    })
+        schema: place.schema.clone(),
+    }))
 }
 
 impl Running for Filter {
     fn take(&mut self, _port: usize, delta: &Delta, out: &mut Output) {
         let keep = evaluate(&self.condition, delta.rows(), &DataType::Boolean, out);
         let keep: &BooleanArray = keep.as_boolean();
+        let kept = delta.filter(keep).expect("a truth value for each row");
+        let columns = kept.rows().columns().to_vec();
         out.deltas
-            .push(delta.filter(keep).expect("a truth value for each row"));
+            .push(kept.with_columns(self.schema.clone(), columns));
     }
 }
 
