@@ -20,6 +20,7 @@ mod interval;
 mod light;
 mod lookups;
 mod lower;
+mod merged;
 mod names;
 mod node;
 mod operands;

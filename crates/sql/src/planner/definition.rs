@@ -706,11 +706,15 @@ fn sink(
     } else {
         named
     };
-    if envelope == Envelope::Upsert && key.is_empty() {
+    let is_keyed = envelope != Envelope::Append && !known.is_append_only;
+    if key.is_empty() && (envelope == Envelope::Upsert || (is_told && is_keyed)) {
         return Err(SqlError::new(
             sqlstate::INVALID_DEFINITION,
-            "an upsert sink needs KEY (…): the query has no key of its own",
+            "this sink needs KEY (…): the query has no key of its own",
         ));
+    }
+    if is_told && is_keyed {
+        is_unique(&key, known.key.as_deref(), &standing.schema)?;
     }
     let paths = standing
         .schema
@@ -735,4 +739,29 @@ fn sink(
         key,
     };
     Ok((made, Definition::Sink(sink)))
+}
+
+/// Refuses a key that several rows may share: where one of them goes, the topic's readers would forget all.
+fn is_unique(key: &[usize], known: Option<&[usize]>, schema: &Schema) -> Result<(), SqlError> {
+    let names = |places: &[usize]| {
+        let names = places.iter().map(|at| schema.field(*at).name().as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let Some(own) = known else {
+        let message = format!(
+            "several rows of this query may have the same ({})",
+            names(key)
+        );
+        let hint = "Group by the columns of KEY, or take the first row of each by row_number().";
+        return Err(SqlError::new(sqlstate::INVALID_DEFINITION, message).with_hint(hint));
+    };
+    if own.iter().all(|at| key.contains(at)) {
+        return Ok(());
+    }
+    let message = format!(
+        "several rows of this query may have the same ({})",
+        names(key)
+    );
+    let hint = format!("What its rows differ in is KEY ({}).", names(own));
+    Err(SqlError::new(sqlstate::INVALID_DEFINITION, message).with_hint(hint))
 }

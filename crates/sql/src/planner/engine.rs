@@ -26,7 +26,6 @@ use datafusion_optimizer::{
     optimize_projections::OptimizeProjections,
     optimize_unions::OptimizeUnions,
     propagate_empty_relation::PropagateEmptyRelation,
-    rewrite_set_comparison::RewriteSetComparison,
     scalar_subquery_to_join::ScalarSubqueryToJoin,
     simplify_expressions::SimplifyExpressions,
 };
@@ -41,7 +40,7 @@ use super::{
     correlated,
     equalities::{self, Equalities},
     filters::PushDown,
-    names, operands, semantics, unknown_parameter,
+    merged, names, operands, semantics, unknown_parameter,
 };
 use crate::{backend::SqlError, catalog::Catalog};
 
@@ -81,6 +80,7 @@ pub fn planned_statement(
     types: &[Option<FieldRef>],
 ) -> Result<LogicalPlan, SqlError> {
     names::refuse_ordinality(&statement)?;
+    merged::spell_out(catalog, &mut statement)?;
     names::name_columns(&mut statement);
     let types = operands::with_written_types(&statement, types);
     let context = Context::new(catalog, &OPTIONS);
@@ -99,6 +99,7 @@ pub fn planned_statement(
 pub fn analyze(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
     let logical = beside::unnested(logical)?;
     let logical = semantics::before_types(logical)?;
+    let logical = correlated::unnested(logical)?;
     let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(ResolveGroupingFunction::new()),
         Arc::new(TypeCoercion::new()),
@@ -111,9 +112,7 @@ pub fn analyze(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
 }
 
 pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
-    let logical = correlated::with_domains(logical)?;
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
-        Arc::new(RewriteSetComparison::new()),
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
         Arc::new(EliminateJoin::new()),
@@ -121,8 +120,6 @@ pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
-        // What stands in a lateral join may be one only now.
-        Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(Equalities::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),

@@ -20,6 +20,11 @@ pub fn shown(name: &str) -> &str {
     name.split(MARK).next().unwrap_or(name)
 }
 
+/// The name of a column that another one has, too, in the same answer.
+pub fn repeated(name: &str) -> String {
+    format!("{name}{MARK}")
+}
+
 /// Gives every column of every SELECT the name that Postgres would, and every whole number its type.
 pub fn name_columns(statement: &mut ast::Statement) {
     let flow = statement.visit(&mut Namer);
@@ -284,7 +289,7 @@ fn named(expression: &Expr) -> Option<String> {
         Expr::Interval(_) => "interval",
         Expr::Case { .. } => "case",
         Expr::Extract { .. } => "extract",
-        Expr::Exists { .. } => "exists",
+        Expr::Exists { negated: false, .. } => "exists",
         Expr::Substring { .. } => "substring",
         Expr::Position { .. } => "position",
         Expr::Overlay { .. } => "overlay",

@@ -15,7 +15,7 @@ use datafusion_expr::{
     BinaryExpr, Case, Cast, Distinct, DistinctOn, Expr, ExprFunctionExt, ExprSchemable, Extension,
     JoinType, Like, LogicalPlan, LogicalPlanBuilder, Operator, Union, UserDefinedLogicalNodeCore,
     WindowFunctionDefinition,
-    expr::{ScalarFunction, SetComparison, WindowFunction},
+    expr::{ScalarFunction, WindowFunction},
     expr_rewriter::NamePreserver,
     lit,
     utils::merge_schema,
@@ -29,9 +29,6 @@ use crate::{
     error::{raise, sqlstate},
     functions::{self, arithmetic::Checked},
 };
-
-/// No statement can name it.
-const COMPARED: &str = "\u{1}compared";
 
 /// EXCEPT ALL or INTERSECT ALL: by counts of equal rows.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -272,7 +269,6 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
         Expr::Case(case) => case_of_spans(case, schema),
         Expr::Negative(inner) => negative(*inner, schema),
         Expr::SimilarTo(like) => similar(like),
-        Expr::SetComparison(comparison) => apart(comparison),
         Expr::Cast(cast) => {
             let to = canonical(cast.field.data_type());
             let (_, from) = cast.expr.to_field(schema)?;
@@ -444,26 +440,6 @@ fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, DataFus
     Ok(Transformed::yes(Expr::ScalarFunction(
         ScalarFunction::new_udf(function, arguments),
     )))
-}
-
-/// `a > ALL (SELECT a FROM t)` becomes a condition on both, which may be columns of the same name.
-fn apart(mut comparison: SetComparison) -> Result<Transformed<Expr>, DataFusionError> {
-    let compared = comparison.subquery.subquery.as_ref();
-    let found = compared.schema().columns();
-    let outer = comparison.expr.column_refs();
-    if !found.iter().any(|column| outer.contains(column)) {
-        return Ok(Transformed::no(Expr::SetComparison(comparison)));
-    }
-    if !comparison.subquery.outer_ref_columns.is_empty() {
-        let message = "a column is compared with one of the same name in a correlated subquery";
-        return Err(raise(sqlstate::FEATURE_NOT_SUPPORTED, message));
-    }
-    let compared = compared.clone();
-    let compared = LogicalPlanBuilder::from(compared)
-        .alias(COMPARED)?
-        .build()?;
-    comparison.subquery = comparison.subquery.with_plan(Arc::new(compared));
-    Ok(Transformed::yes(Expr::SetComparison(comparison)))
 }
 
 /// The engine takes the pattern for a regular expression as it stands.

@@ -7,18 +7,24 @@ use datafusion_common::{
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, Subquery,
-    expr::{Exists, InSubquery},
+    BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+    expr::{Exists, InSubquery, SetComparison, SetQuantifier},
     expr_rewriter::NamePreserver,
     lit,
     utils::{conjunction, merge_schema, split_conjunction_owned},
     when,
 };
 
-use crate::{backend::SqlError, functions};
+use super::correlated::free;
+use crate::{
+    backend::SqlError,
+    error::{raise, sqlstate},
+    functions,
+};
 
-/// As a condition of its own, IN is a semi or anti join that knows of nulls; anywhere else the engine makes a mark of it
-/// that is never null, and EXISTS outside of WHERE it does not know at all. There, both count rows.
+/// As a condition of its own, IN is a semi or anti join that knows of nulls, but for NOT IN that asks for outer columns: its
+/// nulls are those of some rows only. Anywhere else the engine makes a mark of it that is never null. There, and for EXISTS and
+/// comparisons with ANY and ALL, rows are counted.
 pub fn with_three_values(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
     let done = logical.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
@@ -26,20 +32,14 @@ pub fn with_three_values(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> 
             let conditions = split_conjunction_owned(filter.predicate);
             let conditions = conditions
                 .into_iter()
-                .map(|condition| match condition {
-                    Expr::InSubquery(_) | Expr::Exists(_) => Ok(condition),
-                    Expr::Not(inner) => match *inner {
-                        Expr::InSubquery(inner) => Ok(Expr::InSubquery(InSubquery {
-                            negated: !inner.negated,
-                            ..inner
-                        })),
-                        Expr::Exists(inner) => Ok(Expr::Exists(Exists {
-                            negated: !inner.negated,
-                            ..inner
-                        })),
-                        other => counted(Expr::Not(Box::new(other)), &schema, false),
-                    },
-                    other => counted(other, &schema, false),
+                .map(|condition| match as_membership(condition) {
+                    Expr::InSubquery(inner)
+                        if inner.negated && !free(&inner.subquery.subquery).is_empty() =>
+                    {
+                        counted(Expr::InSubquery(inner), &schema)
+                    }
+                    condition @ (Expr::InSubquery(_) | Expr::Exists(_)) => Ok(condition),
+                    other => counted(other, &schema),
                 })
                 .collect::<Result<Vec<_>, DataFusionError>>()?;
             filter.predicate = conjunction(conditions).unwrap_or_else(|| lit(true));
@@ -49,21 +49,66 @@ pub fn with_three_values(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> 
         node.map_expressions(|expression| {
             let name = names.save(&expression);
             Ok(Transformed::yes(
-                name.restore(counted(expression, &schema, true)?),
+                name.restore(counted(expression, &schema)?),
             ))
         })
     })?;
     Ok(done.data)
 }
 
-fn counted(
-    expression: Expr,
-    schema: &DFSchema,
-    also_exists: bool,
-) -> Result<Expr, DataFusionError> {
-    let done = expression.transform_up(|inner| match inner {
-        Expr::InSubquery(subquery) => Ok(Transformed::yes(membership(&subquery, schema)?)),
-        Expr::Exists(exists) if also_exists => {
+/// `= ANY` as IN, `<> ALL` as NOT IN, and NOT of all these in them.
+fn as_membership(condition: Expr) -> Expr {
+    match condition {
+        Expr::SetComparison(comparison) => {
+            let negated = match (comparison.op, &comparison.quantifier) {
+                (Operator::Eq, SetQuantifier::Any) => false,
+                (Operator::NotEq, SetQuantifier::All) => true,
+                _ => return Expr::SetComparison(comparison),
+            };
+            let SetComparison { expr, subquery, .. } = comparison;
+            Expr::InSubquery(InSubquery::new(expr, subquery, negated))
+        }
+        Expr::Not(inner) => match as_membership(*inner) {
+            Expr::InSubquery(inner) => Expr::InSubquery(InSubquery {
+                negated: !inner.negated,
+                ..inner
+            }),
+            Expr::Exists(inner) => Expr::Exists(Exists {
+                negated: !inner.negated,
+                ..inner
+            }),
+            other => Expr::Not(Box::new(other)),
+        },
+        other => other,
+    }
+}
+
+fn counted(expression: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
+    let done = expression.transform_up(|inner| match as_membership(inner) {
+        Expr::InSubquery(subquery) => {
+            let found = comparison(&subquery.expr, Operator::Eq, &subquery.subquery, schema)?;
+            Ok(Transformed::yes(match subquery.negated {
+                true => Expr::Not(Box::new(found)),
+                false => found,
+            }))
+        }
+        Expr::SetComparison(compared) => {
+            let SetComparison { expr, subquery, .. } = &compared;
+            let found = match &compared.quantifier {
+                SetQuantifier::Any => comparison(expr, compared.op, subquery, schema)?,
+                // No row for which the opposite is true.
+                SetQuantifier::All => {
+                    let opposite = compared.op.negate();
+                    let opposite = opposite.ok_or_else(|| {
+                        let message = format!("{} ALL is not supported", compared.op);
+                        raise(sqlstate::FEATURE_NOT_SUPPORTED, message)
+                    })?;
+                    Expr::Not(Box::new(comparison(expr, opposite, subquery, schema)?))
+                }
+            };
+            Ok(Transformed::yes(found))
+        }
+        Expr::Exists(exists) => {
             let rows = rows_where(&exists.subquery, None, Vec::new())?;
             let is_there = if exists.negated {
                 rows.eq(lit(0_i64))
@@ -77,40 +122,37 @@ fn counted(
     Ok(done.data)
 }
 
-/// True when there is an equal value; unknown when there is none but a null on either side; else false.
-fn membership(subquery: &InSubquery, schema: &DFSchema) -> Result<Expr, DataFusionError> {
-    let inner = &subquery.subquery;
+/// True when there is a value that the left side compares so with; unknown when there is none but a null on either side; else
+/// false.
+fn comparison(
+    left: &Expr,
+    op: Operator,
+    inner: &Subquery,
+    schema: &DFSchema,
+) -> Result<Expr, DataFusionError> {
     let value = || {
         let field = inner.subquery.schema().qualified_field(0);
         Expr::Column(Column::from(field))
     };
     let mut outer = Vec::new();
-    let left = subquery
-        .expr
-        .as_ref()
-        .clone()
-        .transform_up(|part| match part {
-            Expr::Column(column) => {
-                let (_, field) = schema.qualified_field_from_column(&column)?;
-                let reference = Expr::OuterReferenceColumn(field.clone(), column);
-                outer.push(reference.clone());
-                Ok(Transformed::yes(reference))
-            }
-            other => Ok(Transformed::no(other)),
-        })?;
-    let equal = rows_where(inner, Some(value().eq(left.data)), outer)?;
+    let asked = left.clone().transform_up(|part| match part {
+        Expr::Column(column) => {
+            let (_, field) = schema.qualified_field_from_column(&column)?;
+            let reference = Expr::OuterReferenceColumn(field.clone(), column);
+            outer.push(reference.clone());
+            Ok(Transformed::yes(reference))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    let holds = BinaryExpr::new(Box::new(asked.data), op, Box::new(value()));
+    let holds = rows_where(inner, Some(Expr::BinaryExpr(holds)), outer)?;
     let nulls = rows_where(inner, Some(value().is_null()), Vec::new())?;
     let all = rows_where(inner, None, Vec::new())?;
-    let is_null = subquery.expr.as_ref().clone().is_null();
+    let is_null = left.clone().is_null();
     let unknown = nulls.gt(lit(0_i64)).or(is_null.and(all.gt(lit(0_i64))));
-    let found = when(equal.gt(lit(0_i64)), lit(true))
+    when(holds.gt(lit(0_i64)), lit(true))
         .when(unknown, lit(ScalarValue::Boolean(None)))
-        .otherwise(lit(false))?;
-    Ok(if subquery.negated {
-        Expr::Not(Box::new(found))
-    } else {
-        found
-    })
+        .otherwise(lit(false))
 }
 
 /// How many rows of a subquery satisfy a condition.

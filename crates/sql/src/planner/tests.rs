@@ -112,15 +112,16 @@ fn subqueries_become_joins() {
         "SELECT c, (SELECT max(x) FROM u WHERE u.a = t.a) FROM t WHERE a NOT IN (SELECT a FROM u)",
         expect![[r#"
             c Utf8, max Decimal128(10, 2)
-            Project [Column(1), Column(2)]  (node 7, state: none)
-              -> Left join on [#0 = #1]  (node 6, state: by rows)
+            Project [Column(1), Column(2)]  (node 8, state: none)
+              -> Left join on [#0 = #1]  (node 7, state: by rows)
                 -> LeftAntiNullAware join on [#0 = #0]  (node 3, state: by rows)
                   -> Read t  (node 0, state: none)
                   -> Project [Column(0)]  (node 2, state: none)
                     -> Read u  (node 1, state: none)
-                -> Project [Column(1), Column(0)]  (node 5, state: none)
-                  -> Aggregate by [a]: Max(x)  (node 4, state: by keys)
-                    -> Read u  (node 1, state: none)
+                -> Project [Column(1), Column(0)]  (node 6, state: none)
+                  -> Aggregate by [asked_0]: Max(x)  (node 5, state: by keys)
+                    -> Project [Column(1), Column(0)]  (node 4, state: none)
+                      -> Read u  (node 1, state: none)
             order [] offset 0 limit None
         "#]],
     );
@@ -222,11 +223,52 @@ fn an_append_sink_of_changing_rows() {
     );
 }
 
+/// One row that goes would take the others of its key with it.
+#[test]
+fn a_sink_whose_key_several_rows_may_share() {
+    let told = |query: &str| {
+        let text = format!("CREATE SINK k INTO TOPIC k AS {query}");
+        let mut statements = parse(&text).expect("a statement");
+        let catalog = catalog(
+            "CREATE TABLE t (a INT PRIMARY KEY, b INT); CREATE SOURCE s FROM TOPIC s (a BIGINT, b BIGINT)",
+        );
+        match define(&catalog, &statements.pop().expect("one")) {
+            Ok(_) => "made".to_owned(),
+            Err(error) => format!("{}; {}", error.message, error.hint.unwrap_or_default()),
+        }
+    };
+    let found = [
+        "SELECT a, b FROM t FORMAT UPSERT KEY (a)",
+        "SELECT a, b FROM t FORMAT UPSERT KEY (a, b)",
+        "SELECT a, b FROM t FORMAT UPSERT KEY (b)",
+        "SELECT a, b FROM t FORMAT DEBEZIUM",
+        "SELECT b FROM t FORMAT DEBEZIUM",
+        "SELECT b FROM t FORMAT UPSERT KEY (b)",
+        "SELECT a, b, count(*) FROM s GROUP BY a, b FORMAT DEBEZIUM KEY (a)",
+        "SELECT a, b FROM s FORMAT UPSERT KEY (b)",
+        "SELECT a, b FROM s FORMAT DEBEZIUM",
+    ]
+    .map(told);
+    expect![[r#"
+        [
+            "made",
+            "made",
+            "several rows of this query may have the same (b); What its rows differ in is KEY (a).",
+            "made",
+            "this sink needs KEY (…): the query has no key of its own; ",
+            "several rows of this query may have the same (b); Group by the columns of KEY, or take the first row of each by row_number().",
+            "several rows of this query may have the same (a); What its rows differ in is KEY (a, b).",
+            "made",
+            "made",
+        ]
+    "#]].assert_debug_eq(&found);
+}
+
 #[test]
 fn topics_of_external_clusters_are_told_from_own_ones() {
     let topic = |text: &str| {
         let mut statements = parse(text).expect("a statement");
-        let catalog = catalog("CREATE TABLE t (a INT)");
+        let catalog = catalog("CREATE TABLE t (a INT PRIMARY KEY)");
         match define(&catalog, &statements.pop().expect("one")) {
             Ok((_, streams::Definition::Source(source))) => source.topic,
             Ok((_, streams::Definition::Sink(sink))) => sink.topic.unwrap_or_default(),

@@ -13,10 +13,11 @@ use arrow::{
 use datafusion_common::ScalarValue;
 use streams::Delta;
 
-use super::{Answer, Session, Tag, query::LOOKUPS_MAX};
+use super::{Answer, Session, Tag, query::LOOKUPS_MAX, transaction::Key};
 use crate::{
     backend::SqlError,
     column_type::{field_of_oid, postgres_type},
+    error::sqlstate,
     planner::{self, Bindings, Planned, PlannedChange, PlannedConflict},
     statement::{Statement, StatementKind},
 };
@@ -117,7 +118,8 @@ impl Session {
         };
         if let Some(delta) = delta(&removed, &added)? {
             if self.transaction.holds() {
-                self.transaction.write(change.table, delta, as_of)?;
+                let keys = self.new_keys(&change.table, &delta).await?;
+                self.transaction.write(change.table, delta, as_of, keys)?;
             } else {
                 self.backend.write(change.table, delta, as_of).await?;
             }
@@ -215,6 +217,47 @@ impl Session {
         Ok((rows.remove(&name).unwrap_or_default(), epoch))
     }
 
+    /// Keys of rows that a transaction is about to write, where the table has one. Fails when there is another row of one of
+    /// them now: whoever commits one later fails this transaction's COMMIT.
+    async fn new_keys(&mut self, table: &str, delta: &Delta) -> Result<Vec<Key>, SqlError> {
+        let catalog = self.backend.catalog().await;
+        let Some(key) = catalog.get(table).and_then(|found| found.key.clone()) else {
+            return Ok(Vec::new());
+        };
+        let columns = delta.rows().project(&key)?;
+        let keys = encoded(&columns)?;
+        let mut rows: BTreeMap<&[u8], i64> = BTreeMap::new();
+        for (row, key) in keys.iter().enumerate() {
+            *rows.entry(key).or_default() += delta.weight(row);
+        }
+        let coming: BooleanArray = keys
+            .iter()
+            .map(|key| Some(rows.get(key.as_slice()).is_some_and(|count| *count > 0)))
+            .collect();
+        let mut there: BTreeMap<Key, i64> = BTreeMap::new();
+        if (1..=LOOKUPS_MAX).contains(&coming.true_count()) {
+            let wanted = arrow::compute::filter_record_batch(&columns, &coming)?;
+            let name = table.to_owned();
+            let found = self.backend.lookup(name, key.clone(), wanted).await?;
+            for delta in found.rows.values().flatten() {
+                let keys = encoded(&delta.rows().project(&key)?)?;
+                for (row, key) in keys.into_iter().enumerate() {
+                    *there.entry(key).or_default() += delta.weight(row);
+                }
+            }
+        }
+        let is_twice = rows.iter().any(|(key, count)| {
+            let before = there.get(*key).copied().unwrap_or(0);
+            *count > 0 && before + self.transaction.rows_of_key(table, key) + count > 1
+        });
+        if is_twice {
+            let message =
+                format!("duplicate key value violates unique constraint \"{table}_pkey\"");
+            return Err(SqlError::new(sqlstate::UNIQUE_VIOLATION, message));
+        }
+        Ok(keys)
+    }
+
     /// What RETURNING says of rows that come or go.
     async fn returned(
         &mut self,
@@ -275,15 +318,10 @@ fn one_per_key(
         return Ok(rows);
     };
     let rows = arrow::compute::concat_batches(&schema, &rows)?;
-    let keys = rows.project(key)?;
-    let fields = keys.columns().iter();
-    let fields = fields.map(|column| SortField::new(column.data_type().clone()));
-    let converter = RowConverter::new(fields.collect())?;
     let mut seen = BTreeSet::new();
-    let keep: BooleanArray = converter
-        .convert_columns(keys.columns())?
-        .iter()
-        .map(|key| Some(seen.insert(key.as_ref().to_vec())))
+    let keep: BooleanArray = encoded(&rows.project(key)?)?
+        .into_iter()
+        .map(|key| Some(seen.insert(key)))
         .collect();
     if !first_only && keep.true_count() < rows.num_rows() {
         let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
@@ -291,6 +329,15 @@ fn one_per_key(
         return Err(SqlError::new(*b"21000", message).with_hint(hint));
     }
     Ok(vec![arrow::compute::filter_record_batch(&rows, &keep)?])
+}
+
+/// Each row's values as bytes that are equal when they are.
+fn encoded(columns: &RecordBatch) -> Result<Vec<Key>, SqlError> {
+    let fields = columns.columns().iter();
+    let fields = fields.map(|column| SortField::new(column.data_type().clone()));
+    let converter = RowConverter::new(fields.collect())?;
+    let rows = converter.convert_columns(columns.columns())?;
+    Ok(rows.iter().map(|row| row.as_ref().to_vec()).collect())
 }
 
 fn columns(planned: &Planned) -> SchemaRef {

@@ -27,7 +27,12 @@ pub(super) struct Write {
     delta: Delta,
     /// Epoch of what it was computed from.
     as_of: Option<u64>,
+    /// Of its rows, where the table has a key.
+    keys: Vec<Key>,
 }
+
+/// Of a row, as `arrow::row` has it.
+pub(super) type Key = Vec<u8>;
 
 /// See the module head.
 #[derive(Debug, Default)]
@@ -42,6 +47,8 @@ pub struct Transaction {
     pub(super) began_us: Option<i64>,
     /// By table, in the order they were made.
     writes: Vec<Write>,
+    /// By table and key: how many rows more, or fewer, there are for all the writes.
+    keys: BTreeMap<String, BTreeMap<Key, i64>>,
     /// Names, and how many writes were there at that time.
     savepoints: Vec<(String, usize)>,
 }
@@ -89,6 +96,7 @@ impl Transaction {
         table: String,
         delta: Delta,
         as_of: Option<u64>,
+        keys: Vec<Key>,
     ) -> Result<(), SqlError> {
         if self.writes.len() >= WRITES_MAX {
             return Err(SqlError::new(
@@ -96,12 +104,34 @@ impl Transaction {
                 "too many changes in one transaction",
             ));
         }
-        self.writes.push(Write {
+        let write = Write {
             table,
             delta,
             as_of,
-        });
+            keys,
+        };
+        self.count(&write, 1);
+        self.writes.push(write);
         Ok(())
+    }
+
+    /// How many rows of a key it made, less those it took.
+    pub(super) fn rows_of_key(&self, table: &str, key: &[u8]) -> i64 {
+        let found = self.keys.get(table).and_then(|keys| keys.get(key));
+        found.copied().unwrap_or(0)
+    }
+
+    fn count(&mut self, write: &Write, times: i64) {
+        let known = self.keys.entry(write.table.clone()).or_default();
+        for (row, key) in write.keys.iter().enumerate() {
+            *known.entry(key.clone()).or_default() += times * write.delta.weight(row);
+        }
+    }
+
+    fn forget_writes(&mut self, kept: usize) {
+        for write in self.writes.split_off(kept) {
+            self.count(&write, -1);
+        }
     }
 
     /// What it wrote to a table.
@@ -161,7 +191,7 @@ impl Session {
                 let at = self.transaction.savepoint(name)?;
                 let writes = self.transaction.savepoints[at].1;
                 self.transaction.savepoints.truncate(at + 1);
-                self.transaction.writes.truncate(writes);
+                self.transaction.forget_writes(writes);
                 self.transaction.state = State::Open;
                 done("ROLLBACK")
             }
@@ -222,6 +252,7 @@ fn by_table(writes: Vec<Write>) -> Result<Vec<Write>, SqlError> {
             table,
             delta,
             as_of,
+            keys: Vec::new(),
         })
     });
     merged.collect()
