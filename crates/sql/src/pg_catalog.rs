@@ -113,7 +113,6 @@ impl SystemCatalog {
 const ALWAYS_EMPTY: &[&str] = &[
     "pg_aggregate",
     "pg_amop",
-    "pg_attrdef",
     "pg_auth_members",
     "pg_available_extensions",
     "pg_cast",

@@ -315,7 +315,7 @@ pub fn insert(
     let Some(key) = key else {
         return Ok(base);
     };
-    let with_excluded = with_excluded(catalog, &target.relation.schema);
+    let with_excluded = with_relation(catalog, EXCLUDED, &target.relation.schema);
     let excluded = |at: &usize| {
         let name = target.relation.schema.field(*at).name();
         format!("{EXCLUDED}.{}", quoted_part(name))
@@ -413,12 +413,12 @@ fn conflict_key(
     ))
 }
 
-/// The catalog with what is proposed as a table.
-fn with_excluded(catalog: &Catalog, schema: &SchemaRef) -> Catalog {
+/// The catalog with rows of a statement as a table.
+pub fn with_relation(catalog: &Catalog, name: &str, schema: &SchemaRef) -> Catalog {
     let mut catalog = catalog.clone();
     catalog.insert(Relation {
         id: RelationId(0),
-        name: EXCLUDED.to_owned(),
+        name: name.to_owned(),
         kind: RelationKind::Table,
         definition: String::new(),
         schema: schema.clone(),
