@@ -18,10 +18,10 @@ pub struct SqlError {
     /// `42P01` and so on (PostgreSQL, appendix A).
     pub sqlstate: [u8; 5],
     pub message: String,
-    pub detail: Option<String>,
-    pub hint: Option<String>,
+    pub detail: Option<Box<str>>,
+    pub hint: Option<Box<str>>,
     /// Where in what was copied in.
-    pub context: Option<String>,
+    pub context: Option<Box<str>>,
     /// Place in the statement, in characters from 1.
     pub position: Option<usize>,
     /// Line and column of the place, from 1, in the text that the statement was read from: where the planner knows it.

@@ -131,6 +131,7 @@ const ALWAYS_EMPTY: &[&str] = &[
     "pg_operator",
     "pg_options_to_table",
     "pg_partitioned_table",
+    "pg_policies",
     "pg_policy",
     "pg_prepared_xacts",
     "pg_publication",

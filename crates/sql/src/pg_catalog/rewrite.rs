@@ -182,7 +182,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
         if self.is_about_system || matches!(factor, TableFactor::Table { args: Some(_), .. }) {
-            match empty::table_function(factor) {
+            match empty::table_function(factor, self.asker) {
                 Ok(Some(new)) => *factor = new,
                 Ok(None) => {}
                 Err(error) => return ControlFlow::Break(error),

@@ -127,7 +127,7 @@ pub fn plan_change(
         (ast::Statement::Update(update), _) if update.from.is_some() => {
             joined::update(catalog, update, types)?
         }
-        (ast::Statement::Delete(delete), _) if delete.using.is_some() => {
+        (ast::Statement::Delete(delete), _) if delete.using.is_some() || is_aliased(delete) => {
             joined::delete(catalog, delete, types)?
         }
         (ast::Statement::Insert(insert), Some(on)) => {
@@ -199,6 +199,19 @@ fn planned_returning(
     let planned = plan_query(catalog, &query, &[])?;
     refuse(!planned.parameters.is_empty(), "RETURNING with parameters")?;
     Ok(planned)
+}
+
+/// The engine forgets the name that a DELETE gives its table.
+fn is_aliased(delete: &ast::Delete) -> bool {
+    let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) =
+        &delete.from;
+    let is_aliased = |table: &ast::TableWithJoins| {
+        matches!(
+            &table.relation,
+            ast::TableFactor::Table { alias: Some(_), .. }
+        )
+    };
+    tables.iter().any(is_aliased)
 }
 
 /// Refuses what says something of other rows than one: a clause is planned over those that change as if they were all.
@@ -412,7 +425,11 @@ fn of_statement(
     types: &[Option<FieldRef>],
 ) -> Result<PlannedChange, SqlError> {
     // The engine forgets those of an INSERT.
-    let types = &operands::with_written_types(&statement, types);
+    let mut types = operands::with_written_types(&statement, types);
+    if let ast::Statement::Insert(insert) = &statement {
+        types_of_columns(catalog, insert, &mut types);
+    }
+    let types = &types;
     let LogicalPlan::Dml(dml) = engine::planned_statement(catalog, statement, types)? else {
         return Err(SqlError::new(
             sqlstate::INTERNAL_ERROR,
@@ -420,6 +437,38 @@ fn of_statement(
         ));
     };
     of_dml(catalog, &dml, types)
+}
+
+/// `INSERT INTO t SELECT $1`: a parameter has the type of the column that it is for, unless something else says one.
+fn types_of_columns(catalog: &Catalog, insert: &ast::Insert, types: &mut Vec<Option<FieldRef>>) {
+    let (ast::TableObject::TableName(table), Some(source)) = (&insert.table, &insert.source) else {
+        return;
+    };
+    let (Some(relation), ast::SetExpr::Select(select)) =
+        (relation_named(catalog, table), source.body.as_ref())
+    else {
+        return;
+    };
+    let fields = relation.schema.fields();
+    for (place, item) in select.projection.iter().enumerate() {
+        let (ast::SelectItem::UnnamedExpr(value)
+        | ast::SelectItem::ExprWithAlias { expr: value, .. }) = item
+        else {
+            // What stands behind is for other columns than it seems.
+            return;
+        };
+        let field = match insert.columns.get(place) {
+            Some(name) => fields.find(&column_name(name)).map(|(_, field)| field),
+            None => fields.get(place),
+        };
+        if let (Some(at), Some(field)) = (operands::parameter_in(value), field)
+            && at < operands::PARAMETERS_MAX
+        {
+            let count = types.len().max(at + 1);
+            types.resize(count, None);
+            types[at].get_or_insert_with(|| field.clone());
+        }
+    }
 }
 
 fn refuse(is_there: bool, what: &str) -> Result<(), SqlError> {

@@ -399,3 +399,42 @@ fn columns_that_are_left_out_have_their_default() {
         ],
     );
 }
+
+#[test]
+fn parameters_have_the_types_of_what_they_stand_beside() {
+    let backend = Arc::new(Memory::default());
+    check(
+        &backend,
+        &[
+            (
+                "CREATE TABLE p (id INT PRIMARY KEY, b BOOLEAN, at DATE)",
+                "",
+            ),
+            (
+                "PREPARE a AS SELECT left('abc', $1), repeat('x', $2), round(2.345, $3) = 2.3; EXECUTE a(2, '3', 1)",
+                "ab|xxx|t",
+            ),
+            (
+                "PREPARE b AS SELECT CASE WHEN $1 THEN $2 ELSE 1 END, CASE 1 WHEN 1 THEN DATE '2026-01-01' ELSE $3 END; \
+                 EXECUTE b(true, 5, NULL)",
+                "5|2026-01-01",
+            ),
+            (
+                "PREPARE c AS SELECT CASE WHEN $1 THEN 1 END; EXECUTE c(true)",
+                "1",
+            ),
+            (
+                "PREPARE e AS INSERT INTO p (at, id) SELECT $1, $2 RETURNING id, at; EXECUTE e('2026-02-03', 7)",
+                "7|2026-02-03",
+            ),
+            ("DELETE FROM p AS x WHERE x.id = 7 RETURNING id", "7"),
+            ("SELECT * FROM current_schema()", "public"),
+            ("SELECT s FROM current_schema() AS s", "public"),
+            ("SELECT policyname FROM pg_policies", ""),
+            (
+                "SELECT current_setting('default_table_access_method')",
+                "heap",
+            ),
+        ],
+    );
+}

@@ -237,12 +237,18 @@ pub fn delete(
 ) -> Result<PlannedChange, SqlError> {
     let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) =
         &delete.from;
-    let ([table], Some(using)) = (tables.as_slice(), &delete.using) else {
+    let [table] = tables.as_slice() else {
         return Err(SqlError::unsupported("DELETE is from one table"));
     };
     let target = Target::of_factor(catalog, table)?;
-    let (table, using) = (&target.from, list(using));
     let matches = condition(delete.selection.as_ref());
+    let Some(using) = &delete.using else {
+        let columns = list(&target.columns());
+        let removed = format!("SELECT {columns} FROM {} WHERE {matches}", target.from);
+        let removed = logical(catalog, &removed, types)?;
+        return change(&target, Some(removed), None, types);
+    };
+    let (table, using) = (&target.from, list(using));
     // In the subquery below a name that both have would be that of USING, and then each row goes.
     let both = format!("SELECT 1 FROM {table}, {using} WHERE {matches}");
     logical(catalog, &both, types)?;
