@@ -265,6 +265,13 @@ fn psql(port: u16) -> Result<()> {
             &["\\copy (SELECT id, name FROM psql_t ORDER BY id) TO STDOUT CSV"],
             "2,a",
         ),
+        (
+            &[
+                "\\copy psql_t FROM PROGRAM 'echo 3,copied' CSV",
+                "SELECT name FROM psql_t WHERE id = 3",
+            ],
+            "copied",
+        ),
     ] {
         let out = ask(commands)?;
         ensure!(out.contains(wanted), "{commands:?}: no {wanted:?} in {out}");

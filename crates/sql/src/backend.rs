@@ -18,8 +18,10 @@ pub struct SqlError {
     /// `42P01` and so on (PostgreSQL, appendix A).
     pub sqlstate: [u8; 5],
     pub message: String,
-    pub detail: Option<String>,
-    pub hint: Option<String>,
+    pub detail: Option<Box<str>>,
+    pub hint: Option<Box<str>>,
+    /// Where in what was copied in.
+    pub context: Option<Box<str>>,
     /// Place in the statement, in characters from 1.
     pub position: Option<usize>,
     /// Line and column of the place, from 1, in the text that the statement was read from: where the planner knows it.
@@ -151,7 +153,7 @@ pub trait Backend: Send + Sync {
     /// Rows of a system table of the node: pipelines, operators, watermarks, lag, state sizes, epochs, late rows.
     fn system(&self, table: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>>;
 
-    /// Memory of an answer that waits for its client, until it is dropped; `None`: there is not so much of it.
+    /// Memory of an answer that waits for its client, or of rows that come from it, until it is dropped; `None`: there is not so much of it.
     fn answer_permit(&self, bytes: usize) -> Option<Box<dyn Send + Sync>>;
 
     /// Returns when there is memory for one more question.

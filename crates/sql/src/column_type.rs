@@ -19,6 +19,9 @@ pub const TYPMOD_KEY: &str = "postgres.typmod";
 /// Metadata: any value means that the column takes no nulls.
 pub const NOT_NULL_KEY: &str = "postgres.not_null";
 
+/// Metadata: the expression that an INSERT takes for a column which it leaves out.
+pub const DEFAULT_KEY: &str = "postgres.default";
+
 /// A zone is a way of printing; instants are always UTC.
 pub const UTC: &str = "UTC";
 

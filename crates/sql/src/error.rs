@@ -45,6 +45,7 @@ pub mod sqlstate {
     pub const INVALID_DEFINITION: [u8; 5] = *b"42P17";
     pub const OUT_OF_MEMORY: [u8; 5] = *b"53200";
     pub const PROGRAM_LIMIT_EXCEEDED: [u8; 5] = *b"54000";
+    pub const BAD_COPY_FILE_FORMAT: [u8; 5] = *b"22P04";
     pub const STATEMENT_TOO_COMPLEX: [u8; 5] = *b"54001";
     pub const INTERNAL_ERROR: [u8; 5] = *b"XX000";
 }
@@ -56,20 +57,27 @@ impl SqlError {
             message: message.into(),
             detail: None,
             hint: None,
+            context: None,
             position: None,
             location: None,
         }
     }
 
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn with_hint(mut self, hint: impl Into<Box<str>>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     #[must_use]
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+    pub fn with_detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_context(mut self, context: impl Into<Box<str>>) -> Self {
+        self.context = Some(context.into());
         self
     }
 

@@ -113,7 +113,6 @@ impl SystemCatalog {
 const ALWAYS_EMPTY: &[&str] = &[
     "pg_aggregate",
     "pg_amop",
-    "pg_attrdef",
     "pg_auth_members",
     "pg_available_extensions",
     "pg_cast",
@@ -132,6 +131,7 @@ const ALWAYS_EMPTY: &[&str] = &[
     "pg_operator",
     "pg_options_to_table",
     "pg_partitioned_table",
+    "pg_policies",
     "pg_policy",
     "pg_prepared_xacts",
     "pg_publication",

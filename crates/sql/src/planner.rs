@@ -51,7 +51,9 @@ use streams::{Plan, plan::SortKey};
 use crate::{backend::SqlError, catalog::Catalog, error::sqlstate};
 
 pub(crate) use as_of::{MARK as AS_OF_MARK, SYSTEM_TIME_MARK, misplaced as as_of_misplaced};
-pub use change::{EXCLUDED, PlannedChange, PlannedConflict, plan_change};
+pub use change::{
+    COPIED, EXCLUDED, PlannedChange, PlannedConflict, null_violation, plan_change, plan_copy,
+};
 pub use definition::define;
 pub(crate) use engine::FOLDING;
 pub use explain::{explain, explain_with};

@@ -299,7 +299,7 @@ impl Access {
                     if wire.is_ahead() {
                         let message = "received unencrypted data after SSL request";
                         let mut error = SqlError::new(*b"08P01", message);
-                        error.detail = Some(INJECTED.to_owned());
+                        error.detail = Some(INJECTED.into());
                         return Err(error.into());
                     }
                     wire.replies.accept_encryption();

@@ -8,6 +8,7 @@
 //! # Limits      `PREPARED_MAX` statements, `CURSORS_MAX` cursors
 
 mod changes;
+mod copy;
 mod define;
 mod explain;
 mod query;
@@ -22,6 +23,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::ScalarValue;
 use datafusion_sql::sqlparser::ast;
 
+pub use copy::CopyTarget;
 pub use rows::{Rows, Tag};
 pub use settings::{SERVER_VERSION, SETTINGS, Settings};
 pub use transaction::Transaction;
@@ -30,7 +32,7 @@ use crate::{
     backend::{Backend, SqlError},
     column_type::{field_of, postgres_type},
     pg_catalog::SystemCatalog,
-    statement::{self, Copied, FetchCount, Statement, StatementKind},
+    statement::{self, Copied, CopyFormat, FetchCount, Statement, StatementKind},
 };
 use query::Query;
 
@@ -80,12 +82,12 @@ pub struct Prepared {
 pub enum Answer {
     Done(Tag),
     Rows(Rows),
-    /// As lines.
     Copy {
         rows: Rows,
-        is_csv: bool,
-        has_header: bool,
+        format: CopyFormat,
     },
+    /// Rows are to come from the client.
+    CopyFrom(Arc<CopyTarget>),
 }
 
 impl Session {
@@ -298,11 +300,8 @@ impl Session {
                 let query = self.plan(query, &[]).await?;
                 Ok(Answer::Rows(self.answer_query(&query, &[]).await?))
             }
-            StatementKind::Copy {
-                of,
-                is_csv,
-                has_header,
-            } => {
+            StatementKind::CopyFrom(from) => self.copy_from(from).await,
+            StatementKind::Copy { of, format } => {
                 let rows = match of {
                     Copied::Query(query) => self.query(query, &[]).await?,
                     Copied::Changes {
@@ -312,8 +311,7 @@ impl Session {
                 };
                 Ok(Answer::Copy {
                     rows: rows.with_tag("COPY"),
-                    is_csv: *is_csv,
-                    has_header: *has_header,
+                    format: format.clone(),
                 })
             }
             StatementKind::Subscribe {

@@ -6,6 +6,7 @@
 //! # Limits
 //! [`STATEMENT_TOKENS_MAX`] words a statement; nesting as deep as the parser allows.
 
+mod copy;
 mod cursor;
 mod definition;
 mod depth;
@@ -23,6 +24,7 @@ use datafusion_sql::sqlparser::{
 };
 
 use crate::{backend::SqlError, error::sqlstate};
+pub use copy::{Copied, CopyFormat, CopyFrom, CopyHeader, CopyKind};
 use cursor::{Cursor, position_of};
 
 /// Planning recurses over what was written; this keeps its stack bounded.
@@ -40,17 +42,6 @@ pub struct Statement {
     /// Where its first word stands there.
     pub(crate) first: Location,
     pub kind: StatementKind,
-}
-
-/// What is copied out.
-#[derive(Clone, Debug)]
-pub enum Copied {
-    Query(Box<ast::Query>),
-    /// As they happen: psql shows lines when they come, and rows only when all have.
-    Changes {
-        relation: String,
-        with_snapshot: bool,
-    },
 }
 
 #[derive(Clone, Debug)]
@@ -123,12 +114,11 @@ pub enum StatementKind {
     Discard,
     /// Drivers say it before they give a connection to somebody else; there is no LISTEN.
     Unlisten,
-    /// Rows as text.
     Copy {
         of: Copied,
-        is_csv: bool,
-        has_header: bool,
+        format: CopyFormat,
     },
+    CopyFrom(CopyFrom),
     Insert(Box<ast::Insert>),
     Update(Box<ast::Update>),
     Delete(Box<ast::Delete>),
@@ -199,6 +189,7 @@ pub struct TableColumn {
     pub name: String,
     pub data_type: ast::DataType,
     pub not_null: bool,
+    pub default: Option<ast::Expr>,
 }
 
 #[derive(Clone, Debug)]
@@ -374,6 +365,16 @@ pub(crate) fn select_nothing() -> Option<ast::Query> {
     }
 }
 
+/// An expression that stands in no statement.
+pub(crate) fn expression(text: &str) -> Result<ast::Expr, SqlError> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location();
+    let tokens = tokens.map_err(|error| tokenizer_error(text, &error).unplaced())?;
+    let mut cursor = Cursor::new(text, tokens);
+    let found = cursor.expression().map_err(SqlError::unplaced)?;
+    cursor.expect_end().map_err(SqlError::unplaced)?;
+    Ok(found)
+}
+
 fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {
     let position = position_of(text, error.location);
     let message = error.message.trim_end_matches('.').to_lowercase();
@@ -482,7 +483,7 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             cursor.rest_of_words()?;
             StatementKind::Discard
         }
-        "copy" => copy(cursor)?,
+        "copy" => copy::copy(cursor)?,
         "declare" => declare(cursor)?,
         "fetch" => fetch(cursor)?,
         "close" => {
@@ -636,46 +637,6 @@ fn subscribed(cursor: &mut Cursor<'_>) -> Result<(String, bool), SqlError> {
         cursor.expect_word("snapshot")?;
     }
     Ok((relation, with_snapshot))
-}
-
-fn copy(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
-    let of = if cursor.take_token(&Token::LParen) {
-        let of = match cursor.take_word("subscribe") {
-            true => {
-                let (relation, with_snapshot) = subscribed(cursor)?;
-                Copied::Changes {
-                    relation,
-                    with_snapshot,
-                }
-            }
-            false => Copied::Query(cursor.query()?),
-        };
-        cursor.expect_token(&Token::RParen)?;
-        of
-    } else {
-        let relation = cursor.name()?;
-        let columns = match cursor.next_is(&Token::LParen) {
-            true => cursor.idents()?,
-            false => Vec::new(),
-        };
-        Copied::Query(query_of(&relation, &columns)?)
-    };
-    cursor.expect_word("to")?;
-    cursor.expect_word("stdout")?;
-    let options = cursor.rest_of_words()?;
-    let is_csv = options.iter().any(|word| word == "csv");
-    let header = options.iter().position(|word| word == "header");
-    let has_header = header.is_some_and(|at| {
-        !matches!(
-            options.get(at + 1).map(String::as_str),
-            Some("false" | "off")
-        )
-    });
-    Ok(StatementKind::Copy {
-        of,
-        is_csv,
-        has_header,
-    })
 }
 
 fn declare(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {

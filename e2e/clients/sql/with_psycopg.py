@@ -209,6 +209,14 @@ def _():
             equal(list(copy.rows()), [(1, "ann"), (2, "bob")])
         with cursor.copy(f"COPY (SELECT id, owner FROM {TABLE} WHERE id < 3 ORDER BY id) TO STDOUT WITH (FORMAT csv, HEADER)") as copy:
             equal(b"".join(copy), b"id,owner\n1,ann\n2,bob\n")
+        for form in ["text", "binary"]:
+            with cursor.copy(f"COPY {TABLE} (id, owner) FROM STDIN (FORMAT {form})") as copy:
+                copy.set_types(["int4", "text"])
+                copy.write_row((900, "a\tb"))
+            equal(cursor.rowcount, 1)
+            cursor.execute(f"SELECT owner FROM {TABLE} WHERE id = 900")
+            equal(cursor.fetchone(), ("a\tb",))
+            connection.rollback()
 
 
 @case("cursors")

@@ -95,10 +95,11 @@ fn columns<'a>(object: &'a Object, database: &'a str) -> impl Iterator<Item = Ro
         let (digits, base, places) = precision(&found);
         let is_time = matches!(found.name, "time" | "timestamp" | "timestamptz" | "interval");
         let of_array = found.element.and_then(|oid| postgres_types().find(|other| other.oid == oid));
+        let default = object.defaults().find(|(of, _)| *of == number);
         let length = matches!(found.name, "varchar" | "bpchar").then(|| found.modifier - 4);
         row! {
             table_catalog: database, table_schema: object.schema_name(), table_name: object.name.as_str(),
-            column_name: name, ordinal_position: number, is_nullable: if not_null { "NO" } else { "YES" },
+            column_name: name, ordinal_position: number, column_default: default.map(|(_, text)| text), is_nullable: if not_null { "NO" } else { "YES" },
             data_type: if of_array.is_some() { "ARRAY" } else { found.long_name },
             character_maximum_length: length.filter(|length| *length > 0),
             numeric_precision: digits, numeric_precision_radix: base, numeric_scale: places,

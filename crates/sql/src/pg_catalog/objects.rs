@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use super::{FIRST_OID, INDEX_OID, SCHEMAS};
 use crate::{
     catalog::{Catalog, Relation, RelationKind},
-    column_type::{NOT_NULL_KEY, PostgresType, postgres_type, postgres_types},
+    column_type::{DEFAULT_KEY, NOT_NULL_KEY, PostgresType, postgres_type, postgres_types},
     statement::{self, StatementKind},
 };
 
@@ -108,6 +108,16 @@ impl Object {
                     not_null,
                 )
             })
+    }
+
+    /// Numbers of columns that have a DEFAULT, and those.
+    pub fn defaults(&self) -> impl Iterator<Item = (usize, &str)> {
+        let is_table = self.relation.kind == RelationKind::Table;
+        let fields = self.schema().fields().iter().enumerate();
+        fields.filter_map(move |(at, field)| {
+            let default = field.metadata().get(DEFAULT_KEY).filter(|_| is_table)?;
+            Some((at + 1, default.as_str()))
+        })
     }
 
     /// Places of its key's columns.

@@ -36,6 +36,7 @@ pub fn rows(objects: &[Object], name: &str, asker: &Asker<'_>) -> Vec<Row> {
                 prokind: "f", provolatile: "i", proparallel: "s", pronargs: 1, prorettype: 2278_u32, prosrc: *name }
             })
             .collect(),
+        "pg_attrdef" => defaults(objects),
         "pg_index" => indexes(objects),
         "pg_constraint" => constraints(objects),
         "pg_database" => vec![row! {
@@ -148,7 +149,10 @@ fn classes(objects: &[Object]) -> Vec<Row> {
 fn attributes(objects: &[Object]) -> Vec<Row> {
     let of_relations = objects.iter().flat_map(|object| {
         object.columns().map(|(number, name, found, not_null)| {
-            attribute(object.oid, (number, name), &found, not_null)
+            let mut row = attribute(object.oid, (number, name), &found, not_null);
+            let has_default = object.defaults().any(|(of, _)| of == number);
+            row.insert("atthasdef", Value::from(has_default));
+            row
         })
     });
     let of_indexes = keyed(objects).flat_map(|object| {
@@ -176,6 +180,19 @@ fn attribute(
         attnotnull: not_null, attidentity: "", attgenerated: "", attislocal: true,
         attcollation: collation(found), attstattarget: -1,
     }
+}
+
+fn defaults(objects: &[Object]) -> Vec<Row> {
+    let all = objects.iter().flat_map(|object| {
+        let own = object.defaults();
+        own.map(move |(number, text)| (object.oid, number, text))
+    });
+    // They have no numbers of their own, and nothing refers to them.
+    all.zip(1..)
+        .map(|((relation, number, text), oid)| {
+            row! { oid: oid, adrelid: relation, adnum: number, adbin: text }
+        })
+        .collect()
 }
 
 fn collation(found: &PostgresType) -> u32 {

@@ -182,7 +182,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
         if self.is_about_system || matches!(factor, TableFactor::Table { args: Some(_), .. }) {
-            match empty::table_function(factor) {
+            match empty::table_function(factor, self.asker) {
                 Ok(Some(new)) => *factor = new,
                 Ok(None) => {}
                 Err(error) => return ControlFlow::Break(error),
@@ -380,6 +380,12 @@ impl Rewriter<'_> {
             // Of the columns of an index, that one whose row it is (see `expanded`).
             return Ok(Some(parsed(&format!("array_has({list}, a.attnum)"))?));
         }
+        if name == "pg_get_expr"
+            && let [expression, ..] = arguments[..]
+        {
+            // It is kept as it is shown.
+            return parsed(&format!("CAST({expression} AS text)")).map(Some);
+        }
         if name == "set_config"
             && let [name, value, _] = arguments[..]
             && let (Some(name), Some(value)) = (literal_text(name), literal_text(value))
@@ -557,8 +563,39 @@ fn scalar(query: &Query) -> Result<Option<Expr>, SqlError> {
     query.order_by = None;
     if let SetExpr::Select(select) = query.body.as_mut() {
         select.projection = vec![SelectItem::UnnamedExpr(parsed(&format!("max({value})"))?)];
+        let is_default = |from: &ast::TableWithJoins| match &from.relation {
+            TableFactor::Table { name, .. } => bare_name(name) == "pg_attrdef",
+            _ => false,
+        };
+        if select.from.iter().any(is_default) {
+            select.selection = select.selection.take().and_then(without_atthasdef);
+        }
     }
     Ok(Some(Expr::Subquery(Box::new(query))))
+}
+
+/// Columns of which there is a DEFAULT have one: that their own row says so, too, is no equality to look it up by.
+fn without_atthasdef(condition: Expr) -> Option<Expr> {
+    match condition {
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::And,
+            right,
+        } => match (without_atthasdef(*left), without_atthasdef(*right)) {
+            (Some(left), Some(right)) => Some(Expr::BinaryOp {
+                left: Box::new(left),
+                op: BinaryOperator::And,
+                right: Box::new(right),
+            }),
+            (left, right) => left.or(right),
+        },
+        Expr::CompoundIdentifier(parts)
+            if parts.last().is_some_and(|part| part.value == "atthasdef") =>
+        {
+            None
+        }
+        other => Some(other),
+    }
 }
 
 /// `ARRAY(SELECT x … ORDER BY y)`.

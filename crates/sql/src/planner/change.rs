@@ -6,7 +6,7 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use arrow::{
     array::{Array, RecordBatch, RecordBatchOptions},
-    datatypes::{FieldRef, SchemaRef},
+    datatypes::{Field, FieldRef, SchemaRef},
 };
 use datafusion_common::{Column, TableReference};
 use datafusion_expr::{DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, WriteOp};
@@ -19,7 +19,7 @@ use crate::{
     column_type::NOT_NULL_KEY,
     error::sqlstate,
     functions,
-    statement::StatementKind,
+    statement::{StatementKind, parse, quoted, quoted_part},
     text,
 };
 
@@ -43,6 +43,9 @@ pub struct PlannedChange {
 
 pub use joined::{EXCLUDED, PlannedConflict};
 
+/// Rows that come by COPY, to the INSERT that takes them.
+pub const COPIED: &str = "forebay.copied";
+
 impl PlannedChange {
     /// The rows as their table keeps them. Fails when one lacks a value that is wanted, or has one that does not fit its column.
     pub fn stored(&self, added: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, SqlError> {
@@ -56,14 +59,7 @@ impl PlannedChange {
         let mut columns = Vec::with_capacity(added.num_columns());
         for (field, column) in self.schema.fields().iter().zip(added.columns()) {
             if field.metadata().contains_key(NOT_NULL_KEY) && column.logical_null_count() > 0 {
-                return Err(SqlError::new(
-                    sqlstate::NOT_NULL_VIOLATION,
-                    format!(
-                        "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
-                        field.name(),
-                        self.table
-                    ),
-                ));
+                return Err(null_violation(field.name(), &self.table));
             }
             columns.push(text::stored(field, column)?);
         }
@@ -83,10 +79,17 @@ pub fn plan_change(
     let mut conflict = None;
     let (statement, returning) = match kind {
         StatementKind::Insert(insert) => {
-            refuse(insert.source.is_none(), "INSERT without rows")?;
             let mut insert = insert.as_ref().clone();
+            if let ast::TableObject::TableName(table) = &insert.table
+                && let Some(relation) = relation_named(catalog, table)
+            {
+                let relation = relation.clone();
+                with_default_row(&relation, &mut insert)?;
+                name_columns_of(catalog, &mut insert)?;
+                with_defaults_of(&relation, &mut insert)?;
+            }
+            refuse(insert.source.is_none(), "INSERT without rows")?;
             conflict = insert.on.take();
-            name_columns_of(catalog, &mut insert)?;
             let returning = insert.returning.take();
             (ast::Statement::Insert(insert), returning)
         }
@@ -102,6 +105,9 @@ pub fn plan_change(
                     ast::AssignmentTarget::Tuple(_) => None,
                 });
                 has_columns(catalog, name, names)?;
+                if let Some(relation) = relation_named(catalog, name) {
+                    assign_defaults(relation, &mut update.assignments)?;
+                }
             }
             let returning = update.returning.take();
             (ast::Statement::Update(update), returning)
@@ -121,7 +127,7 @@ pub fn plan_change(
         (ast::Statement::Update(update), _) if update.from.is_some() => {
             joined::update(catalog, update, types)?
         }
-        (ast::Statement::Delete(delete), _) if delete.using.is_some() => {
+        (ast::Statement::Delete(delete), _) if delete.using.is_some() || is_aliased(delete) => {
             joined::delete(catalog, delete, types)?
         }
         (ast::Statement::Insert(insert), Some(on)) => {
@@ -131,6 +137,35 @@ pub fn plan_change(
         _ => of_statement(catalog, statement, types)?,
     };
     Ok(PlannedChange { returned, ..change })
+}
+
+/// Plans an INSERT of all rows of [`COPIED`], which has these columns of the table.
+pub fn plan_copy(
+    catalog: &Catalog,
+    table: &str,
+    columns: &SchemaRef,
+) -> Result<PlannedChange, SqlError> {
+    let catalog = joined::with_relation(catalog, COPIED, columns);
+    let names = columns.fields().iter();
+    let names: Vec<String> = names.map(|field| quoted_part(field.name())).collect();
+    let names = names.join(", ");
+    let text = format!(
+        "INSERT INTO {} ({names}) SELECT {names} FROM {COPIED}",
+        quoted(table)
+    );
+    let insert = parse(&text)?.pop();
+    let no_insert = || SqlError::new(sqlstate::INTERNAL_ERROR, "an INSERT was made");
+    let insert = insert.ok_or_else(no_insert)?;
+    plan_change(&catalog, &insert.kind, &[]).map_err(SqlError::unplaced)
+}
+
+pub fn null_violation(column: &str, table: &str) -> SqlError {
+    SqlError::new(
+        sqlstate::NOT_NULL_VIOLATION,
+        format!(
+            "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+        ),
+    )
 }
 
 /// `RETURNING a, b` of a change as `SELECT a, b FROM` its table.
@@ -166,8 +201,21 @@ fn planned_returning(
     Ok(planned)
 }
 
+/// The engine forgets the name that a DELETE gives its table.
+fn is_aliased(delete: &ast::Delete) -> bool {
+    let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) =
+        &delete.from;
+    let is_aliased = |table: &ast::TableWithJoins| {
+        matches!(
+            &table.relation,
+            ast::TableFactor::Table { alias: Some(_), .. }
+        )
+    };
+    tables.iter().any(is_aliased)
+}
+
 /// Refuses what says something of other rows than one: a clause is planned over those that change as if they were all.
-fn of_one_row(parts: &impl Visit, clause: &'static str) -> Result<(), SqlError> {
+pub fn of_one_row(parts: &impl Visit, clause: &'static str) -> Result<(), SqlError> {
     match parts.visit(&mut OfOneRow { clause }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -289,11 +337,86 @@ fn name_columns_of(catalog: &Catalog, insert: &mut ast::Insert) -> Result<(), Sq
     }
     if given < wanted {
         let named = fields.iter().take(given);
-        insert.columns = named
-            .map(|field| ast::ObjectName::from(vec![ast::Ident::with_quote('"', field.name())]))
-            .collect();
+        insert.columns = named.map(|field| quoted_name(field)).collect();
     }
     Ok(())
+}
+
+/// `DEFAULT VALUES` as a row that gives one column its own.
+fn with_default_row(relation: &Relation, insert: &mut ast::Insert) -> Result<(), SqlError> {
+    let (None, Some(first)) = (&insert.source, relation.schema.fields().first()) else {
+        return Ok(());
+    };
+    let Some(mut row) = crate::statement::select_nothing() else {
+        return Ok(());
+    };
+    *row.body = ast::SetExpr::Values(ast::Values {
+        explicit_row: false,
+        value_keyword: false,
+        rows: vec![ast::Parens::with_empty_span(vec![default_for(first)?])],
+    });
+    insert.columns = vec![quoted_name(first)];
+    insert.source = Some(Box::new(row));
+    Ok(())
+}
+
+/// What DEFAULT stands for in the rows, and in what is done in conflict.
+fn with_defaults_of(relation: &Relation, insert: &mut ast::Insert) -> Result<(), SqlError> {
+    if let Some(ast::OnInsert::OnConflict(on)) = &mut insert.on
+        && let ast::OnConflictAction::DoUpdate(update) = &mut on.action
+    {
+        assign_defaults(relation, &mut update.assignments)?;
+    }
+    let Some(ast::SetExpr::Values(values)) =
+        insert.source.as_mut().map(|source| source.body.as_mut())
+    else {
+        return Ok(());
+    };
+    let fields = relation.schema.fields();
+    let field = |place: usize| match insert.columns.get(place) {
+        Some(name) => fields.find(&column_name(name)).map(|(_, field)| field),
+        None => fields.get(place),
+    };
+    for row in &mut values.rows {
+        for (place, value) in row.iter_mut().enumerate() {
+            if is_default(value)
+                && let Some(field) = field(place)
+            {
+                *value = default_for(field)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn assign_defaults(
+    relation: &Relation,
+    assignments: &mut [ast::Assignment],
+) -> Result<(), SqlError> {
+    for assignment in assignments {
+        if let ast::AssignmentTarget::ColumnName(name) = &assignment.target
+            && is_default(&assignment.value)
+            && let Some((_, field)) = relation.schema.fields().find(&column_name(name))
+        {
+            assignment.value = default_for(field)?;
+        }
+    }
+    Ok(())
+}
+
+/// The word, which no column can have for its name.
+fn is_default(value: &ast::Expr) -> bool {
+    matches!(value, ast::Expr::Identifier(ident)
+        if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
+}
+
+fn default_for(field: &Field) -> Result<ast::Expr, SqlError> {
+    let null = || Ok(ast::Expr::value(ast::Value::Null));
+    context::default_of(field).unwrap_or_else(null)
+}
+
+fn quoted_name(field: &Field) -> ast::ObjectName {
+    ast::ObjectName::from(vec![ast::Ident::with_quote('"', field.name())])
 }
 
 fn of_statement(
@@ -302,7 +425,11 @@ fn of_statement(
     types: &[Option<FieldRef>],
 ) -> Result<PlannedChange, SqlError> {
     // The engine forgets those of an INSERT.
-    let types = &operands::with_written_types(&statement, types);
+    let mut types = operands::with_written_types(&statement, types);
+    if let ast::Statement::Insert(insert) = &statement {
+        types_of_columns(catalog, insert, &mut types);
+    }
+    let types = &types;
     let LogicalPlan::Dml(dml) = engine::planned_statement(catalog, statement, types)? else {
         return Err(SqlError::new(
             sqlstate::INTERNAL_ERROR,
@@ -310,6 +437,38 @@ fn of_statement(
         ));
     };
     of_dml(catalog, &dml, types)
+}
+
+/// `INSERT INTO t SELECT $1`: a parameter has the type of the column that it is for, unless something else says one.
+fn types_of_columns(catalog: &Catalog, insert: &ast::Insert, types: &mut Vec<Option<FieldRef>>) {
+    let (ast::TableObject::TableName(table), Some(source)) = (&insert.table, &insert.source) else {
+        return;
+    };
+    let (Some(relation), ast::SetExpr::Select(select)) =
+        (relation_named(catalog, table), source.body.as_ref())
+    else {
+        return;
+    };
+    let fields = relation.schema.fields();
+    for (place, item) in select.projection.iter().enumerate() {
+        let (ast::SelectItem::UnnamedExpr(value)
+        | ast::SelectItem::ExprWithAlias { expr: value, .. }) = item
+        else {
+            // What stands behind is for other columns than it seems.
+            return;
+        };
+        let field = match insert.columns.get(place) {
+            Some(name) => fields.find(&column_name(name)).map(|(_, field)| field),
+            None => fields.get(place),
+        };
+        if let (Some(at), Some(field)) = (operands::parameter_in(value), field)
+            && at < operands::PARAMETERS_MAX
+        {
+            let count = types.len().max(at + 1);
+            types.resize(count, None);
+            types[at].get_or_insert_with(|| field.clone());
+        }
+    }
 }
 
 fn refuse(is_there: bool, what: &str) -> Result<(), SqlError> {

@@ -1,21 +1,22 @@
 //! What the query engine's planner asks for: relations of the catalog, functions, types.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::datatypes::{DataType, FieldRef, SchemaRef};
-use datafusion_common::{DataFusionError, TableReference, config::ConfigOptions};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use datafusion_common::{DFSchema, DataFusionError, TableReference, config::ConfigOptions};
 use datafusion_expr::{
-    AggregateUDF, HigherOrderUDF, ScalarUDF, TableScan, TableSource, WindowUDF,
+    AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableScan, TableSource, WindowUDF,
     planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner},
 };
-use datafusion_sql::sqlparser::ast;
+use datafusion_sql::{planner::PlannerContext, sqlparser::ast};
 
-use super::{undefined_table, windows::WindowFunctions};
+use super::{engine::planner, undefined_table, windows::WindowFunctions};
 use crate::{
+    backend::SqlError,
     catalog::{Catalog, Relation},
-    column_type::{canonical_schema, field_of},
+    column_type::{DEFAULT_KEY, canonical_schema, field_of},
     error::{carried, raise, sqlstate},
-    functions,
+    functions, statement,
 };
 
 /// See the module head.
@@ -37,17 +38,43 @@ impl<'a> Context<'a> {
             type_planner: Arc::new(PostgresTypes),
         }
     }
+
+    /// What an INSERT takes for columns that it leaves out.
+    fn defaults(&self, relation: &Relation) -> Result<BTreeMap<String, Expr>, DataFusionError> {
+        let fields = relation.schema.fields().iter();
+        let written = fields.filter_map(|field| Some((field, default_of(field)?)));
+        let planned = written.map(|(field, written)| {
+            let written = written.map_err(carried)?;
+            let mut planning = PlannerContext::new();
+            let planner = planner(self);
+            let value = planner.sql_to_expr(written, &DFSchema::empty(), &mut planning)?;
+            Ok((field.name().clone(), value))
+        });
+        planned.collect()
+    }
+}
+
+/// The expression of a column's DEFAULT; `None`: it has none.
+pub fn default_of(field: &Field) -> Option<Result<ast::Expr, SqlError>> {
+    let text = field.metadata().get(DEFAULT_KEY)?;
+    Some(statement::expression(text))
 }
 
 /// A relation of the catalog, for the engine's planner.
 pub struct RelationSource {
     pub relation: Arc<Relation>,
     schema: SchemaRef,
+    /// By column.
+    defaults: BTreeMap<String, Expr>,
 }
 
 impl TableSource for RelationSource {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
+    }
+
+    fn get_column_default(&self, column: &str) -> Option<&Expr> {
+        self.defaults.get(column)
     }
 }
 
@@ -79,13 +106,14 @@ impl ContextProvider for Context<'_> {
         Ok(Arc::new(RelationSource {
             relation: relation.clone(),
             schema: canonical_schema(&relation.schema),
+            defaults: self.defaults(relation)?,
         }))
     }
 
     fn get_table_function_source(
         &self,
         name: &str,
-        _arguments: Vec<datafusion_expr::Expr>,
+        _arguments: Vec<Expr>,
     ) -> Result<Arc<dyn TableSource>, DataFusionError> {
         Err(raise(
             sqlstate::UNDEFINED_FUNCTION,
@@ -158,7 +186,7 @@ impl TypePlanner for PostgresTypes {
     ) -> Result<Option<FieldRef>, DataFusionError> {
         let field = field_of("", written).map_err(carried)?;
         // Metadata on a cast's type would have to agree on both sides of every union and comparison.
-        let plain = arrow::datatypes::Field::new("", field.data_type().clone(), true);
+        let plain = Field::new("", field.data_type().clone(), true);
         Ok(Some(Arc::new(plain)))
     }
 }

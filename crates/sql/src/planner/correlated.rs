@@ -72,9 +72,23 @@ impl Unnesting {
                 let subquery = subquery.with_plan(Arc::new(plan));
                 Ok(Transformed::yes(LogicalPlan::Subquery(subquery)))
             }
+            LogicalPlan::Subquery(subquery) if is_plain(&subquery.subquery) => {
+                let plan = self.plain(subquery.subquery.as_ref().clone())?;
+                let subquery = subquery.with_plan(Arc::new(plan));
+                Ok(Transformed::yes(LogicalPlan::Subquery(subquery)))
+            }
             other => Ok(Transformed::no(other)),
         })?;
         self.expressions(node.data)
+    }
+
+    /// What the plain conditions of [`is_plain`] stand over.
+    fn plain(&mut self, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+        if free(&plan).is_empty() {
+            return self.plan(plan);
+        }
+        let done = plan.map_children(|input| self.plain(input).map(Transformed::yes))?;
+        Ok(done.data)
     }
 
     /// A name that no statement can have.
@@ -338,8 +352,13 @@ impl Unnesting {
             return self.join(with_sides(join, left, right)?);
         }
         if is_plain(&subquery.subquery) {
-            let join = with_sides(join, left, join.right.as_ref().clone())?;
-            return Ok(LogicalPlan::Join(join));
+            let right = self.plain(subquery.subquery.as_ref().clone())?;
+            let right = LogicalPlan::Subquery(subquery.with_plan(Arc::new(right)));
+            let right = match alias {
+                Some(_) => join.right.with_new_exprs(Vec::new(), vec![right])?,
+                None => right,
+            };
+            return Ok(LogicalPlan::Join(with_sides(join, left, right)?));
         }
         let domain = Domain::new(&left, asked);
         let pushed = self.settled(&subquery.subquery, &domain)?;

@@ -20,6 +20,7 @@ use streams::{
 };
 
 use super::{
+    change::{of_one_row, plan_change},
     context::Context,
     engine,
     lower::Lowering,
@@ -30,10 +31,11 @@ use super::{
 use crate::{
     backend::SqlError,
     catalog::{Catalog, Relation, RelationId, RelationKind},
-    column_type::{NOT_NULL_KEY, field_of},
+    column_type::{DEFAULT_KEY, NOT_NULL_KEY, field_of, postgres_type},
     error::sqlstate,
     statement::{
         CreateIndex, CreateSink, CreateSource, CreateTable, CreateView, Statement, StatementKind,
+        parse, quoted, quoted_part,
     },
 };
 
@@ -45,7 +47,7 @@ pub fn define(
     let text = &statement.text;
     match &statement.kind {
         StatementKind::CreateSource(create) => source(catalog, create, text),
-        StatementKind::CreateTable(create) => table(create, text),
+        StatementKind::CreateTable(create) => table(catalog, create, text),
         StatementKind::CreateView(create) => view(catalog, create, text),
         StatementKind::CreateSink(create) => sink(catalog, create, text),
         StatementKind::CreateIndex(create) => index(catalog, create, text),
@@ -459,7 +461,11 @@ fn delay(catalog: &Catalog, written: &ast::Expr) -> Result<i64, SqlError> {
     Ok(delay_us)
 }
 
-fn table(create: &CreateTable, text: &str) -> Result<(Relation, Definition), SqlError> {
+fn table(
+    catalog: &Catalog,
+    create: &CreateTable,
+    text: &str,
+) -> Result<(Relation, Definition), SqlError> {
     if create.query.is_some() {
         return Err(SqlError::unsupported("CREATE TABLE AS is not supported")
             .with_hint("Create the table and INSERT, or CREATE MATERIALIZED VIEW."));
@@ -468,12 +474,14 @@ fn table(create: &CreateTable, text: &str) -> Result<(Relation, Definition), Sql
     let mut fields = Vec::with_capacity(create.columns.len());
     for column in &create.columns {
         let field = field_of(&column.name, &column.data_type)?;
-        if !column.not_null && !create.key.contains(&column.name) {
-            fields.push(field);
-            continue;
-        }
         let mut metadata = field.metadata().clone();
-        metadata.insert(NOT_NULL_KEY.to_owned(), String::new());
+        if column.not_null || create.key.contains(&column.name) {
+            metadata.insert(NOT_NULL_KEY.to_owned(), String::new());
+        }
+        if let Some(default) = &column.default {
+            metadata
+                .extend(default_text(&field, default).map(|text| (DEFAULT_KEY.to_owned(), text)));
+        }
         fields.push(field.with_metadata(metadata));
     }
     let schema: SchemaRef = Arc::new(Schema::new(fields));
@@ -485,7 +493,60 @@ fn table(create: &CreateTable, text: &str) -> Result<(Relation, Definition), Sql
     let key = (!key.is_empty()).then_some(key);
     let mut made = relation(&create.name, RelationKind::Table, text, schema.clone());
     made.key = key.clone();
+    for column in &create.columns {
+        if let Some(default) = &column.default {
+            check_default(catalog, &made, &column.name, default)?;
+        }
+    }
     Ok((made, Definition::Table(Table { schema, key })))
+}
+
+/// As it is kept and shown, with the type that a text is read as; `None`: a null, as without it.
+fn default_text(field: &Field, default: &ast::Expr) -> Option<String> {
+    let ast::Expr::Value(value) = default else {
+        return Some(default.to_string());
+    };
+    match &value.value {
+        ast::Value::Null => None,
+        ast::Value::SingleQuotedString(_) => {
+            let of = postgres_type(field);
+            let name = if of.name == "bpchar" {
+                of.name
+            } else {
+                of.long_name
+            };
+            Some(format!("{default}::{name}"))
+        }
+        _ => Some(default.to_string()),
+    }
+}
+
+/// An INSERT of it alone must be possible.
+fn check_default(
+    catalog: &Catalog,
+    table: &Relation,
+    column: &str,
+    default: &ast::Expr,
+) -> Result<(), SqlError> {
+    of_one_row(default, "DEFAULT expressions")?;
+    let mut catalog = catalog.clone();
+    catalog.insert(table.clone());
+    let text = format!(
+        "INSERT INTO {} ({}) VALUES ({default})",
+        quoted(&table.name),
+        quoted_part(column)
+    );
+    let Some(insert) = parse(&text)?.pop() else {
+        return Ok(());
+    };
+    let change = plan_change(&catalog, &insert.kind, &[]).map_err(SqlError::unplaced)?;
+    match change.parameters.is_empty() {
+        true => Ok(()),
+        false => {
+            let message = "there is no parameter $1 in what stays";
+            Err(SqlError::new(sqlstate::UNDEFINED_PARAMETER, message))
+        }
+    }
 }
 
 /// A query that stays: its dataflow, its columns and what is known of its rows.

@@ -84,15 +84,19 @@ pub fn planned_statement(
     names::name_columns(&mut statement);
     let types = operands::with_written_types(&statement, types);
     let context = Context::new(catalog, &OPTIONS);
+    let planner = planner(&context);
+    let mut planning = PlannerContext::new().with_prepare_param_data_types(types);
+    Ok(planner.sql_statement_to_plan_with_context(statement, &mut planning)?)
+}
+
+pub fn planner<'a>(context: &'a Context<'a>) -> SqlToRel<'a, Context<'a>> {
     let options = ParserOptions::new()
         .with_parse_float_as_decimal(true)
         .with_collect_spans(true)
         .with_support_varchar_with_length(true)
         .with_map_string_types_to_utf8view(false)
         .with_default_null_ordering(NullOrdering::NullsMax);
-    let planner = SqlToRel::new_with_options(&context, options);
-    let mut planning = PlannerContext::new().with_prepare_param_data_types(types);
-    Ok(planner.sql_statement_to_plan_with_context(statement, &mut planning)?)
+    SqlToRel::new_with_options(context, options)
 }
 
 /// From a plan as the engine's planner makes it.

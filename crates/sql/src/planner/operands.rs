@@ -9,7 +9,7 @@ use datafusion_common::{
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, expr::Placeholder,
+    BinaryExpr, Case, Expr, ExprSchemable, Like, LogicalPlan, Operator, expr::Placeholder,
     expr_rewriter::NamePreserver, type_coercion::binary::comparison_coercion, utils::merge_schema,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Parameters that a statement can have: the protocol counts them in 16 bits.
-const PARAMETERS_MAX: usize = 65_535;
+pub const PARAMETERS_MAX: usize = 65_535;
 
 /// Types of parameters, with those that casts, LIMIT and OFFSET say, where the client names none: what stands first around a
 /// parameter says its type. The engine finds them in queries only, and there not all.
@@ -135,6 +135,24 @@ fn operand(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
                 Transformed::no(call)
             })
         }
+        Expr::ScalarFunction(mut call) => {
+            let known = COUNTS.iter().find(|(name, _)| *name == call.name());
+            let first = known.map_or(call.args.len(), |(_, first)| *first);
+            let mut is_new = false;
+            for argument in call.args.iter_mut().skip(first) {
+                is_new |= is_of(argument, &Field::new("", DataType::Int32, true));
+            }
+            let call = Expr::ScalarFunction(call);
+            Ok(Transformed::new_transformed(call, is_new))
+        }
+        Expr::Case(mut case) => {
+            let is_new = typed_case(&mut case, schema)?;
+            Ok(Transformed::new_transformed(Expr::Case(case), is_new))
+        }
+        Expr::Like(mut like) => {
+            let is_new = escaped_by_backslash(&mut like);
+            Ok(Transformed::new_transformed(Expr::Like(like), is_new))
+        }
         Expr::BinaryExpr(mut binary) => {
             comparable(&binary, schema)?;
             let is_new = is_comparison(binary.op)
@@ -154,6 +172,86 @@ fn operand(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, Dat
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// Functions whose arguments from a place on are counts.
+const COUNTS: &[(&str, usize)] = &[
+    ("left", 1),
+    ("right", 1),
+    ("repeat", 1),
+    ("round", 1),
+    ("trunc", 1),
+    ("substr", 1),
+    ("split_part", 2),
+];
+
+/// Says what a parameter is that nothing has said of yet.
+fn is_of(expression: &mut Expr, field: &Field) -> bool {
+    match expression {
+        Expr::Placeholder(parameter) if parameter.field.is_none() => {
+            parameter.field = Some(Arc::new(field.clone()));
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Conditions are booleans, and answers of the type of the first that has one.
+fn typed_case(case: &mut Case, schema: &DFSchema) -> Result<bool, DataFusionError> {
+    let mut is_new = false;
+    if case.expr.is_none() {
+        let boolean = Field::new("", DataType::Boolean, true);
+        for (when, _) in &mut case.when_then_expr {
+            is_new |= is_of(when, &boolean);
+        }
+    }
+    let answers = case
+        .when_then_expr
+        .iter_mut()
+        .map(|(_, then)| then.as_mut());
+    let mut answers: Vec<&mut Expr> = answers.chain(case.else_expr.as_deref_mut()).collect();
+    let mut typed = answers.iter().filter(|answer| !is_unknown(answer));
+    let field = match typed.next() {
+        Some(answer) => Some(answer.to_field(schema)?.1),
+        None => answers.iter().find_map(|answer| match answer {
+            // Text in quotes may be anything.
+            Expr::Literal(value, _) if !value.is_null() && !is_text(&value.data_type()) => {
+                Some(Arc::new(Field::new("", value.data_type(), true)))
+            }
+            _ => None,
+        }),
+    };
+    if let Some(field) = field {
+        for answer in &mut answers {
+            is_new |= is_of(answer, &field);
+        }
+    }
+    Ok(is_new)
+}
+
+/// The only escape that the engine has.
+fn escaped_by_backslash(like: &mut Like) -> bool {
+    let (Some(escape), Expr::Literal(ScalarValue::Utf8(Some(pattern)), _)) =
+        (like.escape_char, like.pattern.as_mut())
+    else {
+        return false;
+    };
+    let mut escaped = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            // A pattern that ends with it is refused as one that ends with a backslash.
+            own if own == escape => {
+                escaped.push('\\');
+                escaped.extend(characters.next());
+            }
+            '\\' => escaped.push_str("\\\\"),
+            other => escaped.push(other),
+        }
+    }
+    *pattern = escaped;
+    like.escape_char = None;
+    true
 }
 
 fn list_of(

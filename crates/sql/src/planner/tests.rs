@@ -188,7 +188,7 @@ fn a_column_that_is_not_there() {
     check(
         "SELECT x FROM t",
         expect![[
-            r#"SqlError { sqlstate: [52, 50, 55, 48, 51], message: "column \"x\" does not exist", detail: None, hint: None, position: None, location: Some((1, 8)) }"#
+            r#"SqlError { sqlstate: [52, 50, 55, 48, 51], message: "column \"x\" does not exist", detail: None, hint: None, context: None, position: None, location: Some((1, 8)) }"#
         ]],
     );
 }
@@ -198,7 +198,7 @@ fn a_relation_that_is_not_there() {
     check(
         "SELECT * FROM nope",
         expect![[
-            r#"SqlError { sqlstate: [52, 50, 80, 48, 49], message: "relation \"nope\" does not exist", detail: None, hint: None, position: None, location: Some((1, 15)) }"#
+            r#"SqlError { sqlstate: [52, 50, 80, 48, 49], message: "relation \"nope\" does not exist", detail: None, hint: None, context: None, position: None, location: Some((1, 15)) }"#
         ]],
     );
 }
@@ -208,7 +208,7 @@ fn a_word_out_of_place() {
     check(
         "SELECT FROM WHERE",
         expect![[
-            r#"SqlError { sqlstate: [52, 50, 80, 48, 49], message: "relation \"where\" does not exist", detail: None, hint: None, position: None, location: Some((1, 13)) }"#
+            r#"SqlError { sqlstate: [52, 50, 80, 48, 49], message: "relation \"where\" does not exist", detail: None, hint: None, context: None, position: None, location: Some((1, 13)) }"#
         ]],
     );
 }
@@ -218,7 +218,7 @@ fn an_append_sink_of_changing_rows() {
     check(
         "CREATE SINK k INTO TOPIC k AS SELECT a, count(*) FROM t GROUP BY a FORMAT APPEND",
         expect![[
-            r#"SqlError { sqlstate: [52, 50, 80, 49, 55], message: "rows of this query change, and an append sink cannot take them back", detail: None, hint: Some("Use FORMAT UPSERT KEY (…) or FORMAT DEBEZIUM."), position: None, location: None }"#
+            r#"SqlError { sqlstate: [52, 50, 80, 49, 55], message: "rows of this query change, and an append sink cannot take them back", detail: None, hint: Some("Use FORMAT UPSERT KEY (…) or FORMAT DEBEZIUM."), context: None, position: None, location: None }"#
         ]],
     );
 }

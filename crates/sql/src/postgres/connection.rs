@@ -5,14 +5,14 @@
 //! 2. A statement in progress hears of cancellation, of its timeout and of a client that went away.
 //! # Limits   what is read ahead while a statement runs (`AHEAD_BYTES_MAX`); what waits to be written (`FLUSH_BYTES`)
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, future::poll_fn, io, sync::Arc, task::Poll};
 
 use arrow::datatypes::SchemaRef;
 use datafusion_common::ScalarValue;
 
 use super::{
     Guard, Peer,
-    copy::Lines,
+    copy::{CopyReader, CopyWriter},
     encoding::{Columns, Encoder, described},
     message::{
         Bind, DecodeError, Plain, Replies, Request, Severity, Status, Target, request_frame,
@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{
     backend::SqlError,
-    session::{Answer, Prepared, Rows, SETTINGS, Session, Tag, parse},
+    session::{Answer, CopyTarget, Prepared, Rows, SETTINGS, Session, Tag, parse},
+    statement::{CopyFormat, CopyKind},
 };
 
 /// While a statement runs no more than this is read of what follows.
@@ -328,9 +329,9 @@ impl Connection {
                 break;
             }
         }
-        let failed = done.is_err();
+        let ended = self.session.end_implicit(done.is_err()).await;
         done?;
-        self.session.end_implicit(failed).await?;
+        ended?;
         self.ready();
         Ok(())
     }
@@ -341,14 +342,7 @@ impl Connection {
         guard: &mut Guard,
     ) -> Result<(), Failure> {
         let work = self.session.run_statement(statement);
-        let answer = self.wire.attend(guard, work).await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.session.end_implicit(true).await?;
-                return Err(error);
-            }
-        };
+        let answer = self.wire.attend(guard, work).await?;
         let tag = match answer {
             Answer::Done(tag) => tag,
             Answer::Rows(mut rows) => {
@@ -359,14 +353,8 @@ impl Connection {
                     .await?;
                 rows.tag(sent)
             }
-            Answer::Copy {
-                rows,
-                is_csv,
-                has_header,
-            } => {
-                self.copy_out(rows, &Lines { is_csv, has_header }, guard)
-                    .await?
-            }
+            Answer::Copy { rows, format } => self.copy_out(rows, &format, guard).await?,
+            Answer::CopyFrom(target) => self.copy_in(target, guard).await?,
         };
         self.tell_notices();
         self.wire.replies.command_complete(&tag.to_string());
@@ -417,14 +405,17 @@ impl Connection {
     async fn copy_out(
         &mut self,
         mut rows: Rows,
-        lines: &Lines,
+        format: &CopyFormat,
         guard: &mut Guard,
     ) -> Result<Tag, Failure> {
         let schema = rows.schema().clone();
-        let encoder = Encoder::new(&schema, &[], self.session.settings.style());
-        self.wire.replies.copy_out(schema.fields().len());
-        if lines.has_header {
-            self.wire.replies.copy_data(&lines.header(&schema));
+        let writer = CopyWriter(format);
+        let is_binary = writer.is_binary();
+        let style = self.session.settings.style();
+        let encoder = Encoder::new(&schema, &[is_binary.into()], style);
+        self.wire.replies.copy_out(schema.fields().len(), is_binary);
+        if let Some(header) = writer.header(&schema) {
+            self.wire.replies.copy_data(&header);
         }
         let mut count = 0;
         loop {
@@ -436,13 +427,62 @@ impl Connection {
             };
             let columns = Columns::new(&batch)?;
             for row in 0..batch.num_rows() {
-                let line = lines.line(&encoder, &columns, row)?;
+                let line = writer.row(&encoder, &columns, row)?;
                 self.wire.replies.copy_data(&line);
             }
             count += batch.num_rows() as u64;
         }
+        if let Some(trailer) = writer.trailer() {
+            self.wire.replies.copy_data(&trailer);
+        }
         self.wire.replies.plain(Plain::CopyDone);
         Ok(rows.tag(count))
+    }
+
+    async fn copy_in(
+        &mut self,
+        target: Arc<CopyTarget>,
+        guard: &mut Guard,
+    ) -> Result<Tag, Failure> {
+        let is_binary = target.format.kind == CopyKind::Binary;
+        let columns = target.schema.fields().len();
+        self.wire.replies.copy_in(columns, is_binary);
+        let mut reader = CopyReader::new(target.clone());
+        let mut held = Vec::new();
+        let mut frame = Vec::new();
+        loop {
+            if !self.wire.next(request_frame, &mut frame).await? {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            match Request::decode(&frame).map_err(protocol_violation)? {
+                Request::CopyData(data) => {
+                    for (at, piece) in data.chunks(AHEAD_BYTES_MAX).enumerate() {
+                        if at > 0 {
+                            others_go_first().await;
+                        }
+                        let bytes = reader.take(piece)?;
+                        held.extend(self.session.hold(bytes)?);
+                    }
+                }
+                Request::CopyDone => break,
+                Request::CopyFail(why) => {
+                    let message = format!("COPY from stdin failed: {why}");
+                    return Err(reader.here(SqlError::new(*b"57014", message)).into());
+                }
+                // Drivers send it with what begins a COPY, and again behind its end.
+                Request::Flush | Request::Sync => {}
+                _ => {
+                    let message = format!(
+                        "unexpected message type 0x{:02X} during COPY from stdin",
+                        frame.first().copied().unwrap_or_default()
+                    );
+                    return Err(reader.here(SqlError::new(*b"08P01", message)).into());
+                }
+            }
+        }
+        let rows = reader.finish()?;
+        let work = self.session.copied(&target, rows);
+        self.wire.attend(guard, work).await
     }
 
     async fn parse(&mut self, name: &str, sql: &str, types: &[u32]) -> Result<(), Failure> {
@@ -596,16 +636,25 @@ impl Connection {
         Ok(Some(match answer {
             Answer::Done(tag) => Progress::Ended(tag),
             Answer::Rows(rows) => Progress::Rows(rows, 0),
-            Answer::Copy {
-                rows,
-                is_csv,
-                has_header,
-            } => {
-                let lines = Lines { is_csv, has_header };
-                Progress::Ended(self.copy_out(rows, &lines, guard).await?)
+            Answer::Copy { rows, format } => {
+                Progress::Ended(self.copy_out(rows, &format, guard).await?)
             }
+            Answer::CopyFrom(target) => Progress::Ended(self.copy_in(target, guard).await?),
         }))
     }
+}
+
+/// To read a piece takes about as long as to answer a question.
+async fn others_go_first() {
+    let mut is_later = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut is_later, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn no_portal(name: &str) -> SqlError {

@@ -1,28 +1,52 @@
-//! Rows as the lines of COPY: tabs and backslashes, or CSV.
+//! Rows as COPY writes them: lines with tabs and backslashes, CSV, or binary.
+
+mod fields;
+mod reader;
+#[cfg(test)]
+mod tests;
 
 use arrow::datatypes::Schema;
 
 use super::encoding::{Columns, Encoder};
-use crate::backend::SqlError;
+use crate::{
+    backend::SqlError,
+    statement::{CopyFormat, CopyHeader, CopyKind},
+};
+pub use reader::CopyReader;
 
-/// See the module head.
-pub struct Lines {
-    pub is_csv: bool,
-    pub has_header: bool,
-}
+/// What begins all that is copied in binary.
+const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
-impl Lines {
-    pub fn header(&self, schema: &Schema) -> Vec<u8> {
-        let mut line = Vec::new();
-        for (at, field) in schema.fields().iter().enumerate() {
-            self.separate(at, &mut line);
-            self.value(field.name().as_bytes(), &mut line);
-        }
-        line.push(b'\n');
-        line
+/// Rows for a client.
+pub struct CopyWriter<'a>(pub &'a CopyFormat);
+
+impl CopyWriter<'_> {
+    pub fn is_binary(&self) -> bool {
+        self.0.kind == CopyKind::Binary
     }
 
-    pub fn line(
+    /// What stands before all rows, if something does.
+    pub fn header(&self, schema: &Schema) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        if self.is_binary() {
+            // No flags, and nothing of later versions.
+            line.extend(SIGNATURE.iter().chain(&[0; 8]));
+        } else if self.0.header != CopyHeader::Absent {
+            for (at, field) in schema.fields().iter().enumerate() {
+                self.separate(at, &mut line);
+                self.value(field.name().as_bytes(), &mut line);
+            }
+            line.push(b'\n');
+        }
+        (!line.is_empty()).then_some(line)
+    }
+
+    /// What stands behind them.
+    pub fn trailer(&self) -> Option<Vec<u8>> {
+        self.is_binary().then(|| (-1_i16).to_be_bytes().to_vec())
+    }
+
+    pub fn row(
         &self,
         encoder: &Encoder,
         columns: &Columns,
@@ -30,28 +54,44 @@ impl Lines {
     ) -> Result<Vec<u8>, SqlError> {
         let mut line = Vec::new();
         let mut value = Vec::new();
+        if self.is_binary() {
+            line.extend((columns.len() as u16).to_be_bytes());
+        }
         for column in 0..columns.len() {
-            self.separate(column, &mut line);
             value.clear();
-            if encoder.encode(columns, column, row, &mut value)? {
+            let is_there = encoder.encode(columns, column, row, &mut value)?;
+            if self.is_binary() {
+                let length = if is_there {
+                    value.len() as u32
+                } else {
+                    u32::MAX
+                };
+                line.extend(length.to_be_bytes());
+                line.extend(&value);
+                continue;
+            }
+            self.separate(column, &mut line);
+            if is_there {
                 self.value(&value, &mut line);
-            } else if !self.is_csv {
-                line.extend(b"\\N");
+            } else {
+                line.extend(self.0.null.as_bytes());
             }
         }
-        line.push(b'\n');
+        if !self.is_binary() {
+            line.push(b'\n');
+        }
         Ok(line)
     }
 
     fn separate(&self, column: usize, line: &mut Vec<u8>) {
         if column > 0 {
-            line.push(if self.is_csv { b',' } else { b'\t' });
+            line.push(self.0.delimiter);
         }
     }
 
     fn value(&self, value: &[u8], line: &mut Vec<u8>) {
-        if self.is_csv {
-            csv(value, line);
+        if self.0.kind == CopyKind::Csv {
+            self.csv(value, line);
             return;
         }
         for byte in value {
@@ -63,6 +103,7 @@ impl Lines {
                 8 => b'b',
                 11 => b'v',
                 12 => b'f',
+                other if *other == self.0.delimiter => *other,
                 plain => {
                     line.push(*plain);
                     continue;
@@ -71,21 +112,28 @@ impl Lines {
             line.extend([b'\\', escaped]);
         }
     }
-}
 
-/// Quoted where it must be, and where it is empty: without quotes that is null.
-fn csv(value: &[u8], line: &mut Vec<u8>) {
-    let special = |byte: &u8| matches!(byte, b',' | b'"' | b'\n' | b'\r');
-    if !value.is_empty() && !value.iter().any(special) && value != b"\\." {
-        line.extend(value);
-        return;
-    }
-    line.push(b'"');
-    for byte in value {
-        if *byte == b'"' {
-            line.push(b'"');
+    /// Quoted where it must be, and where without quotes it would be null.
+    fn csv(&self, value: &[u8], line: &mut Vec<u8>) {
+        let CopyFormat {
+            delimiter,
+            quote,
+            escape,
+            ..
+        } = *self.0;
+        let special = |byte: &u8| *byte == delimiter || *byte == quote || b"\n\r".contains(byte);
+        let is_null = value == self.0.null.as_bytes();
+        if !is_null && !value.iter().any(special) && value != b"\\." {
+            line.extend(value);
+            return;
         }
-        line.push(*byte);
+        line.push(quote);
+        for byte in value {
+            if *byte == quote || *byte == escape {
+                line.push(escape);
+            }
+            line.push(*byte);
+        }
+        line.push(quote);
     }
-    line.push(b'"');
 }

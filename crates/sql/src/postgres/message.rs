@@ -525,12 +525,20 @@ impl Replies {
         self.message(b'C', |out| text(out, tag));
     }
 
-    /// The columns are all text, as COPY's formats are here.
-    pub fn copy_out(&mut self, columns: usize) {
-        self.message(b'H', |out| {
-            out.push(0);
+    pub fn copy_out(&mut self, columns: usize, is_binary: bool) {
+        self.copy(b'H', columns, is_binary);
+    }
+
+    pub fn copy_in(&mut self, columns: usize, is_binary: bool) {
+        self.copy(b'G', columns, is_binary);
+    }
+
+    fn copy(&mut self, kind: u8, columns: usize, is_binary: bool) {
+        self.message(kind, |out| {
+            out.push(is_binary.into());
             out.extend((columns as u16).to_be_bytes());
-            out.extend(std::iter::repeat_n([0; 2], columns).flatten());
+            let format = i16::from(is_binary).to_be_bytes();
+            out.extend(std::iter::repeat_n(format, columns).flatten());
         });
     }
 
@@ -565,6 +573,9 @@ impl Replies {
             }
             if let Some(hint) = &error.hint {
                 field(b'H', hint);
+            }
+            if let Some(context) = &error.context {
+                field(b'W', context);
             }
             if let Some(position) = error.position {
                 field(b'P', &position.to_string());

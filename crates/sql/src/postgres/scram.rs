@@ -98,7 +98,7 @@ impl ScramError {
             }
         };
         let mut error = SqlError::new(sqlstate, self.to_string());
-        error.detail = detail.map(str::to_owned);
+        error.detail = detail.map(Into::into);
         error
     }
 }

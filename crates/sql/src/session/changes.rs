@@ -80,15 +80,11 @@ impl Session {
         statement: &Statement,
         values: &[ScalarValue],
     ) -> Result<Answer, SqlError> {
-        if self.transaction.is_read_only || self.settings.get("transaction_read_only")? == "on" {
-            let what = match statement.kind {
-                StatementKind::Insert(_) => "INSERT",
-                StatementKind::Update(_) => "UPDATE",
-                _ => "DELETE",
-            };
-            let message = format!("cannot execute {what} in a read-only transaction");
-            return Err(SqlError::new(*b"25006", message));
-        }
+        self.check_writable(match statement.kind {
+            StatementKind::Insert(_) => "INSERT",
+            StatementKind::Update(_) => "UPDATE",
+            _ => "DELETE",
+        })?;
         // What was bound has the type that was described.
         let types = values.iter().map(postgres_type_of).collect::<Vec<_>>();
         let change = self.planned_change(statement, &types).await?;
@@ -116,15 +112,34 @@ impl Session {
                 self.returned(&change, returned, rows, tag).await?
             }
         };
-        if let Some(delta) = delta(&removed, &added)? {
-            if self.transaction.holds() {
-                let keys = self.new_keys(&change.table, &delta).await?;
-                self.transaction.write(change.table, delta, as_of, keys)?;
-            } else {
-                self.backend.write(change.table, delta, as_of).await?;
-            }
-        }
+        self.write(change.table, &removed, &added, as_of).await?;
         Ok(answer)
+    }
+
+    pub(super) fn check_writable(&self, what: &str) -> Result<(), SqlError> {
+        if self.transaction.is_read_only || self.settings.get("transaction_read_only")? == "on" {
+            let message = format!("cannot execute {what} in a read-only transaction");
+            return Err(SqlError::new(*b"25006", message));
+        }
+        Ok(())
+    }
+
+    /// At once, or when the transaction commits.
+    pub(super) async fn write(
+        &mut self,
+        table: String,
+        removed: &[RecordBatch],
+        added: &[RecordBatch],
+        as_of: Option<u64>,
+    ) -> Result<(), SqlError> {
+        match delta(removed, added)? {
+            None => Ok(()),
+            Some(delta) if self.transaction.holds() => {
+                let keys = self.new_keys(&table, &delta).await?;
+                self.transaction.write(table, delta, as_of, keys)
+            }
+            Some(delta) => self.backend.write(table, delta, as_of).await,
+        }
     }
 
     async fn plain_rows(

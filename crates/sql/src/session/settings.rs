@@ -103,6 +103,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("DateStyle", "ISO, MDY", Kind::DateStyle, "Form of dates.").reported(),
     setting(
+        "default_table_access_method",
+        "heap",
+        Kind::Text,
+        "Taken and not used.",
+    ),
+    setting(
         "default_transaction_deferrable",
         "off",
         Kind::Bool,

@@ -2,7 +2,7 @@
 
 use datafusion_sql::sqlparser::{
     ast,
-    dialect::PostgreSqlDialect,
+    dialect::{Dialect as _, PostgreSqlDialect, Precedence},
     parser::{Parser, ParserError},
     tokenizer::{Location, Token, TokenWithSpan},
 };
@@ -316,6 +316,13 @@ impl<'a> Cursor<'a> {
 
     pub fn expression(&mut self) -> Result<ast::Expr, SqlError> {
         let parsed = self.parser.parse_expr();
+        parsed.map_err(|error| self.parser_error(&error))
+    }
+
+    /// As a DEFAULT has it, where NOT NULL may follow: without AND, OR, NOT and IS but in parentheses.
+    pub fn default_expression(&mut self) -> Result<ast::Expr, SqlError> {
+        let precedence = DIALECT.prec_value(Precedence::Is);
+        let parsed = self.parser.parse_subexpr(precedence);
         parsed.map_err(|error| self.parser_error(&error))
     }
 

@@ -459,9 +459,12 @@ fn table_column(
     let name = cursor.ident()?;
     let data_type = cursor.data_type()?;
     let mut not_null = false;
+    let mut default = None;
     loop {
         if cursor.take_words(&["not", "null"]) {
             not_null = true;
+        } else if cursor.take_word("default") {
+            default = Some(cursor.default_expression()?);
         } else if cursor.take_words(&["primary", "key"]) {
             if !key.is_empty() {
                 return Err(SqlError::new(
@@ -478,6 +481,7 @@ fn table_column(
         name,
         data_type,
         not_null,
+        default,
     });
     Ok(())
 }

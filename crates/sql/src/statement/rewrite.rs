@@ -2,6 +2,7 @@
 //!
 //! - `SESSION(t, at, INTERVAL '1 minute', PARTITION BY a, b)`: the columns are further arguments.
 //! - `[LEFT] JOIN b FOR SYSTEM_TIME AS OF a.t ON x`: a join on a mark with that time, and `x`.
+//! - `FOR NO KEY UPDATE`, `FOR KEY SHARE`: without the words for a weaker lock, as nothing is locked.
 //! - `ASOF [LEFT] JOIN b ON x` and `ASOF JOIN b MATCH_CONDITION (y) ON x`: a join on a mark, and both conditions.
 
 use datafusion_sql::sqlparser::{
@@ -13,6 +14,11 @@ use crate::planner::{AS_OF_MARK, SYSTEM_TIME_MARK};
 
 /// See the module head.
 pub fn rewritten(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let has = |name: &str| words.iter().any(|word| is_word(word, name));
+    let words = match has("for") && has("key") {
+        true => row_locks(words),
+        false => words,
+    };
     let has = |name: &str| words.iter().any(|word| is_word(word, name));
     let words = if has("session") && has("partition") {
         session_partitions(words)
@@ -51,6 +57,29 @@ fn depth_of(token: &TokenWithSpan) -> i32 {
         Token::RParen => -1,
         _ => 0,
     }
+}
+
+fn row_locks(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    const WEAKER: [&[&str]; 2] = [&["no", "key", "update"], &["key", "share"]];
+    let real: Vec<usize> = (0..words.len())
+        .filter(|at| !is_space(&words[*at]))
+        .collect();
+    let stand = |from: usize, names: &[&str]| {
+        let mut names = names.iter().enumerate();
+        names.all(|(place, name)| {
+            let word = real.get(from + place);
+            word.is_some_and(|at| is_word(&words[*at], name))
+        })
+    };
+    let mut dropped = Vec::new();
+    for place in (0..real.len()).filter(|place| stand(*place, &["for"])) {
+        if let Some(names) = WEAKER.iter().find(|names| stand(place + 1, names)) {
+            dropped.extend_from_slice(&real[place + 1..place + names.len()]);
+        }
+    }
+    let kept = words.into_iter().enumerate();
+    let kept = kept.filter(|(at, _)| !dropped.contains(at));
+    kept.map(|(_, word)| word).collect()
 }
 
 fn session_partitions(words: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {

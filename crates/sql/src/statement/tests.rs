@@ -1,6 +1,6 @@
 //! Statements as they are read, and places of errors.
 
-use super::{DropKind, FetchCount, StatementKind, parse};
+use super::{CopyFormat, CopyHeader, CopyKind, DropKind, FetchCount, StatementKind, parse};
 use crate::backend::RegisteredSchema;
 
 fn one(text: &str) -> StatementKind {
@@ -108,18 +108,60 @@ fn small_statements() {
         one("COPY (SUBSCRIBE TO v WITH SNAPSHOT) TO STDOUT"),
         StatementKind::Copy {
             of: super::Copied::Changes { relation, with_snapshot: true },
-            is_csv: false,
-            ..
-        } if relation == "v"
+            format,
+        } if relation == "v" && format.kind == CopyKind::Text
     ));
     assert!(matches!(
         one("COPY (SELECT 1) TO STDOUT WITH (FORMAT csv, HEADER)"),
-        StatementKind::Copy {
-            is_csv: true,
-            has_header: true,
-            ..
-        }
+        StatementKind::Copy { format, .. }
+            if format.kind == CopyKind::Csv && format.header == CopyHeader::Present
     ));
+}
+
+#[test]
+fn copies_are_written_in_two_ways() {
+    let of = |text: &str| match one(text) {
+        StatementKind::CopyFrom(from) => (from.table, from.columns, from.format),
+        other => panic!("{other:?}"),
+    };
+    let (table, columns, format) = of(
+        "COPY public.t (a, \"B\") FROM STDIN WITH (FORMAT csv, DELIMITER ';', NULL 'none', HEADER match, QUOTE '''', ESCAPE '~')",
+    );
+    assert_eq!(
+        (table.as_str(), columns),
+        ("t", vec!["a".to_owned(), "B".to_owned()])
+    );
+    let wanted = CopyFormat {
+        kind: CopyKind::Csv,
+        header: CopyHeader::Matches,
+        delimiter: b';',
+        null: "none".to_owned(),
+        quote: b'\'',
+        escape: b'~',
+    };
+    assert_eq!(format, wanted);
+    let (_, columns, old) = of(
+        "COPY t FROM STDIN WITH DELIMITER AS ';' NULL AS 'none' CSV HEADER QUOTE AS '''' ESCAPE AS '~'",
+    );
+    let header = CopyHeader::Present;
+    assert_eq!(
+        (columns, old),
+        (Vec::new(), CopyFormat { header, ..wanted })
+    );
+    for refused in [
+        "COPY t FROM STDIN (FORMAT xml)",
+        "COPY t FROM STDIN (DELIMITER 'ab')",
+        "COPY t FROM STDIN (DELIMITER 'x')",
+        "COPY t FROM STDIN (QUOTE '\"')",
+        "COPY t FROM STDIN (FORMAT binary, HEADER)",
+        "COPY t FROM STDIN (FORMAT csv, NULL ',')",
+        "COPY t FROM STDIN (what)",
+        "COPY t FROM STDIN WHERE a > 1",
+        "COPY t TO STDOUT (HEADER match)",
+        "COPY t FROM '/etc/passwd'",
+    ] {
+        assert!(parse(refused).is_err(), "{refused}");
+    }
 }
 
 /// What runs another statement, or changes relations, is never prepared: it could run itself.

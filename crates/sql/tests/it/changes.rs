@@ -1,4 +1,4 @@
-//! Changes that look at other rows: ON CONFLICT, UPDATE … FROM, DELETE … USING; and what ALTER and EXPLAIN of a view say.
+//! Changes that look at other rows: ON CONFLICT, UPDATE … FROM, DELETE … USING; DEFAULT; and what ALTER and EXPLAIN of a view say.
 
 use std::sync::Arc;
 
@@ -327,6 +327,113 @@ fn a_source_is_altered_where_nothing_else_would_be() {
             (
                 "EXPLAIN ANALYZE r",
                 "42809 \"r\" has no operators of its own",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn columns_that_are_left_out_have_their_default() {
+    let backend = Arc::new(Memory::default());
+    check(
+        &backend,
+        &[
+            (
+                "CREATE TABLE d (id INT DEFAULT 7 NOT NULL PRIMARY KEY, name TEXT DEFAULT 'a''b', n NUMERIC(6,2) \
+                 DEFAULT 1 + 0.5, at TIMESTAMPTZ DEFAULT now(), plain TEXT, nothing INT DEFAULT NULL)",
+                "",
+            ),
+            (
+                "INSERT INTO d DEFAULT VALUES RETURNING id, name, n, plain, nothing, at = now()",
+                "7|a'b|1.50|-|-|t",
+            ),
+            (
+                "INSERT INTO d VALUES (1), (2) RETURNING id, name, n",
+                "1|a'b|1.50 2|a'b|1.50",
+            ),
+            (
+                "INSERT INTO d (name, id, plain) VALUES (DEFAULT, 3, DEFAULT), ('c', 4, 'p') RETURNING id, name, n, plain",
+                "3|a'b|1.50|- 4|c|1.50|p",
+            ),
+            (
+                "INSERT INTO d (id) SELECT id + 10 FROM d WHERE id < 3 RETURNING id, name",
+                "11|a'b 12|a'b",
+            ),
+            (
+                "UPDATE d SET name = DEFAULT, plain = DEFAULT WHERE id = 4 RETURNING id, name, plain",
+                "4|a'b|-",
+            ),
+            (
+                "INSERT INTO d AS old (id, n) VALUES (4, 9) ON CONFLICT (id) DO UPDATE SET n = DEFAULT, name = 'x' RETURNING id, n, name",
+                "4|1.50|x",
+            ),
+            (
+                "SELECT column_name, column_default FROM information_schema.columns WHERE table_name = 'd'",
+                "at|now() id|7 name|'a''b'::text nothing|- n|1 + 0.5 plain|-",
+            ),
+            (
+                "SELECT a.attname, pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a JOIN pg_attrdef d \
+                 ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum) WHERE a.attrelid = 'd'::regclass AND a.atthasdef",
+                "at|now() id|7 name|'a''b'::text n|1 + 0.5",
+            ),
+            (
+                "CREATE TABLE e (a INT DEFAULT 'x')",
+                "22P02 invalid input syntax for type integer: \"x\"",
+            ),
+            (
+                "CREATE TABLE e (a INT DEFAULT b, b INT)",
+                "42703 column \"b\" does not exist",
+            ),
+            (
+                "CREATE TABLE e (a INT DEFAULT (SELECT 1))",
+                "0A000 DEFAULT expressions with subqueries is not supported",
+            ),
+            (
+                "CREATE TABLE e (a INT DEFAULT count(*))",
+                "42803 aggregate functions are not allowed in DEFAULT expressions",
+            ),
+            (
+                "CREATE TABLE e (a INT DEFAULT $1)",
+                "42P02 there is no parameter $1 in what stays",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn parameters_have_the_types_of_what_they_stand_beside() {
+    let backend = Arc::new(Memory::default());
+    check(
+        &backend,
+        &[
+            (
+                "CREATE TABLE p (id INT PRIMARY KEY, b BOOLEAN, at DATE)",
+                "",
+            ),
+            (
+                "PREPARE a AS SELECT left('abc', $1), repeat('x', $2), round(2.345, $3) = 2.3; EXECUTE a(2, '3', 1)",
+                "ab|xxx|t",
+            ),
+            (
+                "PREPARE b AS SELECT CASE WHEN $1 THEN $2 ELSE 1 END, CASE 1 WHEN 1 THEN DATE '2026-01-01' ELSE $3 END; \
+                 EXECUTE b(true, 5, NULL)",
+                "5|2026-01-01",
+            ),
+            (
+                "PREPARE c AS SELECT CASE WHEN $1 THEN 1 END; EXECUTE c(true)",
+                "1",
+            ),
+            (
+                "PREPARE e AS INSERT INTO p (at, id) SELECT $1, $2 RETURNING id, at; EXECUTE e('2026-02-03', 7)",
+                "7|2026-02-03",
+            ),
+            ("DELETE FROM p AS x WHERE x.id = 7 RETURNING id", "7"),
+            ("SELECT * FROM current_schema()", "public"),
+            ("SELECT s FROM current_schema() AS s", "public"),
+            ("SELECT policyname FROM pg_policies", ""),
+            (
+                "SELECT current_setting('default_table_access_method')",
+                "heap",
             ),
         ],
     );

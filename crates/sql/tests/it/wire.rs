@@ -450,3 +450,85 @@ fn cursors() {
         "#]],
     );
 }
+
+/// In either protocol; what comes behind an error is left out until the client knows.
+#[test]
+fn rows_are_copied_in() {
+    let data = |text: &str| message(b'd', text.as_bytes());
+    let done = message(b'c', b"");
+    let prepared = |text: &str| [parse("", text, &[]), bind("", 0, &[], 0), execute(0)].concat();
+    let sync = message(b'S', b"");
+    check(
+        &[
+            query(
+                "CREATE TABLE c (id INT PRIMARY KEY, name TEXT DEFAULT 'none', n BIGINT NOT NULL DEFAULT 0)",
+            ),
+            query("COPY c (id, name) FROM STDIN"),
+            data("1\ta\n2"),
+            data("\tb\n"),
+            done.clone(),
+            query("COPY c FROM STDIN CSV"),
+            data("3,c,x\n"),
+            data("4,d,1\n"),
+            done.clone(),
+            query("COPY c (id) FROM STDIN"),
+            data("5\n"),
+            message(b'f', b"no more\0"),
+            prepared("COPY c FROM STDIN (FORMAT csv, NULL '-')"),
+            sync.clone(),
+            data("6,-,7\n"),
+            done.clone(),
+            sync.clone(),
+            prepared("COPY c FROM STDIN"),
+            data("8\te\t\\N\n"),
+            done.clone(),
+            sync,
+            query("COPY c (nam) FROM STDIN"),
+            query("BEGIN"),
+            query("COPY c (id) FROM STDIN"),
+            data("9\n"),
+            done,
+            query("ROLLBACK"),
+            query("COPY (SELECT * FROM c ORDER BY id) TO STDOUT (DELIMITER '|', NULL 'null')"),
+        ],
+        expect![[r#"
+            C CREATE TABLE·
+            Z I
+            G ··?····
+            C COPY 2·
+            Z I
+            G ··?······
+            E SERROR·VERROR·C22P02·Minvalid input syntax for type bigint: "x"·WCOPY c, line 1, column n: "x"··
+            Z I
+            G ··?··
+            E SERROR·VERROR·C57014·MCOPY from stdin failed: no more·WCOPY c, line 1··
+            Z I
+            1
+            2
+            G ··?······
+            C COPY 1·
+            Z I
+            1
+            2
+            G ··?······
+            E SERROR·VERROR·C23502·Mnull value in column "n" of relation "c" violates not-null constraint·WCOPY c, line 1, column n: null input··
+            Z I
+            E SERROR·VERROR·C42703·Mcolumn "nam" of relation "c" does not exist·P9··
+            Z I
+            C BEGIN·
+            Z T
+            G ··?··
+            C COPY 1·
+            Z T
+            C ROLLBACK·
+            Z I
+            H ··?······
+            d 1|a|0?
+            d 2|b|0?
+            d 6|null|7?
+            c
+            C COPY 3·
+            Z I
+        "#]],
+    );
+}

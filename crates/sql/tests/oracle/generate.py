@@ -108,6 +108,7 @@ class Generator(Expressions):
             + [self.subquery, self.subquery, self.top, self.limit, self.windows, self.scalar, self.rollup, self.over]
             + [self.common, self.values, self.lists, self.distinct_on, self.windows, self.sessioned, self.as_of]
             + [self.nearby, self.moment, self.compared, self.lateral, self.chain, self.chain]
+            + [self.merged]
         )
         return f(depth)
 
@@ -365,11 +366,57 @@ class Generator(Expressions):
         x, y = r.choice(pairs)
         no = "NOT " if r.random() < 0.4 else ""
         other = f" OR {self.pred(a.cols, 0)}" if r.random() < 0.2 else ""
-        if r.random() < 0.5:
+        kind = r.random()
+        if kind < 0.25:
             where = f"{x} {no}IN (SELECT {y} FROM {b.sql})"
-        else:
+        elif kind < 0.5:
             where = f"{no}EXISTS (SELECT 1 FROM {b.sql} WHERE {x} = {y})"
+        elif kind < 0.75:
+            where = f"{x} {no}IN (SELECT {y} FROM {b.sql} WHERE {self.asked(pairs)})"
+        else:
+            # One row, whatever matches.
+            having = r.choice(["", "", " HAVING count(*) > 1", " HAVING count(*) = 0"])
+            one = f"FROM {b.sql} WHERE {self.asked(pairs)}{having}"
+            y_type = dict(b.cols)[y]
+            if y_type == BOOL or r.random() < 0.4:
+                where = f"{no}EXISTS (SELECT count(*) {one})"
+            else:
+                where = f"{x} {no}IN (SELECT {r.choice(['min', 'max'])}({y}) {one})"
         return Q(f"SELECT * FROM {a.sql} WHERE {where}{other}", a.cols)
+
+    def asked(self, pairs):
+        """A condition that a subquery has for its outer row."""
+        r = self.r
+        x, y = r.choice(pairs)
+        first = f"{x} {r.choice(['=', '=', '=', '<', '<>', 'IS NOT DISTINCT FROM'])} {y}"
+        if len(pairs) > 1 and r.random() < 0.3:
+            x, y = r.choice(pairs)
+            first += f" {r.choice(['AND', 'AND', 'OR'])} {x} = {y}"
+        return first
+
+    def merged(self, d):
+        """A column that a join makes of two."""
+        r = self.r
+        a, b = self.sub(d), self.sub(d)
+        pairs = self.pairs(a.cols, b.cols)
+        if not pairs:
+            return self.join(d)
+        x, y = r.choice(pairs)
+        cols = [(x if c == y else c, t) for c, t in b.cols]
+        named = ", ".join(f"{c} AS {x}" if c == y else c for c, _ in b.cols)
+        kind = r.choice(["FULL", "FULL", "RIGHT", "LEFT", ""])
+        joined = f"FROM {a.sql} {kind} JOIN (SELECT {named} FROM {b.sql}) AS {self.name('q')} USING ({x})"
+        if r.random() < 0.5:
+            first = [(c, t) for c, t in a.cols if c == x]
+            rest = [(c, t) for c, t in a.cols + cols if c != x]
+            # DuckDB leaves it in its place.
+            names = ", ".join(c for c, _ in first + rest)
+            return Q(f"SELECT {either('*', names)} {joined}", first + rest)
+        keep = r.choice([(c, t) for c, t in a.cols + cols if c != x] + [(x, dict(a.cols)[x])])
+        if keep[0] == x:
+            n = self.name()
+            return Q(f"SELECT {x}, count(*) AS {n} {joined} GROUP BY {x}", [keep, (n, BIG)])
+        return Q(f"SELECT {x}, {keep[0]} {joined}", [(x, dict(a.cols)[x]), keep])
 
     def scalar(self, d):
         r = self.r
@@ -383,8 +430,7 @@ class Generator(Expressions):
         where = ""
         pairs = self.pairs(a.cols, b.cols)
         if pairs and r.random() < 0.6:
-            x, y = r.choice(pairs)
-            where = f" WHERE {x} = {y}"
+            where = f" WHERE {self.asked(pairs)}"
         keep = r.choice(a.cols)
         return Q(f"SELECT {keep[0]}, (SELECT {f} FROM {b.sql}{where}) AS {n} FROM {a.sql}", [keep, (n, out)])
 
@@ -637,7 +683,8 @@ class Generator(Expressions):
         if not pairs:
             return self.filter(d)
         x, y = r.choice(pairs)
-        where = f"{x} {r.choice(['=', '<>', '<', '<=', '>', '>='])} {r.choice(['ALL', 'ANY'])} (SELECT {y} FROM {b.sql})"
+        of = f" WHERE {self.asked(pairs)}" if r.random() < 0.4 else ""
+        where = f"{x} {r.choice(['=', '<>', '<', '<=', '>', '>='])} {r.choice(['ALL', 'ANY'])} (SELECT {y} FROM {b.sql}{of})"
         return Q(f"SELECT * FROM {a.sql} WHERE {where}", a.cols)
 
     def lateral(self, d):
@@ -653,6 +700,8 @@ class Generator(Expressions):
             cols = r.sample(b.cols, 1)
             n = self.name()
             inner, out = f"SELECT {cols[0][0]} AS {n} FROM {b.sql} WHERE {x} = {y}", [(n, cols[0][1])]
+            if r.random() < 0.4:
+                inner += f" ORDER BY {self.order(b.cols)} LIMIT {r.randint(1, 2)}"
         else:
             inner = f"SELECT {', '.join(items)} FROM {b.sql} WHERE {x} = {y}"
             self.parts.append(f"SELECT {', '.join(items)} FROM {b.sql} GROUP BY {y}")

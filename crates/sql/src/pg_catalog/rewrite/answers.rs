@@ -52,7 +52,6 @@ const NULLS: &[&str] = &[
     "pg_advisory_lock",
     "pg_advisory_unlock",
     "pg_advisory_unlock_all",
-    "pg_get_expr",
     "pg_get_function_arguments",
     "pg_get_function_identity_arguments",
     "pg_get_function_result",

@@ -7,8 +7,11 @@ use datafusion_sql::sqlparser::ast::{
     TableFactor, TableWithJoins, Value, Visit, Visitor, visit_expressions,
 };
 
-use super::{arguments, bare_name, ident_text, literal_text, null, parsed};
-use crate::{backend::SqlError, pg_catalog::SystemCatalog};
+use super::{answers, arguments, bare_name, ident_text, literal_text, null, parsed};
+use crate::{
+    backend::SqlError,
+    pg_catalog::{Asker, SystemCatalog, objects::quote_ident},
+};
 
 const AGGREGATES: &[&str] = &[
     "array_agg",
@@ -253,8 +256,14 @@ fn calls(part: &impl Visit, is_sought: impl Fn(&Function) -> bool) -> bool {
     walked.is_break()
 }
 
-/// A function in FROM that has no rows here, as a query that has none.
-pub fn table_function(factor: &TableFactor) -> Result<Option<TableFactor>, SqlError> {
+/// Functions of one value that stand in FROM, too.
+const VALUES: &[&str] = &["current_database", "current_schema", "version"];
+
+/// A function in FROM that has no rows here, as a query that has none; one of a single value as a query for it.
+pub fn table_function(
+    factor: &TableFactor,
+    asker: &Asker<'_>,
+) -> Result<Option<TableFactor>, SqlError> {
     let (name, alias) = match factor {
         TableFactor::Table {
             name,
@@ -266,14 +275,29 @@ pub fn table_function(factor: &TableFactor) -> Result<Option<TableFactor>, SqlEr
         _ => return Ok(None),
     };
     let found = TABLE_FUNCTIONS.iter().find(|(known, _)| *known == name);
-    let Some((_, columns)) = found else {
-        return Ok(None);
+    let text = match found {
+        Some((_, columns)) => {
+            let columns = columns.iter();
+            let columns = columns.map(|column| format!("CAST(NULL AS text) AS {column}"));
+            format!(
+                "(SELECT {} WHERE false)",
+                columns.collect::<Vec<_>>().join(", ")
+            )
+        }
+        // The column is called as the function, or as what stands behind AS.
+        None if VALUES.contains(&name.as_str()) => {
+            let column = alias
+                .as_ref()
+                .map_or(name.as_str(), |alias| &alias.name.value);
+            let column = quote_ident(column);
+            let answer = answers::constant(&name, &[], asker)?;
+            let Some(answer) = answer else {
+                return Ok(None);
+            };
+            format!("(SELECT {answer} AS {column})")
+        }
+        None => return Ok(None),
     };
-    let columns: Vec<String> = columns
-        .iter()
-        .map(|column| format!("CAST(NULL AS text) AS {column}"))
-        .collect();
-    let text = format!("(SELECT {} WHERE false)", columns.join(", "));
     let Expr::Subquery(subquery) = parsed(&text)? else {
         return Ok(None);
     };

@@ -237,12 +237,18 @@ pub fn delete(
 ) -> Result<PlannedChange, SqlError> {
     let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) =
         &delete.from;
-    let ([table], Some(using)) = (tables.as_slice(), &delete.using) else {
+    let [table] = tables.as_slice() else {
         return Err(SqlError::unsupported("DELETE is from one table"));
     };
     let target = Target::of_factor(catalog, table)?;
-    let (table, using) = (&target.from, list(using));
     let matches = condition(delete.selection.as_ref());
+    let Some(using) = &delete.using else {
+        let columns = list(&target.columns());
+        let removed = format!("SELECT {columns} FROM {} WHERE {matches}", target.from);
+        let removed = logical(catalog, &removed, types)?;
+        return change(&target, Some(removed), None, types);
+    };
+    let (table, using) = (&target.from, list(using));
     // In the subquery below a name that both have would be that of USING, and then each row goes.
     let both = format!("SELECT 1 FROM {table}, {using} WHERE {matches}");
     logical(catalog, &both, types)?;
@@ -315,7 +321,7 @@ pub fn insert(
     let Some(key) = key else {
         return Ok(base);
     };
-    let with_excluded = with_excluded(catalog, &target.relation.schema);
+    let with_excluded = with_relation(catalog, EXCLUDED, &target.relation.schema);
     let excluded = |at: &usize| {
         let name = target.relation.schema.field(*at).name();
         format!("{EXCLUDED}.{}", quoted_part(name))
@@ -413,12 +419,12 @@ fn conflict_key(
     ))
 }
 
-/// The catalog with what is proposed as a table.
-fn with_excluded(catalog: &Catalog, schema: &SchemaRef) -> Catalog {
+/// The catalog with rows of a statement as a table.
+pub fn with_relation(catalog: &Catalog, name: &str, schema: &SchemaRef) -> Catalog {
     let mut catalog = catalog.clone();
     catalog.insert(Relation {
         id: RelationId(0),
-        name: EXCLUDED.to_owned(),
+        name: name.to_owned(),
         kind: RelationKind::Table,
         definition: String::new(),
         schema: schema.clone(),
