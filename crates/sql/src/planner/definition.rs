@@ -1,5 +1,7 @@
 //! CREATE statements as relations and what makes them.
 
+mod sink;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -14,7 +16,7 @@ use datafusion_sql::{
 };
 use streams::{
     Definition, NodeId, Operator, Plan,
-    definition::{Envelope, Index, Metadata, OnMalformed, Sink, Source, Table, View, Watermark},
+    definition::{Index, Metadata, OnMalformed, Source, Table, View, Watermark},
     format::{Format, Framing, SchemaText},
     log::ExternalTopic,
 };
@@ -34,8 +36,8 @@ use crate::{
     column_type::{DEFAULT_KEY, NOT_NULL_KEY, field_of, postgres_type},
     error::sqlstate,
     statement::{
-        CreateIndex, CreateSink, CreateSource, CreateTable, CreateView, Statement, StatementKind,
-        parse, quoted, quoted_part,
+        CreateIndex, CreateSource, CreateTable, CreateView, Statement, StatementKind, parse,
+        quoted, quoted_part,
     },
 };
 
@@ -49,7 +51,7 @@ pub fn define(
         StatementKind::CreateSource(create) => source(catalog, create, text),
         StatementKind::CreateTable(create) => table(catalog, create, text),
         StatementKind::CreateView(create) => view(catalog, create, text),
-        StatementKind::CreateSink(create) => sink(catalog, create, text),
+        StatementKind::CreateSink(create) => sink::sink(catalog, create, text),
         StatementKind::CreateIndex(create) => index(catalog, create, text),
         _ => Err(SqlError::new(
             sqlstate::SYNTAX_ERROR,
@@ -722,107 +724,4 @@ fn view(
             key: known.key,
         }),
     ))
-}
-
-fn sink(
-    catalog: &Catalog,
-    create: &CreateSink,
-    text: &str,
-) -> Result<(Relation, Definition), SqlError> {
-    let standing = standing(catalog, &create.query, &[], Late::Corrects)?;
-    let mut at = None;
-    for (name, value) in &create.options {
-        match name.as_str() {
-            "bootstrap_servers" if create.topic.is_some() => at = Some(brokers(value)?),
-            _ => return Err(unknown_option(name)),
-        }
-    }
-    let envelope = match create.envelope.as_str() {
-        "APPEND" => Envelope::Append,
-        "UPSERT" => Envelope::Upsert,
-        "DEBEZIUM" => Envelope::Debezium,
-        other => {
-            return Err(
-                SqlError::unsupported(format!("sink format {other} is not supported"))
-                    .with_hint("Formats of sinks are APPEND, UPSERT and DEBEZIUM."),
-            );
-        }
-    };
-    let named = create
-        .key
-        .iter()
-        .map(|name| place_of(&standing.schema, name))
-        .collect::<Result<Vec<_>, _>>()?;
-    let known = &standing.properties;
-    let is_told = create.topic.is_some();
-    if is_told && envelope == Envelope::Append && !known.is_append_only {
-        return Err(SqlError::new(
-            sqlstate::INVALID_DEFINITION,
-            "rows of this query change, and an append sink cannot take them back",
-        )
-        .with_hint("Use FORMAT UPSERT KEY (…) or FORMAT DEBEZIUM."));
-    }
-    let key = if named.is_empty() {
-        known.key.clone().unwrap_or_default()
-    } else {
-        named
-    };
-    let is_keyed = envelope != Envelope::Append && !known.is_append_only;
-    if key.is_empty() && (envelope == Envelope::Upsert || (is_told && is_keyed)) {
-        return Err(SqlError::new(
-            sqlstate::INVALID_DEFINITION,
-            "this sink needs KEY (…): the query has no key of its own",
-        ));
-    }
-    if is_told && is_keyed {
-        is_unique(&key, known.key.as_deref(), &standing.schema)?;
-    }
-    let paths = standing
-        .schema
-        .fields()
-        .iter()
-        .map(|field| vec![field.name().clone()]);
-    let format = Format::Json {
-        paths: paths.collect(),
-    };
-    let mut made = relation(&create.name, RelationKind::Sink, text, standing.schema);
-    made.key = (!key.is_empty()).then(|| key.clone());
-    made.is_append_only = known.is_append_only;
-    made.reads = standing.reads;
-    let topic = create.topic.as_deref();
-    let sink = Sink {
-        topic: topic
-            .map(|topic| topic_at(topic, at.as_deref()))
-            .transpose()?,
-        plan: standing.plan,
-        format,
-        envelope,
-        key,
-    };
-    Ok((made, Definition::Sink(sink)))
-}
-
-/// Refuses a key that several rows may share: where one of them goes, the topic's readers would forget all.
-fn is_unique(key: &[usize], known: Option<&[usize]>, schema: &Schema) -> Result<(), SqlError> {
-    let names = |places: &[usize]| {
-        let names = places.iter().map(|at| schema.field(*at).name().as_str());
-        names.collect::<Vec<_>>().join(", ")
-    };
-    let Some(own) = known else {
-        let message = format!(
-            "several rows of this query may have the same ({})",
-            names(key)
-        );
-        let hint = "Group by the columns of KEY, or take the first row of each by row_number().";
-        return Err(SqlError::new(sqlstate::INVALID_DEFINITION, message).with_hint(hint));
-    };
-    if own.iter().all(|at| key.contains(at)) {
-        return Ok(());
-    }
-    let message = format!(
-        "several rows of this query may have the same ({})",
-        names(key)
-    );
-    let hint = format!("What its rows differ in is KEY ({}).", names(own));
-    Err(SqlError::new(sqlstate::INVALID_DEFINITION, message).with_hint(hint))
 }

@@ -84,9 +84,36 @@ impl VisitorMut for Namer {
     }
 }
 
+/// `orders.*` of `FROM public.orders` by the name that the engine knows the table by.
+fn whole_names(select: &mut ast::Select) {
+    let tables = select.from.iter().flat_map(|from| {
+        let joined = from.joins.iter().map(|join| &join.relation);
+        std::iter::once(&from.relation).chain(joined)
+    });
+    let plain = tables.filter_map(|table| match table {
+        ast::TableFactor::Table {
+            name, alias: None, ..
+        } => Some(name),
+        _ => None,
+    });
+    let plain: Vec<&ast::ObjectName> = plain.filter(|name| name.0.len() > 1).collect();
+    for item in &mut select.projection {
+        if let SelectItem::QualifiedWildcard(kind, _) = item
+            && let ast::SelectItemQualifiedWildcardKind::ObjectName(name) = kind
+            && let [last] = name.0.as_slice()
+            && let Some(whole) = plain.iter().find(|whole| whole.0.last() == Some(last))
+        {
+            *name = (*whole).clone();
+        }
+    }
+}
+
 fn name_body(body: &mut SetExpr) {
     match body {
-        SetExpr::Select(select) => name_select(&mut select.projection),
+        SetExpr::Select(select) => {
+            whole_names(select);
+            name_select(&mut select.projection);
+        }
         SetExpr::SetOperation { left, right, .. } => {
             name_body(left);
             name_body(right);

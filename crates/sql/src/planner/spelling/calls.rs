@@ -36,6 +36,7 @@ pub fn respell(expression: &mut Expr) {
     };
     let name = ident_name(last);
     match name.as_str() {
+        "count" => rows_counted(call),
         "round" | "trunc" => plain_digits(call),
         "encode" => padded(call),
         "log" => decimal_log(call),
@@ -49,6 +50,29 @@ pub fn respell(expression: &mut Expr) {
             }
         }
         _ => {}
+    }
+}
+
+/// `count(1)` as `count(*)`, which it is: the engine takes both in one SELECT for one name given twice.
+fn rows_counted(call: &mut ast::Function) {
+    let ast::FunctionArguments::List(list) = &mut call.args else {
+        return;
+    };
+    if let [FunctionArg::Unnamed(argument)] = list.args.as_mut_slice()
+        && list.duplicate_treatment.is_none()
+        && list.clauses.is_empty()
+        && let FunctionArgExpr::Expr(counted) = argument
+        && is_number(counted)
+    {
+        *argument = FunctionArgExpr::Wildcard;
+    }
+}
+
+fn is_number(expression: &Expr) -> bool {
+    match expression {
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_number(inner),
+        Expr::Value(value) => matches!(value.value, ast::Value::Number(..)),
+        _ => false,
     }
 }
 
