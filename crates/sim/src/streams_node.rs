@@ -110,7 +110,8 @@ fn statements() -> Vec<(&'static str, String)> {
         ),
         (
             "owned_out",
-            "CREATE SINK owned_out INTO TOPIC owned_out AS SELECT id, amount, version FROM owned FORMAT UPSERT KEY (id)",
+            "CREATE SINK owned_out INTO TOPIC owned_out AS SELECT id, amount, version FROM owned \
+             FORMAT UPSERT KEY (id) NOT ENFORCED",
         ),
         (
             LATER,

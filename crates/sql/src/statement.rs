@@ -216,6 +216,8 @@ pub struct CreateSink {
     /// APPEND, UPSERT or DEBEZIUM.
     pub envelope: String,
     pub key: Vec<String>,
+    /// Whoever wrote it knows that no two rows share the key.
+    pub is_promised: bool,
     /// Names in lower case.
     pub options: Vec<(String, String)>,
 }

@@ -47,6 +47,7 @@ fn refused(client: &mut Client, statement: &str) -> Result<String> {
 pub fn run(node: &mut Node, suite: &mut Suite) {
     suite.case("views of every shape are read", shapes(node.pg_port()));
     suite.case("upserts of several sessions", upserts(node.pg_port()));
+    suite.case("reads of a transaction", transactions(node.pg_port()));
     suite.case("EXPLAIN ANALYZE of a view", explained(node.pg_port()));
     suite.case("a source is altered", altered(node.pg_port()));
     suite.case("a view is replaced through kill -9", replaced(node));
@@ -108,6 +109,35 @@ pub fn stopped(port: u16) -> Result<()> {
     let code = refused(&mut client, "SELECT * FROM stops")?;
     ensure!(code == "58000", "{code}");
     client.batch_execute("ROLLBACK; DROP MATERIALIZED VIEW stops")?;
+    Ok(())
+}
+
+/// What others commit meanwhile, and what of it a transaction is told.
+fn transactions(port: u16) -> Result<()> {
+    let mut client = connect(port)?;
+    let mut other = connect(port)?;
+    client.batch_execute("CREATE TABLE pinned (k INT PRIMARY KEY)")?;
+    let count = "SELECT count(*) FROM pinned";
+    for (read, wanted) in [("epoch", ["0", "0"]), ("live", ["1", "2"])] {
+        client.batch_execute(&format!("SET forebay.read = {read}; BEGIN"))?;
+        let before = ask(&mut client, count)?;
+        let insert = format!("INSERT INTO pinned SELECT count(*) FROM pinned; {count}");
+        other.batch_execute(&insert)?;
+        let after = ask(&mut client, count)?;
+        client.batch_execute("COMMIT")?;
+        ensure!(
+            [&before[0], &after[0]] == wanted,
+            "{read}: {before:?}, {after:?}"
+        );
+    }
+    client.batch_execute("BEGIN")?;
+    let code = refused(&mut client, "INSERT INTO pinned VALUES (0)")?;
+    ensure!(code == "23505", "of another transaction: {code}");
+    client.batch_execute("ROLLBACK; BEGIN; INSERT INTO pinned VALUES (7)")?;
+    let code = refused(&mut client, "INSERT INTO pinned VALUES (7)")?;
+    ensure!(code == "23505", "of its own: {code}");
+    client.batch_execute("ROLLBACK; BEGIN; DELETE FROM pinned WHERE k = 1")?;
+    client.batch_execute("INSERT INTO pinned VALUES (1); COMMIT")?;
     Ok(())
 }
 

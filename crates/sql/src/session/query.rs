@@ -437,7 +437,8 @@ impl Session {
         rows: &mut BTreeMap<String, Vec<Delta>>,
     ) -> Result<u64, SqlError> {
         let level = self.settings.get("default_transaction_isolation")?;
-        let pins = self.transaction.is_open() && !level.starts_with("read");
+        let is_live = level.starts_with("read") || self.settings.get("forebay.read")? == "live";
+        let pins = self.transaction.is_open() && !is_live;
         let wanted = names.clone();
         let mut beside = Vec::new();
         if pins && self.transaction.epoch.is_none() {

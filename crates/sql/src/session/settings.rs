@@ -140,6 +140,12 @@ pub const SETTINGS: &[Setting] = &[
         "Reads wait until these records were read: topic/partition@offset, with commas.",
     ),
     setting(
+        "forebay.read",
+        "epoch",
+        Kind::OneOf(&["epoch", "live"]),
+        "A transaction reads one epoch, or the newest one with each statement.",
+    ),
+    setting(
         "idle_in_transaction_session_timeout",
         "0",
         Kind::Span,

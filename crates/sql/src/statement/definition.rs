@@ -362,6 +362,7 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if cursor.take_word("key") {
         key = cursor.idents()?;
     }
+    let is_promised = !key.is_empty() && cursor.take_words(&["not", "enforced"]);
     written.extend(options(cursor)?);
     let options = written;
     Ok(StatementKind::CreateSink(CreateSink {
@@ -371,6 +372,7 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         query,
         envelope,
         key,
+        is_promised,
         options,
     }))
 }

@@ -65,7 +65,7 @@ pub fn sink(
             "this sink needs KEY (…): the query has no key of its own",
         ));
     }
-    if is_told && is_keyed {
+    if is_told && is_keyed && !create.is_promised {
         is_unique(&key, known.key.as_deref(), &standing.schema)?;
     }
     let paths = standing
@@ -104,7 +104,8 @@ fn is_unique(key: &[usize], known: Option<&[usize]>, schema: &Schema) -> Result<
             "several rows of this query may have the same ({})",
             names(key)
         );
-        let hint = "Group by the columns of KEY, or take the first row of each by row_number().";
+        let hint =
+            "Group by the columns of KEY, or say KEY (…) NOT ENFORCED where you know better.";
         return Err(SqlError::new(sqlstate::INVALID_DEFINITION, message).with_hint(hint));
     };
     if own.iter().all(|at| key.contains(at)) {
