@@ -210,12 +210,12 @@ def _():
         with cursor.copy(f"COPY (SELECT id, owner FROM {TABLE} WHERE id < 3 ORDER BY id) TO STDOUT WITH (FORMAT csv, HEADER)") as copy:
             equal(b"".join(copy), b"id,owner\n1,ann\n2,bob\n")
         for form in ["text", "binary"]:
-            with cursor.copy(f"COPY {TABLE} (id, owner) FROM STDIN (FORMAT {form})") as copy:
-                copy.set_types(["int4", "text"])
-                copy.write_row((900, "a\tb"))
+            with cursor.copy(f"COPY {TABLE} (id, owner, balance) FROM STDIN (FORMAT {form})") as copy:
+                copy.set_types(["int4", "text", "numeric"])
+                copy.write_row((900, "a\tb", decimal.Decimal("1.5")))
             equal(cursor.rowcount, 1)
-            cursor.execute(f"SELECT owner FROM {TABLE} WHERE id = 900")
-            equal(cursor.fetchone(), ("a\tb",))
+            cursor.execute(f"SELECT owner, balance FROM {TABLE} WHERE id = 900")
+            equal(cursor.fetchone(), ("a\tb", decimal.Decimal("1.5")))
             connection.rollback()
 
 

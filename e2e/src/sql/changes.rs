@@ -205,7 +205,7 @@ fn explained(port: u16) -> Result<()> {
 fn altered(port: u16) -> Result<()> {
     let mut client = connect(port)?;
     for statement in [
-        "CREATE TABLE altered_in (a BIGINT, b TEXT)",
+        "CREATE TABLE altered_in (a BIGINT PRIMARY KEY, b TEXT)",
         "CREATE SINK altered_out INTO TOPIC altered AS SELECT a, b FROM altered_in FORMAT DEBEZIUM KEY (a)",
         "CREATE SOURCE altered FROM TOPIC altered (a BIGINT PATH 'after.a') FORMAT JSON",
         "CREATE MATERIALIZED VIEW altered_a AS SELECT a FROM altered",
