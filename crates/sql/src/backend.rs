@@ -153,7 +153,8 @@ pub trait Backend: Send + Sync {
     /// Rows of a system table of the node: pipelines, operators, watermarks, lag, state sizes, epochs, late rows.
     fn system(&self, table: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>>;
 
-    /// Memory of an answer that waits for its client, or of rows that come from it, until it is dropped; `None`: there is not so much of it.
+    /// Memory of an answer that waits for its client, or of rows that come from it, until it is dropped; `None`: there is not
+    /// so much of it.
     fn answer_permit(&self, bytes: usize) -> Option<Box<dyn Send + Sync>>;
 
     /// Returns when there is memory for one more question.

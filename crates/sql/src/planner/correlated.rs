@@ -459,7 +459,7 @@ fn is_plain(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// Outer columns of the subqueries of a condition, and for those the condition's own.
+/// What the subqueries of a condition ask for.
 fn asked_by(condition: &Expr) -> Vec<Column> {
     let subqueries = domain::subqueries_of(condition);
     let mut asked = Vec::new();

@@ -124,7 +124,12 @@ impl Transaction {
     fn count(&mut self, write: &Write, times: i64) {
         let known = self.keys.entry(write.table.clone()).or_default();
         for (row, key) in write.keys.iter().enumerate() {
-            *known.entry(key.clone()).or_default() += times * write.delta.weight(row);
+            let rows = known.entry(key.clone()).or_default();
+            *rows += times * write.delta.weight(row);
+            // What savepoints take back leaves nothing.
+            if *rows == 0 {
+                known.remove(key);
+            }
         }
     }
 
