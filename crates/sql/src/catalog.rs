@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 
-use crate::functions::Functions;
+use crate::{backend::SqlError, error::sqlstate, functions::Functions};
 
 /// A relation for as long as it exists; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,20 @@ pub enum RelationKind {
     Index,
     /// Made from the node's own state when it is asked for.
     System,
+}
+
+impl RelationKind {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Table => "table",
+            Self::View => "materialized view",
+            Self::Sink => "sink",
+            Self::Index => "index",
+            Self::System => "system table",
+        }
+    }
 }
 
 /// A source, table, view or sink.
@@ -42,6 +56,39 @@ pub struct Relation {
     pub time: Option<usize>,
     /// Names of the relations it reads.
     pub reads: Vec<String>,
+    /// Why its statement, which another release took, cannot be planned by this one. It is there by its name alone, to be
+    /// dropped.
+    pub failure: Option<String>,
+}
+
+impl Relation {
+    /// Nothing is known of it but what its rows are; its id is given by whoever makes it.
+    #[must_use]
+    pub fn new(name: &str, kind: RelationKind, schema: SchemaRef) -> Self {
+        Self {
+            id: RelationId(0),
+            name: name.to_owned(),
+            kind,
+            definition: String::new(),
+            schema,
+            key: None,
+            is_append_only: false,
+            time: None,
+            reads: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// 55000 where it has a failure.
+    pub fn check(&self) -> Result<(), SqlError> {
+        let Some(failure) = &self.failure else {
+            return Ok(());
+        };
+        let message = format!("relation \"{}\" has stopped", self.name);
+        Err(SqlError::new(sqlstate::NOT_IN_STATE, message)
+            .with_detail(format!("Its statement cannot be planned: {failure}."))
+            .with_hint("Drop it, or start the release that took it."))
+    }
 }
 
 /// All relations; cheap to clone.

@@ -11,6 +11,7 @@ use crate::backend::SqlError;
 pub mod sqlstate {
     //! The codes of PostgreSQL's appendix A that are given here.
     pub const FEATURE_NOT_SUPPORTED: [u8; 5] = *b"0A000";
+    pub const NOT_IN_STATE: [u8; 5] = *b"55000";
     pub const CARDINALITY_VIOLATION: [u8; 5] = *b"21000";
     pub const DATA_EXCEPTION: [u8; 5] = *b"22000";
     pub const STRING_TOO_LONG: [u8; 5] = *b"22001";

@@ -64,16 +64,10 @@ impl SystemCatalog {
     pub fn new(of: Arc<Catalog>) -> Self {
         let mut all = of.as_ref().clone();
         for (at, table) in TABLES.iter().enumerate() {
+            let schema = table.schema.clone();
             all.insert(Relation {
                 id: RelationId(u64::MAX - at as u64),
-                name: table.full_name.clone(),
-                kind: RelationKind::System,
-                definition: String::new(),
-                schema: table.schema.clone(),
-                key: None,
-                is_append_only: false,
-                time: None,
-                reads: Vec::new(),
+                ..Relation::new(&table.full_name, RelationKind::System, schema)
             });
         }
         let objects = Arc::new(objects::all(&all));

@@ -28,6 +28,7 @@ mod point;
 mod properties;
 mod semantics;
 mod sessions;
+mod sets;
 mod spelling;
 mod subqueries;
 mod temporal;
@@ -54,7 +55,7 @@ pub(crate) use as_of::{MARK as AS_OF_MARK, SYSTEM_TIME_MARK, misplaced as as_of_
 pub use change::{
     COPIED, EXCLUDED, PlannedChange, PlannedConflict, null_violation, plan_change, plan_copy,
 };
-pub use definition::define;
+pub use definition::{define, failed};
 pub(crate) use engine::FOLDING;
 pub use explain::{explain, explain_with};
 pub use lookups::Values;

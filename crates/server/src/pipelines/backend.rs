@@ -3,6 +3,8 @@
 //! # Place       on the front thread; the catalog here is a copy, changed only after the node has changed
 
 mod readers;
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::Future,
@@ -27,7 +29,7 @@ use sql::{
 };
 use streams::{
     Definition, Delta,
-    engine::{Engine, Found, NewRelation, QuestionError, RowsOf, Views},
+    engine::{Engine, Found, NewRelation, PipelineReport, QuestionError, RowsOf, Views},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -305,7 +307,11 @@ impl NodeBackend {
     }
 
     async fn remove_relation(&self, name: String) -> Result<(), SqlError> {
-        if self.failure.is_some() {
+        let catalog = self.copy_of_catalog();
+        let is_known = catalog
+            .get(&name)
+            .is_none_or(|found| found.failure.is_none());
+        if self.failure.is_some() || !is_known {
             // It may be what keeps the engine from starting; that nothing else reads it is known from the catalog.
             self.commit(Command::DropRelation { name: name.clone() })
                 .await?;
@@ -406,6 +412,15 @@ impl NodeBackend {
     }
 }
 
+/// What the engine does not know of.
+fn failed(relation: &Arc<Relation>) -> Option<PipelineReport> {
+    let failure = relation.failure.clone()?;
+    Some(PipelineReport {
+        failure: Some(failure),
+        ..PipelineReport::new(&relation.name, relation.kind.name())
+    })
+}
+
 /// Whether records of one of them tell which schema of the registry they were written with.
 fn name_writers(relations: &[NewRelation]) -> bool {
     let mut definitions = relations.iter().map(|relation| &relation.definition);
@@ -434,23 +449,28 @@ fn planned(
             tracing::error!(relation = name, "a table of a program has this name now");
             continue;
         }
-        let (relation, definition) = match define(&catalog, &statement) {
-            Ok(defined) => defined,
+        let id_in_catalog = RelationId(id);
+        match define(&catalog, &statement) {
+            Ok((relation, definition)) => {
+                catalog.insert(Relation {
+                    id: id_in_catalog,
+                    ..relation
+                });
+                relations.push(NewRelation {
+                    id,
+                    name,
+                    definition,
+                });
+            }
             // The log and the other relations are served all the same.
             Err(error) => {
                 tracing::error!(relation = name, %error, "its statement cannot be planned");
-                continue;
+                catalog.insert(Relation {
+                    id: id_in_catalog,
+                    ..planner::failed(&name, &statement, &error)
+                });
             }
-        };
-        catalog.insert(Relation {
-            id: RelationId(id),
-            ..relation
-        });
-        relations.push(NewRelation {
-            id,
-            name,
-            definition,
-        });
+        }
     }
     (catalog, relations)
 }
@@ -489,16 +509,11 @@ pub fn tables_of(relations: &[NewRelation]) -> Vec<Relation> {
         let Definition::View(view) = &relation.definition else {
             return None;
         };
+        let schema = view.plan.result().schema.clone();
         Some(Relation {
             id: RelationId(relation.id),
-            name: relation.name.clone(),
-            kind: RelationKind::View,
-            definition: String::new(),
-            schema: view.plan.result().schema.clone(),
             key: view.key.clone(),
-            is_append_only: false,
-            time: None,
-            reads: Vec::new(),
+            ..Relation::new(&relation.name, RelationKind::View, schema)
         })
     });
     views.collect()
@@ -675,7 +690,12 @@ impl Backend for NodeBackend {
     fn system(&self, table: String) -> BoxFuture<'_, Result<Vec<RecordBatch>, SqlError>> {
         Box::pin(async move {
             let report = self.ask("report", |engine| async move { engine.report().await });
-            let rows = system::rows(&format!("forebay.{table}"), &report.await?);
+            let mut report = report.await?;
+            let catalog = self.copy_of_catalog();
+            report
+                .pipelines
+                .extend(catalog.relations().filter_map(failed));
+            let rows = system::rows(&format!("forebay.{table}"), &report);
             Ok(rows.into_iter().collect())
         })
     }

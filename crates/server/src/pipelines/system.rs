@@ -107,14 +107,7 @@ pub fn relations() -> impl Iterator<Item = Relation> {
     (0..).zip(&TABLES).map(|(number, table)| Relation {
         // From the top: relations of users count from the bottom.
         id: RelationId(u64::MAX - number),
-        name: table.name.to_owned(),
-        kind: RelationKind::System,
-        definition: String::new(),
-        schema: schema(table),
-        key: None,
-        is_append_only: false,
-        time: None,
-        reads: Vec::new(),
+        ..Relation::new(table.name, RelationKind::System, schema(table))
     })
 }
 

@@ -1,6 +1,7 @@
 //! Postgres's operators on JSON, over text that holds it.
 
 mod build;
+mod sets;
 mod tree;
 
 use std::sync::Arc;
@@ -119,6 +120,7 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
     ]
     .into_iter()
     .chain(build::all())
+    .chain(sets::all())
     .collect()
 }
 

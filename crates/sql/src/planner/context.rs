@@ -103,6 +103,7 @@ impl ContextProvider for Context<'_> {
         let Some(relation) = find(self.catalog, &name) else {
             return Err(carried(undefined_table(&name.to_string())));
         };
+        relation.check().map_err(carried)?;
         Ok(Arc::new(RelationSource {
             relation: relation.clone(),
             schema: canonical_schema(&relation.schema),

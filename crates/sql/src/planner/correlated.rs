@@ -453,7 +453,6 @@ fn is_plain(plan: &LogicalPlan) -> bool {
             let asks = projection.expr.iter().any(Expr::contains_outer);
             is_own && !asks && is_plain(&projection.input)
         }
-        LogicalPlan::SubqueryAlias(alias) => is_plain(&alias.input),
         LogicalPlan::Filter(filter) => is_own && is_plain(&filter.input),
         _ => false,
     }

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     backend::SqlError,
-    catalog::{Catalog, Relation, RelationId, RelationKind},
+    catalog::{Catalog, Relation, RelationKind},
     column_type::{DEFAULT_KEY, NOT_NULL_KEY, field_of, postgres_type},
     error::sqlstate,
     statement::{
@@ -60,6 +60,23 @@ pub fn define(
     }
 }
 
+/// What stands in the place of a relation whose statement [`define`] refuses.
+#[must_use]
+pub fn failed(name: &str, statement: &str, error: &SqlError) -> Relation {
+    let parsed = parse(statement).ok().and_then(|mut all| all.pop());
+    let kind = match parsed.map(|parsed| parsed.kind) {
+        Some(StatementKind::CreateSource(_)) => RelationKind::Source,
+        Some(StatementKind::CreateTable(_)) => RelationKind::Table,
+        Some(StatementKind::CreateSink(_)) => RelationKind::Sink,
+        Some(StatementKind::CreateIndex(_)) => RelationKind::Index,
+        _ => RelationKind::View,
+    };
+    Relation {
+        failure: Some(error.to_string()),
+        ..relation(name, kind, statement, Arc::new(Schema::empty()))
+    }
+}
+
 /// An index is found by what it reads, and its key has the places there of its columns.
 fn index(
     catalog: &Catalog,
@@ -72,6 +89,7 @@ fn index(
             format!("relation \"{}\" does not exist", create.relation),
         )
     })?;
+    of.check()?;
     if !matches!(of.kind, RelationKind::View | RelationKind::Table) {
         return Err(SqlError::new(
             sqlstate::WRONG_OBJECT_TYPE,
@@ -103,15 +121,8 @@ fn index(
 
 fn relation(name: &str, kind: RelationKind, text: &str, schema: SchemaRef) -> Relation {
     Relation {
-        id: RelationId(0),
-        name: name.to_owned(),
-        kind,
         definition: text.to_owned(),
-        schema,
-        key: None,
-        is_append_only: false,
-        time: None,
-        reads: Vec::new(),
+        ..Relation::new(name, kind, schema)
     }
 }
 

@@ -40,7 +40,7 @@ use super::{
     correlated,
     equalities::{self, Equalities},
     filters::PushDown,
-    merged, names, operands, semantics, unknown_parameter,
+    merged, names, operands, semantics, sets, unknown_parameter,
 };
 use crate::{backend::SqlError, catalog::Catalog};
 
@@ -79,9 +79,9 @@ pub fn planned_statement(
     mut statement: ast::Statement,
     types: &[Option<FieldRef>],
 ) -> Result<LogicalPlan, SqlError> {
-    names::refuse_ordinality(&statement)?;
     merged::spell_out(catalog, &mut statement)?;
     names::name_columns(&mut statement);
+    sets::refuse_ordinality(&statement)?;
     let types = operands::with_written_types(&statement, types);
     let context = Context::new(catalog, &OPTIONS);
     let planner = planner(&context);

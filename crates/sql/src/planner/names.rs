@@ -8,8 +8,8 @@ use datafusion_sql::sqlparser::ast::{
     self, Expr, Ident, Query, SelectItem, SetExpr, VisitMut, VisitorMut,
 };
 
-use super::spelling::{self, called};
-use crate::{backend::SqlError, functions::zones::TIMEZONE};
+use super::{sets, spelling};
+use crate::functions::zones::TIMEZONE;
 
 /// No identifier of a statement holds it: the tokenizer takes control characters only inside of quotes.
 const MARK: char = '\u{1}';
@@ -32,40 +32,15 @@ pub fn name_columns(statement: &mut ast::Statement) {
     spelling::respell(statement);
 }
 
-/// Rows of a dataflow have no order that could be counted.
-pub fn refuse_ordinality(statement: &ast::Statement) -> Result<(), SqlError> {
-    match ast::Visit::visit(statement, &mut Ordinality) {
-        std::ops::ControlFlow::Break(()) => {
-            Err(SqlError::unsupported("WITH ORDINALITY is not supported"))
-        }
-        std::ops::ControlFlow::Continue(()) => Ok(()),
-    }
-}
-
-struct Ordinality;
-
-impl ast::Visitor for Ordinality {
-    type Break = ();
-
-    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> std::ops::ControlFlow<()> {
-        match factor {
-            ast::TableFactor::Table {
-                with_ordinality: true,
-                ..
-            }
-            | ast::TableFactor::UNNEST {
-                with_ordinality: true,
-                ..
-            } => std::ops::ControlFlow::Break(()),
-            _ => std::ops::ControlFlow::Continue(()),
-        }
-    }
-}
-
 struct Namer;
 
 impl VisitorMut for Namer {
     type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> std::ops::ControlFlow<()> {
+        sets::whole_values(query);
+        std::ops::ControlFlow::Continue(())
+    }
 
     fn post_visit_query(&mut self, query: &mut Query) -> std::ops::ControlFlow<()> {
         name_body(&mut query.body);
@@ -76,10 +51,7 @@ impl VisitorMut for Namer {
         &mut self,
         factor: &mut ast::TableFactor,
     ) -> std::ops::ControlFlow<()> {
-        if let Some(series) = series_in_from(factor) {
-            *factor = series;
-        }
-        list_in_from(factor);
+        sets::in_from(factor);
         std::ops::ControlFlow::Continue(())
     }
 }
@@ -122,123 +94,8 @@ fn name_body(body: &mut SetExpr) {
     }
 }
 
-const SERIES: &str = "generate_series";
-
-/// Rows of a list, which is what the engine's function gives.
-fn unnested(call: ast::Function) -> Expr {
-    let list = ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(Expr::Function(call.clone())));
-    let mut unnest = call;
-    unnest.name = ast::ObjectName::from(vec![Ident::new("unnest")]);
-    unnest.args = ast::FunctionArguments::List(ast::FunctionArgumentList {
-        duplicate_treatment: None,
-        args: vec![list],
-        clauses: Vec::new(),
-    });
-    Expr::Function(unnest)
-}
-
-fn is_series(name: &ast::ObjectName) -> bool {
-    let last = name.0.last().and_then(ast::ObjectNamePart::as_ident);
-    last.is_some_and(|last| ident_name(last) == SERIES)
-}
-
-/// `LATERAL unnest(t.list)` needs no LATERAL, and the elements of `unnest(t.list) AS item` are called `item`.
-fn list_in_from(factor: &mut ast::TableFactor) {
-    if let ast::TableFactor::Function {
-        name,
-        args,
-        with_ordinality: false,
-        alias,
-        ..
-    } = factor
-        && name.to_string().eq_ignore_ascii_case("unnest")
-    {
-        let lists = args.iter().map(|argument| match argument {
-            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(list)) => Some(list.clone()),
-            _ => None,
-        });
-        if let Some(array_exprs) = lists.collect::<Option<Vec<_>>>() {
-            *factor = ast::TableFactor::UNNEST {
-                alias: alias.take(),
-                array_exprs,
-                with_offset: false,
-                with_offset_alias: None,
-                with_ordinality: false,
-            };
-        }
-    }
-    if let ast::TableFactor::UNNEST {
-        alias: Some(alias),
-        array_exprs,
-        ..
-    } = factor
-        && alias.columns.is_empty()
-        && array_exprs.len() == 1
-    {
-        alias.columns.push(ast::TableAliasColumnDef {
-            name: alias.name.clone(),
-            data_type: None,
-        });
-    }
-}
-
-/// `generate_series(1, 10) AS g` in FROM as a query with one column.
-fn series_in_from(factor: &ast::TableFactor) -> Option<ast::TableFactor> {
-    let ast::TableFactor::Table {
-        name,
-        alias,
-        args: Some(arguments),
-        with_ordinality: false,
-        ..
-    } = factor
-    else {
-        return None;
-    };
-    if !is_series(name) {
-        return None;
-    }
-    let call = called(name.clone(), arguments.args.clone());
-    let alias = alias.clone().unwrap_or_else(|| ast::TableAlias {
-        explicit: true,
-        name: Ident::new(SERIES),
-        columns: Vec::new(),
-        at: None,
-    });
-    let column = SelectItem::ExprWithAlias {
-        expr: unnested(call),
-        alias: alias.name.clone(),
-    };
-    let mut subquery = crate::statement::select_nothing()?;
-    if let SetExpr::Select(select) = subquery.body.as_mut() {
-        select.projection = vec![column];
-    }
-    Some(ast::TableFactor::Derived {
-        lateral: false,
-        subquery: Box::new(subquery),
-        alias: Some(alias),
-        sample: None,
-    })
-}
-
 fn name_select(items: &mut [SelectItem]) {
-    for item in items.iter_mut() {
-        if let SelectItem::UnnamedExpr(Expr::Function(call)) = item
-            && is_series(&call.name)
-        {
-            *item = SelectItem::ExprWithAlias {
-                expr: unnested(call.clone()),
-                alias: Ident::new(SERIES),
-            };
-        } else if let SelectItem::ExprWithAlias {
-            expr: expr @ Expr::Function(_),
-            ..
-        } = item
-            && let Expr::Function(call) = expr
-            && is_series(&call.name)
-        {
-            *expr = unnested(call.clone());
-        }
-    }
+    sets::in_select(items);
     let has_wildcard = items.iter().any(|item| {
         matches!(
             item,

@@ -3,6 +3,7 @@
 //! or other arguments there.
 
 mod calls;
+mod rows;
 
 use datafusion_sql::sqlparser::ast::{
     self, BinaryOperator, Expr, Ident, Query, SetExpr, VisitMut, VisitorMut,
@@ -14,9 +15,6 @@ use crate::{
     text::interval_of,
 };
 
-/// Columns of a row that is compared with another.
-const COMPARED_MAX: usize = 64;
-
 /// See the module head.
 pub fn respell(statement: &mut ast::Statement) {
     let flow = statement.visit(&mut Spelling);
@@ -27,6 +25,13 @@ struct Spelling;
 
 impl VisitorMut for Spelling {
     type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> std::ops::ControlFlow<()> {
+        if let Some(condition) = &mut select.selection {
+            rows::found(condition);
+        }
+        std::ops::ControlFlow::Continue(())
+    }
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> std::ops::ControlFlow<()> {
         prefix_last(expression);
@@ -45,8 +50,8 @@ impl VisitorMut for Spelling {
         sign_first(expression);
         before_a_number(expression);
         kept_as_text(expression);
-        rows_by_column(expression);
         quantified(expression);
+        rows::by_column(expression);
         if let Expr::Function(ast::Function {
             over: Some(ast::WindowType::WindowSpec(window)),
             ..
@@ -303,7 +308,7 @@ fn taken(expression: &mut Expr) -> Expr {
     std::mem::replace(expression, Expr::value(ast::Value::Null))
 }
 
-fn function(name: &str, arguments: Vec<Expr>) -> Expr {
+pub fn function(name: &str, arguments: Vec<Expr>) -> Expr {
     let arguments = arguments.into_iter().map(unnamed).collect();
     Expr::Function(called(named(name), arguments))
 }
@@ -402,95 +407,6 @@ fn plain_number(expression: &mut Expr) {
     if matches!(&inner, Expr::Value(value) if matches!(value.value, ast::Value::Number(..))) {
         *expression = inner;
     }
-}
-
-/// `(a, b) < (1, 2)` and `(a, b) IN ((1, 2), (3, 4))`, column by column.
-fn rows_by_column(expression: &mut Expr) {
-    let compared = match expression {
-        Expr::BinaryOp { left, op, right } => match (left.as_ref(), right.as_ref()) {
-            (Expr::Tuple(left), Expr::Tuple(right)) => compared(left, op, right),
-            _ => None,
-        },
-        Expr::InList {
-            expr,
-            list,
-            negated,
-        } => {
-            let Expr::Tuple(row) = expr.as_ref() else {
-                return;
-            };
-            let each = list.iter().map(|one| match one {
-                Expr::Tuple(one) => compared(row, &BinaryOperator::Eq, one),
-                _ => None,
-            });
-            let each = each.collect::<Option<Vec<_>>>();
-            let any = each.and_then(|each| joined(each, &BinaryOperator::Or));
-            any.map(|any| match negated {
-                true => Expr::UnaryOp {
-                    op: ast::UnaryOperator::Not,
-                    expr: Box::new(any),
-                },
-                false => any,
-            })
-        }
-        _ => None,
-    };
-    if let Some(compared) = compared {
-        *expression = compared;
-    }
-}
-
-/// Whether copies of it are small: what a row is compared with is written several times.
-fn is_plain(element: &Expr) -> bool {
-    match element {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => true,
-        Expr::Cast { expr, .. } | Expr::UnaryOp { expr, .. } => match expr.as_ref() {
-            Expr::Cast { expr, .. } => matches!(expr.as_ref(), Expr::Value(_)),
-            inner => matches!(inner, Expr::Value(_)),
-        },
-        _ => false,
-    }
-}
-
-fn compared(left: &[Expr], by: &BinaryOperator, right: &[Expr]) -> Option<Expr> {
-    let is_plain = left.iter().chain(right).all(is_plain);
-    if left.len() != right.len() || left.len() > COMPARED_MAX || !is_plain {
-        return None;
-    }
-    let each = |by: &BinaryOperator| {
-        let by = by.clone();
-        let pairs = left.iter().zip(right);
-        pairs.map(move |(left, right)| binary(left.clone(), by.clone(), right.clone()))
-    };
-    let strict = match by {
-        BinaryOperator::Eq => return joined(each(by).collect(), &BinaryOperator::And),
-        BinaryOperator::NotEq => return joined(each(by).collect(), &BinaryOperator::Or),
-        BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
-        BinaryOperator::Gt | BinaryOperator::GtEq => BinaryOperator::Gt,
-        _ => return None,
-    };
-    let first = each(&strict).zip(each(&BinaryOperator::Eq)).rev().skip(1);
-    let last = each(by).next_back()?;
-    // The first pair that differs decides.
-    Some(first.fold(last, |rest, (strict, equal)| {
-        let rest = binary(equal, BinaryOperator::And, rest);
-        binary(strict, BinaryOperator::Or, rest)
-    }))
-}
-
-/// Halves of halves: a long list must not become a deep expression.
-fn joined(mut parts: Vec<Expr>, by: &BinaryOperator) -> Option<Expr> {
-    while parts.len() > 1 {
-        let mut rest = parts.into_iter();
-        parts = Vec::new();
-        while let Some(first) = rest.next() {
-            parts.push(match rest.next() {
-                Some(second) => binary(first, by.clone(), second),
-                None => first,
-            });
-        }
-    }
-    parts.pop()
 }
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {

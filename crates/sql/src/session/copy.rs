@@ -27,6 +27,7 @@ impl Session {
     pub(super) async fn copy_from(&mut self, from: &CopyFrom) -> Result<Answer, SqlError> {
         self.check_writable("COPY FROM")?;
         let relation = self.relation(&from.table).await?;
+        relation.check()?;
         let table = relation.name.clone();
         if relation.kind != RelationKind::Table {
             let message = format!("cannot copy to \"{table}\": it is no table");

@@ -80,6 +80,10 @@ impl Session {
             None => statement.clone(),
         };
         let (relation, definition) = self.compute(move || planner::define(&over, &own)).await?;
+        if let Some(source) = fed_back(&catalog, &relation, &definition) {
+            let message = format!("what the sink writes comes back: it reads \"{source}\"");
+            self.notice(*b"01000", message);
+        }
         self.backend.create(relation, definition).await?;
         done
     }
@@ -173,6 +177,7 @@ impl Session {
             let message = format!("\"{}\" is not a materialized view", old.name);
             return Err(SqlError::new(sqlstate::WRONG_OBJECT_TYPE, message));
         }
+        old.check()?;
         let over = self.backend.catalog().await;
         let own = statement.clone();
         let (mut relation, definition) = self.compute(move || planner::define(&over, &own)).await?;
@@ -205,6 +210,7 @@ impl Session {
             return Err(SqlError::unsupported(message)
                 .with_hint("Create it under the other name and drop this one."));
         }
+        old.check()?;
         let made = parse(&old.definition)?.pop().map(|made| made.kind);
         let Some(StatementKind::CreateSource(mut create)) = made else {
             let message = format!("\"{}\" was made by no statement", old.name);
@@ -273,6 +279,34 @@ impl Session {
         }
         Ok(true)
     }
+}
+
+/// A source over the topic that the sink writes to, if it reads one, be it through views.
+fn fed_back<'c>(
+    catalog: &'c Catalog,
+    sink: &Relation,
+    definition: &streams::Definition,
+) -> Option<&'c str> {
+    let topic = definition.topic_written()?;
+    let mut reads: Vec<&str> = sink.reads.iter().map(String::as_str).collect();
+    let mut at = 0;
+    while let Some(read) = reads.get(at).and_then(|name| catalog.get(name)) {
+        if read.kind == RelationKind::Source
+            && let Ok(statements) = parse(&read.definition)
+            && let [statement] = statements.as_slice()
+            && let Ok((_, source)) = planner::define(catalog, statement)
+            && source.topic_read() == Some(topic)
+        {
+            return Some(&read.name);
+        }
+        for name in &read.reads {
+            if !reads.contains(&name.as_str()) {
+                reads.push(name);
+            }
+        }
+        at += 1;
+    }
+    None
 }
 
 /// The source as it will be. Refused where what reads it would be another query then.

@@ -66,6 +66,7 @@ impl Session {
         name: &str,
     ) -> Result<Answer, SqlError> {
         let relation = self.relation(name).await?;
+        relation.check()?;
         if matches!(
             relation.kind,
             RelationKind::Source | RelationKind::Index | RelationKind::System

@@ -486,6 +486,7 @@ impl Session {
         with_snapshot: bool,
     ) -> Result<Rows, SqlError> {
         let relation = self.relation(name).await?;
+        relation.check()?;
         if matches!(
             relation.kind,
             RelationKind::System | RelationKind::Sink | RelationKind::Index

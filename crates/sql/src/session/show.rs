@@ -92,7 +92,7 @@ impl Session {
                 .relations()
                 .filter(|relation| kinds.contains(&relation.kind));
             found
-                .map(|relation| vec![some(&relation.name), some(kind_name(relation.kind))])
+                .map(|relation| vec![some(&relation.name), some(relation.kind.name())])
                 .collect()
         } else if let Some((what, name)) = target(words) {
             if what == "columns" {
@@ -144,15 +144,4 @@ fn answer(
     }
     let batch = table_batch(schema.clone(), columns)?;
     Ok(Answer::Rows(Rows::new(schema, vec![batch]).uncounted(tag)))
-}
-
-fn kind_name(kind: RelationKind) -> &'static str {
-    match kind {
-        RelationKind::Source => "source",
-        RelationKind::Table => "table",
-        RelationKind::View => "materialized view",
-        RelationKind::Sink => "sink",
-        RelationKind::Index => "index",
-        RelationKind::System => "system table",
-    }
 }

@@ -197,7 +197,7 @@ const ERRORS: &[(&str, &str)] = &[
         "0A000 an as-of join's condition is one of AND",
     ),
     (
-        "SELECT * FROM generate_series(1, 3) WITH ORDINALITY",
+        "SELECT * FROM now() WITH ORDINALITY",
         "0A000 WITH ORDINALITY is not supported",
     ),
     (

@@ -50,6 +50,25 @@ pub struct PositionReport {
     pub trouble: Option<String>,
 }
 
+impl PipelineReport {
+    /// Of one that has done nothing.
+    #[must_use]
+    pub fn new(name: &str, kind: &'static str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            failure: None,
+            counts: ReadCounts::default(),
+            rows: None,
+            bytes: 0,
+            watermark: None,
+            operators: Vec::new(),
+            positions: Vec::new(),
+            delivery: None,
+        }
+    }
+}
+
 impl Engine {
     /// As of the end of the next epoch.
     pub async fn report(&self) -> Result<Report, QuestionError> {
@@ -74,16 +93,15 @@ impl Engine {
             let (rows, bytes) = relation
                 .with_arrangement(|rows| (Some(rows.row_count()), rows.bytes() as u64))
                 .unwrap_or((None, 0));
+            let kind = match relation.definition {
+                Definition::Table(_) => "table",
+                Definition::Stream(_) => "stream",
+                Definition::Sink(_) => "sink",
+                Definition::View(_) | Definition::Source(_) | Definition::Index(_) => {
+                    "materialized view"
+                }
+            };
             PipelineReport {
-                name: relation.name.clone(),
-                kind: match relation.definition {
-                    Definition::Table(_) => "table",
-                    Definition::Stream(_) => "stream",
-                    Definition::Sink(_) => "sink",
-                    Definition::View(_) | Definition::Source(_) | Definition::Index(_) => {
-                        "materialized view"
-                    }
-                },
                 failure: relation.failure(),
                 counts: relation.counts(),
                 rows,
@@ -93,6 +111,7 @@ impl Engine {
                 positions: running
                     .map_or_else(Vec::new, |running| running.places(seen, &*self.log)),
                 delivery: self.delivery_report(relation.id),
+                ..PipelineReport::new(&relation.name, kind)
             }
         });
         self.report.replace(Some(Report {

@@ -11,7 +11,7 @@ use datafusion_sql::sqlparser::ast;
 use super::{PlannedChange, column_name, engine, of_one_row, of_statement, relation_named};
 use crate::{
     backend::SqlError,
-    catalog::{Catalog, Relation, RelationId, RelationKind},
+    catalog::{Catalog, Relation, RelationKind},
     column_type::canonical_schema,
     error::sqlstate,
     planner::{Planned, names::ident_name, planned, unknown_parameter},
@@ -422,16 +422,6 @@ fn conflict_key(
 /// The catalog with rows of a statement as a table.
 pub fn with_relation(catalog: &Catalog, name: &str, schema: &SchemaRef) -> Catalog {
     let mut catalog = catalog.clone();
-    catalog.insert(Relation {
-        id: RelationId(0),
-        name: name.to_owned(),
-        kind: RelationKind::Table,
-        definition: String::new(),
-        schema: schema.clone(),
-        key: None,
-        is_append_only: false,
-        time: None,
-        reads: Vec::new(),
-    });
+    catalog.insert(Relation::new(name, RelationKind::Table, schema.clone()));
     catalog
 }

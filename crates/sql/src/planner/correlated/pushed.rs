@@ -176,6 +176,8 @@ impl Unnesting {
                 Some(set) => self.set(set, domain),
                 None => Err(unsupported("a window or join of this kind")),
             },
+            // LATERAL, where nothing stands left of it.
+            LogicalPlan::Subquery(first) => self.push(&first.subquery, domain),
             LogicalPlan::Values(_) => Err(unsupported("VALUES")),
             _ => Err(unsupported("this")),
         }
