@@ -1,7 +1,7 @@
-//! Functions that give rows. In FROM they become queries over `unnest`, which the engine's planner knows; in a SELECT, calls of it.
+//! Functions that give rows: `unnest`, `generate_series`, `generate_subscripts`, `jsonb_array_elements`, `jsonb_each`,
+//! `jsonb_object_keys` and their kin, with and without `WITH ORDINALITY`.
 //!
-//! # Rows        `unnest`, `generate_series`, `generate_subscripts`, `json[b]_array_elements[_text]`, `json[b]_each[_text]` and
-//!               `json[b]_object_keys`, each with `WITH ORDINALITY`
+//! # Place       on the syntax: queries over `unnest` in FROM, calls of it in a SELECT, which the engine's planner knows
 
 use datafusion_sql::sqlparser::ast::{
     self, Expr, Ident, Query, SelectItem, SetExpr, TableFactor, Visit, VisitMut, Visitor,
