@@ -66,10 +66,12 @@ const TYPES: &[Row] = &[
     Row(19, "name", "name", 64, 1003),
     Row(20, "int8", "bigint", 8, 1016),
     Row(21, "int2", "smallint", 2, 1005),
+    Row(22, "int2vector", "int2vector", -1, 1006),
     Row(23, "int4", "integer", 4, 1007),
     Row(24, "regproc", "regproc", 4, 1008),
     Row(25, "text", "text", -1, 1009),
     Row(26, "oid", "oid", 4, 1028),
+    Row(30, "oidvector", "oidvector", -1, 1013),
     Row(114, "json", "json", -1, 199),
     Row(700, "float4", "real", 4, 1021),
     Row(701, "float8", "double precision", 8, 1022),
@@ -96,10 +98,12 @@ const ARRAY_NAMES: &[(&str, &str)] = &[
     ("_name", "name[]"),
     ("_int8", "bigint[]"),
     ("_int2", "smallint[]"),
+    ("_int2vector", "int2vector[]"),
     ("_int4", "integer[]"),
     ("_regproc", "regproc[]"),
     ("_text", "text[]"),
     ("_oid", "oid[]"),
+    ("_oidvector", "oidvector[]"),
     ("_json", "json[]"),
     ("_float4", "real[]"),
     ("_float8", "double precision[]"),
@@ -117,6 +121,16 @@ const ARRAY_NAMES: &[(&str, &str)] = &[
     ("_uuid", "uuid[]"),
     ("_jsonb", "jsonb[]"),
 ];
+
+/// Lists in PostgreSQL's own relations, of these elements: types of their own, written without braces.
+const VECTORS: [(&str, &str); 2] = [("int2vector", "int2"), ("oidvector", "oid")];
+
+/// Whether a list is one of these.
+#[must_use]
+pub fn is_vector(field: &Field) -> bool {
+    let marked = field.metadata().get(TYPE_KEY);
+    marked.is_some_and(|marked| VECTORS.iter().any(|(name, _)| name == marked))
+}
 
 /// All types there are, elements before their arrays.
 pub fn postgres_types() -> impl Iterator<Item = PostgresType> {
@@ -172,10 +186,11 @@ pub fn postgres_type_of_oid(oid: u32) -> Option<PostgresType> {
 #[must_use]
 pub fn postgres_type(field: &Field) -> PostgresType {
     let metadata = field.metadata();
-    let mut found = named(
-        field.data_type(),
-        metadata.get(TYPE_KEY).map(String::as_str),
-    );
+    let marked = metadata.get(TYPE_KEY).map(String::as_str);
+    let mut found = match marked.filter(|_| is_vector(field)) {
+        Some(vector) => named(&DataType::Null, Some(vector)),
+        None => named(field.data_type(), marked),
+    };
     if let Some(modifier) = metadata.get(TYPMOD_KEY).and_then(|text| text.parse().ok()) {
         found.modifier = modifier;
     }
@@ -223,6 +238,11 @@ pub fn field_of_oid(oid: u32) -> Option<Field> {
         let element = field_of_oid(element)?;
         let list = DataType::List(Arc::new(element.with_name("item")));
         return Some(Field::new("", list, true));
+    }
+    if let Some((name, element)) = VECTORS.iter().find(|(name, _)| *name == found.name) {
+        let element = custom_type("item", element).ok()?;
+        let list = DataType::List(Arc::new(element));
+        return Some(marked(Field::new("", list, true), name));
     }
     let data_type = match found.name {
         "bool" => DataType::Boolean,

@@ -158,6 +158,23 @@ impl Guard {
         }
     }
 
+    /// Why the statement is to end, once it is.
+    async fn ended(&mut self) -> SqlError {
+        let mut cancelled = pin!(self.cancellation.asked());
+        let timeout = &mut self.timeout;
+        let why = poll_fn(|context| {
+            if cancelled.as_mut().poll(context).is_ready() {
+                return Poll::Ready("user request");
+            }
+            match timeout {
+                Some(timeout) => timeout.as_mut().poll(context).map(|()| "statement timeout"),
+                None => Poll::Pending,
+            }
+        });
+        let message = format!("canceling statement due to {}", why.await);
+        SqlError::new(*b"57014", message)
+    }
+
     async fn race<T>(
         &mut self,
         peer: &mut dyn Peer,
@@ -165,7 +182,7 @@ impl Guard {
         work: impl Future<Output = Result<T, SqlError>>,
     ) -> Result<T, Failure> {
         let mut work = pin!(work);
-        let mut cancelled = pin!(self.cancellation.asked());
+        let mut ended = pin!(self.ended());
         let mut gone = pin!(async {
             loop {
                 if input.len() >= AHEAD_BYTES_MAX {
@@ -178,25 +195,27 @@ impl Guard {
                 }
             }
         });
-        let timeout = &mut self.timeout;
         poll_fn(|context| {
             if let Poll::Ready(done) = work.as_mut().poll(context) {
                 return Poll::Ready(done.map_err(Failure::Sql));
             }
-            if cancelled.as_mut().poll(context).is_ready() {
-                let message = "canceling statement due to user request";
-                return Poll::Ready(Err(SqlError::new(*b"57014", message).into()));
+            if let Poll::Ready(error) = ended.as_mut().poll(context) {
+                return Poll::Ready(Err(error.into()));
             }
-            if let Some(timeout) = timeout
-                && timeout.as_mut().poll(context).is_ready()
-            {
-                let message = "canceling statement due to statement timeout";
-                return Poll::Ready(Err(SqlError::new(*b"57014", message).into()));
+            gone.as_mut().poll(context).map(|error| Err(error.into()))
+        })
+        .await
+    }
+
+    /// What the client says next, unless the statement that waits for it is to end.
+    async fn read(&mut self, peer: &mut dyn Peer, input: &mut Vec<u8>) -> Result<usize, Failure> {
+        let mut ended = pin!(self.ended());
+        let mut read = pin!(peer.read(input));
+        poll_fn(|context| {
+            if let Poll::Ready(error) = ended.as_mut().poll(context) {
+                return Poll::Ready(Err(error.into()));
             }
-            match gone.as_mut().poll(context) {
-                Poll::Ready(error) => Poll::Ready(Err(error.into())),
-                Poll::Pending => Poll::Pending,
-            }
+            read.as_mut().poll(context).map_err(Failure::Gone)
         })
         .await
     }

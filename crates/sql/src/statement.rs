@@ -543,7 +543,15 @@ fn set(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     }
     if cursor.take_word("time") {
         cursor.expect_word("zone")?;
-        let values = cursor.setting_values()?;
+        let values = match cursor.take_word("interval") {
+            true => vec![zone_interval(cursor)?],
+            false => cursor.setting_values()?,
+        };
+        let is_default = |value: &String| value.eq_ignore_ascii_case("local");
+        let values = match values.iter().any(is_default) {
+            true => vec!["default".to_owned()],
+            false => values,
+        };
         return Ok(StatementKind::Set {
             name: "timezone".to_owned(),
             values,
@@ -567,6 +575,24 @@ fn set(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         name,
         values,
         is_local,
+    })
+}
+
+/// `INTERVAL '+02:00' HOUR TO MINUTE`, as a value of the setting.
+fn zone_interval(cursor: &mut Cursor<'_>) -> Result<String, SqlError> {
+    let text = cursor.take_string().ok_or_else(|| cursor.error_here())?;
+    let is_number = text.trim().parse::<f64>().is_ok();
+    if cursor.take_word("hour") && cursor.take_word("to") {
+        cursor.expect_word("minute")?;
+        // A number alone is of the last unit.
+        return Ok(match is_number {
+            true => format!("INTERVAL '{text} minutes'"),
+            false => format!("INTERVAL '{text}'"),
+        });
+    }
+    Ok(match is_number {
+        true => format!("INTERVAL '{text} hours'"),
+        false => format!("INTERVAL '{text}'"),
     })
 }
 

@@ -23,7 +23,7 @@ use base::calendar::civil_from_days;
 
 use crate::{
     backend::SqlError,
-    column_type::{DAY_US, shown_decimal},
+    column_type::{DAY_US, is_vector, shown_decimal},
     zone,
 };
 
@@ -57,7 +57,7 @@ impl Style {
     pub fn new(zone: &str, float_digits: &str) -> Self {
         let is_utc = zone.eq_ignore_ascii_case("utc") || zone.eq_ignore_ascii_case("etc/utc");
         Self {
-            zone: (!is_utc).then(|| zone::named(zone)).flatten(),
+            zone: (!is_utc).then(|| zone::setting(zone)).flatten(),
             float_digits: float_digits.parse().unwrap_or(1),
         }
     }
@@ -138,14 +138,18 @@ fn write_within(
         }
         DataType::List(element) if depth < DEPTH_MAX => {
             let values = array.as_list::<i32>().value(row);
-            out.push(b'{');
+            let (begin, between, end) = match is_vector(field) {
+                true => (&b""[..], b' ', &b""[..]),
+                false => (&b"{"[..], b',', &b"}"[..]),
+            };
+            out.extend(begin);
             for at in 0..values.len() {
                 if at > 0 {
-                    out.push(b',');
+                    out.push(between);
                 }
                 array_element(element, values.as_ref(), at, style, out, depth)?;
             }
-            out.push(b'}');
+            out.extend(end);
         }
         DataType::Struct(fields) if depth < DEPTH_MAX => {
             out.push(b'(');

@@ -11,6 +11,58 @@ pub fn named(name: &str) -> Option<Tz> {
     }
 }
 
+/// The same as the setting `TimeZone` has it, where offsets are POSIX's: `+02`, `GMT+2` and `<-02>+02:00` are west of
+/// Greenwich. None that is set forward and back by rules of its own.
+pub fn setting(text: &str) -> Option<Tz> {
+    let (name, offset) = match text.strip_prefix('<') {
+        Some(quoted) => quoted.split_once('>')?,
+        None => text.split_at(
+            text.find(|c: char| !c.is_ascii_alphabetic())
+                .unwrap_or(text.len()),
+        ),
+    };
+    if !offset.starts_with(['+', '-']) && !offset.starts_with(|c: char| c.is_ascii_digit()) {
+        return named(text);
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | ':');
+    if !name.chars().all(is_name) {
+        return None;
+    }
+    let (sign, clock) = match offset.split_at(1) {
+        ("-", clock) => ('+', clock),
+        ("+", clock) => ('-', clock),
+        _ => ('-', offset),
+    };
+    let mut parts = clock.split(':').map(|part| {
+        let is_number = (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| part.parse::<u32>().ok()).flatten()
+    });
+    let hours = parts.next()??;
+    let minutes = parts.next().unwrap_or(Some(0))?;
+    // Seconds, which nobody shows, are none.
+    let seconds = parts.next().unwrap_or(Some(0))?;
+    let is_clock = hours < 24 && minutes < 60 && seconds == 0 && parts.next().is_none();
+    is_clock
+        .then(|| format!("{sign}{hours:02}:{minutes:02}").parse().ok())
+        .flatten()
+}
+
+/// How [`setting`] writes so many seconds east of Greenwich: `<+02>-02`.
+pub fn posix(east_s: i64) -> Option<String> {
+    if east_s.unsigned_abs() >= 24 * 3600 || east_s % 60 != 0 {
+        return None;
+    }
+    let clock = |sign: char| {
+        let (hours, minutes) = (east_s.abs() / 3600, east_s.abs() / 60 % 60);
+        match minutes {
+            0 => format!("{sign}{hours:02}"),
+            _ => format!("{sign}{hours:02}:{minutes:02}"),
+        }
+    };
+    let (east, west) = if east_s < 0 { ('-', '+') } else { ('+', '-') };
+    Some(format!("<{}>{}", clock(east), clock(west)))
+}
+
 /// Seconds east of Greenwich at a moment, in microseconds since 1970-01-01 UTC; none beyond the calendar.
 pub fn offset_s(moment_us: i64, zone: Tz) -> Option<i64> {
     let offset = zone.offset_from_utc_datetime(&civil(moment_us)?);

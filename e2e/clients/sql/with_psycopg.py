@@ -199,6 +199,19 @@ def _():
         except psycopg.errors.QueryCanceled:
             pass
         assert time.monotonic() - began < 10
+        # A COPY that waits for its client hears of both as well.
+        for setting, cancel in [("200ms", None), ("0", connection.cancel_safe)]:
+            connection.execute(f"SET statement_timeout = '{setting}'")
+            if cancel:
+                threading.Timer(0.3, cancel).start()
+            try:
+                with connection.cursor().copy(f"COPY {TABLE} (id) FROM STDIN") as copy:
+                    copy.write("800\n")
+                    time.sleep(1)
+                raise AssertionError("COPY ended")
+            except psycopg.errors.QueryCanceled:
+                pass
+            equal(connection.execute(f"SELECT count(*) FROM {TABLE} WHERE id = 800").fetchone(), (0,))
 
 
 @case("copy")

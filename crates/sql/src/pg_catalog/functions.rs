@@ -15,8 +15,10 @@ use datafusion_expr::{
 
 use super::{
     OWNER, SCHEMAS,
-    objects::{Object, find, find_type, format_type, quote_ident, quote_literal},
-    relations::constraint_definition,
+    objects::{
+        Index, Object, find, find_index, find_type, format_type, indexes, quote_ident,
+        quote_literal,
+    },
 };
 use crate::{
     backend::SqlError,
@@ -118,33 +120,31 @@ pub fn all(objects: &Arc<Vec<Object>>) -> Functions {
             ))
         }),
         ("pg_get_indexdef", |objects, values| {
-            let Some(found) = by_index(objects, values) else {
+            let Some((of, index)) = by_index(objects, values) else {
                 return Ok(text(None));
             };
             let column = integer(values, 1).unwrap_or(0);
             if column == 0 {
-                return Ok(text(Some(found.index_definition())));
+                let is_pretty = boolean(values, 2);
+                return Ok(text(Some(of.index_definition(index, is_pretty))));
             }
+            // A number that no column has gives a text without letters, as in PostgreSQL.
             let at = usize::try_from(column - 1).unwrap_or(usize::MAX);
-            let key = found.key().and_then(|key| key.get(at));
-            Ok(text(
-                key.map(|at| quote_ident(found.schema().field(*at).name())),
-            ))
+            let name = of.columns_of(index).nth(at).map(|(name, _)| name);
+            Ok(text(Some(name.map(quote_ident).unwrap_or_default())))
         }),
         ("pg_get_constraintdef", |objects, values| {
-            Ok(text(by_index(objects, values).map(constraint_definition)))
+            let primary = by_index(objects, values).filter(|(_, index)| index.is_primary);
+            let shown = primary.map(|(of, key)| format!("PRIMARY KEY ({})", of.column_list(key)));
+            Ok(text(shown))
         }),
         ("forebay_regclass_text", |objects, values| {
             let shown = |oid: u32| {
-                let index = objects
-                    .iter()
-                    .find(|object| object.index_oid() == oid && object.key().is_some());
-                let found = objects
-                    .iter()
-                    .find(|object| object.oid == oid)
-                    .map(Object::shown);
+                let found = objects.iter().find(|object| object.oid == oid);
+                let found = found.map(Object::shown);
+                let index = || indexes(objects).find(|(_, index)| index.oid == oid);
                 found
-                    .or(index.map(Object::index_name))
+                    .or_else(|| index().map(|(_, index)| quote_ident(&index.name)))
                     .unwrap_or_else(|| oid_text(oid))
             };
             Ok(text(oid(values, 0).map(shown)))
@@ -196,9 +196,7 @@ pub fn all(objects: &Arc<Vec<Object>>) -> Functions {
     ];
     let visible: Body = |objects, values| {
         let found = oid(values, 0).map(|oid| {
-            let object = objects
-                .iter()
-                .find(|object| object.oid == oid || object.index_oid() == oid);
+            let object = objects.iter().find(|object| object.oid == oid);
             object.is_none_or(Object::is_visible)
         });
         Ok(ScalarValue::Boolean(found))
@@ -265,16 +263,18 @@ fn integer(values: &[ScalarValue], at: usize) -> Option<i32> {
     }
 }
 
+fn boolean(values: &[ScalarValue], at: usize) -> bool {
+    matches!(values.get(at), Some(ScalarValue::Boolean(Some(true))))
+}
+
 fn by_oid<'o>(objects: &'o [Object], values: &[ScalarValue]) -> Option<&'o Object> {
     let oid = oid(values, 0)?;
     objects.iter().find(|object| object.oid == oid)
 }
 
-fn by_index<'o>(objects: &'o [Object], values: &[ScalarValue]) -> Option<&'o Object> {
+fn by_index<'o>(objects: &'o [Object], values: &[ScalarValue]) -> Option<(&'o Object, &'o Index)> {
     let oid = oid(values, 0)?;
-    objects
-        .iter()
-        .find(|object| object.key().is_some() && object.index_oid() == oid)
+    indexes(objects).find(|(_, index)| index.oid == oid)
 }
 
 fn regclass(
@@ -289,13 +289,8 @@ fn regclass(
         return Ok(number(Some(oid)));
     }
     let found = find(objects, name).map(|object| object.oid);
-    let by_index = || {
-        let mut keyed = objects.iter().filter(|object| object.key().is_some());
-        keyed
-            .find(|object| object.index_name() == name)
-            .map(Object::index_oid)
-    };
-    let found = found.or_else(by_index);
+    let found = found.or_else(|| find_index(objects, name).map(|index| index.oid));
+    let found = found.or((name.trim() == "-").then_some(0));
     if found.is_none() && must_exist {
         let message = format!("relation \"{name}\" does not exist");
         return Err(SqlError::new(*b"42P01", message));
@@ -311,6 +306,7 @@ fn regtype(values: &[ScalarValue], must_exist: bool) -> Result<ScalarValue, SqlE
         return Ok(number(Some(oid)));
     }
     let found = find_type(name).map(|found| found.oid);
+    let found = found.or((name.trim() == "-").then_some(0));
     if found.is_none() && must_exist {
         let message = format!("type \"{name}\" does not exist");
         return Err(SqlError::new(*b"42704", message));

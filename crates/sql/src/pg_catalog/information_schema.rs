@@ -1,7 +1,14 @@
 //! Rows of the relations of the SQL standard's schema of schemas.
 
-use super::{Asker, OWNER, Row, SCHEMAS, objects::Object, relations::keyed, row};
-use crate::column_type::{PostgresType, postgres_types};
+use super::{
+    Asker, OWNER, Row, SCHEMAS,
+    objects::{Index, Object, indexes},
+    row,
+};
+use crate::{
+    catalog::RelationKind,
+    column_type::{PostgresType, postgres_types},
+};
 
 /// None for those that are always empty here.
 pub fn rows(objects: &[Object], name: &str, asker: &Asker<'_>) -> Vec<Row> {
@@ -26,16 +33,16 @@ pub fn rows(objects: &[Object], name: &str, asker: &Asker<'_>) -> Vec<Row> {
                 is_trigger_insertable_into: "NO" }
             })
             .collect(),
-        "table_constraints" => declared(objects)
-            .map(|object| {
+        "table_constraints" => primary(objects)
+            .map(|(object, key)| {
                 row! { constraint_catalog: database, constraint_schema: object.schema_name(),
-                constraint_name: object.index_name(), table_catalog: database, table_schema: object.schema_name(),
+                constraint_name: key.name.as_str(), table_catalog: database, table_schema: object.schema_name(),
                 table_name: object.name.as_str(), constraint_type: "PRIMARY KEY", is_deferrable: "NO",
                 initially_deferred: "NO", enforced: "YES", nulls_distinct: "YES" }
             })
             .collect(),
         "key_column_usage" | "constraint_column_usage" => {
-            declared(objects).flat_map(|object| key_columns(object, database)).collect()
+            primary(objects).flat_map(|(object, key)| key_columns(object, key, database)).collect()
         }
         "character_sets" => vec![row! {
             character_set_name: "UTF8", character_repertoire: "UCS", form_of_use: "UTF8",
@@ -55,8 +62,8 @@ pub fn rows(objects: &[Object], name: &str, asker: &Asker<'_>) -> Vec<Row> {
     }
 }
 
-fn declared(objects: &[Object]) -> impl Iterator<Item = &Object> {
-    keyed(objects).filter(|object| object.is_key_declared())
+fn primary(objects: &[Object]) -> impl Iterator<Item = (&Object, &Index)> {
+    indexes(objects).filter(|(_, index)| index.is_primary)
 }
 
 fn table(object: &Object, database: &str) -> Row {
@@ -107,19 +114,21 @@ fn columns<'a>(object: &'a Object, database: &'a str) -> impl Iterator<Item = Ro
             udt_catalog: database, udt_schema: "pg_catalog", udt_name: found.name,
             dtd_identifier: number.to_string(), is_self_referencing: "NO", is_identity: "NO",
             identity_cycle: "NO", is_generated: "NEVER",
-            is_updatable: if object.is_key_declared() { "YES" } else { "NO" },
+            is_updatable: if object.relation.kind == RelationKind::Table { "YES" } else { "NO" },
         }
     })
 }
 
-fn key_columns<'a>(object: &'a Object, database: &'a str) -> impl Iterator<Item = Row> + 'a {
-    let key = object.key().unwrap_or_default();
-    key.iter().enumerate().map(move |(at, column)| {
+fn key_columns<'a>(
+    object: &'a Object,
+    key: &'a Index,
+    database: &'a str,
+) -> impl Iterator<Item = Row> + 'a {
+    object.columns_of(key).zip(1..).map(move |((column, _), number)| {
         row! {
             constraint_catalog: database, constraint_schema: object.schema_name(),
-            constraint_name: object.index_name(), table_catalog: database, table_schema: object.schema_name(),
-            table_name: object.name.as_str(), column_name: object.schema().field(*column).name().as_str(),
-            ordinal_position: at + 1,
+            constraint_name: key.name.as_str(), table_catalog: database, table_schema: object.schema_name(),
+            table_name: object.name.as_str(), column_name: column, ordinal_position: number,
         }
     })
 }

@@ -1,13 +1,16 @@
 //! What there is, with the numbers by which PostgreSQL's relations refer to it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
+use datafusion_sql::sqlparser::{dialect::PostgreSqlDialect, parser::Parser, tokenizer::Token};
 
 use super::{FIRST_OID, INDEX_OID, SCHEMAS};
 use crate::{
     catalog::{Catalog, Relation, RelationKind},
-    column_type::{DEFAULT_KEY, NOT_NULL_KEY, PostgresType, postgres_type, postgres_types},
+    column_type::{
+        DEFAULT_KEY, NOT_NULL_KEY, PostgresType, field_of, postgres_type, postgres_types,
+    },
     statement::{self, StatementKind},
 };
 
@@ -35,10 +38,38 @@ pub struct Object {
     /// `r`, `m`, `f`: a table, a view that is kept up to date, a source.
     pub kind: char,
     pub relation: Arc<Relation>,
+    /// That of its key first.
+    pub indexes: Vec<Index>,
 }
 
-/// All but sinks and indexes, which nobody reads.
+/// By which rows of a relation are found.
+#[derive(Clone, Debug)]
+pub struct Index {
+    pub oid: u32,
+    pub name: String,
+    /// Places of its columns in the relation.
+    pub columns: Vec<usize>,
+    /// No two rows share what these columns have.
+    pub is_unique: bool,
+    /// Of a table's PRIMARY KEY; what a view happens to be unique by is no constraint.
+    pub is_primary: bool,
+}
+
+/// All but sinks, which nobody reads; indexes stand with what they are of.
 pub fn all(catalog: &Catalog) -> Vec<Object> {
+    let mut indexes: BTreeMap<&str, Vec<Index>> = BTreeMap::new();
+    for made in catalog.relations() {
+        if let (RelationKind::Index, [of], Some(columns)) = (made.kind, &made.reads[..], &made.key)
+        {
+            indexes.entry(of).or_default().push(Index {
+                oid: user_oid(made),
+                name: made.name.clone(),
+                columns: columns.clone(),
+                is_unique: false,
+                is_primary: false,
+            });
+        }
+    }
     let mut system = SYSTEM_OID;
     let relations = catalog
         .relations()
@@ -56,8 +87,9 @@ pub fn all(catalog: &Catalog) -> Vec<Object> {
                 let known = WELL_KNOWN.iter().find(|(known, _)| *known == name);
                 known.map_or(system, |(_, oid)| *oid)
             } else {
-                FIRST_OID + (relation.id.0 % u64::from(INDEX_OID - FIRST_OID)) as u32
+                user_oid(relation)
             };
+            let made = indexes.remove(relation.name.as_str()).unwrap_or_default();
             Object {
                 oid,
                 namespace: namespace.map_or(2200, |(oid, _)| *oid),
@@ -66,13 +98,35 @@ pub fn all(catalog: &Catalog) -> Vec<Object> {
                     RelationKind::Source => 'f',
                     RelationKind::View => 'm',
                     RelationKind::System if schema != "pg_catalog" => 'v',
-                    RelationKind::Index => 'i',
-                    RelationKind::Table | RelationKind::System | RelationKind::Sink => 'r',
+                    _ => 'r',
                 },
                 relation: relation.clone(),
+                indexes: key_index(relation, name, oid)
+                    .into_iter()
+                    .chain(made)
+                    .collect(),
             }
         })
         .collect()
+}
+
+fn user_oid(relation: &Relation) -> u32 {
+    FIRST_OID + (relation.id.0 % u64::from(INDEX_OID - FIRST_OID)) as u32
+}
+
+/// Of the columns that no two rows share, where there are some.
+fn key_index(of: &Relation, name: &str, oid: u32) -> Option<Index> {
+    let key = of.key.as_ref().filter(|key| !key.is_empty());
+    let columns = key.filter(|_| of.kind != RelationKind::System)?;
+    let is_primary = of.kind == RelationKind::Table;
+    let end = if is_primary { "pkey" } else { "key" };
+    Some(Index {
+        oid: INDEX_OID + (oid - FIRST_OID),
+        name: format!("{name}_{end}"),
+        columns: columns.clone(),
+        is_unique: true,
+        is_primary,
+    })
 }
 
 impl Object {
@@ -97,8 +151,7 @@ impl Object {
             .enumerate()
             .map(|(at, field)| {
                 // Those of a view may be null: they are what it groups by.
-                let is_key = self.relation.kind == RelationKind::Table
-                    && self.key().is_some_and(|key| key.contains(&at));
+                let is_key = self.primary().is_some_and(|key| key.columns.contains(&at));
                 let not_null =
                     !self.is_system() && (is_key || field.metadata().contains_key(NOT_NULL_KEY));
                 (
@@ -120,49 +173,38 @@ impl Object {
         })
     }
 
-    /// Places of its key's columns.
-    pub fn key(&self) -> Option<&[usize]> {
-        self.relation
-            .key
-            .as_deref()
-            .filter(|key| !key.is_empty() && !self.is_system())
+    /// Of its PRIMARY KEY.
+    pub fn primary(&self) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.is_primary)
     }
 
-    /// Of tables; what a view happens to be unique by is an index, and no constraint.
-    pub fn is_key_declared(&self) -> bool {
-        self.relation.kind == RelationKind::Table
-    }
-
-    pub fn index_oid(&self) -> u32 {
-        INDEX_OID + (self.oid - FIRST_OID.min(self.oid))
-    }
-
-    pub fn index_name(&self) -> String {
-        let end = if self.is_key_declared() {
-            "pkey"
-        } else {
-            "key"
-        };
-        format!("{}_{end}", self.name)
-    }
-
-    /// Names of the key's columns, as a list.
-    pub fn key_list(&self) -> String {
+    /// Columns of one of its indexes, in the order there.
+    pub fn columns_of<'o>(
+        &'o self,
+        index: &'o Index,
+    ) -> impl Iterator<Item = (&'o str, PostgresType)> {
         let fields = self.schema().fields();
-        let key = self.key().unwrap_or_default().iter();
-        let names = key
-            .filter_map(|at| fields.get(*at))
-            .map(|field| quote_ident(field.name()));
+        let fields = index.columns.iter().filter_map(|at| fields.get(*at));
+        fields.map(|field| (field.name().as_str(), postgres_type(field)))
+    }
+
+    /// Names of an index's columns, as a list.
+    pub fn column_list(&self, index: &Index) -> String {
+        let names = self.columns_of(index).map(|(name, _)| quote_ident(name));
         names.collect::<Vec<_>>().join(", ")
     }
 
-    pub fn index_definition(&self) -> String {
+    /// `is_pretty`: without the schema where the relation is found without.
+    pub fn index_definition(&self, index: &Index, is_pretty: bool) -> String {
+        let unique = if index.is_unique { "UNIQUE " } else { "" };
+        let of = match is_pretty {
+            true => self.shown(),
+            false => format!("{}.{}", self.schema_name(), quote_ident(&self.name)),
+        };
         format!(
-            "CREATE UNIQUE INDEX {} ON {}.{} USING btree ({})",
-            quote_ident(&self.index_name()),
-            self.schema_name(),
-            quote_ident(&self.name),
-            self.key_list()
+            "CREATE {unique}INDEX {} ON {of} USING btree ({})",
+            quote_ident(&index.name),
+            self.column_list(index)
         )
     }
 
@@ -190,26 +232,45 @@ impl Object {
     }
 }
 
+/// All indexes, each with what it is of.
+pub fn indexes(objects: &[Object]) -> impl Iterator<Item = (&Object, &Index)> {
+    objects
+        .iter()
+        .flat_map(|object| object.indexes.iter().map(move |index| (object, index)))
+}
+
 /// A relation by the text of its name, as `regclass` reads it.
 pub fn find<'o>(objects: &'o [Object], text: &str) -> Option<&'o Object> {
-    let parts = identifiers(text)?;
-    let (schema, name) = match &parts[..] {
-        [name] => (None, name),
-        [schema, name] => (Some(schema.as_str()), name),
-        [_, schema, name] => (Some(schema.as_str()), name),
-        _ => return None,
-    };
-    let visible = |object: &&Object| match schema {
-        Some(schema) => object.schema_name() == schema,
-        None => object.is_visible(),
-    };
+    let (schema, name) = qualified(text)?;
     let mut found = objects
         .iter()
-        .filter(|object| object.name == *name)
-        .filter(visible);
+        .filter(|object| object.name == name && is_within(object, schema.as_deref()));
     // What users made comes first.
     let first = found.next()?;
     Some(found.find(|object| !object.is_system()).unwrap_or(first))
+}
+
+/// The same of an index.
+pub fn find_index<'o>(objects: &'o [Object], text: &str) -> Option<&'o Index> {
+    let (schema, name) = qualified(text)?;
+    let mut all = indexes(objects);
+    let found = all.find(|(of, index)| index.name == name && is_within(of, schema.as_deref()));
+    found.map(|(_, index)| index)
+}
+
+fn is_within(object: &Object, schema: Option<&str>) -> bool {
+    match schema {
+        Some(schema) => object.schema_name() == schema,
+        None => object.is_visible(),
+    }
+}
+
+/// The schema, where one is written, and the name in it.
+fn qualified(text: &str) -> Option<(Option<String>, String)> {
+    let mut parts = identifiers(text)?.into_iter().rev();
+    let (name, schema) = (parts.next()?, parts.next());
+    // A database may stand before both.
+    parts.nth(1).is_none().then_some((schema, name))
 }
 
 /// Parts of a name with dots, quoted or folded to lower case.
@@ -272,35 +333,54 @@ pub fn quote_literal(text: &str) -> String {
     }
 }
 
-/// A type by the text of its name, as `regtype` reads it.
+/// Of a type's name that is read, in bytes: brackets nest in what is made of it.
+const TYPE_NAME_MAX: usize = 256;
+
+/// A type by the text of its name, as `regtype` reads it: the name that the catalog has, or SQL's words.
 pub fn find_type(text: &str) -> Option<PostgresType> {
-    let text = text.trim();
-    let bare = text.strip_prefix("pg_catalog.").unwrap_or(text);
-    let lower = bare.trim_matches('"').to_lowercase();
-    let alias = match lower.as_str() {
-        "int" => "int4",
-        "decimal" => "numeric",
-        "char" if !bare.starts_with('"') => "bpchar",
-        "float" => "float8",
-        other => other,
+    let text = Some(text.trim()).filter(|text| text.len() <= TYPE_NAME_MAX)?;
+    let name = match &identifiers(text)?[..] {
+        // A word of SQL for another type, unless it stands in quotes.
+        [name] if name == "char" && !text.starts_with('"') => None,
+        [name] => Some(name.clone()),
+        [schema, name] if schema == "pg_catalog" => Some(name.clone()),
+        _ => return None,
     };
-    postgres_types().find(|found| found.name == alias || found.long_name == alias)
+    let by_name = |name| postgres_types().find(|found| found.name == name);
+    if let Some(found) = name.and_then(by_name) {
+        return Some(found);
+    }
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect).try_with_sql(text).ok()?;
+    let written = parser.parse_data_type().ok()?;
+    if parser.peek_token_ref().token != Token::EOF {
+        return None;
+    }
+    let field = field_of("", &written).ok()?;
+    Some(postgres_type(&field))
 }
 
-/// As `format_type` writes it.
+/// As `format_type` writes it; without a modifier where none is asked for.
 pub fn format_type(oid: u32, modifier: Option<i32>) -> String {
     let found = postgres_types().find(|found| found.oid == oid);
     let Some(found) = found else {
         return if oid == 0 { "-" } else { "???" }.to_owned();
     };
-    let modifier = modifier
-        .filter(|modifier| *modifier >= 4)
-        .map(|modifier| modifier - 4);
+    if let Some(element) = found.element {
+        return format!("{}[]", format_type(element, modifier));
+    }
+    let name = found.long_name;
     match (found.name, modifier) {
-        ("numeric", Some(modifier)) => {
-            format!("numeric({},{})", modifier >> 16, modifier & 0x7ff)
+        // The word alone is a type of one character.
+        ("bpchar", Some(..4)) => found.name.to_owned(),
+        ("numeric", Some(both @ 4..)) => {
+            format!("numeric({},{})", (both - 4) >> 16, (both - 4) & 0x7ff)
         }
-        ("varchar" | "bpchar", Some(modifier)) => format!("{}({modifier})", found.long_name),
-        _ => found.long_name.to_owned(),
+        ("varchar" | "bpchar", Some(length @ 4..)) => format!("{name}({})", length - 4),
+        ("time" | "timestamp" | "timestamptz", Some(digits @ 0..)) => {
+            let (word, zone) = name.split_once(' ').unwrap_or((name, ""));
+            format!("{word}({digits}) {zone}")
+        }
+        _ => name.to_owned(),
     }
 }

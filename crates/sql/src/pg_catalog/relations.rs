@@ -1,6 +1,10 @@
 //! Rows of the relations of the schema `pg_catalog`.
 
-use super::{Asker, OWNER, Row, SCHEMAS, Value, objects::Object, row};
+use super::{
+    Asker, OWNER, Row, SCHEMAS, Value,
+    objects::{Index, Object, indexes},
+    row,
+};
 use crate::{
     column_type::{PostgresType, postgres_types},
     session::SETTINGS,
@@ -37,7 +41,7 @@ pub fn rows(objects: &[Object], name: &str, asker: &Asker<'_>) -> Vec<Row> {
             })
             .collect(),
         "pg_attrdef" => defaults(objects),
-        "pg_index" => indexes(objects),
+        "pg_index" => index_rows(objects),
         "pg_constraint" => constraints(objects),
         "pg_database" => vec![row! {
             oid: DATABASE_OID, datname: asker.identity.database.as_str(), datdba: OWNER.0, encoding: 6,
@@ -67,19 +71,19 @@ pub fn rows(objects: &[Object], name: &str, asker: &Asker<'_>) -> Vec<Row> {
             .collect(),
         "pg_tables" => of_kind(objects, 'r', |object| {
             row! { schemaname: object.schema_name(), tablename: object.name.as_str(), tableowner: OWNER.1,
-            hasindexes: object.key().is_some() }
+            hasindexes: !object.indexes.is_empty() }
         }),
         "pg_views" => of_kind(objects, 'v', |object| {
             row! { schemaname: object.schema_name(), viewname: object.name.as_str(), viewowner: OWNER.1, definition: object.query() }
         }),
         "pg_matviews" => of_kind(objects, 'm', |object| {
             row! { schemaname: object.schema_name(), matviewname: object.name.as_str(), matviewowner: OWNER.1,
-            hasindexes: object.key().is_some(), ispopulated: true, definition: object.query() }
+            hasindexes: !object.indexes.is_empty(), ispopulated: true, definition: object.query() }
         }),
-        "pg_indexes" => keyed(objects)
-            .map(|object| {
+        "pg_indexes" => indexes(objects)
+            .map(|(object, index)| {
                 row! { schemaname: object.schema_name(), tablename: object.name.as_str(),
-                indexname: object.index_name(), indexdef: object.index_definition() }
+                indexname: index.name.as_str(), indexdef: object.index_definition(index, false) }
             })
             .collect(),
         "pg_foreign_table" => of_kind(objects, 'f', |object| {
@@ -115,11 +119,6 @@ fn of_kind(objects: &[Object], kind: char, row: impl Fn(&Object) -> Row) -> Vec<
         .collect()
 }
 
-/// Those with columns that no two rows share.
-pub fn keyed(objects: &[Object]) -> impl Iterator<Item = &Object> {
-    objects.iter().filter(|object| object.key().is_some())
-}
-
 fn namespaces() -> Vec<Row> {
     let rows = SCHEMAS.iter();
     rows.map(|(oid, name)| row! { oid: *oid, nspname: *name, nspowner: OWNER.0 })
@@ -131,19 +130,19 @@ fn classes(objects: &[Object]) -> Vec<Row> {
         row! {
             oid: object.oid, relname: object.name.as_str(), relnamespace: object.namespace, relowner: OWNER.0,
             relam: if matches!(object.kind, 'r' | 'm') { HEAP } else { 0 },
-            relfilenode: object.oid, reltuples: -1, relhasindex: object.key().is_some(), relpersistence: "p",
+            relfilenode: object.oid, reltuples: -1, relhasindex: !object.indexes.is_empty(), relpersistence: "p",
             relkind: object.kind.to_string(), relnatts: object.schema().fields().len(), relispopulated: true,
             relreplident: if object.is_system() { "n" } else { "d" },
         }
     });
-    let indexes = keyed(objects).map(|object| {
+    let of_indexes = indexes(objects).map(|(object, index)| {
         row! {
-            oid: object.index_oid(), relname: object.index_name(), relnamespace: object.namespace,
-            relowner: OWNER.0, relam: BTREE, relpersistence: "p", relkind: "i",
-            relnatts: object.key().map_or(0, <[usize]>::len), relispopulated: true, relreplident: "n",
+            oid: index.oid, relname: index.name.as_str(), relnamespace: object.namespace, relowner: OWNER.0,
+            relam: BTREE, relfilenode: index.oid, reltuples: -1, relpersistence: "p", relkind: "i",
+            relnatts: index.columns.len(), relispopulated: true, relreplident: "n",
         }
     });
-    relations.chain(indexes).collect()
+    relations.chain(of_indexes).collect()
 }
 
 fn attributes(objects: &[Object]) -> Vec<Row> {
@@ -155,14 +154,9 @@ fn attributes(objects: &[Object]) -> Vec<Row> {
             row
         })
     });
-    let of_indexes = keyed(objects).flat_map(|object| {
-        let key = object.key().unwrap_or_default();
-        let columns = object
-            .columns()
-            .filter(|(number, ..)| key.contains(&(number - 1)));
-        columns.enumerate().map(|(at, (_, name, found, _))| {
-            attribute(object.index_oid(), (at + 1, name), &found, false)
-        })
+    let of_indexes = indexes(objects).flat_map(|(object, index)| {
+        let columns = object.columns_of(index).zip(1..);
+        columns.map(|((name, found), number)| attribute(index.oid, (number, name), &found, false))
     });
     of_relations.chain(of_indexes).collect()
 }
@@ -237,49 +231,45 @@ fn type_row(found: &PostgresType) -> Row {
     }
 }
 
-fn numbers(object: &Object) -> Value {
-    let key = object.key().unwrap_or_default().iter();
-    Value::Ints(key.map(|at| *at as i64 + 1).collect())
+/// Of an index's columns, in what it is of.
+fn numbers(index: &Index) -> Value {
+    Value::Ints(index.columns.iter().map(|at| *at as i64 + 1).collect())
 }
 
-fn indexes(objects: &[Object]) -> Vec<Row> {
-    keyed(objects)
-        .map(|object| {
-            let count = object.key().map_or(0, <[usize]>::len);
-            let zeros = || Value::Ints(vec![0; count]);
+fn index_rows(objects: &[Object]) -> Vec<Row> {
+    indexes(objects)
+        .map(|(object, index)| {
+            let count = index.columns.len();
+            let of_columns = object.columns_of(index);
+            let collations = of_columns.map(|(_, found)| collation(&found).into());
             let mut row = row! {
-                indexrelid: object.index_oid(), indrelid: object.oid, indnatts: count, indnkeyatts: count,
-                indisunique: true, indisprimary: object.is_key_declared(), indimmediate: true,
+                indexrelid: index.oid, indrelid: object.oid, indnatts: count, indnkeyatts: count,
+                indisunique: index.is_unique, indisprimary: index.is_primary, indimmediate: true,
                 indisvalid: true, indisready: true, indislive: true,
             };
-            row.insert("indkey", numbers(object));
-            row.insert("indoption", zeros());
-            row.insert("indclass", zeros());
-            row.insert("indcollation", zeros());
+            row.insert("indkey", numbers(index));
+            row.insert("indoption", Value::Ints(vec![0; count]));
+            row.insert("indclass", Value::Ints(vec![0; count]));
+            row.insert("indcollation", Value::Ints(collations.collect()));
             row
         })
         .collect()
 }
 
 fn constraints(objects: &[Object]) -> Vec<Row> {
-    keyed(objects)
-        .filter(|object| object.is_key_declared())
-        .map(|object| {
+    let primary = indexes(objects).filter(|(_, index)| index.is_primary);
+    primary
+        .map(|(object, index)| {
             let mut row = row! {
                 // A constraint may have the number of its index: they stand in different relations.
-                oid: object.index_oid(), conname: object.index_name(), connamespace: object.namespace,
-                contype: "p", convalidated: true, conrelid: object.oid, conindid: object.index_oid(),
+                oid: index.oid, conname: index.name.as_str(), connamespace: object.namespace,
+                contype: "p", convalidated: true, conrelid: object.oid, conindid: index.oid,
                 confupdtype: " ", confdeltype: " ", confmatchtype: " ", conislocal: true, connoinherit: true,
             };
-            row.insert("conkey", numbers(object));
+            row.insert("conkey", numbers(index));
             row
         })
         .collect()
-}
-
-/// The text of a key's constraint.
-pub fn constraint_definition(object: &Object) -> String {
-    format!("PRIMARY KEY ({})", object.key_list())
 }
 
 fn roles(asker: &Asker<'_>) -> Vec<Row> {

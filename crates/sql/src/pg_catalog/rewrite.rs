@@ -48,9 +48,7 @@ pub fn rewrite(query: &mut Query, asker: &Asker<'_>) -> Result<Rewritten, SqlErr
     if let ControlFlow::Break(error) = VisitMut::visit(query, &mut rewriter) {
         return Err(error);
     }
-    if rewriter.is_about_system {
-        show_names(&mut query.body);
-    }
+    show_names(&mut query.body);
     Ok(Rewritten {
         sets: rewriter.sets,
     })
@@ -254,6 +252,23 @@ impl Rewriter<'_> {
             Expr::Cast {
                 expr, data_type, ..
             } => cast(expr, data_type),
+            Expr::BinaryOp {
+                left,
+                op: op @ (BinaryOperator::Eq | BinaryOperator::NotEq),
+                right,
+            } if is_typeof(left) || is_typeof(right) => Ok(types_compared(left, op, right)),
+            Expr::InList {
+                expr,
+                list,
+                negated,
+            } if is_typeof(expr) => {
+                let names: Option<Vec<Expr>> = list.iter().map(type_name).collect();
+                Ok(names.map(|list| Expr::InList {
+                    expr: expr.clone(),
+                    list,
+                    negated: *negated,
+                }))
+            }
             Expr::Identifier(ident) if ident.quote_style.is_none() => {
                 // The standard's functions without parentheses, where the parser takes them for columns.
                 let words = [
@@ -307,7 +322,12 @@ impl Rewriter<'_> {
                 list: vec![value],
                 negated: *negated,
             })),
-            Expr::CompoundFieldAccess { root, access_chain } => expanded(root, access_chain),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                match expanded(root, access_chain)? {
+                    None => from_zero(root, access_chain),
+                    found => Ok(found),
+                }
+            }
             Expr::BinaryOp {
                 op: BinaryOperator::Eq,
                 left,
@@ -442,6 +462,8 @@ fn cast(inner: &Expr, data_type: &ast::DataType) -> Result<Option<Expr>, SqlErro
             Some(text) => Ok(Some(answers::function_oid(text))),
             None => Ok(Some(inner.clone())),
         },
+        // `pg_typeof` gives a name here.
+        "oid" | "int" | "int4" | "integer" if is_typeof(inner) => call("forebay_regtype"),
         "regrole" => Ok(Some(inner.clone())),
         "text" | "name" | "varchar" | "character varying" => {
             shown(inner).map(|shown| parsed(&shown)).transpose()
@@ -469,14 +491,42 @@ fn shown(inner: &Expr) -> Option<String> {
     let Expr::Function(function) = inner else {
         return None;
     };
-    let name = bare_name(&function.name);
-    let is_number = [
-        "forebay_regclass",
-        "forebay_regtype",
-        "forebay_regnamespace",
-    ]
-    .contains(&name.as_str());
-    is_number.then(|| format!("{name}_text({inner})"))
+    let names = match bare_name(&function.name).as_str() {
+        "forebay_regclass" | "to_regclass" => "forebay_regclass_text",
+        "forebay_regtype" | "to_regtype" => "forebay_regtype_text",
+        "forebay_regnamespace" => "forebay_regnamespace_text",
+        _ => return None,
+    };
+    Some(format!("{names}({inner})"))
+}
+
+fn is_typeof(expression: &Expr) -> bool {
+    matches!(expression, Expr::Function(function) if bare_name(&function.name) == "pg_typeof")
+}
+
+/// What `pg_typeof` is compared with, as the name that it would give.
+fn type_name(expression: &Expr) -> Option<Expr> {
+    match expression {
+        Expr::Nested(inner) => type_name(inner),
+        Expr::Value(_) => {
+            let text = literal_text(expression)?;
+            parsed(&format!(
+                "forebay_regtype_text(forebay_regtype({}))",
+                literal(text)
+            ))
+            .ok()
+        }
+        _ if is_typeof(expression) => Some(expression.clone()),
+        _ => parsed(&shown(expression)?).ok(),
+    }
+}
+
+fn types_compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
+    Some(Expr::BinaryOp {
+        left: Box::new(type_name(left)?),
+        op: op.clone(),
+        right: Box::new(type_name(right)?),
+    })
 }
 
 /// What a query gives of such numbers is told as their names.
@@ -651,6 +701,54 @@ fn expanded(root: &Expr, chain: &[AccessExpr]) -> Result<Option<Expr>, SqlError>
         ))?)),
         _ => Ok(None),
     }
+}
+
+/// Columns whose elements PostgreSQL counts from 0, as those of no other list.
+const VECTORS: [&str; 5] = [
+    "indclass",
+    "indcollation",
+    "indkey",
+    "indoption",
+    "proargtypes",
+];
+
+fn is_vector(expression: &Expr) -> bool {
+    let last = match expression {
+        Expr::Identifier(ident) => ident,
+        Expr::CompoundIdentifier(parts) => match parts.last() {
+            Some(last) => last,
+            None => return false,
+        },
+        Expr::Nested(inner) => return is_vector(inner),
+        _ => return false,
+    };
+    VECTORS.contains(&ident_text(last).as_str())
+}
+
+/// `i.indkey[0]`.
+fn from_zero(root: &Expr, chain: &[AccessExpr]) -> Result<Option<Expr>, SqlError> {
+    let [
+        before @ ..,
+        AccessExpr::Subscript(ast::Subscript::Index { index }),
+    ] = chain
+    else {
+        return Ok(None);
+    };
+    let is_vector = match before {
+        [] => is_vector(root),
+        [.., AccessExpr::Dot(field)] => is_vector(field),
+        _ => false,
+    };
+    if !is_vector {
+        return Ok(None);
+    }
+    let index = parsed(&format!("({index}) + 1"))?;
+    let mut access_chain = before.to_vec();
+    access_chain.push(AccessExpr::Subscript(ast::Subscript::Index { index }));
+    Ok(Some(Expr::CompoundFieldAccess {
+        root: Box::new(root.clone()),
+        access_chain,
+    }))
 }
 
 /// `result.A_ATTNUM = (result.KEYS).x`, where the right side already says whether it is.

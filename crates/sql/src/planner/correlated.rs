@@ -12,13 +12,13 @@
 //!
 //! # Instead of
 //! The engine's rules for the same, which know equations only, take the nulls of other rows for the subquery's own in NOT IN,
-//! and forget that an aggregate has a row where nothing matches. EXISTS, IN and lateral joins over plain conditions are
-//! still theirs ([`is_plain`]): those need no domain.
+//! and forget that an aggregate has a row where nothing matches. EXISTS and IN over plain conditions are still theirs
+//! ([`is_plain`]): those need no domain. Nor do lateral joins over such: the conditions are the join's.
 
 mod domain;
 mod pushed;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion_common::{
     Column, DFSchema, DataFusionError, TableReference,
@@ -334,6 +334,64 @@ impl Unnesting {
         Ok((plan, domain::columns(name, domain.len())))
     }
 
+    /// The rows that plain conditions stand over, and these conditions on them and on the rows left of them.
+    fn pulled_side(
+        &mut self,
+        subquery: &LogicalPlan,
+        wanted: &DFSchema,
+        asked: &[Column],
+    ) -> Result<(LogicalPlan, Vec<Expr>), DataFusionError> {
+        let rows = self.plain(subquery.clone())?;
+        let (rows, conditions) = self.pulled(&rows)?;
+        let name = self.name();
+        let all = rows.schema().columns();
+        let behind = all.iter().skip(wanted.fields().len()).enumerate();
+        let behind = behind.map(|(at, column)| {
+            let column = Expr::Column(column.clone());
+            column.alias_qualified(Some(name.clone()), domain::name_of(at))
+        });
+        let behind: Vec<Expr> = behind.collect();
+        let right = renamed(rows, wanted, &behind)?;
+        let places = right.schema().columns().into_iter().map(Expr::Column);
+        let places: Vec<Expr> = places.collect();
+        let conditions = conditions.into_iter().map(|condition| {
+            let condition = domain::substituted(condition, &all, &places)?;
+            domain::answered(condition, asked, asked)
+        });
+        let conditions = conditions.collect::<Result<Vec<_>, DataFusionError>>()?;
+        Ok((right, conditions))
+    }
+
+    /// A plain subquery without its conditions that ask for something: behind its columns those that they need besides.
+    fn pulled(&mut self, plan: &LogicalPlan) -> Result<(LogicalPlan, Vec<Expr>), DataFusionError> {
+        match plan {
+            LogicalPlan::Filter(filter) => {
+                let (input, mut conditions) = self.pulled(&filter.input)?;
+                let all = split_conjunction_owned(filter.predicate.clone());
+                let (asking, own) = all.into_iter().partition(Expr::contains_outer);
+                conditions.extend::<Vec<Expr>>(asking);
+                Ok((pushed::filtered(input, own)?, conditions))
+            }
+            LogicalPlan::Projection(projection) => {
+                let (input, conditions) = self.pulled(&projection.input)?;
+                let needed = conditions.iter().flat_map(Expr::column_refs).cloned();
+                let needed: Vec<Column> = needed.collect::<BTreeSet<_>>().into_iter().collect();
+                let name = self.name();
+                let hidden = domain::columns(&name, needed.len());
+                let mut columns = projection.expr.clone();
+                columns.extend(needed.iter().enumerate().map(|(at, column)| {
+                    let column = Expr::Column(column.clone());
+                    column.alias_qualified(Some(name.clone()), domain::name_of(at))
+                }));
+                let plan = LogicalPlanBuilder::from(input).project(columns)?.build()?;
+                let conditions = conditions.into_iter();
+                let conditions = conditions.map(|one| domain::substituted(one, &needed, &hidden));
+                Ok((plan, conditions.collect::<Result<_, _>>()?))
+            }
+            other => Ok((other.clone(), Vec::new())),
+        }
+    }
+
     fn lateral(
         &mut self,
         join: &Join,
@@ -351,28 +409,17 @@ impl Unnesting {
             let right = self.plan(right)?;
             return self.join(with_sides(join, left, right)?);
         }
-        if is_plain(&subquery.subquery) {
-            let right = self.plain(subquery.subquery.as_ref().clone())?;
-            let right = LogicalPlan::Subquery(subquery.with_plan(Arc::new(right)));
-            let right = match alias {
-                Some(_) => join.right.with_new_exprs(Vec::new(), vec![right])?,
-                None => right,
-            };
-            return Ok(LogicalPlan::Join(with_sides(join, left, right)?));
-        }
-        let domain = Domain::new(&left, asked);
-        let pushed = self.settled(&subquery.subquery, &domain)?;
-        let name = self.name();
-        let (right, places) = self.named(pushed.plan.clone(), &pushed.domain, &name)?;
-        let shown_as = join.right.schema().iter().zip(right.schema().columns());
-        let mut columns: Vec<Expr> = shown_as
-            .map(|((qualifier, field), column)| {
-                Expr::Column(column).alias_qualified(qualifier.cloned(), field.name())
-            })
-            .collect();
-        columns.extend(places.iter().cloned());
-        let right = LogicalPlanBuilder::from(right).project(columns)?.build()?;
-        let mut on = pushed.equal(&domain.outer_columns(), &places);
+        let (right, mut on) = match is_plain(&subquery.subquery) {
+            true => self.pulled_side(&subquery.subquery, join.right.schema(), &asked)?,
+            false => {
+                let domain = Domain::new(&left, asked);
+                let pushed = self.settled(&subquery.subquery, &domain)?;
+                let name = self.name();
+                let (right, places) = self.named(pushed.plan.clone(), &pushed.domain, &name)?;
+                let right = renamed(right, join.right.schema(), &places)?;
+                (right, pushed.equal(&domain.outer_columns(), &places))
+            }
+        };
         let keys = join.on.iter().cloned();
         on.extend(keys.map(|(left, right)| left.eq(right)));
         on.extend(join.filter.clone());
@@ -410,6 +457,20 @@ fn shown(plan: LogicalPlan, wanted: &DFSchema) -> Result<LogicalPlan, DataFusion
     LogicalPlanBuilder::from(plan)
         .project(columns.collect::<Vec<_>>())?
         .build()
+}
+
+/// The first columns under the names of a schema, and others.
+fn renamed(
+    plan: LogicalPlan,
+    wanted: &DFSchema,
+    others: &[Expr],
+) -> Result<LogicalPlan, DataFusionError> {
+    let shown = wanted.iter().zip(plan.schema().columns());
+    let shown = shown.map(|((qualifier, field), column)| {
+        Expr::Column(column).alias_qualified(qualifier.cloned(), field.name())
+    });
+    let all: Vec<Expr> = shown.chain(others.iter().cloned()).collect();
+    LogicalPlanBuilder::from(plan).project(all)?.build()
 }
 
 /// What stands right of a lateral join, and the name it is given.

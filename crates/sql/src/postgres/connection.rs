@@ -43,6 +43,15 @@ pub(super) enum Failure {
     Gone(#[from] io::Error),
 }
 
+impl Failure {
+    fn map_sql(self, change: impl FnOnce(SqlError) -> SqlError) -> Self {
+        match self {
+            Self::Sql(error) => Self::Sql(change(error)),
+            gone @ Self::Gone(_) => gone,
+        }
+    }
+}
+
 /// A statement with its values, and how far its rows were taken.
 struct Portal {
     prepared: Arc<Prepared>,
@@ -130,32 +139,59 @@ impl Wire {
         frame: fn(&[u8]) -> Result<Option<usize>, DecodeError>,
         message: &mut Vec<u8>,
     ) -> Result<bool, Failure> {
+        while !self.cut(frame, message)? {
+            self.flush().await?;
+            let read = self.peer.read(&mut self.input).await?;
+            if read == 0 {
+                return self.closed();
+            }
+        }
+        Ok(true)
+    }
+
+    /// The same for a statement that waits for its client.
+    async fn next_of(&mut self, guard: &mut Guard, message: &mut Vec<u8>) -> Result<bool, Failure> {
+        while !self.cut(request_frame, message)? {
+            self.flush().await?;
+            let read = guard.read(self.peer.as_mut(), &mut self.input).await?;
+            if read == 0 {
+                return self.closed();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Moves a message out of the input; false: it is not all there yet.
+    fn cut(
+        &mut self,
+        frame: fn(&[u8]) -> Result<Option<usize>, DecodeError>,
+        message: &mut Vec<u8>,
+    ) -> Result<bool, Failure> {
         message.clear();
         message.shrink_to(AHEAD_BYTES_MAX);
-        loop {
-            let found = frame(&self.input[self.consumed..]).map_err(protocol_violation)?;
-            if let Some(bytes) = found {
-                let end = self.consumed + bytes;
-                message.extend_from_slice(&self.input[self.consumed..end]);
-                self.consumed = end;
-                if self.consumed == self.input.len() {
-                    self.input.clear();
-                    self.consumed = 0;
-                    // A single large message does not keep its memory for the connection's life.
-                    self.input.shrink_to(AHEAD_BYTES_MAX);
-                }
-                return Ok(true);
-            }
+        let found = frame(&self.input[self.consumed..]).map_err(protocol_violation)?;
+        let Some(bytes) = found else {
             self.input.drain(..self.consumed);
             self.consumed = 0;
-            self.flush().await?;
-            if self.peer.read(&mut self.input).await? == 0 {
-                return if self.input.is_empty() {
-                    Ok(false)
-                } else {
-                    Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
-                };
-            }
+            return Ok(false);
+        };
+        let end = self.consumed + bytes;
+        message.extend_from_slice(&self.input[self.consumed..end]);
+        self.consumed = end;
+        if self.consumed == self.input.len() {
+            self.input.clear();
+            self.consumed = 0;
+            // A single large message does not keep its memory for the connection's life.
+            self.input.shrink_to(AHEAD_BYTES_MAX);
+        }
+        Ok(true)
+    }
+
+    /// The client has closed: false, or an error where it did so within a message.
+    fn closed(&self) -> Result<bool, Failure> {
+        match self.input.is_empty() {
+            true => Ok(false),
+            false => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         }
     }
 
@@ -451,7 +487,8 @@ impl Connection {
         let mut held = Vec::new();
         let mut frame = Vec::new();
         loop {
-            if !self.wire.next(request_frame, &mut frame).await? {
+            let next = self.wire.next_of(guard, &mut frame).await;
+            if !next.map_err(|failure| failure.map_sql(|error| reader.here(error)))? {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
             match Request::decode(&frame).map_err(protocol_violation)? {

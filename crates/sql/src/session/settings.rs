@@ -5,7 +5,11 @@ mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{backend::SqlError, text::Style};
+use crate::{
+    backend::SqlError,
+    text::{Style, interval_of},
+    zone,
+};
 
 /// Told to drivers, which switch features on it.
 pub const SERVER_VERSION: &str = concat!("16.6 (Forebay ", env!("CARGO_PKG_VERSION"), ")");
@@ -515,7 +519,7 @@ fn checked(name: &str, value: &str) -> Result<(String, String), SqlError> {
             })?)
             .to_owned()
         }
-        Kind::Zone => zone(value).ok_or_else(invalid)?,
+        Kind::Zone => shown_zone(value).ok_or_else(invalid)?,
         Kind::Encoding => match lower.replace(['-', '_', '\'', '"'], "").as_str() {
             "utf8" | "unicode" | "" => "UTF8".to_owned(),
             _ => return Err(invalid().with_hint("Text is UTF8 only.")),
@@ -585,22 +589,32 @@ fn span_shown(ms: i64) -> String {
     }
 }
 
-/// Names of zones, or offsets; the former are those that Arrow reads.
-fn zone(text: &str) -> Option<String> {
+/// As PostgreSQL shows it: names of zones, hours east of Greenwich as a number or an interval, and POSIX's forms.
+fn shown_zone(text: &str) -> Option<String> {
     let text = text.trim();
-    let utc = [
-        "utc", "gmt", "z", "zulu", "default", "local", "etc/utc", "uct", "0",
-    ];
-    if utc.contains(&text.to_ascii_lowercase().as_str()) {
-        return Some(
-            if text.eq_ignore_ascii_case("etc/utc") {
-                "Etc/UTC"
-            } else {
-                "UTC"
-            }
-            .to_owned(),
-        );
+    let lower = text.to_ascii_lowercase();
+    if ["utc", "gmt", "z", "zulu", "default", "local", "uct"].contains(&lower.as_str()) {
+        return Some("UTC".to_owned());
     }
-    let parsed: Result<arrow::array::timezone::Tz, _> = text.parse();
-    parsed.is_ok().then(|| text.to_owned())
+    if lower == "etc/utc" {
+        return Some("Etc/UTC".to_owned());
+    }
+    let hours = || {
+        let hours = lower
+            .parse::<f64>()
+            .ok()
+            .filter(|hours| hours.is_finite())?;
+        #[expect(clippy::cast_possible_truncation, reason = "it is bounded below")]
+        Some((hours * 3600.0) as i64)
+    };
+    let span = || {
+        let quoted = lower.strip_prefix("interval")?.trim();
+        let span = interval_of(quoted.strip_prefix('\'')?.strip_suffix('\'')?)?;
+        let is_clock = span.months == 0 && span.days == 0;
+        is_clock.then_some(span.nanoseconds / 1_000_000_000)
+    };
+    match hours().or_else(span) {
+        Some(east_s) => zone::posix(east_s),
+        None => zone::setting(text).map(|_| text.to_owned()),
+    }
 }

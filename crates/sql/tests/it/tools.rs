@@ -95,6 +95,51 @@ fn relations_and_columns_are_listed() {
 }
 
 #[test]
+fn indexes_are_listed() {
+    let backend = backend();
+    for statement in [
+        "CREATE INDEX ON delays (flights)",
+        "CREATE INDEX by_owner ON accounts (owner, balance)",
+    ] {
+        rows(&backend, statement).expect("the statement is right");
+    }
+    assert_eq!(
+        texts(
+            &backend,
+            "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+        ),
+        [
+            "CREATE INDEX by_owner ON public.accounts USING btree (owner, balance)",
+            "CREATE INDEX delays_flights_idx ON public.delays USING btree (flights)",
+            "CREATE UNIQUE INDEX accounts_pkey ON public.accounts USING btree (id)",
+            "CREATE UNIQUE INDEX delays_key ON public.delays USING btree (origin)",
+        ]
+    );
+    let keys = "SELECT c.relname, i.indisunique, i.indisprimary, i.indkey, i.indkey[0], pg_get_indexdef(c.oid, 1, true) \
+                FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+                WHERE i.indrelid = 'accounts'::regclass ORDER BY 1";
+    assert_eq!(
+        texts(&backend, keys),
+        ["accounts_pkey|t|t|1|1|id", "by_owner|f|f|2 3|2|owner"]
+    );
+    rows(&backend, "DROP INDEX by_owner").expect("it is there");
+    assert_eq!(texts(&backend, keys), ["accounts_pkey|t|t|1|1|id"]);
+}
+
+#[test]
+fn types_are_named() {
+    let backend = backend();
+    let names = "SELECT 'int4'::regtype, '23'::regtype, 'timestamp(3)'::regtype, 'int[]'::regtype, to_regtype('nope'), \
+                 pg_typeof(1::BIGINT) = 'bigint'::regtype, format_type(1700, 655366), format_type(1042, 7)";
+    assert_eq!(
+        texts(&backend, names),
+        ["integer|integer|timestamp without time zone|integer[]|-|t|numeric(10,2)|character(3)"]
+    );
+    let unknown = rows(&backend, "SELECT 'nope'::regtype").expect_err("there is none");
+    assert!(unknown.to_string().contains("type \"nope\" does not exist"));
+}
+
+#[test]
 fn a_text_is_no_question_for_the_search_path() {
     let backend = backend();
     let asked = "SELECT g FROM generate_series(1, 2) AS g WHERE 'current_schemas(' <> ''";

@@ -622,7 +622,7 @@ fn with_domain(
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
-fn filtered(plan: LogicalPlan, conditions: Vec<Expr>) -> Result<LogicalPlan, DataFusionError> {
+pub fn filtered(plan: LogicalPlan, conditions: Vec<Expr>) -> Result<LogicalPlan, DataFusionError> {
     match conjunction(conditions) {
         Some(condition) => LogicalPlanBuilder::from(plan).filter(condition)?.build(),
         None => Ok(plan),

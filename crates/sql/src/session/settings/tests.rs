@@ -26,6 +26,13 @@ fn values_are_checked() {
         ("server_version", "9", Err(*b"55P02")),
         ("timezone", "+02:00", Ok("+02:00")),
         ("timezone", "Mars/Olympus", Err(*b"22023")),
+        ("timezone", "-5", Ok("<-05>+05")),
+        ("timezone", "5.5", Ok("<+05:30>-05:30")),
+        ("timezone", "interval '-02:00'", Ok("<-02>+02")),
+        ("timezone", "interval '1 day'", Err(*b"22023")),
+        ("timezone", "UTC+3", Ok("UTC+3")),
+        ("timezone", "<+05:30>-05:30", Ok("<+05:30>-05:30")),
+        ("timezone", "EST5EDT,M3.2.0", Err(*b"22023")),
         ("standard_conforming_strings", "true", Ok("on")),
     ];
     for (name, value, expected) in cases {
