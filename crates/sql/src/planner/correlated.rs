@@ -12,8 +12,8 @@
 //!
 //! # Instead of
 //! The engine's rules for the same, which know equations only, take the nulls of other rows for the subquery's own in NOT IN,
-//! and forget that an aggregate has a row where nothing matches. EXISTS and IN over plain conditions are still theirs
-//! ([`is_plain`]): those need no domain. Nor do lateral joins over such: the conditions are the join's.
+//! and forget that an aggregate has a row where nothing matches. EXISTS, IN and lateral joins over plain conditions
+//! ([`is_plain`]) need no domain: the conditions are the join's.
 
 mod domain;
 mod pushed;
@@ -53,6 +53,9 @@ struct Unnesting {
     /// That were given.
     names: usize,
 }
+
+/// What columns are to be called.
+type Names = Vec<(Option<TableReference>, String)>;
 
 /// Subqueries of a node that are columns of its input by now.
 type Joined = Vec<(Subquery, Expr)>;
@@ -204,14 +207,24 @@ impl Unnesting {
             _ => return Ok(None),
         };
         let asked = asked_of(subquery, input.schema())?;
-        if asked.is_empty() || is_plain(&subquery.subquery) {
+        if asked.is_empty() {
             return Ok(None);
         }
-        let domain = Domain::new(input, asked);
-        let pushed = self.settled(&subquery.subquery, &domain)?;
-        let name = self.name();
-        let (right, places) = self.named(pushed.plan.clone(), &pushed.domain, &name)?;
-        let mut on = pushed.equal(&domain.outer_columns(), &places);
+        let (right, mut on) = match is_plain(&subquery.subquery) {
+            true => {
+                let name = Some(self.name());
+                let own = 0..subquery.subquery.schema().fields().len();
+                let names = own.map(|at| (name.clone(), format!("value_{at}")));
+                self.pulled_side(&subquery.subquery, names.collect(), &asked)?
+            }
+            false => {
+                let domain = Domain::new(input, asked);
+                let pushed = self.settled(&subquery.subquery, &domain)?;
+                let name = self.name();
+                let (right, places) = self.named(pushed.plan.clone(), &pushed.domain, &name)?;
+                (right, pushed.equal(&domain.outer_columns(), &places))
+            }
+        };
         if let Some(compared) = compared {
             let value = Expr::Column(Column::from(right.schema().qualified_field(0)));
             on.push(compared.eq(value));
@@ -338,20 +351,20 @@ impl Unnesting {
     fn pulled_side(
         &mut self,
         subquery: &LogicalPlan,
-        wanted: &DFSchema,
+        names: Names,
         asked: &[Column],
     ) -> Result<(LogicalPlan, Vec<Expr>), DataFusionError> {
         let rows = self.plain(subquery.clone())?;
         let (rows, conditions) = self.pulled(&rows)?;
         let name = self.name();
         let all = rows.schema().columns();
-        let behind = all.iter().skip(wanted.fields().len()).enumerate();
+        let behind = all.iter().skip(names.len()).enumerate();
         let behind = behind.map(|(at, column)| {
             let column = Expr::Column(column.clone());
             column.alias_qualified(Some(name.clone()), domain::name_of(at))
         });
         let behind: Vec<Expr> = behind.collect();
-        let right = renamed(rows, wanted, &behind)?;
+        let right = renamed(rows, names, &behind)?;
         let places = right.schema().columns().into_iter().map(Expr::Column);
         let places: Vec<Expr> = places.collect();
         let conditions = conditions.into_iter().map(|condition| {
@@ -409,14 +422,17 @@ impl Unnesting {
             let right = self.plan(right)?;
             return self.join(with_sides(join, left, right)?);
         }
+        let names = join.right.schema().iter();
+        let names = names.map(|(qualifier, field)| (qualifier.cloned(), field.name().clone()));
+        let names = names.collect();
         let (right, mut on) = match is_plain(&subquery.subquery) {
-            true => self.pulled_side(&subquery.subquery, join.right.schema(), &asked)?,
+            true => self.pulled_side(&subquery.subquery, names, &asked)?,
             false => {
                 let domain = Domain::new(&left, asked);
                 let pushed = self.settled(&subquery.subquery, &domain)?;
                 let name = self.name();
                 let (right, places) = self.named(pushed.plan.clone(), &pushed.domain, &name)?;
-                let right = renamed(right, join.right.schema(), &places)?;
+                let right = renamed(right, names, &places)?;
                 (right, pushed.equal(&domain.outer_columns(), &places))
             }
         };
@@ -459,17 +475,16 @@ fn shown(plan: LogicalPlan, wanted: &DFSchema) -> Result<LogicalPlan, DataFusion
         .build()
 }
 
-/// The first columns under the names of a schema, and others.
+/// The first columns under other names, and more behind them.
 fn renamed(
     plan: LogicalPlan,
-    wanted: &DFSchema,
-    others: &[Expr],
+    names: Names,
+    behind: &[Expr],
 ) -> Result<LogicalPlan, DataFusionError> {
-    let shown = wanted.iter().zip(plan.schema().columns());
-    let shown = shown.map(|((qualifier, field), column)| {
-        Expr::Column(column).alias_qualified(qualifier.cloned(), field.name())
-    });
-    let all: Vec<Expr> = shown.chain(others.iter().cloned()).collect();
+    let shown = names.into_iter().zip(plan.schema().columns());
+    let shown = shown
+        .map(|((qualifier, name), column)| Expr::Column(column).alias_qualified(qualifier, name));
+    let all: Vec<Expr> = shown.chain(behind.iter().cloned()).collect();
     LogicalPlanBuilder::from(plan).project(all)?.build()
 }
 

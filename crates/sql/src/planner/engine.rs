@@ -15,7 +15,6 @@ use datafusion_expr::LogicalPlan;
 use datafusion_optimizer::{
     Analyzer, AnalyzerRule, Optimizer, OptimizerContext, OptimizerRule,
     analyzer::{resolve_grouping_function::ResolveGroupingFunction, type_coercion::TypeCoercion},
-    decorrelate_lateral_join::DecorrelateLateralJoin,
     decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
     eliminate_cross_join::EliminateCrossJoin,
     eliminate_duplicated_expr::EliminateDuplicatedExpr,
@@ -120,8 +119,6 @@ pub fn optimized(logical: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
         Arc::new(EliminateJoin::new()),
-        // Outer columns of a lateral join within a subquery look like the subquery's own to the two rules behind.
-        Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
         Arc::new(Equalities::new()),

@@ -1,4 +1,4 @@
-//! Filters moved towards where rows come from, as DataFusion does it, but for three cases.
+//! Filters moved towards where rows come from, as DataFusion does it, but for four cases.
 //!
 //! A predicate without columns must stay above an aggregate that has a row also where nothing comes in: below it, it would take
 //! the rows away and leave that one. Its own rule takes every predicate whose columns are keys, so also one that has none.
@@ -6,12 +6,18 @@
 //! A predicate that can fail (`truth`) stays above joins, groups, lists, windows and the clock: they keep rows from it, or columns
 //! that what is asked before it reads. Below, rows are only asked whether it may hold. Nor is it made for one side of a join
 //! because it follows from what is asked of both.
+//!
+//! Of what is asked of one column its rule keeps the strictest, where it takes `1 = a` for something else than `a = 1`, and 0.0 for
+//! more than -0.0: predicates are spelled alike before ([`spelled_alike`]).
 
 use std::sync::Arc;
 
-use datafusion_common::{Result, tree_node::Transformed};
+use datafusion_common::{
+    Result, ScalarValue,
+    tree_node::{Transformed, TreeNode},
+};
 use datafusion_expr::{
-    Expr, LogicalPlan,
+    BinaryExpr, Expr, LogicalPlan,
     logical_plan::{Aggregate, Filter, Join},
     utils::{conjunction, split_conjunction, split_conjunction_owned},
 };
@@ -19,7 +25,7 @@ use datafusion_optimizer::{
     ApplyOrder, OptimizerConfig, OptimizerRule, push_down_filter::PushDownFilter,
 };
 
-use super::truth;
+use super::{semantics::is_comparison, truth};
 
 /// See the module head.
 #[derive(Debug)]
@@ -72,21 +78,60 @@ impl OptimizerRule for PushDown {
             predicates.splice(0..0, split_conjunction(&filter.predicate));
             below = &filter.input;
         }
+        let predicates = predicates.into_iter().cloned().map(spelled_alike);
+        let predicates = predicates.collect::<Result<Vec<Expr>>>()?;
         match below {
             LogicalPlan::Join(join) => self.at_join(join, predicates, config),
             LogicalPlan::Aggregate(aggregate) if is_never_empty(aggregate) => {
-                let (free, others): (Vec<&Expr>, Vec<&Expr>) = predicates
+                let (free, others): (Vec<Expr>, Vec<Expr>) = predicates
                     .into_iter()
                     .partition(|predicate| predicate.column_refs().is_empty());
                 let pushed = self.above(below, others, config)?;
-                pushed.map_data(|plan| filter(free.into_iter().cloned().collect(), plan))
+                pushed.map_data(|plan| filter(free, plan))
             }
             LogicalPlan::Aggregate(_)
             | LogicalPlan::Window(_)
             | LogicalPlan::Unnest(_)
             | LogicalPlan::Extension(_) => self.above(below, predicates, config),
-            _ => self.0.rewrite(plan, config),
+            _ => self.0.rewrite(filter(predicates, below.clone())?, config),
         }
+    }
+}
+
+/// Comparisons with the literal on the right, and one spelling of each float.
+fn spelled_alike(predicate: Expr) -> Result<Expr> {
+    let spelled = predicate.transform_up(|part| {
+        let Expr::BinaryExpr(mut binary) = part else {
+            return Ok(Transformed::no(part));
+        };
+        if !is_comparison(binary.op) {
+            return Ok(Transformed::no(Expr::BinaryExpr(binary)));
+        }
+        for side in [&mut binary.left, &mut binary.right] {
+            if let Expr::Literal(value, _) = side.as_mut() {
+                one_float(value);
+            }
+        }
+        let is_literal = |side: &Expr| matches!(side, Expr::Literal(..));
+        let binary = match binary.op.swap() {
+            Some(op) if is_literal(&binary.left) && !is_literal(&binary.right) => {
+                BinaryExpr::new(binary.right, op, binary.left)
+            }
+            _ => binary,
+        };
+        Ok(Transformed::yes(Expr::BinaryExpr(binary)))
+    })?;
+    Ok(spelled.data)
+}
+
+/// Zero has one sign and NaN one pattern where floats are compared (`floats`).
+fn one_float(value: &mut ScalarValue) {
+    match value {
+        ScalarValue::Float64(Some(value)) if *value == 0.0 => *value = 0.0,
+        ScalarValue::Float64(Some(value)) if value.is_nan() => *value = f64::NAN,
+        ScalarValue::Float32(Some(value)) if *value == 0.0 => *value = 0.0,
+        ScalarValue::Float32(Some(value)) if value.is_nan() => *value = f32::NAN,
+        _ => {}
     }
 }
 
@@ -95,7 +140,7 @@ impl PushDown {
     fn above(
         &self,
         below: &LogicalPlan,
-        predicates: Vec<&Expr>,
+        predicates: Vec<Expr>,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
         let (held, pushed) = parted(predicates, truth::can_fail);
@@ -107,13 +152,14 @@ impl PushDown {
     fn at_join(
         &self,
         join: &Join,
-        predicates: Vec<&Expr>,
+        predicates: Vec<Expr>,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
         let is_held =
             |predicate: &Expr| truth::can_fail(predicate) && is_of_one_side(predicate, join);
         let (held, pushed) = parted(predicates, is_held);
-        let on = join.filter.iter().flat_map(split_conjunction).collect();
+        let on = join.filter.iter().flat_map(split_conjunction).cloned();
+        let on = on.map(spelled_alike).collect::<Result<Vec<Expr>>>()?;
         let (held_on, on) = parted(on, |predicate| is_held(predicate) && !join.null_aware);
         let sides = [&join.left, &join.right].into_iter();
         let sides = sides.filter_map(|side| match side.as_ref() {
@@ -142,14 +188,14 @@ fn is_of_one_side(predicate: &Expr, join: &Join) -> bool {
 }
 
 /// Those that are held, and all, of which those may hold.
-fn parted(predicates: Vec<&Expr>, is_held: impl Fn(&Expr) -> bool) -> (Vec<Expr>, Vec<Expr>) {
+fn parted(predicates: Vec<Expr>, is_held: impl Fn(&Expr) -> bool) -> (Vec<Expr>, Vec<Expr>) {
     let mut held = Vec::new();
     let pushed = predicates.into_iter().map(|predicate| {
-        if !is_held(predicate) {
-            return predicate.clone();
+        if !is_held(&predicate) {
+            return predicate;
         }
         held.push(predicate.clone());
-        truth::may_hold(predicate.clone())
+        truth::may_hold(predicate)
     });
     let pushed = pushed.collect();
     (held, pushed)

@@ -98,8 +98,13 @@ fn times() {
         "1970-01-01 00:00:00+00"
     );
     assert_eq!(
-        written(&zoned, &Style::new("+05:30", "1"))[0],
+        written(&zoned, &Style::new("Asia/Kolkata", "1"))[0],
         "1970-01-01 05:30:00+05:30"
+    );
+    // As POSIX has it, hours are those to the west of Greenwich.
+    assert_eq!(
+        written(&zoned, &Style::new("+05:30", "1"))[0],
+        "1969-12-31 18:30:00-05:30"
     );
     assert_eq!(
         default(Date32Array::from(vec![19_000, -719_529])),

@@ -16,6 +16,7 @@ of a query, see `either`.
 import random
 import re
 import sys
+import threading
 from datetime import timedelta
 
 sys.dont_write_bytecode = True
@@ -26,6 +27,8 @@ from arrivals import NEVER, START, Sessions, Source, minutes, timestamp
 from expressions import BIG, BOOL, DATE, DEC, FLOAT, INT, INTS, LISTS, SMALL, TEXT, TEXTS, TS, TYPES, Expressions, database, duck, either, postgres, shown
 
 ANSWER_ROWS_MAX = 200
+# Joins upon joins grow beyond what anybody waits for.
+ANSWER_SECONDS_MAX = 10
 
 
 class Q:
@@ -798,7 +801,12 @@ class Case:
 
     def ask(self, queries):
         for q in queries:
-            rows = self.db.execute(duck(q.sql)).fetchall()
+            limit = threading.Timer(ANSWER_SECONDS_MAX, self.db.interrupt)
+            limit.start()
+            try:
+                rows = self.db.execute(duck(q.sql)).fetchall()
+            finally:
+                limit.cancel()
             if len(rows) > ANSWER_ROWS_MAX:
                 return False
             # Whether a row has no columns or empty text must be seen.
@@ -853,6 +861,7 @@ def cases(first, count):
             duckdb.OutOfRangeException,
             duckdb.BinderException,
             duckdb.OutOfMemoryException,
+            duckdb.InterruptException,
         ) as error:
             print(f"# {seed}: {type(error).__name__} {error}", file=sys.stderr)
             text = None
