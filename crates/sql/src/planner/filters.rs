@@ -78,8 +78,7 @@ impl OptimizerRule for PushDown {
             predicates.splice(0..0, split_conjunction(&filter.predicate));
             below = &filter.input;
         }
-        let predicates = predicates.into_iter().cloned().map(spelled_alike);
-        let predicates = predicates.collect::<Result<Vec<Expr>>>()?;
+        let predicates = spelled_alike(predicates.into_iter())?;
         match below {
             LogicalPlan::Join(join) => self.at_join(join, predicates, config),
             LogicalPlan::Aggregate(aggregate) if is_never_empty(aggregate) => {
@@ -98,8 +97,19 @@ impl OptimizerRule for PushDown {
     }
 }
 
-/// Comparisons with the literal on the right, and one spelling of each float.
-fn spelled_alike(predicate: Expr) -> Result<Expr> {
+/// Each once, comparisons with the literal on the right, and one spelling of each float.
+fn spelled_alike<'a>(predicates: impl Iterator<Item = &'a Expr>) -> Result<Vec<Expr>> {
+    let mut all = Vec::new();
+    for predicate in predicates {
+        let predicate = respelled(predicate.clone())?;
+        if !all.contains(&predicate) || predicate.is_volatile() {
+            all.push(predicate);
+        }
+    }
+    Ok(all)
+}
+
+fn respelled(predicate: Expr) -> Result<Expr> {
     let spelled = predicate.transform_up(|part| {
         let Expr::BinaryExpr(mut binary) = part else {
             return Ok(Transformed::no(part));
@@ -158,8 +168,7 @@ impl PushDown {
         let is_held =
             |predicate: &Expr| truth::can_fail(predicate) && is_of_one_side(predicate, join);
         let (held, pushed) = parted(predicates, is_held);
-        let on = join.filter.iter().flat_map(split_conjunction).cloned();
-        let on = on.map(spelled_alike).collect::<Result<Vec<Expr>>>()?;
+        let on = spelled_alike(join.filter.iter().flat_map(split_conjunction))?;
         let (held_on, on) = parted(on, |predicate| is_held(predicate) && !join.null_aware);
         let sides = [&join.left, &join.right].into_iter();
         let sides = sides.filter_map(|side| match side.as_ref() {
