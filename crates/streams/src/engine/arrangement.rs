@@ -214,7 +214,7 @@ impl Arrangement {
         let keys = self.key_columns(delta.rows());
         let keys = self.codec.encode(&keys, delta.len());
         let hashes: Vec<u64> = keys.iter().map(|key| HASHES.hash_one(key)).collect();
-        let weights = self.net_weights(delta);
+        let weights = self.net_weights(delta, &keys, &hashes);
         let indexes = self.indexes.iter();
         let indexed = indexes.map(|index| (index.columns.clone(), index.values(delta.rows())));
         let places = self.places_of(&keys, &hashes, &weights);
@@ -384,25 +384,31 @@ impl Arrangement {
     }
 
     /// How often each row comes or goes in all, told at the first place where it stands; zero elsewhere.
-    fn net_weights(&self, delta: &Delta) -> Vec<i64> {
+    fn net_weights(&self, delta: &Delta, keys: &Encoded, hashes: &[u64]) -> Vec<i64> {
         let mut weights: Vec<i64> = (0..delta.len()).map(|row| delta.weight(row)).collect();
-        let rows = self.rows_codec.encode(delta.rows().columns(), delta.len());
-        let mut first: HashTable<(u64, usize)> = HashTable::with_capacity(delta.len());
-        for row in 0..delta.len() {
-            let hash = HASHES.hash_one(rows.row(row));
-            let known = first.find(hash, |(other, at)| {
-                *other == hash && rows.row(*at) == rows.row(row)
+        if !self.has_key {
+            first_of_each(keys, hashes.iter().copied(), |first, again| {
+                weights[first] += std::mem::take(&mut weights[again]);
             });
-            match known {
-                Some((_, at)) => {
-                    weights[*at] += weights[row];
-                    weights[row] = 0;
-                }
-                None => {
-                    first.insert_unique(hash, (hash, row), |(hash, _)| *hash);
-                }
-            }
+            return weights;
         }
+        // Rows are the same only where their keys are.
+        let mut shares_key = vec![false; delta.len()];
+        first_of_each(keys, hashes.iter().copied(), |first, again| {
+            (shares_key[first], shares_key[again]) = (true, true);
+        });
+        let sharing = (0..delta.len()).filter(|row| shares_key[*row]);
+        let sharing: Vec<u32> = sharing.map(|row| row as u32).collect();
+        if sharing.is_empty() {
+            return weights;
+        }
+        let rows = rows_at(delta, &sharing);
+        let rows = self.rows_codec.encode(rows.columns(), sharing.len());
+        let hashes = rows.iter().map(|row| HASHES.hash_one(row));
+        first_of_each(&rows, hashes, |first, again| {
+            let again = std::mem::take(&mut weights[sharing[again] as usize]);
+            weights[sharing[first] as usize] += again;
+        });
         weights
     }
 
@@ -723,6 +729,24 @@ impl Arrangement {
     #[must_use]
     pub fn key(&self) -> Option<&[usize]> {
         self.has_key.then_some(&self.key)
+    }
+}
+
+/// Of each row that has come before: where that was first, and where it is again.
+fn first_of_each(
+    rows: &Encoded,
+    hashes: impl ExactSizeIterator<Item = u64>,
+    mut seen: impl FnMut(usize, usize),
+) {
+    let mut firsts: HashTable<(u64, usize)> = HashTable::with_capacity(rows.len());
+    for (row, hash) in hashes.enumerate() {
+        let is_it = |(other, at): &(u64, usize)| *other == hash && rows.row(*at) == rows.row(row);
+        match firsts.find(hash, is_it) {
+            Some((_, first)) => seen(*first, row),
+            None => {
+                firsts.insert_unique(hash, (hash, row), |(hash, _)| *hash);
+            }
+        }
     }
 }
 

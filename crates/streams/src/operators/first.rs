@@ -1,15 +1,21 @@
 //! Of each partition the first row, of an input whose rows never go.
 //!
-//! # Layout      of a row's key: the partition's columns; of its value: those that it is sorted by, then the others
+//! # Layout
+//! Of a row's key: the partition's columns; of its value: those that it is sorted by, then the others. The value begins
+//! with its head, which are those that it is sorted by and what follows in few bytes; the tail is the rest.
 //! # Cost
-//! A row costs its bytes once and a look at its partition's best one; a partition holds one row.
+//! A row costs the bytes of its key and its head and a look at its partition's best one. Its tail costs nothing unless the
+//! head is no worse than those before its delta and those of its delta. A partition holds one row.
 //! # Instead of
 //! `grouped`, which keeps an order of rows: nothing ever makes room for the second here.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow_array::{
+    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array,
+};
 use arrow_schema::{DataType, SchemaRef};
+use arrow_select::take::take;
 
 use super::{End, Output, Place, Running, Write};
 use crate::{
@@ -25,19 +31,31 @@ struct First {
     schema: SchemaRef,
     emits_number: bool,
     partition: Part,
-    sorted: Part,
-    others: Part,
-    /// Of the columns sorted by and the others.
+    head: Part,
+    tail: Part,
+    /// Of head and tail.
     value: RowCodec,
     partitions: Keys,
     /// By slot.
-    best: Vec<Vec<u8>>,
+    best: Vec<Best>,
     /// Of touched partitions, in the order of their list, what was best; empty: there was none.
     old: Vec<Vec<u8>>,
     best_bytes: usize,
     slots: Vec<Slot>,
+    /// Slots that have a contender.
+    contended: Vec<Slot>,
+    /// Rows that were equal to the best ones of this delta that far.
+    equals: Vec<(Slot, u32)>,
     candidate: Vec<u8>,
     finishing: usize,
+}
+
+#[derive(Debug, Default)]
+struct Best {
+    /// Empty before there is one.
+    row: Vec<u8>,
+    /// The row of the delta at hand with the best head, should that be no worse than the best row's.
+    contender: Option<u32>,
 }
 
 /// Some columns of the input.
@@ -63,13 +81,21 @@ impl Part {
     }
 
     fn encode(&mut self, delta: &Delta) {
-        let columns = self
-            .columns
-            .iter()
-            .map(|column| delta.column(*column).clone());
-        let columns: Vec<ArrayRef> = columns.collect();
+        let columns = self.columns.iter();
+        let columns: Vec<ArrayRef> = columns.map(|at| delta.column(*at).clone()).collect();
         self.codec
             .encode_into(&columns, delta.len(), &mut self.rows);
+    }
+
+    /// Of these rows only.
+    fn encode_some(&mut self, delta: &Delta, rows: &UInt32Array) {
+        if rows.values().iter().copied().eq(0..delta.len() as u32) {
+            return self.encode(delta);
+        }
+        let columns = self.columns.iter();
+        let columns = columns.map(|at| take(delta.column(*at), rows, None).expect("its own rows"));
+        let columns: Vec<ArrayRef> = columns.collect();
+        self.codec.encode_into(&columns, rows.len(), &mut self.rows);
     }
 }
 
@@ -99,30 +125,78 @@ pub(super) fn make(
         .filter(is_other)
         .collect();
     let value: Vec<usize> = sorted.iter().chain(&others).copied().collect();
+    let types = place.input_types(0, &others)?;
+    let is_short =
+        |data_type: &DataType| data_type.primitive_width().is_some_and(|width| width <= 8);
+    let short = types
+        .iter()
+        .take_while(|data_type| is_short(data_type))
+        .count();
+    let (head, tail) = value.split_at(sorted.len() + short);
     Ok(Box::new(First {
         schema: place.schema.clone(),
         emits_number,
         partition: Part::new(place, partition.to_vec(), [])?,
+        head: Part::new(place, head.to_vec(), orders())?,
+        tail: Part::new(place, tail.to_vec(), [])?,
         value: codec(place, &value, orders())?,
-        sorted: Part::new(place, sorted, orders())?,
-        others: Part::new(place, others, [])?,
         partitions: Keys::default(),
         best: Vec::new(),
         old: Vec::new(),
         best_bytes: 0,
         slots: Vec::new(),
+        contended: Vec::new(),
+        equals: Vec::new(),
         candidate: Vec::new(),
         finishing: 0,
     }))
 }
 
 impl First {
+    /// For each partition there is.
+    fn make_room(&mut self) {
+        let count = self.partitions.slots();
+        self.best.resize_with(count, Best::default);
+    }
+
+    /// Notes a row of this delta by its head, if it may be its partition's best.
+    fn contend(&mut self, slot: Slot, row: usize) {
+        let head = self.head.rows.row(row);
+        let best = &mut self.best[slot.index()];
+        let row = row as u32;
+        let Some(contender) = best.contender else {
+            // No head is the beginning of another, so what follows that of the best row counts only where they are equal.
+            if best.row.is_empty() || head < best.row.as_slice() {
+                best.contender = Some(row);
+                self.contended.push(slot);
+            }
+            return;
+        };
+        match head.cmp(self.head.rows.row(contender as usize)) {
+            Ordering::Less => best.contender = Some(row),
+            Ordering::Equal => self.equals.push((slot, row)),
+            Ordering::Greater => {}
+        }
+    }
+
+    /// The rows of this delta that no other one's head is before in their partition.
+    fn contestants(&mut self) -> (Vec<Slot>, UInt32Array) {
+        let (best, heads) = (&mut self.best, &self.head.rows);
+        let is_best = |(slot, row): &(Slot, u32)| {
+            let contender = best[slot.index()].contender;
+            contender.is_some_and(|at| heads.row(at as usize) == heads.row(*row as usize))
+        };
+        let equals: Vec<(Slot, u32)> = self.equals.drain(..).filter(is_best).collect();
+        let contended = self.contended.drain(..);
+        let contenders =
+            contended.filter_map(|slot| Some((slot, best[slot.index()].contender.take()?)));
+        let (slots, rows): (_, Vec<u32>) = contenders.chain(equals).unzip();
+        (slots, rows.into())
+    }
+
     /// Puts the candidate in the place of the best row if it comes before it.
     fn offer(&mut self, slot: Slot) {
-        if self.best.len() <= slot.index() {
-            self.best.resize_with(slot.index() + 1, Vec::new);
-        }
-        let best = &mut self.best[slot.index()];
+        let best = &mut self.best[slot.index()].row;
         if !best.is_empty() && self.candidate >= *best {
             return;
         }
@@ -146,7 +220,7 @@ impl First {
             .into_iter()
             .chain(values.expect(whole))
             .collect();
-        let parts = [&self.partition, &self.sorted, &self.others];
+        let parts = [&self.partition, &self.head, &self.tail];
         let order: Vec<usize> = parts
             .iter()
             .flat_map(|part| &part.columns)
@@ -181,17 +255,23 @@ impl First {
 impl Running for First {
     fn take(&mut self, _port: usize, delta: &Delta, _out: &mut Output) {
         self.partition.encode(delta);
-        self.sorted.encode(delta);
-        self.others.encode(delta);
+        self.head.encode(delta);
         let mut slots = std::mem::take(&mut self.slots);
         self.partitions.insert_all(&self.partition.rows, &mut slots);
+        self.make_room();
         for (row, slot) in slots.iter().enumerate() {
-            self.candidate.clear();
-            self.candidate.extend_from_slice(self.sorted.rows.row(row));
-            self.candidate.extend_from_slice(self.others.rows.row(row));
-            self.offer(*slot);
+            self.contend(*slot, row);
         }
         self.slots = slots;
+        let (slots, rows) = self.contestants();
+        self.tail.encode_some(delta, &rows);
+        for (at, (slot, row)) in slots.iter().zip(rows.values()).enumerate() {
+            let head = self.head.rows.row(*row as usize);
+            self.candidate.clear();
+            self.candidate.extend_from_slice(head);
+            self.candidate.extend_from_slice(self.tail.rows.row(at));
+            self.offer(*slot);
+        }
     }
 
     fn finish(&mut self, _end: &End, out: &mut Output) -> bool {
@@ -205,7 +285,7 @@ impl Running for First {
                 changes.push((*slot, old));
                 weights.push(-1);
             }
-            changes.push((*slot, &self.best[slot.index()]));
+            changes.push((*slot, &self.best[slot.index()].row));
             weights.push(1);
         }
         if !changes.is_empty() {
@@ -224,7 +304,7 @@ impl Running for First {
     fn checkpoint(&mut self, all: bool, write: &mut Write<'_>) -> bool {
         let best = &self.best;
         self.partitions.checkpoint(all, |key, slot| {
-            write(0, key, slot.map(|slot| best[slot.index()].as_slice()));
+            write(0, key, slot.map(|slot| best[slot.index()].row.as_slice()));
         })
     }
 
@@ -238,9 +318,9 @@ impl Running for First {
         if !is_new {
             return Err(Corrupt);
         }
-        self.best.resize_with(self.partitions.slots(), Vec::new);
+        self.make_room();
         self.best_bytes += value.len();
-        self.best[slot.index()] = value.to_vec();
+        self.best[slot.index()].row = value.to_vec();
         Ok(())
     }
 
@@ -249,7 +329,8 @@ impl Running for First {
     }
 
     fn bytes(&self) -> usize {
-        let vectors = (self.best.capacity() + self.old.capacity()) * size_of::<Vec<u8>>();
-        self.partitions.bytes() + vectors + self.best_bytes
+        let best = self.best.capacity() * size_of::<Best>();
+        let old = self.old.capacity() * size_of::<Vec<u8>>();
+        self.partitions.bytes() + best + old + self.best_bytes
     }
 }

@@ -331,19 +331,21 @@ impl Case {
         let order = self.some_columns(node, random, 2);
         let emits_number = random.one_in(2);
         let mut types = self.types(node);
+        let (ties, offset, limit) = match random.below(4) {
+            // The first of each, which takes less where rows never go.
+            0 => (Ties::Numbered, 0, Some(1)),
+            1 => (some_ties(random), random.below(3), None),
+            _ => (some_ties(random), random.below(3), Some(random.below(4))),
+        };
         let top = Operator::Top {
             partition: self.some_columns(node, random, 2),
             order: order
                 .into_iter()
                 .map(|column| some_order(column, random))
                 .collect(),
-            ties: random.of(&[Ties::Numbered, Ties::Ranked, Ties::DenselyRanked]),
-            offset: random.below(3),
-            limit: if random.one_in(4) {
-                None
-            } else {
-                Some(random.below(4))
-            },
+            ties,
+            offset,
+            limit,
             emits_number,
         };
         if emits_number {
@@ -677,6 +679,10 @@ fn some_condition(types: &[DataType], random: &mut Random) -> Function {
     } else {
         Function::Less(column, random.of(&others))
     }
+}
+
+fn some_ties(random: &mut Random) -> Ties {
+    random.of(&[Ties::Numbered, Ties::Ranked, Ties::DenselyRanked])
 }
 
 pub(super) fn some_order(column: usize, random: &mut Random) -> SortKey {
