@@ -158,7 +158,7 @@ class Expressions:
                 lambda: f"CAST(strpos({v(TEXT)}, {self.literal(TEXT)}) AS INT)",
             ]
         elif t == SMALL:
-            of = any_type() + [lambda: f"abs({v(t)})", lambda: f"CAST({v(INT)} AS SMALLINT)", lambda: f"greatest({v(t)}, {v(t)})"]
+            of = any_type() + [lambda: f"abs({v(t)})", lambda: f"CAST(least(greatest({v(INT)}, -32768), 32767) AS SMALLINT)", lambda: f"greatest({v(t)}, {v(t)})"]
         elif t == DATE:
             of = any_type() + [lambda: f"CAST({v(TS)} AS DATE)", lambda: f"({v(t)} + {r.randint(-3, 3)})", lambda: f"least({v(t)}, {v(t)})"]
         elif t == BIG:

@@ -31,6 +31,11 @@ ANSWER_ROWS_MAX = 200
 ANSWER_SECONDS_MAX = 10
 
 
+def even(average):
+    """A multiple of a 64th: sums of such have no rounding, so their order does not matter."""
+    return f"(floor({average} * 64) / 64)"
+
+
 class Q:
     """A query and its columns."""
 
@@ -244,7 +249,7 @@ class Generator(Expressions):
 
     def average(self, c, t):
         if t != DEC:
-            return f"avg({c})", FLOAT
+            return even(f"avg({c})"), FLOAT
         # DuckDB's average of decimals is a float: here whole numbers are divided, half away from zero.
         exact = (
             f"CAST(CAST(sign(sum({c})) * ((CAST(abs(sum({c})) * 100 AS BIGINT) * 2 + count({c})) // (2 * count({c}))) AS BIGINT)"
@@ -288,7 +293,8 @@ class Generator(Expressions):
             elif t in (INT, FLOAT):
                 g = r.choice(["sum", "sum", "avg"] + (["bit_and", "bit_or", "bit_xor"] if t == INT else []))
                 distinct = "DISTINCT " if g in ("sum", "avg") and r.random() < 0.2 else ""
-                add(f"{g}({distinct}{c}){f}", INT if g.startswith("bit") else BIG if g == "sum" and t == INT else FLOAT)
+                call = f"{g}({distinct}{c}){f}"
+                add(even(call) if g == "avg" else call, INT if g.startswith("bit") else BIG if g == "sum" and t == INT else FLOAT)
             elif t == DEC and r.random() < 0.3:
                 add(*self.average(c, t))
             elif t == DEC:
