@@ -1,6 +1,6 @@
 //! `format('%s of %I', a, b)`: text with places for values.
 
-use std::sync::Arc;
+use std::{str::Chars, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringBuilder},
@@ -46,11 +46,11 @@ fn filled(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
             out.append_null();
             continue;
         }
-        let values = values.iter().map(|value| {
-            let value = value.as_string::<i32>();
-            value.is_valid(row).then(|| value.value(row))
-        });
-        let text = with_values(format.as_string::<i32>().value(row), values)?;
+        let value_at = |at: usize| {
+            let value = values.get(at)?.as_string::<i32>();
+            Some(value.is_valid(row).then(|| value.value(row)))
+        };
+        let text = with_values(format.as_string::<i32>().value(row), value_at)?;
         column_holds(out.values_slice().len() + text.len())?;
         out.append_value(text);
     }
@@ -59,14 +59,18 @@ fn filled(arrays: &[ArrayRef]) -> Result<ArrayRef, DataFusionError> {
 
 fn with_values<'v>(
     format: &str,
-    mut values: impl Iterator<Item = Option<&'v str>>,
+    value_at: impl Fn(usize) -> Option<Option<&'v str>>,
 ) -> Result<String, DataFusionError> {
     let mut out = String::new();
     let mut letters = format.chars();
+    let mut next = 0;
     while let Some(letter) = letters.next() {
         if letter != '%' {
             out.push(letter);
             continue;
+        }
+        if let Some(place) = place_in(&mut letters)? {
+            next = place;
         }
         let kind = letters.next();
         if kind == Some('%') {
@@ -74,12 +78,13 @@ fn with_values<'v>(
             continue;
         }
         column_holds(out.len())?;
-        let value = values.next().ok_or_else(|| {
+        let value = value_at(next).ok_or_else(|| {
             raise(
                 sqlstate::INVALID_PARAMETER_VALUE,
                 "too few arguments for format()",
             )
         })?;
+        next += 1;
         match (kind, value) {
             (Some('s'), value) => out.push_str(value.unwrap_or_default()),
             (Some('I'), Some(value)) => out.push_str(&quote_ident(value)),
@@ -96,4 +101,24 @@ fn with_values<'v>(
         }
     }
     Ok(out)
+}
+
+/// Of `2$`, from zero.
+fn place_in(letters: &mut Chars<'_>) -> Result<Option<usize>, DataFusionError> {
+    let rest = letters.as_str();
+    let Some((number, behind)) = rest.split_once('$') else {
+        return Ok(None);
+    };
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    *letters = behind.chars();
+    let refused = |message| raise(sqlstate::INVALID_PARAMETER_VALUE, message);
+    let place: usize = number
+        .parse()
+        .map_err(|_| refused("number is out of range"))?;
+    let place = place.checked_sub(1);
+    place
+        .map(Some)
+        .ok_or_else(|| refused("format specifies argument 0, but arguments are numbered from 1"))
 }

@@ -207,6 +207,10 @@ fn type_name(data_type: &ast::DataType) -> String {
     let field = crate::column_type::field_of("", data_type);
     field.map_or_else(
         |_| data_type.to_string().to_lowercase(),
-        |field| crate::column_type::postgres_type(&field).name.to_owned(),
+        |field| {
+            let name = crate::column_type::postgres_type(&field).name;
+            // Lists go by their elements.
+            name.strip_prefix('_').unwrap_or(name).to_owned()
+        },
     )
 }

@@ -3,6 +3,7 @@
 //! or other arguments there.
 
 mod calls;
+mod lists;
 mod rows;
 
 use datafusion_sql::sqlparser::ast::{
@@ -51,6 +52,9 @@ impl VisitorMut for Spelling {
         before_a_number(expression);
         kept_as_text(expression);
         quantified(expression);
+        lists::respell(expression);
+        cut_to_length(expression);
+        by_pattern(expression);
         rows::by_column(expression);
         if let Expr::Function(ast::Function {
             over: Some(ast::WindowType::WindowSpec(window)),
@@ -230,6 +234,66 @@ fn kept_as_text(expression: &mut Expr) {
     }
 }
 
+/// `a::varchar(2)` cuts what is longer, which a column of the type refuses.
+fn cut_to_length(expression: &mut Expr) {
+    let Expr::Cast {
+        kind: ast::CastKind::Cast | ast::CastKind::DoubleColon,
+        expr,
+        data_type,
+        ..
+    } = expression
+    else {
+        return;
+    };
+    use ast::DataType::{Char, CharVarying, Character, CharacterVarying, Varchar};
+    let length = match data_type {
+        Varchar(Some(length)) | CharVarying(Some(length)) | CharacterVarying(Some(length)) => {
+            length
+        }
+        Char(Some(length)) | Character(Some(length)) => length,
+        _ => return,
+    };
+    let ast::CharacterLength::IntegerLength { length, .. } = length else {
+        return;
+    };
+    if parameter_in(expr).is_none() {
+        let length = Expr::value(ast::Value::Number(length.to_string(), false));
+        let text = Expr::Cast {
+            kind: ast::CastKind::DoubleColon,
+            expr: Box::new(taken(expr)),
+            data_type: ast::DataType::Text,
+            array: false,
+            format: None,
+        };
+        **expr = function("left", vec![text, length]);
+    }
+}
+
+/// `substring(a FROM 'x(y)')` is what the pattern's first group finds, or all of it.
+fn by_pattern(expression: &mut Expr) {
+    let Expr::Substring {
+        expr,
+        substring_from: Some(pattern),
+        substring_for: None,
+        ..
+    } = expression
+    else {
+        return;
+    };
+    let is_text =
+        |value: &ast::ValueWithSpan| matches!(value.value, ast::Value::SingleQuotedString(_));
+    if matches!(pattern.as_ref(), Expr::Value(value) if is_text(value)) {
+        let groups = function("regexp_match", vec![taken(expr), taken(pattern)]);
+        let first = Expr::value(ast::Value::Number("1".to_owned(), false));
+        *expression = Expr::CompoundFieldAccess {
+            root: Box::new(groups),
+            access_chain: vec![ast::AccessExpr::Subscript(ast::Subscript::Index {
+                index: first,
+            })],
+        };
+    }
+}
+
 /// The function of a type that is text and more.
 fn typed_text(of: &ast::DataType) -> Option<&'static str> {
     match of {
@@ -240,7 +304,7 @@ fn typed_text(of: &ast::DataType) -> Option<&'static str> {
     }
 }
 
-/// `|/ a` as `sqrt(a)`, and `~a` as `-1 - a`.
+/// `|/ a` as `sqrt(a)`, `@ a` as `abs(a)`, and `~a` as `-1 - a`.
 fn before_a_number(expression: &mut Expr) {
     let Expr::UnaryOp { op, expr } = expression else {
         return;
@@ -248,6 +312,7 @@ fn before_a_number(expression: &mut Expr) {
     *expression = match op {
         ast::UnaryOperator::PGSquareRoot => function("sqrt", vec![taken(expr)]),
         ast::UnaryOperator::PGCubeRoot => function("cbrt", vec![taken(expr)]),
+        ast::UnaryOperator::PGAbs => function("abs", vec![taken(expr)]),
         ast::UnaryOperator::BitwiseNot => {
             let mut one = Expr::value(ast::Value::Number("1".to_owned(), false));
             let _ = Spelling.post_visit_expr(&mut one);
@@ -273,11 +338,11 @@ fn prefix_last(expression: &mut Expr) {
         (first, depth) = (left, depth + 1);
     }
     let is_prefixed = |of: &Expr| {
-        use ast::UnaryOperator::{BitwiseNot, PGCubeRoot, PGSquareRoot};
+        use ast::UnaryOperator::{BitwiseNot, PGAbs, PGCubeRoot, PGSquareRoot};
         matches!(
             of,
             Expr::UnaryOp {
-                op: BitwiseNot | PGSquareRoot | PGCubeRoot,
+                op: BitwiseNot | PGSquareRoot | PGCubeRoot | PGAbs,
                 ..
             }
         )

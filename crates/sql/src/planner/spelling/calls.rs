@@ -82,6 +82,20 @@ pub fn is_typed_text(call: &ast::Function) -> bool {
     last.is_some_and(|last| TYPED_TEXTS.contains(&ident_name(last).as_str()))
 }
 
+/// Of a call of this name, its argument, if there is one and no more.
+pub fn only_argument<'c>(call: &'c ast::Function, name: &str) -> Option<&'c Expr> {
+    let last = call.name.0.last().and_then(ast::ObjectNamePart::as_ident)?;
+    let ast::FunctionArguments::List(list) = &call.args else {
+        return None;
+    };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(only))] if ident_name(last) == name => {
+            Some(only)
+        }
+        _ => None,
+    }
+}
+
 fn arguments_of(call: &mut ast::Function) -> Vec<&mut Expr> {
     let ast::FunctionArguments::List(list) = &mut call.args else {
         return Vec::new();
